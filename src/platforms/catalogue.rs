@@ -1,0 +1,221 @@
+//! The catalogue: what a front end needs to draw the Add-Connection form and the Stats page, and what the service
+//! itself checks requests against.
+//!
+//! Each platform describes itself in its own folder; this module only has the shapes.
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::schema::{self, Field};
+use super::stats::{Dimension, Metric, MetricType, Perspective};
+use super::{ConnectionType, Platform};
+
+/// Whether connections to a platform can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Availability {
+    /// They can.
+    Available,
+    /// Not yet.
+    ComingSoon,
+}
+
+/// What a platform can do about time zones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TimezoneAbility {
+    /// Days in any IANA zone.
+    Any,
+    /// Days in a fixed offset from UTC.
+    UtcOffset,
+    /// Days in the account's own zone only.
+    Account,
+}
+
+/// A platform as the catalogue shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct PlatformEntry {
+    /// The key in URLs and bodies.
+    pub platform: Platform,
+    /// The name for people.
+    #[schema(example = "Affise")]
+    pub title: &'static str,
+    /// Whether connections can be made.
+    pub status: Availability,
+    /// One sentence about the platform.
+    pub summary: &'static str,
+    /// The connection types it has.
+    pub connection_types: Vec<ConnectionTypeEntry>,
+}
+
+/// One connection type of a platform.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ConnectionTypeEntry {
+    /// The key in bodies.
+    pub connection_type: ConnectionType,
+    /// The name for people.
+    #[schema(example = "Admin Portal")]
+    pub title: &'static str,
+    /// Whether this is the type most users want.
+    pub recommended: bool,
+    /// What such a connection can see.
+    pub sees: &'static str,
+    /// Who should choose it.
+    pub use_when: &'static str,
+    /// JSON Schema (2020-12) of `settings`.
+    #[schema(value_type = Object)]
+    pub settings_schema: Value,
+    /// JSON Schema (2020-12) of `credentials`; secrets are `writeOnly`.
+    #[schema(value_type = Object)]
+    pub credentials_schema: Value,
+    /// What rows can be grouped by.
+    pub dimensions: Vec<DimensionEntry>,
+    /// Which dimensions go together.
+    pub combinations: Combinations,
+    /// The metrics it gives.
+    pub metrics: Vec<MetricEntry>,
+    /// The metrics it cannot give; they are `null` in every row.
+    pub unavailable_metrics: Vec<Metric>,
+    /// What it can do about time zones.
+    pub timezone: TimezoneAbility,
+    /// The longest range of one query, in days.
+    #[schema(example = 366)]
+    pub max_range_days: u32,
+    /// Whose point of view the money has.
+    #[serde(skip)]
+    pub perspective: Perspective,
+}
+
+/// A dimension of a connection type.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DimensionEntry {
+    /// The key in `group_by` and `filter[…]`.
+    pub key: Dimension,
+    /// The column heading.
+    #[schema(example = "Affiliate")]
+    pub label: &'static str,
+    /// Whether `filter[…]` takes it.
+    pub filterable: bool,
+}
+
+/// Which dimensions go together in one `group_by`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Combinations {
+    /// The most dimensions at once.
+    #[schema(example = 3)]
+    pub max: u32,
+    /// The only combinations possible (in any order), or `null` where all are.
+    #[schema(required)]
+    pub only: Option<Vec<Vec<Dimension>>>,
+}
+
+/// A metric of a connection type.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct MetricEntry {
+    /// The key in `metrics` and in rows.
+    pub key: Metric,
+    /// The column heading.
+    #[schema(example = "Revenue")]
+    pub label: &'static str,
+    /// How the value is written.
+    #[serde(rename = "type")]
+    pub metric_type: MetricType,
+    /// The platform's own field behind it, or the formula of a derived metric.
+    #[schema(example = "actions.confirmed.charge")]
+    pub native: &'static str,
+}
+
+/// What a platform's folder says of one connection type; the rest of the entry follows from it.
+pub(super) struct Described {
+    pub(super) connection_type: ConnectionType,
+    pub(super) title: &'static str,
+    pub(super) recommended: bool,
+    pub(super) sees: &'static str,
+    pub(super) use_when: &'static str,
+    pub(super) settings: Vec<Field>,
+    pub(super) credentials: Vec<Field>,
+    pub(super) dimensions: &'static [Dimension],
+    pub(super) combinations: Combinations,
+    /// The stored metrics with the native field behind each; derived ones follow from them.
+    pub(super) metrics: &'static [(Metric, &'static str)],
+    pub(super) timezone: TimezoneAbility,
+    pub(super) perspective: Perspective,
+}
+
+/// The longest range a query may have on any platform, as the catalogue states it.
+pub const MAX_RANGE_DAYS: u32 = 366;
+
+impl Described {
+    pub(super) fn entry(self) -> ConnectionTypeEntry {
+        let has = |metric: Metric| self.metrics.iter().any(|(known, _)| *known == metric);
+        let native = |metric: Metric| -> Option<&'static str> {
+            if let Some((_, native)) = self.metrics.iter().find(|(known, _)| *known == metric) {
+                return Some(native);
+            }
+            let derived = match metric {
+                Metric::Profit => match self.perspective {
+                    Perspective::Network => has(Metric::Revenue) && has(Metric::Payout),
+                    Perspective::MediaBuyer => has(Metric::Revenue) && has(Metric::Cost),
+                    Perspective::Affiliate => false,
+                },
+                Metric::Cr => has(Metric::Conversions) && has(Metric::Clicks),
+                Metric::Epc => has(Metric::Revenue) && has(Metric::Clicks),
+                Metric::Ctr => has(Metric::Clicks) && has(Metric::Impressions),
+                Metric::Roi => has(Metric::Revenue) && has(Metric::Cost),
+                Metric::Impressions
+                | Metric::Clicks
+                | Metric::UniqueClicks
+                | Metric::Conversions
+                | Metric::Approved
+                | Metric::Pending
+                | Metric::Rejected
+                | Metric::Hold
+                | Metric::Revenue
+                | Metric::Payout
+                | Metric::Cost => false,
+            };
+            derived.then(|| formula(metric, self.perspective))
+        };
+        let metrics: Vec<MetricEntry> = Metric::ALL
+            .into_iter()
+            .filter_map(|key| {
+                let native = native(key)?;
+                Some(MetricEntry { key, label: key.label(), metric_type: key.metric_type(), native })
+            })
+            .collect();
+        let unavailable = Metric::ALL.into_iter().filter(|metric| native(*metric).is_none()).collect();
+        ConnectionTypeEntry {
+            connection_type: self.connection_type,
+            title: self.title,
+            recommended: self.recommended,
+            sees: self.sees,
+            use_when: self.use_when,
+            settings_schema: schema::object("Settings", &self.settings),
+            credentials_schema: schema::object("Credentials", &self.credentials),
+            dimensions: self
+                .dimensions
+                .iter()
+                .map(|key| DimensionEntry { key: *key, label: key.label(), filterable: true })
+                .collect(),
+            combinations: self.combinations,
+            metrics,
+            unavailable_metrics: unavailable,
+            timezone: self.timezone,
+            max_range_days: MAX_RANGE_DAYS,
+            perspective: self.perspective,
+        }
+    }
+}
+
+fn formula(metric: Metric, perspective: Perspective) -> &'static str {
+    match (metric, perspective) {
+        (Metric::Profit, Perspective::MediaBuyer) => "revenue − cost",
+        (Metric::Profit, _) => "revenue − payout",
+        (Metric::Cr, _) => "conversions ÷ clicks",
+        (Metric::Epc, _) => "revenue ÷ clicks",
+        (Metric::Ctr, _) => "clicks ÷ impressions",
+        (Metric::Roi, _) => "(revenue − cost) ÷ cost",
+        _ => "",
+    }
+}

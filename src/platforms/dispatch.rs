@@ -1,0 +1,182 @@
+//! From (platform, connection type) to the code that knows it: the one place where platforms are told apart.
+
+use std::sync::LazyLock;
+
+use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
+use super::error::PlatformError;
+use super::transport::{CallScope, Limits};
+use super::{Account, Client, ConnectionType, FieldError, Gateways, Platform, PlatformClient, Platforms, Settings};
+use super::{affise, demo};
+
+/// A platform and connection type that exist together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pair {
+    /// An Affise network's owner.
+    AffiseAdmin,
+    /// One affiliate of an Affise network.
+    AffiseAffiliate,
+    /// Made-up numbers of a network.
+    DemoAdmin,
+    /// Made-up numbers of one affiliate.
+    DemoAffiliate,
+}
+
+impl Pair {
+    /// Every pair, in the catalogue's order.
+    pub const ALL: [Self; 4] = [Self::AffiseAdmin, Self::AffiseAffiliate, Self::DemoAdmin, Self::DemoAffiliate];
+
+    /// The pair, where connections of it can be made.
+    #[must_use]
+    pub fn find(platform: Platform, connection_type: ConnectionType) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|pair| pair.platform() == platform && pair.connection_type() == connection_type)
+    }
+
+    /// The platform.
+    #[must_use]
+    pub const fn platform(self) -> Platform {
+        match self {
+            Self::AffiseAdmin | Self::AffiseAffiliate => Platform::Affise,
+            Self::DemoAdmin | Self::DemoAffiliate => Platform::Demo,
+        }
+    }
+
+    /// The connection type.
+    #[must_use]
+    pub const fn connection_type(self) -> ConnectionType {
+        match self {
+            Self::AffiseAdmin | Self::DemoAdmin => ConnectionType::Admin,
+            Self::AffiseAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
+        }
+    }
+
+    /// The settings field that decides which host is called, if the user enters one.
+    #[must_use]
+    pub const fn address_field(self) -> Option<&'static str> {
+        match self {
+            Self::AffiseAdmin | Self::AffiseAffiliate => Some("base_url"),
+            Self::DemoAdmin | Self::DemoAffiliate => None,
+        }
+    }
+
+    /// The credentials field to look at when the platform rejects them.
+    #[must_use]
+    pub const fn main_secret(self) -> Option<&'static str> {
+        match self {
+            Self::AffiseAdmin | Self::AffiseAffiliate => Some("api_key"),
+            Self::DemoAdmin | Self::DemoAffiliate => None,
+        }
+    }
+
+    /// How hard one account may be worked.
+    const fn limits(self) -> Limits {
+        match self {
+            Self::AffiseAdmin | Self::AffiseAffiliate => affise::LIMITS,
+            Self::DemoAdmin | Self::DemoAffiliate => demo::LIMITS,
+        }
+    }
+
+    /// The catalogue's entry.
+    #[must_use]
+    pub fn entry(self) -> &'static ConnectionTypeEntry {
+        static ENTRIES: LazyLock<Vec<(Pair, ConnectionTypeEntry)>> = LazyLock::new(|| {
+            Pair::ALL
+                .into_iter()
+                .map(|pair| {
+                    let described = match pair {
+                        Pair::AffiseAdmin => affise::catalogue::admin(),
+                        Pair::AffiseAffiliate => affise::catalogue::affiliate(),
+                        Pair::DemoAdmin => demo::catalogue::admin(),
+                        Pair::DemoAffiliate => demo::catalogue::affiliate(),
+                    };
+                    (pair, described.entry())
+                })
+                .collect()
+        });
+        match ENTRIES.iter().find(|(pair, _)| *pair == self) {
+            Some((_, entry)) => entry,
+            None => unreachable!("the table above is made from all pairs"),
+        }
+    }
+}
+
+/// The whole catalogue, in order.
+pub fn entries() -> &'static [PlatformEntry] {
+    static CATALOGUE: LazyLock<Vec<PlatformEntry>> = LazyLock::new(|| {
+        Platform::ALL
+            .into_iter()
+            .map(|platform| {
+                let connection_types: Vec<ConnectionTypeEntry> = Pair::ALL
+                    .into_iter()
+                    .filter(|pair| pair.platform() == platform)
+                    .map(|pair| pair.entry().clone())
+                    .collect();
+                PlatformEntry {
+                    platform,
+                    title: platform.title(),
+                    status: if connection_types.is_empty() { Availability::ComingSoon } else { Availability::Available },
+                    summary: summary(platform),
+                    connection_types,
+                }
+            })
+            .collect()
+    });
+    &CATALOGUE
+}
+
+/// One platform's part of the catalogue.
+pub fn entry(platform: Platform) -> Option<&'static PlatformEntry> {
+    entries().iter().find(|entry| entry.platform == platform)
+}
+
+const fn summary(platform: Platform) -> &'static str {
+    match platform {
+        Platform::Affise => affise::catalogue::SUMMARY,
+        Platform::Binom => "Self-hosted tracker for media buyers.",
+        Platform::Cake => "Performance marketing networks running on CAKE.",
+        Platform::Voluum => "Cloud tracker for media buyers.",
+        Platform::Everflow => "Partner marketing networks running on Everflow.",
+        Platform::Demo => demo::catalogue::SUMMARY,
+    }
+}
+
+/// Brings settings into the form they are stored and shown in, and refuses what cannot be.
+///
+/// The settings have passed the catalogue's schema before.
+///
+/// # Errors
+/// Every field that is wrong, at once.
+pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldError>> {
+    match pair {
+        Pair::AffiseAdmin | Pair::AffiseAffiliate => affise::normalise(settings),
+        Pair::DemoAdmin | Pair::DemoAffiliate => {
+            demo::normalise(settings);
+            Ok(())
+        }
+    }
+}
+
+/// Scheme, host and port that the secrets of a connection go to; `None` where nothing is called.
+#[must_use]
+pub fn origin(pair: Pair, settings: &Settings, _gateways: &Gateways) -> Option<String> {
+    match pair {
+        Pair::AffiseAdmin | Pair::AffiseAffiliate => settings.get("base_url").and_then(|url| super::address::origin(url)),
+        Pair::DemoAdmin | Pair::DemoAffiliate => None,
+    }
+}
+
+/// Opens a connection: the only way to a client, for verification and for statistics alike.
+///
+/// # Errors
+/// Stored settings that no longer make sense.
+pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScope) -> Result<Client, PlatformError> {
+    let address = origin(pair, &account.settings, &platforms.gateways);
+    let upstream = platforms.transport.upstream(pair.platform(), address, &account.credentials, pair.limits(), scope);
+    let platform: Box<dyn PlatformClient> = match pair {
+        Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, upstream.clone())?),
+        Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, upstream.clone())?),
+        Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, upstream.clone())),
+    };
+    Ok(Client { pair, upstream, platform })
+}

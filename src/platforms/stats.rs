@@ -1,0 +1,614 @@
+//! The vocabulary of statistics: what is asked of a platform and what a platform answers.
+//!
+//! Everything here is free of any tracker's own words. Counts are integers, money is a decimal read
+//! from the JSON text, ids are strings, and what a platform does not know is `None`, never zero.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use compact_str::CompactString;
+use futures_util::stream::BoxStream;
+use rust_decimal::{Decimal, RoundingStrategy};
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use utoipa::ToSchema;
+
+use super::calendar::{DateRange, Zone};
+use super::error::PlatformError;
+
+/// Something rows can be grouped by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// The local calendar day, `YYYY-MM-DD`.
+    Date,
+    /// The hour of the local day, `00` to `23`, summed over the range unless the date is asked too.
+    Hour,
+    /// The affiliate (publisher, partner) that sent the traffic.
+    Affiliate,
+    /// The offer.
+    Offer,
+    /// The advertiser behind the offer.
+    Advertiser,
+    /// The campaign.
+    Campaign,
+    /// The traffic source a media buyer bought from.
+    TrafficSource,
+    /// The affiliate network that pays a media buyer.
+    AffiliateNetwork,
+    /// The visitor's country, ISO 3166 alpha-2 where the platform gives it.
+    Country,
+}
+
+impl Dimension {
+    /// Every dimension, in the order the catalogue and messages list them.
+    pub const ALL: [Self; 9] = [
+        Self::Date,
+        Self::Hour,
+        Self::Affiliate,
+        Self::Offer,
+        Self::Advertiser,
+        Self::Campaign,
+        Self::TrafficSource,
+        Self::AffiliateNetwork,
+        Self::Country,
+    ];
+
+    /// The key in URLs, columns and JSON.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Date => "date",
+            Self::Hour => "hour",
+            Self::Affiliate => "affiliate",
+            Self::Offer => "offer",
+            Self::Advertiser => "advertiser",
+            Self::Campaign => "campaign",
+            Self::TrafficSource => "traffic_source",
+            Self::AffiliateNetwork => "affiliate_network",
+            Self::Country => "country",
+        }
+    }
+
+    /// The column heading for people.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Date => "Date",
+            Self::Hour => "Hour",
+            Self::Affiliate => "Affiliate",
+            Self::Offer => "Offer",
+            Self::Advertiser => "Advertiser",
+            Self::Campaign => "Campaign",
+            Self::TrafficSource => "Traffic source",
+            Self::AffiliateNetwork => "Affiliate network",
+            Self::Country => "Country",
+        }
+    }
+
+    /// Whether the dimension cuts the time axis.
+    #[must_use]
+    pub const fn is_time(self) -> bool {
+        matches!(self, Self::Date | Self::Hour)
+    }
+}
+
+impl FromStr for Dimension {
+    type Err = ();
+
+    fn from_str(key: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|dimension| dimension.key() == key).ok_or(())
+    }
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.key())
+    }
+}
+
+/// How a metric's value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricType {
+    /// A JSON integer.
+    Integer,
+    /// A decimal string in the row's currency.
+    Money,
+    /// A decimal string, rounded half-even to six places.
+    Ratio,
+}
+
+/// A number a row can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Ad or creative impressions.
+    Impressions,
+    /// Hits on the tracking link.
+    Clicks,
+    /// Clicks of distinct visitors, as the platform counts them.
+    UniqueClicks,
+    /// All conversions, whatever their state.
+    Conversions,
+    /// Approved conversions.
+    Approved,
+    /// Conversions awaiting a decision.
+    Pending,
+    /// Rejected conversions.
+    Rejected,
+    /// Conversions on hold.
+    Hold,
+    /// What the connected account earns (see the contract of each connection type).
+    Revenue,
+    /// What a network owes its affiliates.
+    Payout,
+    /// What the traffic cost.
+    Cost,
+    /// Revenue less payout (network) or less cost (media buyer).
+    Profit,
+    /// Conversions over clicks.
+    Cr,
+    /// Revenue over clicks.
+    Epc,
+    /// Clicks over impressions.
+    Ctr,
+    /// Revenue less cost, over cost.
+    Roi,
+}
+
+impl Metric {
+    /// Every metric, in the order columns appear.
+    pub const ALL: [Self; 16] = [
+        Self::Impressions,
+        Self::Clicks,
+        Self::UniqueClicks,
+        Self::Conversions,
+        Self::Approved,
+        Self::Pending,
+        Self::Rejected,
+        Self::Hold,
+        Self::Revenue,
+        Self::Payout,
+        Self::Cost,
+        Self::Profit,
+        Self::Cr,
+        Self::Epc,
+        Self::Ctr,
+        Self::Roi,
+    ];
+
+    /// The key in URLs, columns and JSON.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Impressions => "impressions",
+            Self::Clicks => "clicks",
+            Self::UniqueClicks => "unique_clicks",
+            Self::Conversions => "conversions",
+            Self::Approved => "approved",
+            Self::Pending => "pending",
+            Self::Rejected => "rejected",
+            Self::Hold => "hold",
+            Self::Revenue => "revenue",
+            Self::Payout => "payout",
+            Self::Cost => "cost",
+            Self::Profit => "profit",
+            Self::Cr => "cr",
+            Self::Epc => "epc",
+            Self::Ctr => "ctr",
+            Self::Roi => "roi",
+        }
+    }
+
+    /// The column heading for people.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Impressions => "Impressions",
+            Self::Clicks => "Clicks",
+            Self::UniqueClicks => "Unique clicks",
+            Self::Conversions => "Conversions",
+            Self::Approved => "Approved",
+            Self::Pending => "Pending",
+            Self::Rejected => "Rejected",
+            Self::Hold => "Hold",
+            Self::Revenue => "Revenue",
+            Self::Payout => "Payout",
+            Self::Cost => "Cost",
+            Self::Profit => "Profit",
+            Self::Cr => "CR",
+            Self::Epc => "EPC",
+            Self::Ctr => "CTR",
+            Self::Roi => "ROI",
+        }
+    }
+
+    /// How the value is written.
+    #[must_use]
+    pub const fn metric_type(self) -> MetricType {
+        match self {
+            Self::Impressions
+            | Self::Clicks
+            | Self::UniqueClicks
+            | Self::Conversions
+            | Self::Approved
+            | Self::Pending
+            | Self::Rejected
+            | Self::Hold => MetricType::Integer,
+            Self::Revenue | Self::Payout | Self::Cost | Self::Profit => MetricType::Money,
+            Self::Cr | Self::Epc | Self::Ctr | Self::Roi => MetricType::Ratio,
+        }
+    }
+}
+
+impl FromStr for Metric {
+    type Err = ();
+
+    fn from_str(key: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|metric| metric.key() == key).ok_or(())
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.key())
+    }
+}
+
+/// Whose point of view a connection has; it decides what `profit` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Perspective {
+    /// The network's owner: profit is revenue less payout.
+    Network,
+    /// One affiliate: its costs are unknown, so its profit is too.
+    Affiliate,
+    /// A media buyer: profit is revenue less traffic cost.
+    MediaBuyer,
+}
+
+/// An ISO 4217 code.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// The code, three upper-case letters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl FromStr for Currency {
+    type Err = ();
+
+    /// Reads three ASCII letters, in any case and with blanks around them.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let bytes: [u8; 3] = text.trim().as_bytes().try_into().map_err(|_| ())?;
+        if bytes.iter().all(u8::is_ascii_alphabetic) {
+            Ok(Self(bytes.map(|byte| byte.to_ascii_uppercase())))
+        } else {
+            Err(())
+        }
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// The value of one dimension in one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DimensionValue {
+    /// The platform's id, always as text. Identity is the id alone.
+    pub id: CompactString,
+    /// The label for people; equals the id where the platform names nothing.
+    pub name: CompactString,
+}
+
+impl DimensionValue {
+    /// The id under which rows stand whose entity the platform no longer names.
+    pub const UNKNOWN_ID: &'static str = "unknown";
+
+    /// A value with a label; a blank label falls back to the id.
+    #[must_use]
+    pub fn new(id: impl Into<CompactString>, name: impl AsRef<str>) -> Self {
+        let id = id.into();
+        let name = name.as_ref().trim();
+        let name = if name.is_empty() { id.clone() } else { CompactString::from(name) };
+        Self { id, name }
+    }
+
+    /// A value whose id is its own label.
+    #[must_use]
+    pub fn plain(id: impl Into<CompactString>) -> Self {
+        let id = id.into();
+        Self { name: id.clone(), id }
+    }
+
+    /// An entity the platform reports traffic for without saying which one it is.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self { id: CompactString::const_new(Self::UNKNOWN_ID), name: CompactString::const_new("Unknown") }
+    }
+
+    /// A calendar day.
+    #[must_use]
+    pub fn date(day: jiff::civil::Date) -> Self {
+        Self::plain(compact_str::format_compact!("{day}"))
+    }
+
+    /// An hour of the local day, 0 to 23.
+    #[must_use]
+    pub fn hour(hour: u8) -> Self {
+        Self {
+            id: compact_str::format_compact!("{hour:02}"),
+            name: compact_str::format_compact!("{hour:02}:00"),
+        }
+    }
+}
+
+/// The values of a row's dimensions, in the order of [`StatsQuery::dimensions`].
+pub type Key = SmallVec<[DimensionValue; 3]>;
+
+/// The numbers a platform gives for one row. Ratios and profit are derived, never stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the metric of the same name")]
+pub struct Metrics {
+    pub impressions: Option<i64>,
+    pub clicks: Option<i64>,
+    pub unique_clicks: Option<i64>,
+    pub conversions: Option<i64>,
+    pub approved: Option<i64>,
+    pub pending: Option<i64>,
+    pub rejected: Option<i64>,
+    pub hold: Option<i64>,
+    pub revenue: Option<Decimal>,
+    pub payout: Option<Decimal>,
+    pub cost: Option<Decimal>,
+}
+
+/// A metric's value, ready to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MetricValue {
+    /// A count.
+    Integer(i64),
+    /// Money or a ratio.
+    Decimal(Decimal),
+}
+
+impl Metrics {
+    /// All counts and money known to be zero: the neutral element of [`Metrics::add`].
+    pub const ZERO: Self = Self {
+        impressions: Some(0),
+        clicks: Some(0),
+        unique_clicks: Some(0),
+        conversions: Some(0),
+        approved: Some(0),
+        pending: Some(0),
+        rejected: Some(0),
+        hold: Some(0),
+        revenue: Some(Decimal::ZERO),
+        payout: Some(Decimal::ZERO),
+        cost: Some(Decimal::ZERO),
+    };
+
+    /// The sum of two rows. A sum with an unknown part is unknown, and so is one that overflows.
+    #[must_use]
+    pub fn add(&self, other: &Self) -> Self {
+        fn count(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+            a?.checked_add(b?)
+        }
+        fn money(a: Option<Decimal>, b: Option<Decimal>) -> Option<Decimal> {
+            a?.checked_add(b?)
+        }
+        Self {
+            impressions: count(self.impressions, other.impressions),
+            clicks: count(self.clicks, other.clicks),
+            unique_clicks: count(self.unique_clicks, other.unique_clicks),
+            conversions: count(self.conversions, other.conversions),
+            approved: count(self.approved, other.approved),
+            pending: count(self.pending, other.pending),
+            rejected: count(self.rejected, other.rejected),
+            hold: count(self.hold, other.hold),
+            revenue: money(self.revenue, other.revenue),
+            payout: money(self.payout, other.payout),
+            cost: money(self.cost, other.cost),
+        }
+    }
+
+    /// The profit as `perspective` sees it.
+    #[must_use]
+    pub fn profit(&self, perspective: Perspective) -> Option<Decimal> {
+        let spent = match perspective {
+            Perspective::Network => self.payout?,
+            Perspective::MediaBuyer => self.cost?,
+            Perspective::Affiliate => return None,
+        };
+        self.revenue?.checked_sub(spent)
+    }
+
+    /// One metric, derived ones included. `None` is "not known", or a ratio over zero.
+    #[must_use]
+    pub fn get(&self, metric: Metric, perspective: Perspective) -> Option<MetricValue> {
+        let count = |value: Option<i64>| value.map(MetricValue::Integer);
+        let money = |value: Option<Decimal>| value.map(|amount| MetricValue::Decimal(amount.normalize()));
+        match metric {
+            Metric::Impressions => count(self.impressions),
+            Metric::Clicks => count(self.clicks),
+            Metric::UniqueClicks => count(self.unique_clicks),
+            Metric::Conversions => count(self.conversions),
+            Metric::Approved => count(self.approved),
+            Metric::Pending => count(self.pending),
+            Metric::Rejected => count(self.rejected),
+            Metric::Hold => count(self.hold),
+            Metric::Revenue => money(self.revenue),
+            Metric::Payout => money(self.payout),
+            Metric::Cost => money(self.cost),
+            Metric::Profit => money(self.profit(perspective)),
+            Metric::Cr => ratio(self.conversions.map(Decimal::from), self.clicks.map(Decimal::from)),
+            Metric::Epc => ratio(self.revenue, self.clicks.map(Decimal::from)),
+            Metric::Ctr => ratio(self.clicks.map(Decimal::from), self.impressions.map(Decimal::from)),
+            Metric::Roi => {
+                let gain = self.revenue.zip(self.cost).and_then(|(revenue, cost)| revenue.checked_sub(cost));
+                ratio(gain, self.cost)
+            }
+        }
+    }
+}
+
+fn ratio(over: Option<Decimal>, under: Option<Decimal>) -> Option<MetricValue> {
+    let quotient = over?.checked_div(under?)?;
+    let rounded = quotient.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven);
+    Some(MetricValue::Decimal(rounded.normalize()))
+}
+
+/// One row of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// One value for each of [`StatsQuery::dimensions`], in that order.
+    pub key: Key,
+    /// The currency of the row's money, `None` where it cannot be known.
+    pub currency: Option<Currency>,
+    /// The numbers.
+    pub metrics: Metrics,
+}
+
+/// Ids by dimension: a row passes if each filtered dimension has one of the listed ids.
+pub type Filters = BTreeMap<Dimension, BTreeSet<CompactString>>;
+
+/// What a client is asked for.
+#[derive(Debug, Clone)]
+pub struct StatsQuery {
+    /// What rows are keyed by: the caller's grouping, then the filtered dimensions that are not part of it.
+    pub dimensions: Vec<Dimension>,
+    /// Local days, both ends included.
+    pub range: DateRange,
+    /// The zone that days and hours are in.
+    pub zone: Zone,
+    /// A client may hand these to the platform where that is reliable; they are applied again, exactly,
+    /// to what it answers.
+    pub filters: Filters,
+}
+
+impl StatsQuery {
+    /// Whether rows are keyed by `dimension`.
+    #[must_use]
+    pub fn has(&self, dimension: Dimension) -> bool {
+        self.dimensions.contains(&dimension)
+    }
+}
+
+/// Something a caller should know about otherwise good numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, ToSchema)]
+pub struct Warning {
+    /// A stable code, such as `timezone_fixed_by_platform`.
+    #[schema(example = "timezone_fixed_by_platform")]
+    pub code: &'static str,
+    /// What it means for these numbers.
+    pub detail: String,
+}
+
+/// The outcome of holding rows against what the platform itself says of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What differs, with both numbers; `None` where everything agrees.
+    pub mismatch: Option<String>,
+}
+
+/// A part of a report, usually one page.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Rows in the tracker's order.
+    pub rows: Vec<Row>,
+    /// Checks that this part completed.
+    pub checks: Vec<Check>,
+    /// Warnings that this part gives rise to.
+    pub warnings: Vec<Warning>,
+}
+
+impl Batch {
+    /// A batch of rows and nothing else.
+    #[must_use]
+    pub fn of(rows: Vec<Row>) -> Self {
+        Self { rows, ..Self::default() }
+    }
+}
+
+/// A report being read.
+pub struct Report<'a> {
+    /// Whether a key (with its currency) occurs at most once in the whole report. Where it does not, the
+    /// rows of a key add up to its row, and they are added up before anybody sees them.
+    pub unique_keys: bool,
+    /// The batches. An error ends the report, and what came before it must not be used.
+    pub batches: BoxStream<'a, Result<Batch, PlatformError>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decimal(text: &str) -> Decimal {
+        text.parse().expect("a decimal")
+    }
+
+    #[test]
+    fn a_sum_with_an_unknown_part_is_unknown() {
+        let known = Metrics { clicks: Some(3), hold: Some(1), ..Metrics::default() };
+        let other = Metrics { clicks: Some(4), ..Metrics::default() };
+        let sum = known.add(&other);
+        assert_eq!(sum.clicks, Some(7));
+        assert_eq!(sum.hold, None);
+    }
+
+    #[test]
+    fn ratios_are_rounded_half_even_to_six_places() {
+        let metrics = Metrics { clicks: Some(3), conversions: Some(2), ..Metrics::default() };
+        assert_eq!(metrics.get(Metric::Cr, Perspective::Network), Some(MetricValue::Decimal(decimal("0.666667"))));
+        let even = Metrics { clicks: Some(2_000_000), conversions: Some(1), ..Metrics::default() };
+        assert_eq!(even.get(Metric::Cr, Perspective::Network), Some(MetricValue::Decimal(decimal("0"))));
+    }
+
+    #[test]
+    fn a_ratio_over_zero_or_nothing_is_null() {
+        let zero = Metrics { clicks: Some(0), conversions: Some(2), ..Metrics::default() };
+        assert_eq!(zero.get(Metric::Cr, Perspective::Network), None);
+        let unknown = Metrics { clicks: Some(5), ..Metrics::default() };
+        assert_eq!(unknown.get(Metric::Ctr, Perspective::Network), None);
+    }
+
+    #[test]
+    fn profit_follows_the_point_of_view() {
+        let metrics = Metrics {
+            revenue: Some(decimal("10.5")),
+            payout: Some(decimal("4")),
+            cost: Some(decimal("1")),
+            ..Metrics::default()
+        };
+        assert_eq!(metrics.profit(Perspective::Network), Some(decimal("6.5")));
+        assert_eq!(metrics.profit(Perspective::MediaBuyer), Some(decimal("9.5")));
+        assert_eq!(metrics.profit(Perspective::Affiliate), None);
+    }
+
+    #[test]
+    fn a_blank_label_falls_back_to_the_id() {
+        assert_eq!(DimensionValue::new("71", "  ").name, "71");
+        assert_eq!(DimensionValue::hour(7), DimensionValue { id: "07".into(), name: "07:00".into() });
+    }
+
+    #[test]
+    fn currencies_are_three_letters() {
+        assert_eq!("eur".parse::<Currency>().map(|code| code.as_str().to_owned()), Ok("EUR".to_owned()));
+        assert!("E1R".parse::<Currency>().is_err());
+        assert!("EURO".parse::<Currency>().is_err());
+    }
+}

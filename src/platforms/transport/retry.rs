@@ -1,0 +1,179 @@
+//! When a call is repeated, and how long it waits first.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use backon::{BackoffBuilder, Retryable};
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use super::{Answer, CallScope, ErrorKind, PlatformError, Purpose, Stage};
+
+/// The most often one call is repeated.
+const MAX_RETRIES: usize = 4;
+/// The first wait lies between zero and this; each further bound is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Longer waits than this are only made because the platform asks for them.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a verification goes on repeating.
+const VERIFY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A failed attempt.
+#[derive(Debug)]
+pub(super) struct Fault {
+    error: PlatformError,
+    /// A 500 keeps its answer: some platforms put the reason there, and one repetition is all it gets.
+    answer: Option<Answer>,
+}
+
+impl From<PlatformError> for Fault {
+    fn from(error: PlatformError) -> Self {
+        Self { error, answer: None }
+    }
+}
+
+/// Sorts an answer by its status: what clients look at themselves, and what is an error on every platform.
+pub(super) fn judge(answer: Answer, host: &str) -> Result<Answer, Fault> {
+    let wait = retry_after(&answer.headers);
+    let status = answer.status.as_u16();
+    match status {
+        429 => Err(PlatformError::new(ErrorKind::RateLimited, format!("{host} asks to be called less often (429)."))
+            .retry_after(wait)
+            .into()),
+        500 => Err(Fault { error: failing(host, status), answer: Some(answer) }),
+        501.. => Err(failing(host, status).retry_after(wait).into()),
+        _ => Ok(answer),
+    }
+}
+
+fn failing(host: &str, status: u16) -> PlatformError {
+    PlatformError::new(ErrorKind::Failing, format!("{host} is failing: it answered {status}.")).at(Stage::Request)
+}
+
+impl Answer {
+    /// The error of an answer with status 500 whose body says nothing more.
+    #[must_use]
+    pub fn failing(&self, host: &str) -> PlatformError {
+        failing(host, self.status.as_u16())
+    }
+}
+
+/// Runs `attempt` until it works, is not worth repeating, or time or the origin's budget runs out.
+pub(super) async fn run<F, Fut>(scope: CallScope, budget: &Budget, attempt: F) -> Result<Answer, PlatformError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<Answer, Fault>>,
+{
+    let give_up_at = match scope.purpose {
+        Purpose::Verify => scope.deadline.min(Instant::now() + VERIFY_PATIENCE),
+        Purpose::Pull => scope.deadline,
+    };
+    budget.deposit();
+    let repeated_500 = Cell::new(false);
+    let outcome = attempt
+        .retry(FullJitter)
+        .when(|fault| match fault.error.kind {
+            ErrorKind::ConnectFailed | ErrorKind::RateLimited => true,
+            ErrorKind::Failing if fault.answer.is_some() => !repeated_500.replace(true),
+            ErrorKind::Failing => true,
+            _ => false,
+        })
+        .adjust(|fault, wait| {
+            let wait = wait?.max(fault.error.retry_after.unwrap_or_default());
+            (Instant::now() + wait < give_up_at && budget.withdraw()).then_some(wait)
+        })
+        .await;
+    match outcome {
+        Ok(answer) => Ok(answer),
+        Err(Fault { answer: Some(answer), .. }) if answer.status == StatusCode::INTERNAL_SERVER_ERROR => Ok(answer),
+        Err(fault) => Err(fault.error),
+    }
+}
+
+/// How long the platform asks to be left alone: seconds or an HTTP date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let at = httpdate::parse_http_date(text).ok()?;
+            Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+        }
+    }
+}
+
+/// Exponential waits, each drawn anew between zero and its bound.
+struct FullJitter;
+
+impl BackoffBuilder for FullJitter {
+    type Backoff = std::vec::IntoIter<Duration>;
+
+    fn build(self) -> Self::Backoff {
+        let waits: Vec<Duration> = (0..MAX_RETRIES)
+            .map(|round| {
+                let bound = (FIRST_WAIT * 2_u32.pow(u32::try_from(round).unwrap_or_default())).min(LONGEST_WAIT);
+                Duration::from_micros(fastrand::u64(0..=u64::try_from(bound.as_micros()).unwrap_or(u64::MAX)))
+            })
+            .collect();
+        waits.into_iter()
+    }
+}
+
+/// What repetitions an origin may still cause: a fifth of its calls, and a few to start with.
+pub(super) struct Budget {
+    hundredths: AtomicI64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { hundredths: AtomicI64::new(1_000) }
+    }
+}
+
+impl Budget {
+    const DEPOSIT: i64 = 20;
+    const PRICE: i64 = 100;
+    const MOST: i64 = 2_000;
+
+    fn deposit(&self) {
+        let _ = self.hundredths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| {
+            Some((saved + Self::DEPOSIT).min(Self::MOST))
+        });
+    }
+
+    fn withdraw(&self) -> bool {
+        self.hundredths
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| {
+                (saved >= Self::PRICE).then(|| saved - Self::PRICE)
+            })
+            .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_allows_a_fifth_of_the_calls_to_be_repeated() {
+        let budget = Budget::default();
+        while budget.withdraw() {}
+        let repeated = (0..100).filter(|_| {
+            budget.deposit();
+            budget.withdraw()
+        });
+        assert_eq!(repeated.count(), 20);
+    }
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let headers = |text: &str| HeaderMap::from_iter([(RETRY_AFTER, text.parse().expect("a header"))]);
+        assert_eq!(retry_after(&headers("7")), Some(Duration::from_secs(7)));
+        let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(30));
+        assert!(retry_after(&headers(&soon)).is_some_and(|wait| wait > Duration::from_secs(27)));
+        assert_eq!(retry_after(&headers("Thu, 01 Jan 1970 00:00:00 GMT")), Some(Duration::ZERO));
+        assert_eq!(retry_after(&headers("soon")), None);
+    }
+}

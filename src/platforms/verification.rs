@@ -1,0 +1,390 @@
+//! Verification: proving that a connection can do what a pull needs, or naming why it cannot.
+//!
+//! A client's [`verify`](super::PlatformClient::verify) ends with the smallest real read of the reporting API.
+//! What it returns, good or bad, is turned into stages here, so that every platform's verification has one shape
+//! and one set of failure codes.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::error::{ErrorKind, PlatformError, Stage};
+use super::{Client, ConnectionType, Pair};
+
+/// The longest a verification takes in all.
+pub const VERIFICATION_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How a verification ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VerificationStatus {
+    /// Pulls will work.
+    Ok,
+    /// The platform refused, or the address is wrong: something must be changed.
+    Failed,
+    /// The platform could not be reached, is failing or throttling: nothing is known of the credentials.
+    Inconclusive,
+}
+
+/// How a stage ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StageStatus {
+    /// It worked.
+    Ok,
+    /// It is where the verification failed.
+    Failed,
+    /// It was not needed, or an earlier stage failed.
+    Skipped,
+}
+
+/// One stage of a verification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StageReport {
+    /// Which stage.
+    pub name: Stage,
+    /// How it ended.
+    pub status: StageStatus,
+    /// Milliseconds, or `null` where the stage cannot be measured on its own.
+    #[schema(required, example = 3)]
+    pub duration_ms: Option<u64>,
+    /// What happened, on a failed stage.
+    #[schema(required)]
+    pub detail: Option<String>,
+}
+
+/// The closed set of causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureCode {
+    /// The address cannot be called.
+    InvalidUrl,
+    /// The address is not one this service may call.
+    EgressBlocked,
+    /// The host name does not resolve.
+    DnsFailed,
+    /// Nothing accepts the connection.
+    ConnectFailed,
+    /// The TLS handshake failed.
+    TlsFailed,
+    /// No answer in time.
+    Timeout,
+    /// The answer is a redirect.
+    Redirected,
+    /// Something answers, but not this tracker's API.
+    NotThisPlatform,
+    /// The platform does not accept the credentials.
+    CredentialsRejected,
+    /// The credentials belong to the other connection type.
+    WrongPortal,
+    /// The credentials may not read reports.
+    InsufficientPermissions,
+    /// The platform does not accept this service's address.
+    IpNotAllowed,
+    /// The network wants the affiliate's id beside the key.
+    AffiliateIdRequired,
+    /// The platform is throttling.
+    RateLimited,
+    /// The platform is failing.
+    PlatformError,
+    /// The stored credentials cannot be read any more.
+    CredentialsUnreadable,
+}
+
+/// Who can mend a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// The person who entered the connection.
+    You,
+    /// Whoever runs the tracker.
+    TrackerAdmin,
+    /// The platform's vendor.
+    Platform,
+    /// This service.
+    Service,
+}
+
+/// Why a verification did not end well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failure {
+    /// The cause.
+    pub code: FailureCode,
+    /// Who can mend it.
+    pub owner: Owner,
+    /// Whether trying again later may help without changing anything.
+    pub retryable: bool,
+    /// The field of the create body that the cause lies in.
+    #[schema(required, example = "/credentials/api_key")]
+    pub pointer: Option<String>,
+    /// What happened, in the tracker's terms, with the host.
+    pub detail: String,
+    /// The one next step.
+    pub hint: String,
+}
+
+/// What a verification found out beside the verdict.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Detected {
+    /// The type the credentials really have, where the platform tells.
+    #[schema(required)]
+    pub connection_type: Option<ConnectionType>,
+    /// The generation of the tracker, where there are several.
+    #[schema(required, example = "v2")]
+    pub platform_version: Option<String>,
+    /// The account the credentials belong to.
+    #[schema(required)]
+    pub account: Option<String>,
+    /// The currency the account reports in.
+    #[schema(required, example = "USD")]
+    pub currency: Option<String>,
+    /// The time zone the account reports in.
+    #[schema(required)]
+    pub timezone: Option<String>,
+}
+
+/// The whole answer of a verification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Verification {
+    /// How it ended.
+    pub status: VerificationStatus,
+    /// When it ended.
+    #[schema(value_type = String, format = DateTime)]
+    pub checked_at: Timestamp,
+    /// How long it took in all.
+    #[schema(example = 84)]
+    pub duration_ms: u64,
+    /// The stages, in order.
+    pub stages: Vec<StageReport>,
+    /// The cause, unless it ended well.
+    #[schema(required)]
+    pub failure: Option<Failure>,
+    /// What was found out.
+    pub detected: Detected,
+}
+
+/// Verifies through `client`, within [`VERIFICATION_DEADLINE`], and reports by stages.
+pub async fn verify(client: &Client) -> Verification {
+    let started = Instant::now();
+    let outcome = match client.upstream().preflight().await {
+        Ok(()) => client.verify().await,
+        Err(error) => Err(error),
+    };
+    let timings = client.upstream().timings();
+    let failed_at = outcome.as_ref().err().map(stage_of);
+    let stages = Stage::ALL
+        .into_iter()
+        .map(|name| {
+            let skipped = failed_at.is_some_and(|failed| name > failed) || timings.is_skipped(name);
+            let failed = failed_at == Some(name);
+            StageReport {
+                name,
+                status: match (failed, skipped) {
+                    (true, _) => StageStatus::Failed,
+                    (false, true) => StageStatus::Skipped,
+                    (false, false) => StageStatus::Ok,
+                },
+                duration_ms: if skipped && !failed { None } else { timings.millis(name) },
+                detail: if failed { outcome.as_ref().err().map(|error| error.detail.clone()) } else { None },
+            }
+        })
+        .collect();
+    let (status, failure, detected) = match outcome {
+        Ok(detected) => (VerificationStatus::Ok, None, detected),
+        Err(error) => {
+            let (status, failure) = diagnose(client.pair(), &error);
+            let portal = match error.kind {
+                ErrorKind::WrongPortal => Some(client.pair().connection_type().other()),
+                _ => None,
+            };
+            (status, Some(failure), Detected { connection_type: portal, ..Detected::default() })
+        }
+    };
+    Verification {
+        status,
+        checked_at: Timestamp::now(),
+        duration_ms: millis(started.elapsed()),
+        stages,
+        failure,
+        detected,
+    }
+}
+
+impl Verification {
+    /// The verification of credentials that this service itself can no longer read.
+    #[must_use]
+    pub fn unreadable() -> Self {
+        Self {
+            status: VerificationStatus::Failed,
+            checked_at: Timestamp::now(),
+            duration_ms: 0,
+            stages: Stage::ALL
+                .into_iter()
+                .map(|name| StageReport { name, status: StageStatus::Skipped, duration_ms: None, detail: None })
+                .collect(),
+            failure: Some(Failure {
+                code: FailureCode::CredentialsUnreadable,
+                owner: Owner::Service,
+                retryable: false,
+                pointer: None,
+                detail: "The stored credentials cannot be read: they were sealed under a key this service no longer has."
+                    .to_owned(),
+                hint: "Enter the credentials again, or give the service its old key back.".to_owned(),
+            }),
+            detected: Detected::default(),
+        }
+    }
+}
+
+/// Whole milliseconds of a duration.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The stage a failure belongs to.
+fn stage_of(error: &PlatformError) -> Stage {
+    error.stage.unwrap_or(match error.kind {
+        ErrorKind::InvalidUrl | ErrorKind::EgressBlocked | ErrorKind::DnsFailed => Stage::Resolve,
+        ErrorKind::ConnectFailed => Stage::Connect,
+        ErrorKind::TlsFailed => Stage::Tls,
+        ErrorKind::Timeout
+        | ErrorKind::Redirected
+        | ErrorKind::NotThisPlatform
+        | ErrorKind::RateLimited
+        | ErrorKind::Failing
+        | ErrorKind::Unsupported
+        | ErrorKind::BadResponse
+        | ErrorKind::Inconsistent
+        | ErrorKind::Overloaded => Stage::Request,
+        ErrorKind::CredentialsRejected
+        | ErrorKind::WrongPortal
+        | ErrorKind::IpNotAllowed
+        | ErrorKind::AffiliateIdRequired => Stage::Authenticate,
+        ErrorKind::InsufficientPermissions => Stage::Authorize,
+    })
+}
+
+/// Names the cause of a failed verification: one match from what a platform did to what the user is told.
+fn diagnose(pair: Pair, error: &PlatformError) -> (VerificationStatus, Failure) {
+    use VerificationStatus::{Failed, Inconclusive};
+    let address = pair.address_field().map(|field| format!("/settings/{field}"));
+    let secret = pair.main_secret().map(|field| format!("/credentials/{field}"));
+    let (status, code, owner, pointer, hint) = match error.kind {
+        ErrorKind::InvalidUrl => {
+            (Failed, FailureCode::InvalidUrl, Owner::You, address, "Check the address for typing mistakes.")
+        }
+        ErrorKind::EgressBlocked => (
+            Failed,
+            FailureCode::EgressBlocked,
+            Owner::You,
+            address,
+            "Use the tracker's public https address, or ask the operator of this service to allow this one.",
+        ),
+        ErrorKind::DnsFailed => (
+            Inconclusive,
+            FailureCode::DnsFailed,
+            Owner::You,
+            address,
+            "Check the host name for typing mistakes; if it is new, its DNS entry may not be visible yet.",
+        ),
+        ErrorKind::ConnectFailed => (
+            Inconclusive,
+            FailureCode::ConnectFailed,
+            Owner::TrackerAdmin,
+            address,
+            "Check that the tracker is running and that its firewall lets this service in; then verify again.",
+        ),
+        ErrorKind::TlsFailed => (
+            Inconclusive,
+            FailureCode::TlsFailed,
+            Owner::TrackerAdmin,
+            address,
+            "Have the tracker's certificate mended; then verify again.",
+        ),
+        ErrorKind::Timeout => (
+            Inconclusive,
+            FailureCode::Timeout,
+            Owner::TrackerAdmin,
+            address,
+            "The tracker is too slow just now; verify again in a few minutes.",
+        ),
+        ErrorKind::Redirected => (
+            Failed,
+            FailureCode::Redirected,
+            Owner::You,
+            address,
+            "Enter the address the redirect leads to, if it is the tracker's own.",
+        ),
+        ErrorKind::NotThisPlatform | ErrorKind::BadResponse => (
+            Failed,
+            FailureCode::NotThisPlatform,
+            Owner::You,
+            address,
+            "Check that the address is the tracker's API address and not a login page or another product.",
+        ),
+        ErrorKind::CredentialsRejected => (
+            Failed,
+            FailureCode::CredentialsRejected,
+            Owner::You,
+            secret,
+            "Copy the key again from the tracker and check that it has not been revoked.",
+        ),
+        ErrorKind::WrongPortal => (
+            Failed,
+            FailureCode::WrongPortal,
+            Owner::You,
+            Some("/connection_type".to_owned()),
+            match pair.connection_type() {
+                ConnectionType::Admin => "This is an affiliate key: add it as a connection of type affiliate.",
+                ConnectionType::Affiliate => "This is an admin key: add it as a connection of type admin.",
+            },
+        ),
+        ErrorKind::InsufficientPermissions => (
+            Failed,
+            FailureCode::InsufficientPermissions,
+            Owner::TrackerAdmin,
+            None,
+            "Ask the tracker's administrator to let this key read statistics.",
+        ),
+        ErrorKind::IpNotAllowed => (
+            Failed,
+            FailureCode::IpNotAllowed,
+            Owner::TrackerAdmin,
+            None,
+            "Ask the tracker's administrator to allow this service's address for this key.",
+        ),
+        ErrorKind::AffiliateIdRequired => (
+            Failed,
+            FailureCode::AffiliateIdRequired,
+            Owner::You,
+            Some("/settings/affiliate_id".to_owned()),
+            "Enter the Affiliate ID that is shown beside the key.",
+        ),
+        ErrorKind::RateLimited | ErrorKind::Overloaded => (
+            Inconclusive,
+            FailureCode::RateLimited,
+            Owner::Platform,
+            None,
+            "The platform is throttling; verify again in a few minutes.",
+        ),
+        ErrorKind::Failing | ErrorKind::Unsupported | ErrorKind::Inconsistent => (
+            Inconclusive,
+            FailureCode::PlatformError,
+            Owner::Platform,
+            None,
+            "The platform is failing just now; verify again in a few minutes.",
+        ),
+    };
+    let failure = Failure {
+        code,
+        owner,
+        retryable: status == Inconclusive,
+        pointer,
+        detail: error.detail.clone(),
+        hint: error.hint.clone().unwrap_or_else(|| hint.to_owned()),
+    };
+    (status, failure)
+}

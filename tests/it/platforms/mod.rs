@@ -1,0 +1,1 @@
+//! What is peculiar to each platform, driven through the same road the service takes.

@@ -1,0 +1,7 @@
+//! Trackers that live inside the test process.
+//!
+//! Each platform has a simulator built from what is known of its API: it refuses what the real one refuses and
+//! checks what is sent. [`tracker::Simulator`] serves any of them on a loopback port, records every request and
+//! plays faults. `examples/trackers.rs` starts the same simulators for people.
+
+pub mod tracker;
