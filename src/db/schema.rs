@@ -1,0 +1,79 @@
+//! The tables, as both databases have them. Times are microseconds since 1970, ids are text.
+
+diesel::table! {
+    organisations (id) {
+        id -> Text,
+        writes -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    connections (id) {
+        id -> Text,
+        organisation_id -> Text,
+        name -> Text,
+        name_key -> Text,
+        platform -> Text,
+        connection_type -> Text,
+        settings_sealed -> Nullable<Binary>,
+        credentials_sealed -> Nullable<Binary>,
+        verification_sealed -> Nullable<Binary>,
+        status -> Text,
+        counts_toward_limit -> Bool,
+        version -> BigInt,
+        verify_after -> Nullable<BigInt>,
+        verify_attempts -> BigInt,
+        lease_until -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        created_by -> Text,
+        deleted_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    verifications (id) {
+        id -> Text,
+        organisation_id -> Text,
+        connection_id -> Text,
+        report_sealed -> Binary,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    automations (connection_id, automation_id) {
+        connection_id -> Text,
+        automation_id -> Text,
+        organisation_id -> Text,
+        first_used_at -> BigInt,
+        last_used_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_events (id) {
+        id -> Text,
+        organisation_id -> Text,
+        connection_id -> Nullable<Text>,
+        action -> Text,
+        outcome -> Text,
+        actor -> Text,
+        address -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        detail -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (organisation_id, key_hash) {
+        organisation_id -> Text,
+        key_hash -> Text,
+        body_hash -> Text,
+        connection_id -> Nullable<Text>,
+        expires_at -> BigInt,
+    }
+}

@@ -1,0 +1,340 @@
+//! Problems (RFC 9457): every way this service says no, in one table.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::db::DbError;
+use crate::platforms::error::{ErrorKind, PlatformError};
+
+/// One field that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// JSON pointer into the body, or `/<parameter>` for a query parameter.
+    #[schema(example = "/credentials/api_key")]
+    pub pointer: String,
+    /// A stable code.
+    #[schema(example = "required")]
+    pub code: Cow<'static, str>,
+    /// What is wrong and how it should be.
+    pub detail: String,
+}
+
+impl FieldProblem {
+    /// A field that is wrong.
+    pub fn new(pointer: impl Into<String>, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident $slug:literal $status:literal $title:literal $explanation:literal)*) => {
+        /// The stable code of a problem.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Code {
+            $(#[doc = $title] $variant,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The code as it stands in JSON and in the problem's type.
+            #[must_use]
+            pub const fn slug(self) -> &'static str {
+                match self { $(Self::$variant => $slug),* }
+            }
+
+            /// The HTTP status.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status),* }
+            }
+
+            /// A fixed short title.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),* }
+            }
+
+            /// What it means and what to do, for the page behind the problem's type.
+            #[must_use]
+            pub const fn explanation(self) -> &'static str {
+                match self { $(Self::$variant => $explanation),* }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedRequest "malformed_request" 400 "Malformed request"
+        "The request cannot be read: the JSON has a syntax error, a header is missing or unreadable, or the body is not text. Mend what the detail names and send it again."
+    Unauthorized "unauthorized" 401 "Not authenticated"
+        "There is no bearer token, or it is not valid: expired, of another issuer or audience, or signed with another key or algorithm. Get a new token and send it as `Authorization: Bearer …`."
+    Forbidden "forbidden" 403 "Not allowed"
+        "The token is valid but does not carry the scope this call needs, or names another organisation than the request."
+    NotFound "not_found" 404 "Not found"
+        "There is nothing at this address that this organisation may see."
+    MethodNotAllowed "method_not_allowed" 405 "Method not allowed"
+        "The address exists, but not with this method. The Allow header lists the methods it has."
+    NotAcceptable "not_acceptable" 406 "Not acceptable"
+        "None of the media types in the Accept header can be produced here. Statistics come as application/json, application/x-ndjson and text/csv; everything else as application/json."
+    PayloadTooLarge "payload_too_large" 413 "Body too large"
+        "The body is larger than 64 KiB."
+    UnsupportedMediaType "unsupported_media_type" 415 "Unsupported media type"
+        "The body must be JSON: send `Content-Type: application/json` (PATCH also takes application/merge-patch+json)."
+    ConnectionLimitReached "connection_limit_reached" 409 "Connection limit reached"
+        "The organisation already has as many connections as its plan allows; plan, limit and used say how many. Delete one or move to a larger plan. Demo connections do not count, but there may be at most 100 of them."
+    NameTaken "name_taken" 409 "Name already taken"
+        "Another connection of the organisation has this name; letter case does not distinguish names."
+    RequestInProgress "request_in_progress" 409 "Request still in progress"
+        "A request with the same Idempotency-Key is still running. Wait a moment and send it again."
+    ConnectionDeleted "connection_deleted" 410 "Connection deleted"
+        "The connection existed and was deleted; its credentials are destroyed. Add it again and use the new id, also in automations."
+    VersionConflict "version_conflict" 412 "Changed in the meantime"
+        "The connection is not at the version the request was made for. Read it again, and repeat the change on what is there now."
+    ValidationFailed "validation_failed" 422 "Validation failed"
+        "Fields or parameters are wrong; errors lists all of them, each with a pointer, a code and the mend."
+    SecretRequired "secret_required" 422 "Secrets needed again"
+        "The change moves the connection to another host. Stored secrets never go to a host they were not saved for: send them again with the change."
+    VerificationFailed "verification_failed" 422 "Verification failed"
+        "The tracker refused the connection, or the address is not the tracker's; nothing was saved. The member verification holds the stages, the cause and the next step."
+    VerificationInconclusive "verification_inconclusive" 422 "Verification inconclusive"
+        "The tracker could not be reached, is failing or throttling, so nothing is known of the credentials; nothing was saved. Try again later, or save with verify=deferred."
+    IdempotencyKeyReused "idempotency_key_reused" 422 "Idempotency key reused"
+        "The Idempotency-Key was used within the last 24 hours with another body. Use a new key for a new request."
+    UnsupportedQuery "unsupported_query" 422 "Query not supported by the platform"
+        "The platform cannot answer this question exactly, or it is beyond a limit; the detail names what is possible. Nothing is ever approximated or cut."
+    PlatformUnavailable "platform_unavailable" 422 "Platform not available yet"
+        "Connections to this platform cannot be made yet; the catalogue lists it as coming soon."
+    EgressBlocked "egress_blocked" 422 "Address not allowed"
+        "The connection's address is not one this service may call: only public hosts over https, unless the operator allows more."
+    CredentialsRejected "credentials_rejected" 424 "Tracker rejected the credentials"
+        "The tracker does not accept the stored credentials any more. Renew them there and update the connection."
+    InsufficientPermissions "insufficient_permissions" 424 "Tracker denies reporting"
+        "The tracker accepts the credentials but does not let them read this report. Ask its administrator for the permission."
+    IpNotAllowed "ip_not_allowed" 424 "Tracker does not accept this service's address"
+        "The tracker restricts where the key may be used from. Ask its administrator to allow this service's address."
+    WrongPortal "wrong_portal" 424 "Credentials of the other portal"
+        "The stored credentials belong to the other connection type. Add a connection of that type."
+    CredentialsUnreadable "credentials_unreadable" 424 "Stored credentials unreadable"
+        "The stored credentials were sealed under a key this service no longer has. Enter them again."
+    RateLimited "rate_limited" 429 "Too many requests"
+        "The organisation is over this service's own limit. Retry-After says when to come back."
+    Internal "internal" 500 "Internal error"
+        "Something failed in this service. The request id finds it in the logs."
+    UpstreamUnavailable "upstream_unavailable" 502 "Tracker not available"
+        "The tracker cannot be reached or answers that it is failing. Nothing needs to be changed; try again later."
+    UpstreamProtocolError "upstream_protocol_error" 502 "Tracker answered nonsense"
+        "The tracker's answer cannot be understood or contradicts itself, so no number of it is shown. If it lasts, check the connection's address."
+    UpstreamRateLimited "upstream_rate_limited" 503 "Tracker is throttling"
+        "The tracker asks to be called less often. Retry-After says when to try again."
+    Overloaded "overloaded" 503 "Overloaded"
+        "Too much is waiting already, or the service's own database is not available. Retry-After says when to try again."
+    ShuttingDown "shutting_down" 503 "Shutting down"
+        "This instance is being stopped. Send the request again; another instance takes it."
+    UpstreamTimeout "upstream_timeout" 504 "Tracker too slow"
+        "The tracker did not answer within the time a request may take. Try again, or ask for less at once."
+}
+
+/// A problem, before it is put into a response.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// What kind.
+    pub code: Code,
+    /// What happened this time.
+    pub detail: String,
+    /// The next step.
+    pub hint: Option<String>,
+    /// All fields that are wrong.
+    pub errors: Vec<FieldProblem>,
+    /// Further members of the body.
+    pub members: Map<String, Value>,
+    /// When to come back.
+    pub retry_after: Option<Duration>,
+    /// For the log only: what really failed.
+    pub cause: Option<String>,
+}
+
+/// The body of a problem.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// The problem's type, a page that explains it.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/validation_failed")]
+    pub problem_type: String,
+    /// The type's title.
+    #[schema(example = "Validation failed")]
+    pub title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 422)]
+    pub status: u16,
+    /// What happened this time.
+    pub detail: String,
+    /// The path of the request.
+    #[schema(example = "/api/v1/connections")]
+    pub instance: String,
+    /// The type's code.
+    pub code: Code,
+    /// The next step.
+    #[schema(required)]
+    pub hint: Option<String>,
+    /// Finds the request in the logs.
+    pub request_id: String,
+    /// All fields that are wrong, on validation problems.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub errors: Vec<FieldProblem>,
+    /// Members that only some problems have: `verification`, or `plan`, `limit` and `used`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub members: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem with a sentence about this occurrence.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            hint: None,
+            errors: Vec::new(),
+            members: Map::new(),
+            retry_after: None,
+            cause: None,
+        }
+    }
+
+    /// With the next step.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With a further member.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Serialize) -> Self {
+        if let Ok(value) = serde_json::to_value(value) {
+            self.members.insert(key.to_owned(), value);
+        }
+        self
+    }
+
+    /// With the time to come back.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// All wrong fields at once.
+    #[must_use]
+    pub fn validation(errors: Vec<FieldProblem>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            many => format!("{} fields are wrong; see errors.", many.len()),
+        };
+        Self { errors, ..Self::new(Code::ValidationFailed, detail) }
+    }
+
+    /// Something failed inside; `cause` goes to the log and nowhere else.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        Self { cause: Some(cause.to_string()), ..Self::new(Code::Internal, "Something failed in this service.") }
+    }
+
+    /// Nothing is there that the organisation may see.
+    #[must_use]
+    pub fn no_connection() -> Self {
+        Self::new(Code::NotFound, "There is no connection with this id.")
+    }
+
+    /// The body, for a request.
+    #[must_use]
+    pub fn body(&self, instance: &str, request_id: &str) -> ProblemBody {
+        ProblemBody {
+            problem_type: format!("/problems/{}", self.code.slug()),
+            title: self.code.title(),
+            status: self.code.status(),
+            detail: self.detail.clone(),
+            instance: instance.to_owned(),
+            code: self.code,
+            hint: self.hint.clone(),
+            request_id: request_id.to_owned(),
+            errors: self.errors.clone(),
+            members: self.members.clone(),
+        }
+    }
+}
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        let mut chain = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            chain = format!("{chain}: {cause}");
+            source = cause.source();
+        }
+        match error {
+            DbError::Unavailable(_) => Self {
+                cause: Some(chain),
+                retry_after: Some(Duration::from_secs(2)),
+                ..Self::new(Code::Overloaded, "The service's database is not available just now.")
+            },
+            DbError::Conflict | DbError::Query(_) => Self::internal(chain),
+        }
+    }
+}
+
+impl From<diesel::result::Error> for Problem {
+    fn from(error: diesel::result::Error) -> Self {
+        DbError::from(error).into()
+    }
+}
+
+impl From<PlatformError> for Problem {
+    /// What a platform did, as the caller of a pull is told. A verification says the same in its own form.
+    fn from(error: PlatformError) -> Self {
+        let (code, hint) = match error.kind {
+            ErrorKind::Unsupported => (Code::UnsupportedQuery, None),
+            ErrorKind::EgressBlocked => (Code::EgressBlocked, Some("Ask the operator of this service to allow the address.")),
+            ErrorKind::CredentialsRejected | ErrorKind::AffiliateIdRequired => {
+                (Code::CredentialsRejected, Some("Renew the credentials and update the connection."))
+            }
+            ErrorKind::WrongPortal => (Code::WrongPortal, Some("Add a connection of the other type.")),
+            ErrorKind::InsufficientPermissions => {
+                (Code::InsufficientPermissions, Some("Ask the tracker's administrator to let this key read statistics."))
+            }
+            ErrorKind::IpNotAllowed => {
+                (Code::IpNotAllowed, Some("Ask the tracker's administrator to allow this service's address."))
+            }
+            ErrorKind::RateLimited => (Code::UpstreamRateLimited, None),
+            ErrorKind::Overloaded => (Code::Overloaded, None),
+            ErrorKind::Timeout => (Code::UpstreamTimeout, Some("Try again, or ask for a shorter range.")),
+            ErrorKind::InvalidUrl
+            | ErrorKind::DnsFailed
+            | ErrorKind::ConnectFailed
+            | ErrorKind::TlsFailed
+            | ErrorKind::Failing => (Code::UpstreamUnavailable, Some("Try again later; verify the connection if it lasts.")),
+            ErrorKind::Redirected | ErrorKind::NotThisPlatform | ErrorKind::BadResponse | ErrorKind::Inconsistent => {
+                (Code::UpstreamProtocolError, Some("Try again; verify the connection if it lasts."))
+            }
+        };
+        let wait = match code {
+            Code::UpstreamRateLimited | Code::Overloaded => {
+                Some(error.retry_after.unwrap_or(Duration::from_secs(30)).max(Duration::from_secs(1)))
+            }
+            _ => error.retry_after,
+        };
+        Self {
+            hint: error.hint.or_else(|| hint.map(str::to_owned)),
+            retry_after: wait,
+            ..Self::new(code, error.detail)
+        }
+    }
+}
