@@ -5,3 +5,5 @@ pub mod db;
 pub mod metrics;
 pub mod platforms;
 pub mod problem;
+pub mod tenancy;
+pub mod vault;
