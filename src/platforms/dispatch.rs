@@ -33,6 +33,17 @@ impl Pair {
             .find(|pair| pair.platform() == platform && pair.connection_type() == connection_type)
     }
 
+    /// A name for maps and messages.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::AffiseAdmin => "affise admin",
+            Self::AffiseAffiliate => "affise affiliate",
+            Self::DemoAdmin => "demo admin",
+            Self::DemoAffiliate => "demo affiliate",
+        }
+    }
+
     /// The platform.
     #[must_use]
     pub const fn platform(self) -> Platform {

@@ -1,0 +1,441 @@
+//! Statistics through connections: pulled live, shared while in flight, kept in memory for a moment, never on disk.
+
+pub mod query;
+pub mod stream;
+pub mod table;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use futures_util::{FutureExt, StreamExt};
+use jiff::Timestamp;
+use moka::sync::Cache;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use self::query::{Asked, Question};
+use self::table::{ConnectionRef, Layout, Place, Source, Table, Tally};
+use super::service::{Connections, Opened};
+use super::{Actor, Status, cursor, now_micros, store};
+use crate::metrics;
+use crate::platforms::assemble;
+use crate::platforms::error::{ErrorKind, PlatformError};
+use crate::platforms::transport::{CallScope, Purpose};
+use crate::platforms::verification::millis;
+use crate::problem::{Code, Problem};
+
+/// Bytes of tables, and of written answers, that are kept.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How statistics are pulled.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The longest a pull may take.
+    pub deadline: Duration,
+    /// How long tables that include today are kept; zero for not at all.
+    pub ttl: Duration,
+    /// How long tables of closed days are kept.
+    pub closed_ttl: Duration,
+    /// The longest range of a question.
+    pub max_range_days: u32,
+    /// The most calls of one pull.
+    pub max_upstream_calls: u32,
+    /// The most rows of a stream.
+    pub max_rows: usize,
+    /// The most rows held in memory.
+    pub max_rows_in_memory: usize,
+}
+
+type Outcome = Result<Arc<Table>, Problem>;
+type Flight = Shared<BoxFuture<'static, Outcome>>;
+type PullKey = (String, Uuid, String);
+
+/// Tables and answers in memory, and pulls in flight.
+pub(super) struct Stats {
+    tables: Cache<PullKey, (Arc<Table>, Instant)>,
+    answers: Cache<PullKey, (Arc<Answer>, Instant)>,
+    flights: Mutex<HashMap<PullKey, WeakShared<BoxFuture<'static, Outcome>>>>,
+    forgotten: Cache<Uuid, i64>,
+}
+
+/// A written answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The JSON.
+    pub body: Bytes,
+    /// Over the data, not over when it was fetched.
+    pub etag: String,
+    /// When the table was whole.
+    pub fetched_at: Instant,
+    /// Until when it is kept.
+    pub fresh_until: Instant,
+}
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From memory.
+    Hit,
+    /// Pulled for this request.
+    Pulled {
+        /// Whether the caller had asked to pull whatever is kept.
+        forced: bool,
+        /// Whether another request had started the pull.
+        shared: bool,
+        /// Whether the answer is kept.
+        stored: bool,
+    },
+}
+
+/// What a statistics request brings beside its question.
+#[derive(Debug, Clone, Default)]
+pub struct Manner {
+    /// Whether to go to the tracker whatever is kept.
+    pub no_cache: bool,
+    /// The calling automation.
+    pub automation: Option<String>,
+}
+
+/// One connection that could not answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StatsFailure)]
+pub struct Failure {
+    /// The connection.
+    pub connection_id: Uuid,
+    /// Why, as a problem.
+    #[schema(value_type = crate::problem::ProblemBody)]
+    pub problem: serde_json::Value,
+}
+
+impl Stats {
+    pub(super) fn new(_options: &Options) -> Self {
+        Self {
+            tables: Cache::builder()
+                .max_capacity(CACHE_BYTES)
+                .weigher(|_, (table, _): &(Arc<Table>, Instant)| u32::try_from(table.weight()).unwrap_or(u32::MAX))
+                .support_invalidation_closures()
+                .build(),
+            answers: Cache::builder()
+                .max_capacity(CACHE_BYTES)
+                .weigher(|_, (answer, _): &(Arc<Answer>, Instant)| {
+                    u32::try_from(answer.body.len() + 512).unwrap_or(u32::MAX)
+                })
+                .support_invalidation_closures()
+                .build(),
+            flights: Mutex::default(),
+            forgotten: Cache::builder().max_capacity(100_000).time_to_live(Duration::from_secs(600)).build(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tables.entry_count() == 0 && self.answers.entry_count() == 0
+    }
+
+    /// Forgets what is kept of a connection, and what is being pulled through it right now.
+    pub(super) fn forget(&self, id: Uuid) {
+        self.forget_older(id, now_micros());
+    }
+
+    /// Forgets what was pulled through a connection before it was changed.
+    pub(super) fn forget_older(&self, id: Uuid, changed_at: i64) {
+        if self.forgotten.get(&id).is_some_and(|known| known >= changed_at) {
+            return;
+        }
+        self.forgotten.insert(id, changed_at);
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.retain(|(_, connection, _), _| *connection != id);
+        drop(flights);
+        // The closures are registered, not run: an entry they match is never returned again.
+        let _ = self.tables.invalidate_entries_if(move |(_, connection, _), _| *connection == id);
+        let _ = self.answers.invalidate_entries_if(move |(_, connection, _), _| *connection == id);
+    }
+
+    pub(super) fn forget_all(&self) {
+        self.tables.invalidate_all();
+        self.answers.invalidate_all();
+    }
+
+    fn is_current(&self, id: Uuid, pulled_at: i64) -> bool {
+        self.forgotten.get(&id).is_none_or(|changed_at| changed_at < pulled_at)
+    }
+}
+
+impl Connections {
+    /// Answers a question about one connection with a page of JSON.
+    ///
+    /// # Errors
+    /// Everything that stands between the question and a whole, exact table.
+    pub async fn stats(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        question: Question,
+        manner: &Manner,
+    ) -> Result<(Arc<Answer>, Origin), Problem> {
+        let mut asked = question.at(Timestamp::now());
+        let of = cursor::fingerprint(&[actor.organisation.as_str(), &id.to_string(), &asked.cursor_key()]);
+        let after: Option<Place> =
+            asked.question.cursor.as_deref().map(|cursor| cursor::decode(&of, cursor)).transpose()?;
+        if let Some(range) = after.as_ref().and_then(Place::days) {
+            asked.range = range;
+        }
+        let organisation = actor.organisation.as_str().to_owned();
+        let cursor_text = asked.question.cursor.clone().unwrap_or_default();
+        let answer_key =
+            (organisation.clone(), id, format!("{} {} {cursor_text}", asked.table_key(), asked.question.limit));
+        let now = Instant::now();
+        if !manner.no_cache
+            && let Some((answer, until)) = self.inner.stats.answers.get(&answer_key)
+            && until > now
+        {
+            metrics::cache("hit");
+            self.inner.uses.record(actor, id, manner.automation.as_deref());
+            return Ok((answer, Origin::Hit));
+        }
+        let pull_key = (organisation, id, asked.pull_key());
+        let (table, origin) = self.table(actor, id, &asked, pull_key, manner).await?;
+        self.inner.uses.record(actor, id, manner.automation.as_deref());
+        let until = table.1;
+        let answer = Arc::new(write_page(&table.0, &asked, after.as_ref(), &of, until));
+        if until > Instant::now() && self.inner.stats.is_current(id, table.0.pulled_at_micros) {
+            self.inner.stats.answers.insert(answer_key, (Arc::clone(&answer), until));
+        }
+        Ok((answer, origin))
+    }
+
+    async fn table(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        asked: &Asked,
+        key: PullKey,
+        manner: &Manner,
+    ) -> Result<((Arc<Table>, Instant), Origin), Problem> {
+        if !manner.no_cache
+            && let Some(kept) = self.inner.stats.tables.get(&key)
+            && kept.1 > Instant::now()
+        {
+            metrics::cache("hit");
+            return Ok((kept, Origin::Hit));
+        }
+        let (flight, shared) = self.flight(actor, id, asked, key.clone());
+        metrics::cache(if shared { "shared" } else { "miss" });
+        let table = flight.await?;
+        let ttl = self.time_to_live(asked);
+        let until = Instant::now() + ttl;
+        let stored = !ttl.is_zero() && self.inner.stats.is_current(id, table.pulled_at_micros);
+        if stored && !shared {
+            self.inner.stats.tables.insert(key, (Arc::clone(&table), until));
+        }
+        Ok(((table, until), Origin::Pulled { forced: manner.no_cache, shared, stored }))
+    }
+
+    /// The pull of this table that is in flight, or a new one. It ends when the last caller goes away.
+    fn flight(&self, actor: &Actor, id: Uuid, asked: &Asked, key: PullKey) -> (Flight, bool) {
+        let mut flights = self.inner.stats.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(&key).and_then(WeakShared::upgrade)
+            && flight.peek().is_none()
+        {
+            return (flight, true);
+        }
+        if flights.len() > 1_000 {
+            flights.retain(|_, flight| flight.upgrade().is_some());
+        }
+        let (service, actor, asked, own) = (self.clone(), actor.clone(), asked.clone(), key.clone());
+        let flight = async move {
+            let outcome = service.pull(&actor, id, &asked).await.map(Arc::new);
+            let mut flights = service.inner.stats.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            flights.remove(&own);
+            drop(flights);
+            outcome
+        }
+        .boxed()
+        .shared();
+        if let Some(weak) = flight.downgrade() {
+            flights.insert(key, weak);
+        }
+        (flight, false)
+    }
+
+    fn time_to_live(&self, asked: &Asked) -> Duration {
+        let options = &self.inner.options.stats;
+        let today = asked.question.zone.date_at(Timestamp::now());
+        if asked.range.to() >= today { options.ttl } else { options.closed_ttl.min(options.ttl.saturating_mul(u32::MAX)) }
+    }
+
+    /// Pulls a whole table, within the deadline.
+    async fn pull(&self, actor: &Actor, id: Uuid, asked: &Asked) -> Result<Table, Problem> {
+        let scope = self.pull_scope();
+        let row = self.live(&actor.organisation, id).await?;
+        let opened = self.open_row(&actor.organisation, row, scope)?;
+        let outcome = tokio::time::timeout_at(scope.deadline.into(), self.read_table(&opened, asked)).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(out_of_time(&opened).into()));
+        if outcome.is_ok() {
+            self.learn_from_pull(&actor.organisation, &opened.row, Status::Active).await;
+        }
+        match outcome {
+            Ok(table) => Ok(table),
+            Err(Refusal::Platform(error)) => Err(self.refused(actor, &opened, error).await),
+            Err(Refusal::Question(problem)) => Err(problem),
+        }
+    }
+
+    fn pull_scope(&self) -> CallScope {
+        let options = &self.inner.options.stats;
+        CallScope {
+            purpose: Purpose::Pull,
+            deadline: Instant::now() + options.deadline,
+            max_calls: options.max_upstream_calls,
+        }
+    }
+
+    /// What the caller is told of a platform's refusal; the connection's health learns from it too.
+    async fn refused(&self, actor: &Actor, opened: &Opened, error: PlatformError) -> Problem {
+        if error.kind.is_refusal() {
+            self.learn_from_pull(&actor.organisation, &opened.row, Status::Failing).await;
+        }
+        error.into()
+    }
+
+    async fn read_table(&self, opened: &Opened, asked: &Asked) -> Result<Table, Refusal> {
+        match self.read_table_once(opened, asked).await {
+            // The rows moved while they were read: once more, from the start.
+            Err(Refusal::Platform(error)) if error.kind == ErrorKind::Inconsistent => {
+                self.read_table_once(opened, asked).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn read_table_once(&self, opened: &Opened, asked: &Asked) -> Result<Table, Refusal> {
+        let options = &self.inner.options.stats;
+        let started = Instant::now();
+        let pulled_at_micros = now_micros();
+        let pair = opened.client.pair();
+        let query = asked.for_client(pair, options.max_range_days)?;
+        let report = opened.client.stats(&query).await?;
+        let mut batches = assemble::assemble(&query, &asked.question.group_by, report, options.max_rows_in_memory);
+        let mut rows = Vec::new();
+        let mut tally = Tally::default();
+        while let Some(batch) = batches.next().await {
+            let mut batch = batch?;
+            tally.add(&mut batch);
+            if tally.row_count() > options.max_rows_in_memory {
+                return Err(assemble::too_many_rows(options.max_rows_in_memory).into());
+            }
+            rows.append(&mut batch.rows);
+        }
+        Ok(Table {
+            connection: reference(opened),
+            rows,
+            tally,
+            fetched_at: Timestamp::now(),
+            source: Source {
+                upstream_calls: opened.client.upstream().calls(),
+                duration_ms: millis(started.elapsed()),
+            },
+            perspective: pair.entry().perspective,
+            pulled_at_micros,
+        })
+    }
+
+    /// Answers a question about several connections, in parallel. A broken one never hides the good ones.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub async fn stats_of_many(
+        &self,
+        actor: &Actor,
+        ids: Vec<Uuid>,
+        question: &Question,
+        manner: &Manner,
+    ) -> Result<Vec<(Uuid, Result<Arc<Answer>, Problem>)>, Problem> {
+        let ids = if ids.is_empty() { self.all_ids(actor).await? } else { ids };
+        let answers = futures_util::stream::iter(ids.into_iter().map(|id| async move {
+            (id, self.stats(actor, id, question.clone(), manner).await.map(|(answer, _)| answer))
+        }));
+        Ok(answers.buffered(8).collect().await)
+    }
+
+    async fn all_ids(&self, actor: &Actor) -> Result<Vec<Uuid>, Problem> {
+        let owner = actor.organisation.clone();
+        let query = store::ListQuery {
+            platform: None,
+            connection_type: None,
+            status: None,
+            name_contains: None,
+            sort: store::SortColumn::CreatedAt,
+            descending: false,
+            after: None,
+            limit: 1_000,
+        };
+        let rows = self.inner.db.read(move |db| store::list(db, &owner, &query)).await.map_err(Problem::from)?;
+        Ok(rows.iter().map(store::id_of).collect())
+    }
+}
+
+/// Why no table came about: the platform refused, or the question cannot be asked.
+pub(super) enum Refusal {
+    Platform(PlatformError),
+    Question(Problem),
+}
+
+impl From<PlatformError> for Refusal {
+    fn from(error: PlatformError) -> Self {
+        Self::Platform(error)
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Question(problem)
+    }
+}
+
+fn reference(opened: &Opened) -> ConnectionRef {
+    let pair = opened.client.pair();
+    ConnectionRef {
+        id: store::id_of(&opened.row),
+        name: opened.row.name.clone(),
+        platform: pair.platform(),
+        connection_type: pair.connection_type(),
+    }
+}
+
+fn out_of_time(opened: &Opened) -> PlatformError {
+    let host = opened.client.upstream().host();
+    let who = if host.is_empty() { opened.client.pair().platform().title().to_owned() } else { host };
+    PlatformError::new(ErrorKind::Timeout, format!("{who} did not answer everything in time."))
+}
+
+fn write_page(table: &Table, asked: &Asked, after: Option<&Place>, of: &str, until: Instant) -> Answer {
+    let layout = Layout::of(asked, table.perspective);
+    let mut order: Vec<usize> = (0..table.rows.len()).collect();
+    order.sort_by(|a, b| match (table.rows.get(*a), table.rows.get(*b)) {
+        (Some(a), Some(b)) => table::compare(a, b, asked.question.sort, &layout),
+        _ => std::cmp::Ordering::Equal,
+    });
+    let written = table.page(asked, &order, after, |place| cursor::encode(of, place));
+    let data = written.body.get(..written.data_length).unwrap_or_default();
+    let hash = ring::digest::digest(&ring::digest::SHA256, data);
+    let tag = URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default());
+    Answer {
+        body: written.body.into(),
+        // Weak: two answers with the same data may say different things about when they were fetched.
+        etag: format!("W/\"{tag}\""),
+        fetched_at: Instant::now(),
+        fresh_until: until,
+    }
+}
+
+/// The problem of a question that is not allowed here.
+#[must_use]
+pub fn not_acceptable() -> Problem {
+    Problem::new(Code::NotAcceptable, "None of the accepted media types can be produced here.")
+}

@@ -1,0 +1,564 @@
+//! The queries about connections. Each takes the organisation: there is no way to a row without it.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{Actor, ConnectionView, SecretHint, Status, time};
+use crate::db::models::{AuditRow, AutomationRow, ConnectionRow, VerificationRow};
+use crate::db::schema::{audit_events, automations, connections, verifications};
+use crate::db::{DbConnection, DbError};
+use crate::platforms::verification::Verification;
+use crate::platforms::{ConnectionType, Credentials, Pair, Platform, Settings};
+use crate::tenancy::OrgId;
+use crate::vault::{Binding, Purpose, Vault, VaultError};
+
+/// How many verifications of a connection are kept.
+const HISTORY: i64 = 50;
+
+/// What is sealed beside the secrets: hosts are private, and so are four characters of a key.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Profile {
+    /// The settings, normalised.
+    pub settings: Settings,
+    /// What may be told of each secret.
+    pub hints: BTreeMap<String, SecretHint>,
+}
+
+/// What an id leads to.
+#[derive(Debug)]
+pub enum Found {
+    /// A connection.
+    Live(Box<ConnectionRow>),
+    /// The tombstone of one.
+    Deleted,
+    /// Nothing of this organisation.
+    Nothing,
+}
+
+/// A stored row that makes no sense: its platform or type is not known to this version.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored platform or connection type is not known")]
+pub struct UnknownKind;
+
+/// What kind a stored connection is.
+///
+/// # Errors
+/// A platform or type this version does not know.
+pub fn kind(row: &ConnectionRow) -> Result<(Platform, ConnectionType, Pair), UnknownKind> {
+    let platform: Platform = row.platform.parse().map_err(|()| UnknownKind)?;
+    let connection_type: ConnectionType = row.connection_type.parse().map_err(|()| UnknownKind)?;
+    let pair = Pair::find(platform, connection_type).ok_or(UnknownKind)?;
+    Ok((platform, connection_type, pair))
+}
+
+/// The id of a row.
+#[must_use]
+pub fn id_of(row: &ConnectionRow) -> Uuid {
+    row.id.parse().unwrap_or_default()
+}
+
+/// The key under which a name is unique and sorted: trimmed and in lower case.
+#[must_use]
+pub fn name_key(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+/// Seals and opens what a row holds.
+#[derive(Clone, Copy)]
+pub struct Sealer<'a> {
+    vault: &'a Vault,
+    organisation: &'a str,
+    connection: Uuid,
+    platform: Platform,
+}
+
+impl<'a> Sealer<'a> {
+    /// For a connection of an organisation.
+    #[must_use]
+    pub fn new(vault: &'a Vault, organisation: &'a OrgId, connection: Uuid, platform: Platform) -> Self {
+        Self { vault, organisation: organisation.as_str(), connection, platform }
+    }
+
+    fn binding(&self, purpose: Purpose) -> Binding<'a> {
+        Binding { organisation: self.organisation, connection: self.connection, platform: self.platform, purpose }
+    }
+
+    fn seal<T: Serialize>(&self, purpose: Purpose, value: &T) -> Result<Vec<u8>, VaultError> {
+        let text = Zeroizing::new(serde_json::to_vec(value).map_err(|_| VaultError::Damaged)?);
+        self.vault.seal(&self.binding(purpose), &text)
+    }
+
+    fn open<T: serde::de::DeserializeOwned>(&self, purpose: Purpose, blob: &[u8]) -> Result<T, VaultError> {
+        let text = self.vault.open(&self.binding(purpose), blob)?;
+        serde_json::from_slice(&text).map_err(|_| VaultError::Damaged)
+    }
+
+    /// Seals settings and hints.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn seal_profile(&self, profile: &Profile) -> Result<Vec<u8>, VaultError> {
+        self.seal(Purpose::Settings, profile)
+    }
+
+    /// Opens settings and hints.
+    ///
+    /// # Errors
+    /// An unknown key or a damaged blob.
+    pub fn open_profile(&self, blob: Option<&[u8]>) -> Result<Profile, VaultError> {
+        self.open(Purpose::Settings, blob.ok_or(VaultError::Damaged)?)
+    }
+
+    /// Seals secrets.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn seal_credentials(&self, credentials: &Credentials) -> Result<Vec<u8>, VaultError> {
+        let exposed: BTreeMap<&str, &str> =
+            credentials.iter().map(|(key, secret)| (key.as_str(), secret.expose_secret())).collect();
+        self.seal(Purpose::Credentials, &exposed)
+    }
+
+    /// Opens secrets.
+    ///
+    /// # Errors
+    /// An unknown key or a damaged blob.
+    pub fn open_credentials(&self, blob: Option<&[u8]>) -> Result<Credentials, VaultError> {
+        self.open::<BTreeMap<String, SecretString>>(Purpose::Credentials, blob.ok_or(VaultError::Damaged)?)
+    }
+
+    /// Seals a verification, whose words name the host.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn seal_verification(&self, verification: &Verification) -> Result<Vec<u8>, VaultError> {
+        self.seal(Purpose::Verification, verification)
+    }
+
+    /// Opens a verification.
+    ///
+    /// # Errors
+    /// An unknown key or a damaged blob.
+    pub fn open_verification(&self, blob: &[u8]) -> Result<Verification, VaultError> {
+        self.open(Purpose::Verification, blob)
+    }
+}
+
+/// A row as it is shown. One that cannot be opened shows as `failing` and hides nothing else.
+#[must_use]
+pub fn view(vault: &Vault, organisation: &OrgId, row: &ConnectionRow) -> Option<ConnectionView> {
+    let (platform, connection_type, _) = kind(row).ok()?;
+    let sealer = Sealer::new(vault, organisation, id_of(row), platform);
+    let profile = sealer.open_profile(row.settings_sealed.as_deref());
+    let readable = profile.is_ok()
+        && row.credentials_sealed.as_deref().is_some_and(|blob| vault.can_open(blob));
+    let profile = profile.unwrap_or_default();
+    let last_verification = if readable {
+        row.verification_sealed.as_deref().and_then(|blob| sealer.open_verification(blob).ok())
+    } else {
+        Some(Verification::unreadable())
+    };
+    let status = Status::find(&row.status).filter(|_| readable).unwrap_or(Status::Failing);
+    Some(ConnectionView {
+        id: id_of(row),
+        name: row.name.clone(),
+        platform,
+        connection_type,
+        settings: profile.settings,
+        credentials: profile.hints,
+        status,
+        counts_toward_limit: row.counts_toward_limit,
+        version: row.version,
+        last_verification,
+        last_used_at: row.last_used_at.map(time),
+        created_at: time(row.created_at),
+        updated_at: time(row.updated_at),
+        created_by: row.created_by.clone(),
+    })
+}
+
+/// What an id leads to, for this organisation.
+///
+/// Another organisation's connection is nothing: the caller cannot tell it from an unknown id.
+///
+/// # Errors
+/// A failing database.
+pub fn find(db: &mut DbConnection, organisation: &OrgId, id: Uuid) -> Result<Found, DbError> {
+    let row = connections::table
+        .filter(connections::organisation_id.eq(organisation.as_str()))
+        .filter(connections::id.eq(id.to_string()))
+        .select(ConnectionRow::as_select())
+        .first(db)
+        .optional()?;
+    Ok(match row {
+        None => Found::Nothing,
+        Some(row) if row.deleted_at.is_some() => Found::Deleted,
+        Some(row) => Found::Live(Box::new(row)),
+    })
+}
+
+/// A column that connections can be listed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortColumn {
+    /// The name, in lower case.
+    Name,
+    /// When it was added.
+    CreatedAt,
+    /// When it was last changed.
+    UpdatedAt,
+}
+
+/// Which connections are listed, and in which order.
+#[derive(Debug, Clone)]
+pub struct ListQuery {
+    /// Only this platform.
+    pub platform: Option<Platform>,
+    /// Only this type.
+    pub connection_type: Option<ConnectionType>,
+    /// Only this health.
+    pub status: Option<Status>,
+    /// Only names that contain this, whatever the letter case.
+    pub name_contains: Option<String>,
+    /// The order; ties are broken by id.
+    pub sort: SortColumn,
+    /// Whether the order is reversed.
+    pub descending: bool,
+    /// The last entry of the page before: the sort column's value as text, and the id.
+    pub after: Option<(String, String)>,
+    /// How many entries at most.
+    pub limit: i64,
+}
+
+/// One page of an organisation's connections.
+///
+/// # Errors
+/// A failing database.
+pub fn list(db: &mut DbConnection, organisation: &OrgId, query: &ListQuery) -> Result<Vec<ConnectionRow>, DbError> {
+    let mut rows = connections::table
+        .filter(connections::organisation_id.eq(organisation.as_str().to_owned()))
+        .filter(connections::deleted_at.is_null())
+        .select(ConnectionRow::as_select())
+        .limit(query.limit)
+        .into_boxed();
+    if let Some(platform) = query.platform {
+        rows = rows.filter(connections::platform.eq(platform.key()));
+    }
+    if let Some(connection_type) = query.connection_type {
+        rows = rows.filter(connections::connection_type.eq(connection_type.key()));
+    }
+    if let Some(status) = query.status {
+        rows = rows.filter(connections::status.eq(status.key()));
+    }
+    if let Some(part) = &query.name_contains {
+        let escaped = name_key(part).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        rows = rows.filter(connections::name_key.like(format!("%{escaped}%")).escape('\\'));
+    }
+    macro_rules! keyset {
+        ($column:expr, $value:expr) => {{
+            if let Some((value, id)) = query.after.clone()
+                && let Some(value) = $value(value)
+            {
+                rows = if query.descending {
+                    rows.filter($column.lt(value.clone()).or($column.eq(value).and(connections::id.lt(id))))
+                } else {
+                    rows.filter($column.gt(value.clone()).or($column.eq(value).and(connections::id.gt(id))))
+                };
+            }
+            if query.descending {
+                rows.order(($column.desc(), connections::id.desc()))
+            } else {
+                rows.order(($column.asc(), connections::id.asc()))
+            }
+        }};
+    }
+    let number = |text: String| text.parse::<i64>().ok();
+    let rows = match query.sort {
+        SortColumn::Name => keyset!(connections::name_key, Some),
+        SortColumn::CreatedAt => keyset!(connections::created_at, number),
+        SortColumn::UpdatedAt => keyset!(connections::updated_at, number),
+    };
+    Ok(rows.load(db)?)
+}
+
+/// Where a list goes on after this row.
+#[must_use]
+pub fn place_of(row: &ConnectionRow, sort: SortColumn) -> (String, String) {
+    let value = match sort {
+        SortColumn::Name => row.name_key.clone(),
+        SortColumn::CreatedAt => row.created_at.to_string(),
+        SortColumn::UpdatedAt => row.updated_at.to_string(),
+    };
+    (value, row.id.clone())
+}
+
+/// How many connections an organisation has: those that count, and those that do not.
+///
+/// # Errors
+/// A failing database.
+pub fn count(db: &mut DbConnection, organisation: &OrgId) -> Result<(u32, u32), DbError> {
+    let mut counts = [0_u32; 2];
+    for (place, counting) in [true, false].into_iter().enumerate() {
+        let found: i64 = connections::table
+            .filter(connections::organisation_id.eq(organisation.as_str()))
+            .filter(connections::deleted_at.is_null())
+            .filter(connections::counts_toward_limit.eq(counting))
+            .count()
+            .get_result(db)?;
+        if let Some(count) = counts.get_mut(place) {
+            *count = u32::try_from(found).unwrap_or(u32::MAX);
+        }
+    }
+    let [counted, demo] = counts;
+    Ok((counted, demo))
+}
+
+/// Whether another connection of the organisation has this name.
+///
+/// # Errors
+/// A failing database.
+pub fn name_taken(
+    db: &mut DbConnection,
+    organisation: &OrgId,
+    name: &str,
+    except: Option<Uuid>,
+) -> Result<bool, DbError> {
+    let except = except.map(|id| id.to_string()).unwrap_or_default();
+    let found: i64 = connections::table
+        .filter(connections::organisation_id.eq(organisation.as_str()))
+        .filter(connections::name_key.eq(name_key(name)))
+        .filter(connections::deleted_at.is_null())
+        .filter(connections::id.ne(except))
+        .count()
+        .get_result(db)?;
+    Ok(found > 0)
+}
+
+/// Adds a verification to a connection's history and drops what is too old.
+///
+/// # Errors
+/// A failing database.
+pub fn remember_verification(
+    db: &mut DbConnection,
+    organisation: &OrgId,
+    connection: Uuid,
+    sealed: &[u8],
+    now: i64,
+) -> Result<(), DbError> {
+    let row = VerificationRow {
+        id: Uuid::now_v7().to_string(),
+        organisation_id: organisation.as_str().to_owned(),
+        connection_id: connection.to_string(),
+        report_sealed: sealed.to_vec(),
+        created_at: now,
+    };
+    diesel::insert_into(verifications::table).values(&row).execute(db)?;
+    let oldest: Option<String> = verifications::table
+        .filter(verifications::connection_id.eq(connection.to_string()))
+        .order(verifications::id.desc())
+        .select(verifications::id)
+        .offset(HISTORY)
+        .limit(1)
+        .first(db)
+        .optional()?;
+    if let Some(oldest) = oldest {
+        diesel::delete(
+            verifications::table
+                .filter(verifications::connection_id.eq(connection.to_string()))
+                .filter(verifications::id.le(oldest)),
+        )
+        .execute(db)?;
+    }
+    Ok(())
+}
+
+/// Writes what a verification or pull taught: the health, and the verification if there was one. Does nothing if the
+/// connection changed or was deleted since `version` was read.
+///
+/// # Errors
+/// A failing database.
+pub fn learn(
+    db: &mut DbConnection,
+    organisation: &OrgId,
+    id: Uuid,
+    version: i64,
+    status: Option<Status>,
+    verification: Option<&[u8]>,
+) -> Result<bool, DbError> {
+    let row = || {
+        connections::table
+            .filter(connections::organisation_id.eq(organisation.as_str().to_owned()))
+            .filter(connections::id.eq(id.to_string()))
+            .filter(connections::version.eq(version))
+            .filter(connections::deleted_at.is_null())
+    };
+    let mut changed = 0;
+    if let Some(status) = status {
+        changed += diesel::update(row()).set(connections::status.eq(status.key())).execute(db)?;
+    }
+    if let Some(verification) = verification {
+        changed += diesel::update(row()).set(connections::verification_sealed.eq(Some(verification))).execute(db)?;
+    }
+    Ok(changed > 0)
+}
+
+/// Takes a connection off the list of those waiting to be verified.
+///
+/// # Errors
+/// A failing database.
+pub fn settle_deferred(db: &mut DbConnection, organisation: &OrgId, id: Uuid) -> Result<(), DbError> {
+    diesel::update(
+        connections::table
+            .filter(connections::organisation_id.eq(organisation.as_str()))
+            .filter(connections::id.eq(id.to_string())),
+    )
+    .set((
+        connections::verify_after.eq(None::<i64>),
+        connections::lease_until.eq(None::<i64>),
+        connections::verify_attempts.eq(0),
+    ))
+    .execute(db)?;
+    Ok(())
+}
+
+/// Turns a connection into its tombstone: what was sealed is gone, the name is free.
+///
+/// # Errors
+/// A failing database.
+pub fn bury(db: &mut DbConnection, organisation: &OrgId, id: Uuid, now: i64) -> Result<bool, DbError> {
+    let buried = diesel::update(
+        connections::table
+            .filter(connections::organisation_id.eq(organisation.as_str()))
+            .filter(connections::id.eq(id.to_string()))
+            .filter(connections::deleted_at.is_null()),
+    )
+    .set((
+        connections::settings_sealed.eq(None::<Vec<u8>>),
+        connections::credentials_sealed.eq(None::<Vec<u8>>),
+        connections::verification_sealed.eq(None::<Vec<u8>>),
+        connections::verify_after.eq(None::<i64>),
+        connections::lease_until.eq(None::<i64>),
+        connections::updated_at.eq(now),
+        connections::deleted_at.eq(Some(now)),
+    ))
+    .execute(db)?;
+    diesel::delete(
+        verifications::table
+            .filter(verifications::organisation_id.eq(organisation.as_str()))
+            .filter(verifications::connection_id.eq(id.to_string())),
+    )
+    .execute(db)?;
+    Ok(buried > 0)
+}
+
+/// One page of a connection's verification history, newest first.
+///
+/// # Errors
+/// A failing database.
+pub fn history(
+    db: &mut DbConnection,
+    organisation: &OrgId,
+    connection: Uuid,
+    after: Option<String>,
+    limit: i64,
+) -> Result<Vec<VerificationRow>, DbError> {
+    let mut rows = verifications::table
+        .filter(verifications::organisation_id.eq(organisation.as_str().to_owned()))
+        .filter(verifications::connection_id.eq(connection.to_string()))
+        .select(VerificationRow::as_select())
+        .order(verifications::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(after) = after {
+        rows = rows.filter(verifications::id.lt(after));
+    }
+    Ok(rows.load(db)?)
+}
+
+/// One page of the automations that used a connection, by their ids.
+///
+/// # Errors
+/// A failing database.
+pub fn automations_of(
+    db: &mut DbConnection,
+    organisation: &OrgId,
+    connection: Uuid,
+    after: Option<String>,
+    limit: i64,
+) -> Result<Vec<AutomationRow>, DbError> {
+    let mut rows = automations::table
+        .filter(automations::organisation_id.eq(organisation.as_str().to_owned()))
+        .filter(automations::connection_id.eq(connection.to_string()))
+        .select(AutomationRow::as_select())
+        .order(automations::automation_id.asc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(after) = after {
+        rows = rows.filter(automations::automation_id.gt(after));
+    }
+    Ok(rows.load(db)?)
+}
+
+/// One page of an organisation's audit events, newest first.
+///
+/// # Errors
+/// A failing database.
+pub fn audit_events_of(
+    db: &mut DbConnection,
+    organisation: &OrgId,
+    connection: Option<Uuid>,
+    after: Option<String>,
+    limit: i64,
+) -> Result<Vec<AuditRow>, DbError> {
+    let mut rows = audit_events::table
+        .filter(audit_events::organisation_id.eq(organisation.as_str().to_owned()))
+        .select(AuditRow::as_select())
+        .order(audit_events::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(connection) = connection {
+        rows = rows.filter(audit_events::connection_id.eq(connection.to_string()));
+    }
+    if let Some(after) = after {
+        rows = rows.filter(audit_events::id.lt(after));
+    }
+    Ok(rows.load(db)?)
+}
+
+/// Something to be put into the audit trail.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// What was done.
+    pub action: &'static str,
+    /// How it ended.
+    pub outcome: String,
+    /// To which connection.
+    pub connection: Option<Uuid>,
+    /// More about it; never a secret.
+    pub detail: serde_json::Value,
+}
+
+/// Appends to the audit trail, in the transaction of the change itself.
+///
+/// # Errors
+/// A failing database.
+pub fn audit(db: &mut DbConnection, actor: &Actor, event: &Event, now: i64) -> Result<(), DbError> {
+    let row = AuditRow {
+        id: Uuid::now_v7().to_string(),
+        organisation_id: actor.organisation.as_str().to_owned(),
+        connection_id: event.connection.map(|id| id.to_string()),
+        action: event.action.to_owned(),
+        outcome: event.outcome.clone(),
+        actor: actor.subject.clone(),
+        address: actor.address.clone(),
+        request_id: Some(actor.request_id.clone()),
+        detail: event.detail.to_string(),
+        created_at: now,
+    };
+    diesel::insert_into(audit_events::table).values(&row).execute(db)?;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Who used which connection, gathered in memory and written in batches, so that a pull waits for no database.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use moka::sync::Cache;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::service::Connections;
+use super::store::{self, Event};
+use super::{Actor, now_micros};
+use crate::db::models::AutomationRow;
+use crate::db::schema::{automations, connections};
+use crate::db::{DbConnection, DbError};
+use crate::problem::Problem;
+use crate::tenancy::OrgId;
+
+/// The audit trail has one `used` event per connection, user and automation in this time.
+const QUIET: Duration = Duration::from_secs(3_600);
+
+/// Uses that are not written yet.
+pub(super) struct Uses {
+    pending: Mutex<HashMap<OrgId, Vec<Use>>>,
+    told: Cache<(Uuid, String, Option<String>), Instant>,
+}
+
+impl Default for Uses {
+    fn default() -> Self {
+        Self { pending: Mutex::default(), told: Cache::builder().max_capacity(100_000).time_to_live(QUIET).build() }
+    }
+}
+
+#[derive(Clone)]
+struct Use {
+    actor: Actor,
+    connection: Uuid,
+    automation: Option<String>,
+    at: i64,
+    tell: bool,
+}
+
+impl Uses {
+    /// Notes a use. The same user, connection and automation take one place until the next batch.
+    pub(super) fn record(&self, actor: &Actor, connection: Uuid, automation: Option<&str>) {
+        let identity = (connection, actor.subject.clone(), automation.map(str::to_owned));
+        let tell = self.told.entry(identity).or_insert_with(Instant::now).is_fresh();
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let uses = pending.entry(actor.organisation.clone()).or_default();
+        let at = now_micros();
+        match uses.iter_mut().find(|known| known.connection == connection && known.automation.as_deref() == automation && !tell) {
+            Some(known) => known.at = at,
+            None => uses.push(Use {
+                actor: actor.clone(),
+                connection,
+                automation: automation.map(str::to_owned),
+                at,
+                tell,
+            }),
+        }
+    }
+
+    fn take(&self) -> HashMap<OrgId, Vec<Use>> {
+        std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Connections {
+    /// Writes what was used since the last time. What cannot be written now is tried again with the next batch.
+    pub async fn flush_uses(&self) {
+        for (organisation, uses) in self.inner.uses.take() {
+            let (batch, owner) = (uses.clone(), organisation.clone());
+            let outcome = self
+                .inner
+                .db
+                .write(organisation.as_str().to_owned(), now_micros(), move |db| -> Result<(), Problem> {
+                    batch.iter().try_for_each(|one| write(db, &owner, one)).map_err(Problem::from)
+                })
+                .await;
+            if let Err(problem) = outcome {
+                tracing::warn!(cause = problem.cause.as_deref(), "uses could not be written; they wait for the next batch");
+                let mut pending = self.inner.uses.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                let waiting = pending.entry(organisation).or_default();
+                if waiting.len() < 10_000 {
+                    waiting.extend(uses);
+                }
+            }
+        }
+    }
+}
+
+fn write(db: &mut DbConnection, organisation: &OrgId, one: &Use) -> Result<(), DbError> {
+    diesel::update(
+        connections::table
+            .filter(connections::organisation_id.eq(organisation.as_str()))
+            .filter(connections::id.eq(one.connection.to_string())),
+    )
+    .set(connections::last_used_at.eq(Some(one.at)))
+    .execute(db)?;
+    if let Some(automation) = &one.automation {
+        let known = diesel::update(
+            automations::table
+                .filter(automations::organisation_id.eq(organisation.as_str()))
+                .filter(automations::connection_id.eq(one.connection.to_string()))
+                .filter(automations::automation_id.eq(automation)),
+        )
+        .set(automations::last_used_at.eq(one.at))
+        .execute(db)?;
+        if known == 0 {
+            let row = AutomationRow {
+                connection_id: one.connection.to_string(),
+                automation_id: automation.clone(),
+                organisation_id: organisation.as_str().to_owned(),
+                first_used_at: one.at,
+                last_used_at: one.at,
+            };
+            diesel::insert_into(automations::table).values(&row).execute(db)?;
+        }
+    }
+    if one.tell {
+        let event = Event {
+            action: "connection.used",
+            outcome: "ok".to_owned(),
+            connection: Some(one.connection),
+            detail: json!({ "automation_id": one.automation }),
+        };
+        store::audit(db, &one.actor, &event, one.at)?;
+    }
+    Ok(())
+}
