@@ -1,0 +1,32 @@
+# syntax=docker/dockerfile:1
+
+FROM rust:1.95-slim-trixie AS build
+# perl and make build the OpenSSL that libpq needs for TLS towards PostgreSQL.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends build-essential perl pkg-config \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --features postgres-tls \
+    && install -D target/release/affzero-connections /out/affzero-connections
+
+FROM debian:trixie-slim
+# The certificate authorities are for `sslmode=verify-full` towards PostgreSQL; those for trackers are compiled in.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --home-dir /srv --shell /usr/sbin/nologin affzero \
+    && install --directory --owner=affzero --group=affzero --mode=0700 /srv/data
+COPY --from=build /out/affzero-connections /usr/local/bin/affzero-connections
+USER affzero
+WORKDIR /srv
+VOLUME /srv/data
+ENV BIND_ADDR=0.0.0.0:8080
+EXPOSE 8080
+# bash speaks TCP by itself, which saves an HTTP client in the image.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["bash", "-c", \
+    "exec 3<>/dev/tcp/127.0.0.1/${BIND_ADDR##*:} && printf 'GET /healthz HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && cat <&3 >/dev/null && [ \"$status\" = 200 ]"]
+ENTRYPOINT ["affzero-connections"]
+CMD ["serve"]
