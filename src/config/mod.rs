@@ -245,7 +245,7 @@ fn auth(reader: &mut Reader<'_>, environment: Environment, data: &Path) -> AuthC
     let jwks_is_set = reader.text("AUTH_JWKS_URL").is_some();
     AuthConfig {
         secret: secrets::auth_secret(reader, environment, data, !jwks_is_set),
-        jwks_url: reader.read("AUTH_JWKS_URL", |text| http_url(text).map(String::from)),
+        jwks_url: reader.read("AUTH_JWKS_URL", http_url),
         issuer: reader.text("AUTH_JWT_ISSUER"),
         audience: reader.text("AUTH_JWT_AUDIENCE"),
     }
