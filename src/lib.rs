@@ -1,5 +1,9 @@
 //! Saved, verified and encrypted credentials for affiliate tracking platforms, and exact live statistics through them.
+//!
+//! A request goes http -> auth -> connections -> vault -> platforms -> back, each module knowing only what is below it.
 
+pub mod auth;
+pub mod config;
 pub mod connections;
 pub mod db;
 pub mod metrics;

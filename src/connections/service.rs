@@ -134,7 +134,7 @@ impl Connections {
         key: Option<IdempotencyKey>,
     ) -> Result<ConnectionView, Problem> {
         let name = draft.name.clone().unwrap_or_default();
-        let limits = Limits { plan, allowed: self.inner.options.plan_limits.of(plan) };
+        let limits = Limits { plan, allowed: self.inner.options.plan_limits.limit(plan) };
         {
             // Asked early so that nobody waits for a tracker in vain; what counts is asked again below.
             let (organisation, name, pair) = (actor.organisation.clone(), name.clone(), draft.pair);
@@ -607,7 +607,7 @@ impl Connections {
     /// No plan, or a failing database.
     pub async fn usage(&self, actor: &Actor) -> Result<Usage, Problem> {
         let plan = plan_of(actor)?;
-        let limit = self.inner.options.plan_limits.of(plan);
+        let limit = self.inner.options.plan_limits.limit(plan);
         let owner = actor.organisation.clone();
         let (used, demo_used) =
             self.inner.db.read(move |db| store::count(db, &owner)).await.map_err(Problem::from)?;

@@ -101,7 +101,7 @@ impl Connections {
             })
             .await?;
         let Some(row) = due else { return Ok(false) };
-        let Some(organisation) = OrgId::new(&row.organisation_id) else { return Ok(false) };
+        let Ok(organisation) = row.organisation_id.parse::<OrgId>() else { return Ok(false) };
         let (id, lease) = (row.id.clone(), row.lease_until);
         let claimed = self
             .inner

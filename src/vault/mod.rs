@@ -321,6 +321,17 @@ mod tests {
     }
 
     #[test]
+    fn blobs_and_hashes_of_version_1_stay_readable() {
+        let vault = vault(&[("a", 1)]);
+        let blob = STANDARD.decode("AQFhpsmu0SopOsf5rQASLpNtCLQlRGQ59MeM53AYOoZLTICwjg==").expect("base64");
+        assert_eq!(vault.open(&place(), &blob).expect("opened").as_slice(), b"secret");
+        assert_eq!(
+            vault.keyed_hash("body", b"data"),
+            "a:1e71e910e8030150c7d84c76654430738380665c2e8119536f0c61e8e1bb650f"
+        );
+    }
+
+    #[test]
     fn a_keyed_hash_holds_for_its_label_and_data_and_across_rotation() {
         let before = vault(&[("old", 1)]);
         let after = vault(&[("new", 2), ("old", 1)]);

@@ -1,6 +1,10 @@
 //! All integration tests in one binary, because linking is what costs time.
 
+// Always true here; it tells clippy that helpers outside of `#[test]` functions are test code too.
+#![cfg(test)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auth;
 mod platforms;

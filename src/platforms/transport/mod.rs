@@ -35,6 +35,9 @@ pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 /// How many calls may wait for one origin before further ones are turned away.
 const MAX_WAITING: usize = 1_000;
 
+/// The longest a public document may take to arrive.
+const DOCUMENT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Text quoted from a tracker is cut at this many characters.
 const MAX_QUOTE: usize = 300;
 
@@ -112,6 +115,24 @@ impl Transport {
         let resolver = Resolver::new(config.connect_timeout);
         let origins = Cache::builder().max_capacity(2_000).time_to_idle(Duration::from_secs(600)).build();
         Ok(Self { shared: Arc::new(Shared { config, resolver, tls, origins }) })
+    }
+
+    /// Reads a public document that belongs to no account, such as the keys of a token issuer, under the same rules
+    /// as a tracker's answers but without repetition.
+    ///
+    /// # Errors
+    /// An address that may not be called, no answer in time, any status but 2xx, or an answer that is too large.
+    pub async fn fetch_public(&self, url: &Url) -> Result<Bytes, PlatformError> {
+        self.shared.check(url).await?;
+        let origin = self.shared.origin(url, Limits { concurrency: 2 })?;
+        let patience = self.shared.config.timeout.min(DOCUMENT_PATIENCE);
+        let request = origin.client.get(url.clone()).header("accept", "application/json").timeout(patience);
+        let response = request.send().await.map_err(|error| classify(&error, url))?;
+        match response.status() {
+            status if status.is_redirection() => Err(redirected(url, response.headers())),
+            status if status.is_success() => Ok(read_bounded(response, url).await?),
+            status => Err(PlatformError::bad_response(format!("{} answered {}.", host_of(url), status.as_u16()))),
+        }
     }
 
     /// The road of one request to one account.

@@ -34,6 +34,12 @@ impl From<PlatformError> for Fault {
     }
 }
 
+impl From<Fault> for PlatformError {
+    fn from(fault: Fault) -> Self {
+        fault.error
+    }
+}
+
 /// Sorts an answer by its status: what clients look at themselves, and what is an error on every platform.
 pub(super) fn judge(answer: Answer, host: &str) -> Result<Answer, Fault> {
     let wait = retry_after(&answer.headers);

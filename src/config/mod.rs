@@ -1,0 +1,369 @@
+//! Configuration: environment variables in, one [`Config`] out.
+//!
+//! A `.env` in the working directory is read first and real variables win. Everything that is missing or bad is
+//! reported at once, and nobody outside this module looks at the environment.
+
+mod reader;
+mod secrets;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use self::reader::Reader;
+use crate::auth::AuthConfig;
+use crate::db::DatabaseUrl;
+use crate::platforms::Gateways;
+use crate::platforms::transport::egress::EgressPolicy;
+use crate::tenancy::PlanLimits;
+use crate::vault::KeyRing;
+
+/// Everything an operator can decide. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `APP_ENV`
+    pub environment: Environment,
+    /// `BIND_ADDR`: where the service listens.
+    pub bind_addr: SocketAddr,
+    /// `METRICS_ADDR`: where `/metrics` is served, if anywhere.
+    pub metrics_addr: Option<SocketAddr>,
+    /// `DATABASE_URL`
+    pub database_url: DatabaseUrl,
+    /// `REDIS_URL`
+    pub redis_url: Option<SecretString>,
+    /// `AUTH_JWT_SECRET`, `AUTH_JWKS_URL`, `AUTH_JWT_ISSUER`, `AUTH_JWT_AUDIENCE`
+    pub auth: AuthConfig,
+    /// `CREDENTIALS_KEYS`
+    pub credentials_keys: KeyRing,
+    /// `EGRESS_ALLOW`, `EGRESS_ALLOW_HTTP`
+    pub egress: EgressPolicy,
+    /// `VOLUUM_BASE_URL`, `EVERFLOW_BASE_URL`, `EVERFLOW_EU_BASE_URL`, `CAKE_BASE_DOMAIN`
+    pub gateways: Gateways,
+    /// `PLAN_LIMITS`
+    pub plan_limits: PlanLimits,
+    /// `UPSTREAM_TIMEOUT_MS`: the longest one call to a tracker may take.
+    pub upstream_timeout: Duration,
+    /// `UPSTREAM_CONNECT_TIMEOUT_MS`
+    pub upstream_connect_timeout: Duration,
+    /// `STATS_DEADLINE_MS`: the longest a whole stats request may take.
+    pub stats_deadline: Duration,
+    /// `STATS_CACHE_TTL_S`, for ranges that include today. Zero turns caching off.
+    pub stats_cache_ttl: Duration,
+    /// `STATS_CACHE_CLOSED_TTL_S`, for ranges of closed days. Zero turns caching of these off.
+    pub stats_cache_closed_ttl: Duration,
+    /// `STATS_MAX_…`
+    pub stats_limits: StatsLimits,
+    /// `RATE_LIMIT_…`
+    pub rate_limits: RateLimits,
+    /// `SHUTDOWN_GRACE_S`: how long requests in flight may go on after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// `CORS_ALLOWED_ORIGINS`, exact.
+    pub cors_allowed_origins: Vec<String>,
+    /// `LOG_FORMAT`
+    pub log_format: LogFormat,
+    /// `RUST_LOG`, checked.
+    pub log_filter: String,
+}
+
+/// How strict the start is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// Missing secrets are generated.
+    Development,
+    /// Generated and example secrets are refused.
+    Production,
+}
+
+/// How much one statistics query may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatsLimits {
+    /// `STATS_MAX_RANGE_DAYS`
+    pub max_range_days: u32,
+    /// `STATS_MAX_UPSTREAM_CALLS`
+    pub max_upstream_calls: u32,
+    /// `STATS_MAX_ROWS`
+    pub max_rows: usize,
+    /// `STATS_MAX_ROWS_IN_MEMORY`
+    pub max_rows_in_memory: usize,
+}
+
+/// How often one organisation may ask. `None` is unlimited, written `0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimits {
+    /// `RATE_LIMIT_PER_ORG`
+    pub requests_per_second: Option<NonZeroU32>,
+    /// `RATE_LIMIT_VERIFY_FAILURES`
+    pub verify_failures_per_minute: Option<NonZeroU32>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines.
+    Json,
+}
+
+/// Why the service does not start: everything that is wrong, one problem a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// `VARIABLE: what is wrong with it`, without any secret.
+    pub problems: Vec<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.problems.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads `.env`, then the environment.
+    ///
+    /// # Errors
+    /// Every missing or bad variable.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let file = read_dotenv(Path::new(".env"))?;
+        // An empty real variable wins too: this is how a line of `.env` is taken back for one run.
+        let real = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        Self::load(|name| real(name).or_else(|| file.get(name).cloned()), Path::new("data"))
+    }
+
+    /// Reads variables through `lookup`; what has to be generated is kept in the directory `data`.
+    ///
+    /// # Errors
+    /// Every missing or bad variable.
+    pub fn load(lookup: impl Fn(&str) -> Option<String>, data: &Path) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(&lookup);
+        let config = Self::read(&mut reader, data);
+        match (config, reader.into_problems()) {
+            (Some(config), problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(ConfigError { problems }),
+        }
+    }
+
+    /// Reads on past every problem. A variable without a sensible default makes the result `None`, at the very end.
+    fn read(reader: &mut Reader<'_>, data: &Path) -> Option<Self> {
+        let environment = environment(reader);
+        let database_url = database_url(reader, environment);
+        let redis_url = redis_url(reader, environment);
+        let auth = auth(reader, environment, data);
+        let credentials_keys = secrets::credentials_keys(reader, environment, data);
+        let bind_addr = reader.read("BIND_ADDR", address);
+        Some(Self {
+            environment,
+            bind_addr: bind_addr.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            metrics_addr: reader.read("METRICS_ADDR", address),
+            database_url,
+            redis_url,
+            auth,
+            egress: EgressPolicy {
+                allow: reader.list("EGRESS_ALLOW", str::parse),
+                allow_http: reader.flag("EGRESS_ALLOW_HTTP"),
+            },
+            gateways: gateways(reader),
+            plan_limits: reader.read("PLAN_LIMITS", str::parse).unwrap_or_default(),
+            upstream_timeout: millis(reader, "UPSTREAM_TIMEOUT_MS", 30_000),
+            upstream_connect_timeout: millis(reader, "UPSTREAM_CONNECT_TIMEOUT_MS", 5_000),
+            stats_deadline: millis(reader, "STATS_DEADLINE_MS", 60_000),
+            stats_cache_ttl: seconds(reader, "STATS_CACHE_TTL_S", 60),
+            stats_cache_closed_ttl: seconds(reader, "STATS_CACHE_CLOSED_TTL_S", 900),
+            stats_limits: StatsLimits {
+                max_range_days: reader.number("STATS_MAX_RANGE_DAYS", 366, 1..=3_660),
+                max_upstream_calls: reader.number("STATS_MAX_UPSTREAM_CALLS", 2_000, 1..=1_000_000),
+                max_rows: reader.number("STATS_MAX_ROWS", 2_000_000, 1..=1_000_000_000),
+                max_rows_in_memory: reader.number("STATS_MAX_ROWS_IN_MEMORY", 200_000, 1..=1_000_000_000),
+            },
+            rate_limits: RateLimits {
+                requests_per_second: NonZeroU32::new(reader.number("RATE_LIMIT_PER_ORG", 0, 0..=1_000_000)),
+                verify_failures_per_minute: NonZeroU32::new(reader.number(
+                    "RATE_LIMIT_VERIFY_FAILURES",
+                    120,
+                    0..=1_000_000,
+                )),
+            },
+            shutdown_grace: seconds(reader, "SHUTDOWN_GRACE_S", 30),
+            cors_allowed_origins: reader.list("CORS_ALLOWED_ORIGINS", exact_origin),
+            log_format: log_format(reader, environment),
+            log_filter: reader.read("RUST_LOG", log_filter).unwrap_or_else(|| "info".to_owned()),
+            credentials_keys: credentials_keys?,
+        })
+    }
+}
+
+/// The pairs of a `.env` file; none if there is no such file. The process's own environment is not touched.
+fn read_dotenv(path: &Path) -> Result<HashMap<String, String>, ConfigError> {
+    let problem = |error: &dotenvy::Error| {
+        let reason = match error {
+            // The line itself may be a secret.
+            dotenvy::Error::LineParse(..) => "a line is not KEY=value".to_owned(),
+            dotenvy::Error::Io(error) => error.to_string(),
+            _ => "it cannot be read".to_owned(),
+        };
+        ConfigError { problems: vec![format!("{}: {reason}", path.display())] }
+    };
+    match dotenvy::from_path_iter(path) {
+        Ok(pairs) => pairs.collect::<Result<_, _>>().map_err(|error| problem(&error)),
+        Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(HashMap::new()),
+        Err(error) => Err(problem(&error)),
+    }
+}
+
+fn environment(reader: &mut Reader<'_>) -> Environment {
+    let known = |text: &str| match text {
+        "development" => Ok(Environment::Development),
+        "production" => Ok(Environment::Production),
+        _ => Err("must be development or production"),
+    };
+    match (reader.text("APP_ENV"), reader.read("APP_ENV", known)) {
+        (_, Some(environment)) => environment,
+        (None, None) => Environment::Development,
+        // Nothing is generated for somebody who may have meant production.
+        (Some(_), None) => Environment::Production,
+    }
+}
+
+fn auth(reader: &mut Reader<'_>, environment: Environment, data: &Path) -> AuthConfig {
+    let jwks_is_set = reader.text("AUTH_JWKS_URL").is_some();
+    AuthConfig {
+        secret: secrets::auth_secret(reader, environment, data, !jwks_is_set),
+        jwks_url: reader.read("AUTH_JWKS_URL", http_url),
+        issuer: reader.text("AUTH_JWT_ISSUER"),
+        audience: reader.text("AUTH_JWT_AUDIENCE"),
+    }
+}
+
+fn database_url(reader: &mut Reader<'_>, environment: Environment) -> DatabaseUrl {
+    let url = reader.read("DATABASE_URL", read_database_url);
+    let url = url.unwrap_or_else(|| DatabaseUrl::Sqlite(PathBuf::from("data/affzero.db")));
+    match &url {
+        DatabaseUrl::Sqlite(path) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            if let Some(Err(error)) = parent.map(secrets::make_private_dir) {
+                reader.problem("DATABASE_URL", format!("the directory of the database cannot be made: {error}"));
+            }
+        }
+        DatabaseUrl::Postgres(address) => secrets::check_password(reader, environment, "DATABASE_URL", address),
+    }
+    url
+}
+
+fn read_database_url(text: &str) -> Result<DatabaseUrl, &'static str> {
+    if text.starts_with("sqlite:") && text.contains(":memory:") {
+        return Err(
+            "a database in memory loses every connection at the end; name a file, such as sqlite://data/affzero.db",
+        );
+    }
+    if let Some(path) = text.strip_prefix("sqlite://") {
+        let plain = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '#']);
+        return if plain {
+            Ok(DatabaseUrl::Sqlite(path.into()))
+        } else {
+            Err("sqlite:// must be followed by a file, without options")
+        };
+    }
+    let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
+    if is_postgres && Url::parse(text).is_ok() {
+        return Ok(DatabaseUrl::Postgres(text.into()));
+    }
+    Err("must look like sqlite://data/affzero.db or postgres://user:password@host/database")
+}
+
+fn redis_url(reader: &mut Reader<'_>, environment: Environment) -> Option<SecretString> {
+    let url = reader.read("REDIS_URL", |text| {
+        let known = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
+        if known { Ok(SecretString::from(text)) } else { Err("must look like redis://host:6379 or rediss://host:6379") }
+    })?;
+    secrets::check_password(reader, environment, "REDIS_URL", &url);
+    Some(url)
+}
+
+fn gateways(reader: &mut Reader<'_>) -> Gateways {
+    let mut url = |name: &str, default: &str| {
+        let url = reader.read(name, |text| http_url(text).map(|url| url.as_str().trim_end_matches('/').to_owned()));
+        url.unwrap_or_else(|| default.to_owned())
+    };
+    Gateways {
+        voluum: url("VOLUUM_BASE_URL", "https://api.voluum.com"),
+        everflow_us: url("EVERFLOW_BASE_URL", "https://api.eflow.team"),
+        everflow_eu: url("EVERFLOW_EU_BASE_URL", "https://api-eu.eflow.team"),
+        cake_domain: reader.read("CAKE_BASE_DOMAIN", domain).unwrap_or_else(|| "cakemarketing.com".to_owned()),
+    }
+}
+
+/// A domain, with a port if need be.
+fn domain(text: &str) -> Result<String, String> {
+    let text = text.to_ascii_lowercase();
+    let alone = http_url(&format!("https://{text}")).is_ok_and(|url| {
+        let with_port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        url.domain().is_some_and(|name| format!("{name}{with_port}") == text)
+    });
+    if alone { Ok(text) } else { Err(format!("`{text}` is not a domain such as cakemarketing.com")) }
+}
+
+/// An address without user, query and fragment.
+fn http_url(text: &str) -> Result<Url, &'static str> {
+    let complaint = "must look like https://host, without user name, query or fragment";
+    let url = Url::parse(text).map_err(|_| complaint)?;
+    let plain = matches!(url.scheme(), "https" | "http")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if plain { Ok(url) } else { Err(complaint) }
+}
+
+/// An origin in the very form that browsers send, so that comparing text is enough.
+fn exact_origin(text: &str) -> Result<String, String> {
+    let origin = http_url(text).map(|url| url.origin().ascii_serialization());
+    match origin {
+        Ok(origin) if origin == text => Ok(origin),
+        Ok(origin) => Err(format!("`{text}` is not an origin; did you mean {origin}?")),
+        Err(_) => Err(format!("`{text}` is not an origin such as https://app.your-domain.com")),
+    }
+}
+
+/// `host:port`; a host name is looked up once, now.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let found = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    found.ok_or_else(|| format!("`{text}` is not an address such as 127.0.0.1:8080"))
+}
+
+fn log_format(reader: &mut Reader<'_>, environment: Environment) -> LogFormat {
+    let chosen = reader.read("LOG_FORMAT", |text| match text {
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("must be pretty or json"),
+    });
+    chosen.unwrap_or(match environment {
+        Environment::Development => LogFormat::Pretty,
+        Environment::Production => LogFormat::Json,
+    })
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn millis(reader: &mut Reader<'_>, name: &str, default: u64) -> Duration {
+    Duration::from_millis(reader.number(name, default, 1..=3_600_000))
+}
+
+fn seconds(reader: &mut Reader<'_>, name: &str, default: u64) -> Duration {
+    Duration::from_secs(reader.number(name, default, 0..=86_400))
+}
+
+#[cfg(test)]
+mod tests;
