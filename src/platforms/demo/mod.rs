@@ -4,8 +4,8 @@
 //! money is in another currency, the running day has only its past. They depend on the connection's id and on time
 //! alone, so the same question always has the same answer and a day that is over never changes.
 //!
-//! [`Scenario`] makes a connection fail on purpose. Verification ignores it: a connection has to be saved before its
-//! pulls can fail.
+//! The setting `scenario` makes a connection fail on purpose. Verification ignores it: a connection has to be saved
+//! before its pulls can fail.
 //!
 //! From the inside out: `dice` is repeatable chance, `world` the cast, `facts` what happened in each quarter of an
 //! hour, `report` the rows of a query.
