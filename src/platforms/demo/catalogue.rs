@@ -2,55 +2,47 @@
 
 use super::super::ConnectionType;
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
-use super::super::schema::{CURRENCY, Field};
+use super::super::schema::Field;
 use super::super::stats::{Dimension, Metric, Perspective};
+use super::Scenario;
 
-pub(in super::super) const SUMMARY: &str = "Made-up numbers that behave like real ones: try everything without an account.";
+pub(in super::super) const SUMMARY: &str =
+    "Made-up numbers that behave like real ones: try everything without an account.";
 
-const SETTINGS: &[Field] = &[
-    Field::text(
-        "base_url",
-        "API address",
-        "The network's API address, usually https://api-<network>.affise.com. Network owners find it under Settings → Domains (row API URL); affiliates ask their account manager.",
-        "https://api-brand.affise.com",
-    ),
-    CURRENCY,
-];
+const SCENARIO: Field = Field::text(
+    Scenario::FIELD,
+    "Scenario",
+    "What happens when statistics are pulled. Every scenario can be saved; all but healthy then fail in their own way, so that each state can be seen.",
+    Scenario::Healthy.key(),
+)
+.optional()
+.one_of(&Scenario::KEYS, Scenario::Healthy.key());
+
+const COMBINATIONS: Combinations = Combinations { max: 3, only: None };
 
 pub(in super::super) fn admin() -> Described {
     Described {
         connection_type: ConnectionType::Admin,
         title: "Admin Portal",
         recommended: true,
-        sees: "Full network data: all affiliates, all offers, all advertisers",
-        use_when: "You own or manage the network",
-        settings: SETTINGS.to_vec(),
-        credentials: vec![Field::secret(
-            "api_key",
-            "API key",
-            "In the admin panel under Users → Users management → your user (a General manager can open it).",
-            "0123456789abcdef0123456789abcdef",
-        )],
-        dimensions: &[
-            Dimension::Date,
-            Dimension::Hour,
-            Dimension::Affiliate,
-            Dimension::Offer,
-            Dimension::Advertiser,
-            Dimension::Country,
-        ],
-        combinations: Combinations { max: 3, only: None },
+        sees: "A made-up network in full: all affiliates, all offers, all advertisers",
+        use_when: "You want to see what a network owner sees",
+        settings: vec![SCENARIO],
+        credentials: Vec::new(),
+        dimensions: &Dimension::ALL,
+        combinations: COMBINATIONS,
         metrics: &[
-            (Metric::Impressions, "views"),
-            (Metric::Clicks, "traffic.raw"),
-            (Metric::UniqueClicks, "traffic.uniq"),
-            (Metric::Conversions, "actions.total.count"),
-            (Metric::Approved, "actions.confirmed.count"),
-            (Metric::Pending, "actions.pending.count"),
-            (Metric::Rejected, "actions.declined.count"),
-            (Metric::Hold, "actions.hold.count"),
-            (Metric::Revenue, "actions.confirmed.charge"),
-            (Metric::Payout, "actions.confirmed.revenue"),
+            (Metric::Impressions, "impressions"),
+            (Metric::Clicks, "clicks"),
+            (Metric::UniqueClicks, "unique_clicks"),
+            (Metric::Conversions, "approved + pending + rejected + hold"),
+            (Metric::Approved, "approved"),
+            (Metric::Pending, "pending"),
+            (Metric::Rejected, "rejected"),
+            (Metric::Hold, "hold"),
+            (Metric::Revenue, "approved × charge"),
+            (Metric::Payout, "approved × payout"),
+            (Metric::Cost, "clicks × click cost"),
         ],
         timezone: TimezoneAbility::Any,
         perspective: Perspective::Network,
@@ -62,27 +54,22 @@ pub(in super::super) fn affiliate() -> Described {
         connection_type: ConnectionType::Affiliate,
         title: "Affiliate Portal",
         recommended: false,
-        sees: "Your own traffic, conversions and earnings",
-        use_when: "You are an affiliate of the network",
-        settings: SETTINGS.to_vec(),
-        credentials: vec![Field::secret(
-            "api_key",
-            "API key",
-            "In the affiliate panel under Settings → Security (older panels: Profile → API-key).",
-            "0123456789abcdef0123456789abcdef",
-        )],
-        dimensions: &[Dimension::Date, Dimension::Hour, Dimension::Offer, Dimension::Country],
-        combinations: Combinations { max: 3, only: None },
+        sees: "One made-up affiliate's own traffic, conversions and earnings",
+        use_when: "You want to see what an affiliate sees",
+        settings: vec![SCENARIO],
+        credentials: Vec::new(),
+        dimensions: &Dimension::ALL,
+        combinations: COMBINATIONS,
         metrics: &[
-            (Metric::Impressions, "views"),
-            (Metric::Clicks, "traffic.raw"),
-            (Metric::UniqueClicks, "traffic.uniq"),
-            (Metric::Conversions, "actions.total.count"),
-            (Metric::Approved, "actions.confirmed.count"),
-            (Metric::Pending, "actions.pending.count"),
-            (Metric::Rejected, "actions.declined.count"),
-            (Metric::Hold, "actions.hold.count"),
-            (Metric::Revenue, "actions.confirmed.revenue"),
+            (Metric::Impressions, "impressions"),
+            (Metric::Clicks, "clicks"),
+            (Metric::UniqueClicks, "unique_clicks"),
+            (Metric::Conversions, "approved + pending + rejected + hold"),
+            (Metric::Approved, "approved"),
+            (Metric::Pending, "pending"),
+            (Metric::Rejected, "rejected"),
+            (Metric::Hold, "hold"),
+            (Metric::Revenue, "approved × payout"),
         ],
         timezone: TimezoneAbility::Any,
         perspective: Perspective::Affiliate,
