@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::*;
-use crate::auth::Plan;
+use crate::tenancy::Plan;
 
 const SECRET: &str = "9f0c1a7be25d4836a1f3c5e7092b4d6f";
 

@@ -1,0 +1,190 @@
+//! What every request passes: its id, its log line, the headers of every answer, and problems in one form.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
+use uuid::Uuid;
+
+use crate::metrics;
+use crate::problem::{Code, Problem};
+
+/// A problem on its way into a response.
+#[derive(Debug)]
+pub(super) struct ApiError(pub(super) Problem);
+
+impl<T: Into<Problem>> From<T> for ApiError {
+    fn from(problem: T) -> Self {
+        Self(problem.into())
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.0.code.slug())
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Only carries the problem: [`write_problems`] knows the request it belongs to.
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.status_code());
+        response.extensions_mut().insert(self.0.clone());
+        response
+    }
+}
+
+/// The id of a request.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) String);
+
+/// The id of the request that `message` belongs to.
+pub(super) fn request_id(message: &impl HttpMessage) -> String {
+    message.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
+}
+
+/// Gives the request its id, writes one log line, counts it, and sets the headers that every answer has.
+pub(super) async fn observe<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let started = Instant::now();
+    let id = accepted_id(&request).unwrap_or_else(|| Uuid::now_v7().to_string());
+    let trace = accepted_trace(&request);
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let method = request.method().clone();
+    let path = request.path().to_owned();
+    let mut response = next.call(request).await?;
+
+    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let status = response.status().as_u16();
+    let time = started.elapsed();
+    metrics::request(&route, status, time);
+    let duration_ms = crate::platforms::verification::millis(time);
+    tracing::info!(
+        request.id = %id, http.method = %method, http.route = %route, http.status = status,
+        trace.parent = trace.as_deref(), duration_ms, "request"
+    );
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(HeaderName::from_static("x-request-id"), value);
+    }
+    set_security_headers(headers, path.starts_with("/swagger-ui"));
+    Ok(response)
+}
+
+/// An id from the caller: 1 to 128 visible ASCII characters without quotes, so that no log line can be forged.
+fn accepted_id(request: &ServiceRequest) -> Option<String> {
+    let text = request.headers().get("x-request-id")?.to_str().ok()?;
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
+    ((1..=128).contains(&text.len()) && text.bytes().all(safe)).then(|| text.to_owned())
+}
+
+/// A W3C trace context; it goes into the log and never to a tracker.
+fn accepted_trace(request: &ServiceRequest) -> Option<String> {
+    let text = request.headers().get("traceparent")?.to_str().ok()?;
+    let well_formed = text.len() == 55 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    well_formed.then(|| text.to_owned())
+}
+
+fn set_security_headers(headers: &mut header::HeaderMap, is_swagger: bool) {
+    let policy = if is_swagger {
+        // Swagger UI styles itself inline and draws its icons from data URLs; everything comes from here.
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+    } else {
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+    };
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// Writes every problem in the one form, those that actix itself has answered too.
+pub(super) async fn write_problems<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let response = next.call(request).await?;
+    let carried = response.response().extensions().get::<Problem>().cloned();
+    let problem = match carried {
+        Some(problem) => problem,
+        None if is_bare_error(&response) => bare(response.status()),
+        None => return Ok(response.map_into_left_body()),
+    };
+    let id = request_id(response.request());
+    if let Some(cause) = &problem.cause {
+        tracing::error!(request.id = %id, problem.code = problem.code.slug(), cause = %cause, "request failed");
+    }
+    let instance = response.request().path().to_owned();
+    let body = problem.body(&instance, &id);
+    let kept_allow = response.headers().get(header::ALLOW).cloned();
+    let mut written = HttpResponse::build(response.status());
+    written.content_type("application/problem+json");
+    if let Some(allow) = kept_allow {
+        written.insert_header((header::ALLOW, allow));
+    }
+    if problem.code == Code::Unauthorized {
+        written.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"affzero-connections\", error=\"invalid_token\""));
+    }
+    if let Some(wait) = problem.retry_after {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        written.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        if problem.code == Code::RateLimited {
+            let limit = problem.members.get("limit").and_then(serde_json::Value::as_u64).unwrap_or_default();
+            written.insert_header(("ratelimit-policy", format!("\"organisation\";q={limit}")));
+            written.insert_header(("ratelimit", format!("\"organisation\";r=0;t={seconds}")));
+        }
+    }
+    let written = match serde_json::to_vec(&body) {
+        Ok(bytes) => written.body(bytes),
+        Err(_) => written.finish(),
+    };
+    Ok(response.into_response(written).map_into_right_body())
+}
+
+/// An error that nobody here has answered: actix has, in plain text or with nothing at all.
+fn is_bare_error<B>(response: &ServiceResponse<B>) -> bool {
+    let status = response.status();
+    let is_html = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    (status.is_client_error() || status.is_server_error()) && !is_html && !is_json(response)
+}
+
+fn is_json<B>(response: &ServiceResponse<B>) -> bool {
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
+}
+
+fn bare(status: StatusCode) -> Problem {
+    match status {
+        StatusCode::NOT_FOUND => Problem::new(Code::NotFound, "There is nothing at this address."),
+        StatusCode::METHOD_NOT_ALLOWED => Problem::new(Code::MethodNotAllowed, "This address does not know the method."),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::PayloadTooLarge, "The body is larger than 64 KiB."),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Problem::new(Code::UnsupportedMediaType, "The body must be JSON (application/json).")
+        }
+        status if status.is_client_error() => Problem::new(Code::MalformedRequest, "The request cannot be read."),
+        status => Problem::internal(format!("answered {status} without a problem")),
+    }
+}

@@ -1,0 +1,285 @@
+//! What handlers take from a request. A handler gets at data only through a [`Caller`] of the right scope, so no
+//! check can be forgotten.
+
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{FromRequest, HttpRequest, web};
+use futures_util::future::LocalBoxFuture;
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::State;
+use super::edge::{ApiError, request_id};
+use crate::auth::{AuthError, Scope, Token};
+use crate::connections::Actor;
+use crate::connections::service::IfMatch;
+use crate::problem::{Code, FieldProblem, Problem};
+use crate::tenancy::{OrgId, Plan};
+
+/// What a token must carry for a call.
+pub(super) trait Needs: 'static {
+    /// The scope; `None` where any valid token will do.
+    const SCOPE: Option<Scope>;
+}
+
+/// Any valid token.
+pub(super) struct AnyToken;
+/// `connections:read`.
+pub(super) struct ReadConnections;
+/// `connections:write`.
+pub(super) struct WriteConnections;
+/// `stats:read`.
+pub(super) struct ReadStats;
+
+impl Needs for AnyToken {
+    const SCOPE: Option<Scope> = None;
+}
+impl Needs for ReadConnections {
+    const SCOPE: Option<Scope> = Some(Scope::ConnectionsRead);
+}
+impl Needs for WriteConnections {
+    const SCOPE: Option<Scope> = Some(Scope::ConnectionsWrite);
+}
+impl Needs for ReadStats {
+    const SCOPE: Option<Scope> = Some(Scope::StatsRead);
+}
+
+/// Whoever asks, with the scope that the call needs.
+pub(super) struct Caller<N> {
+    /// For which organisation, and as whom.
+    pub(super) actor: Actor,
+    scope: PhantomData<N>,
+}
+
+impl<N: Needs> FromRequest for Caller<N> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let state = request
+                .app_data::<web::Data<State>>()
+                .ok_or_else(|| Problem::internal("the application has no state"))?;
+            let token = state.verifier.verify(bearer(request.headers())?).await.map_err(|error| match error {
+                AuthError::KeysUnavailable => {
+                    Problem::new(Code::Overloaded, error.to_string()).retry_after(Duration::from_secs(5))
+                }
+                refused => Problem::new(Code::Unauthorized, refused.to_string()),
+            })?;
+            let (organisation, plan) = whose(&token, request.headers())?;
+            if let Some(limit) = &state.rate_limit {
+                limit.check(&organisation)?;
+            }
+            if let Some(scope) = N::SCOPE
+                && !token.scopes.has(scope)
+            {
+                return Err(Problem::new(Code::Forbidden, format!("The token does not carry the scope {}.", scope.key())).into());
+            }
+            let actor = Actor {
+                organisation,
+                plan,
+                subject: token.subject.clone(),
+                address: request.peer_addr().map(|address| address.ip().to_string()),
+                request_id: request_id(&request),
+            };
+            Ok(Self { actor, scope: PhantomData })
+        })
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let header = headers
+        .get(header::AUTHORIZATION)
+        .ok_or_else(|| Problem::new(Code::Unauthorized, "Send a bearer token in the Authorization header."))?;
+    let text = header.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(Problem::new(Code::Unauthorized, "The Authorization header must be `Bearer` and a token.")),
+    }
+}
+
+/// Whose data the request is about: the token's own organisation, or the one an internal service names.
+fn whose(token: &Token, headers: &HeaderMap) -> Result<(OrgId, Option<Plan>), Problem> {
+    let named = text_header(headers, "x-org-id")?;
+    match (&token.organisation, named) {
+        (Some(own), None) => Ok((own.clone(), token.plan)),
+        (Some(own), Some(named)) if own.as_str() == named.trim() => Ok((own.clone(), token.plan)),
+        (Some(_), Some(_)) => Err(Problem::new(Code::Forbidden, "The token belongs to another organisation than X-Org-Id names.")),
+        (None, None) => Err(Problem::new(Code::MalformedRequest, "A service's token must name the organisation in X-Org-Id.")),
+        (None, Some(named)) => {
+            let organisation =
+                named.parse().map_err(|_| Problem::new(Code::MalformedRequest, "X-Org-Id is not an organisation id."))?;
+            let plan = text_header(headers, "x-org-plan")?
+                .map(|plan| {
+                    plan.trim().parse().map_err(|_| {
+                        let known = Plan::ALL.map(Plan::key).join(", ");
+                        Problem::new(Code::MalformedRequest, format!("X-Org-Plan must be one of {known}."))
+                    })
+                })
+                .transpose()?;
+            Ok((organisation, plan))
+        }
+    }
+}
+
+/// A header's text.
+pub(super) fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+    headers
+        .get(name)
+        .map(|value| {
+            value.to_str().map_err(|_| {
+                Problem::new(Code::MalformedRequest, format!("The header {name} holds characters that are not ASCII."))
+            })
+        })
+        .transpose()
+}
+
+/// Requests a second, by organisation.
+pub(super) struct RateLimit {
+    limiter: DefaultKeyedRateLimiter<OrgId>,
+    allowed: NonZeroU32,
+}
+
+impl RateLimit {
+    pub(super) fn new(allowed: NonZeroU32) -> Self {
+        Self { limiter: RateLimiter::keyed(Quota::per_second(allowed)), allowed }
+    }
+
+    fn check(&self, organisation: &OrgId) -> Result<(), Problem> {
+        if self.limiter.len() > 100_000 {
+            self.limiter.retain_recent();
+        }
+        self.limiter.check_key(organisation).map_err(|not_until| {
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            Problem::new(Code::RateLimited, format!("The organisation may make {} requests a second.", self.allowed))
+                .retry_after(wait.max(Duration::from_millis(1)))
+                .with("limit", self.allowed.get())
+        })
+    }
+}
+
+/// A JSON body.
+pub(super) struct JsonBody(pub(super) Value);
+
+impl FromRequest for JsonBody {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_patch = request.method() == actix_web::http::Method::PATCH;
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(|kind| {
+            kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+        });
+        let accepted = match kind.as_deref() {
+            Some("application/json") => true,
+            Some("application/merge-patch+json") => is_patch,
+            _ => false,
+        };
+        let bytes = web::Bytes::from_request(request, payload);
+        Box::pin(async move {
+            if !accepted {
+                return Err(Problem::new(Code::UnsupportedMediaType, "Send the body with Content-Type: application/json.").into());
+            }
+            let bytes = bytes.await.map_err(|error| {
+                if error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE {
+                    Problem::new(Code::PayloadTooLarge, "The body is larger than 64 KiB.")
+                } else {
+                    Problem::new(Code::MalformedRequest, "The body cannot be read.")
+                }
+            })?;
+            let value = serde_json::from_slice(&bytes).map_err(|error| {
+                // Only the place is told: the text around it may hold a secret.
+                Problem::new(
+                    Code::MalformedRequest,
+                    format!("The body is not valid JSON (line {}, column {}).", error.line(), error.column()),
+                )
+            })?;
+            Ok(Self(value))
+        })
+    }
+}
+
+/// The decoded pairs of the query string.
+pub(super) struct Query(pub(super) Vec<(String, String)>);
+
+impl FromRequest for Query {
+    type Error = ApiError;
+    type Future = std::future::Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let pairs = form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
+        std::future::ready(Ok(Self(pairs)))
+    }
+}
+
+impl Query {
+    /// The values of `known` parameters, each at most once.
+    pub(super) fn only<const N: usize>(&self, known: [&str; N]) -> Result<[Option<&str>; N], Problem> {
+        let mut values = [None; N];
+        let mut errors = Vec::new();
+        for (key, value) in &self.0 {
+            let place = known.iter().position(|known| known == key).and_then(|place| values.get_mut(place));
+            match place {
+                Some(place @ None) => *place = Some(value.as_str()),
+                Some(Some(_)) => errors.push(FieldProblem::new(pointer(key), "repeated", "Give this parameter once.")),
+                None => {
+                    let detail = match known.as_slice() {
+                        [] => "This call takes no parameters.".to_owned(),
+                        known => format!("Known parameters are {}.", known.join(", ")),
+                    };
+                    errors.push(FieldProblem::new(pointer(key), "unknown_parameter", detail));
+                }
+            }
+        }
+        if errors.is_empty() { Ok(values) } else { Err(Problem::validation(errors)) }
+    }
+}
+
+fn pointer(key: &str) -> String {
+    let key: String = key.chars().take(100).collect();
+    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// A page's length: 1 to 100, 25 unasked.
+pub(super) fn page_limit(text: Option<&str>) -> Result<i64, FieldProblem> {
+    match text.map(str::parse) {
+        None => Ok(25),
+        Some(Ok(limit)) if (1..=100).contains(&limit) => Ok(limit),
+        Some(_) => Err(FieldProblem::new("/limit", "out_of_range", "The limit is a number from 1 to 100.")),
+    }
+}
+
+/// The id in a path. What is no UUID can be no connection.
+pub(super) fn connection_id(text: &str) -> Result<Uuid, Problem> {
+    // Only the canonical spelling: one connection has one address.
+    text.parse().ok().filter(|id: &Uuid| id.to_string() == text.to_ascii_lowercase()).ok_or_else(Problem::no_connection)
+}
+
+/// What an `If-Match` header allows. Weak tags never match (RFC 9110).
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, Problem> {
+    let Some(text) = text_header(headers, "if-match")? else { return Ok(None) };
+    if text.trim() == "*" {
+        return Ok(Some(IfMatch::Any));
+    }
+    let versions = text
+        .split(',')
+        .filter_map(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok())
+        .collect();
+    Ok(Some(IfMatch::Versions(versions)))
+}
+
+/// An `Idempotency-Key`: 1 to 255 characters.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = text_header(headers, "idempotency-key")? else { return Ok(None) };
+    if key.is_empty() || key.len() > 255 {
+        return Err(Problem::new(Code::MalformedRequest, "An Idempotency-Key has 1 to 255 characters."));
+    }
+    Ok(Some(key.to_owned()))
+}

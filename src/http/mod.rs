@@ -1,0 +1,145 @@
+//! HTTP: parse, call one function, shape the answer. Every route of the service stands in [`routes`].
+
+mod connections;
+mod edge;
+mod extract;
+mod health;
+mod negotiation;
+pub mod openapi;
+mod platforms;
+mod problems;
+mod stats;
+mod types;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_cors::Cors;
+use actix_web::dev::ServiceFactory;
+use actix_web::http::header;
+use actix_web::{App, dev, middleware, web};
+use utoipa_actix_web::AppExt;
+use utoipa_actix_web::scope;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use self::extract::RateLimit;
+use crate::auth::Verifier;
+use crate::connections::service::Connections;
+
+/// The largest body that is read.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What handlers share.
+pub struct State {
+    connections: Connections,
+    verifier: Verifier,
+    rate_limit: Option<RateLimit>,
+    cors_origins: Vec<String>,
+    stats_max_age: Duration,
+    draining: AtomicBool,
+}
+
+impl State {
+    /// Puts the state together.
+    #[must_use]
+    pub fn new(
+        connections: Connections,
+        verifier: Verifier,
+        requests_per_second: Option<std::num::NonZeroU32>,
+        cors_origins: Vec<String>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            connections,
+            verifier,
+            rate_limit: requests_per_second.map(RateLimit::new),
+            cors_origins,
+            stats_max_age: Duration::ZERO,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Says that this instance takes no new work: readiness turns to no.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Every route under `/api/v1`, and the open ones beside it.
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(
+            scope::scope("/api/v1")
+                .service(platforms::list)
+                .service(platforms::show)
+                .service(connections::usage)
+                .service(connections::create)
+                .service(connections::verify_draft)
+                .service(connections::list)
+                .service(connections::show)
+                .service(connections::update)
+                .service(connections::delete)
+                .service(connections::verify)
+                .service(connections::verifications)
+                .service(connections::automations)
+                .service(stats::of_one)
+                .service(stats::of_many)
+                .service(connections::audit_events),
+        )
+        .service(health::healthz)
+        .service(health::readyz)
+        .service(problems::page);
+}
+
+/// The whole application, for one worker.
+pub fn app(
+    state: &Arc<State>,
+) -> App<
+    impl ServiceFactory<
+        dev::ServiceRequest,
+        Config = (),
+        Response = dev::ServiceResponse<impl actix_web::body::MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let (app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
+    app.service(openapi::document_route())
+        .service(openapi::swagger_redirect())
+        .service(openapi::swagger_ui())
+        .default_service(web::to(problems::no_route))
+        .app_data(web::Data::from(Arc::clone(state)))
+        .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+        .wrap(middleware::from_fn(edge::write_problems))
+        .wrap(cors(&state.cors_origins))
+        .wrap(middleware::from_fn(edge::observe))
+}
+
+/// Exact origins only; without any, no CORS header is ever sent.
+fn cors(origins: &[String]) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "POST", "PATCH", "DELETE"])
+        .allowed_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::ACCEPT,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            header::CACHE_CONTROL,
+            header::HeaderName::from_static("idempotency-key"),
+            header::HeaderName::from_static("x-request-id"),
+            header::HeaderName::from_static("x-org-id"),
+            header::HeaderName::from_static("x-org-plan"),
+            header::HeaderName::from_static("x-automation-id"),
+            header::HeaderName::from_static("traceparent"),
+        ])
+        .expose_headers(["etag", "location", "retry-after", "cache-status", "age", "x-request-id", "idempotency-replayed"])
+        .max_age(3_600)
+        // An origin that is not listed gets its answer without CORS headers; the browser does the rest.
+        .block_on_origin_mismatch(false);
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
