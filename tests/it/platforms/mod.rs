@@ -1,1 +1,4 @@
 //! What is peculiar to each platform, driven through the same road the service takes.
+
+mod affise;
+mod road;
