@@ -231,7 +231,14 @@ fn advertiser_of(offer: u32) -> &'static str {
 
 impl Affise {
     /// What a report must add up to, by the ids of `dimensions` (in the words of our API), for the local days of `zone`.
-    pub fn expected(&self, owner: Owner, dimensions: &[&str], from: Date, to: Date, zone: &str) -> BTreeMap<Vec<String>, Numbers> {
+    pub fn expected(
+        &self,
+        owner: Owner,
+        dimensions: &[&str],
+        from: Date,
+        to: Date,
+        zone: &str,
+    ) -> BTreeMap<Vec<String>, Numbers> {
         let rules = TimeZone::get(zone).expect("a zone");
         let mut sums: BTreeMap<Vec<String>, Numbers> = BTreeMap::new();
         for hour in self.traffic.iter().filter(|hour| owner == Owner::Network || hour.affiliate == AFFILIATE_ID) {
@@ -328,7 +335,8 @@ impl Affise {
             let local = question.zone.to_datetime(hour.at);
             if (question.from..=question.to).contains(&local.date()) {
                 let slice = self.slice(question, hour, local);
-                let (_, numbers) = rows.entry(question.place(hour, local)).or_insert_with(|| (slice, Numbers::default()));
+                let (_, numbers) =
+                    rows.entry(question.place(hour, local)).or_insert_with(|| (slice, Numbers::default()));
                 numbers.add(&hour.numbers);
             }
         }
@@ -338,7 +346,7 @@ impl Affise {
             .into_values()
             .skip((question.page - 1) * size)
             .take(size)
-            .map(|(slice, numbers)| self.row(owner, slice, &numbers))
+            .map(|(slice, numbers)| self.row(owner, &slice, &numbers))
             .collect();
         let mut pagination = json!({"per_page": size, "total_count": total, "page": question.page});
         if question.page * size < total {
@@ -369,7 +377,7 @@ impl Affise {
         Value::Object(question.slices.iter().map(part).collect())
     }
 
-    fn row(&self, owner: Owner, slice: Value, numbers: &Numbers) -> Value {
+    fn row(&self, owner: Owner, slice: &Value, numbers: &Numbers) -> Value {
         let mut row = json!({
             "slice": slice,
             "traffic": {"raw": numbers.clicks.to_string(), "uniq": numbers.hosts.to_string()},
@@ -432,8 +440,17 @@ struct Question {
 impl Question {
     fn read(network: &Affise, owner: Owner, request: &Request) -> Result<Self, Reply> {
         let bad = |text: &str| network.error(400, text);
-        let known =
-            ["slice[]", "order[]", "filter[date_from]", "filter[date_to]", "timezone", "page", "limit", "orderType", "locale"];
+        let known = [
+            "slice[]",
+            "order[]",
+            "filter[date_from]",
+            "filter[date_to]",
+            "timezone",
+            "page",
+            "limit",
+            "orderType",
+            "locale",
+        ];
         if let Some((name, _)) = request.query.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             return Err(bad(&format!("unknown parameter {name}")));
         }
@@ -463,7 +480,9 @@ impl Question {
         };
         let number = |name: &str, default: usize| request.param(name).map_or(Some(default), |text| text.parse().ok());
         match (number("page", 1), number("limit", 100)) {
-            (Some(page @ 1..), Some(limit @ 1..=LARGEST_PAGE)) => Ok(Self { slices, order, from, to, zone, page, limit }),
+            (Some(page @ 1..), Some(limit @ 1..=LARGEST_PAGE)) => {
+                Ok(Self { slices, order, from, to, zone, page, limit })
+            }
             _ => Err(bad("page or limit is not valid")),
         }
     }

@@ -37,7 +37,9 @@ impl PlatformClient for AdminClient {
             None => self.default_currency().await,
         };
         self.api.upstream.enter(Stage::Authorize);
-        report::probe(&self.api, ConnectionType::Admin).await.map_err(|error| identity.judge(error))?;
+        report::probe(&self.api, ConnectionType::Admin)
+            .await
+            .map_err(|error| identity.judge(&self.api.upstream.host(), error))?;
         Ok(identity.detected(currency))
     }
 

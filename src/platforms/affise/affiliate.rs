@@ -29,7 +29,9 @@ impl PlatformClient for AffiliateClient {
         let mut identity = identity::establish(&self.api, ConnectionType::Affiliate).await?;
         identity.look_up_number(&self.api).await;
         self.api.upstream.enter(Stage::Authorize);
-        report::probe(&self.api, ConnectionType::Affiliate).await.map_err(|error| identity.judge(error))?;
+        report::probe(&self.api, ConnectionType::Affiliate)
+            .await
+            .map_err(|error| identity.judge(&self.api.upstream.host(), error))?;
         Ok(identity.detected(self.api.chosen_currency))
     }
 

@@ -118,11 +118,12 @@ impl Identity {
     }
 
     /// What a refused report means, now that the key is known.
-    pub(super) fn judge(&self, mut error: PlatformError) -> PlatformError {
+    pub(super) fn judge(&self, host: &str, error: PlatformError) -> PlatformError {
         if error.kind == ErrorKind::InsufficientPermissions && !self.proven {
-            error.kind = ErrorKind::CredentialsRejected;
-            error.detail = "Nothing that was tried is allowed to this key; it is most likely not valid.".to_owned();
-            return error;
+            return PlatformError::new(
+                ErrorKind::CredentialsRejected,
+                format!("{host} refuses everything that was tried with this key; it is most likely not valid."),
+            );
         }
         match error.kind {
             ErrorKind::BadResponse | ErrorKind::NotThisPlatform | ErrorKind::Unsupported => error.at(Stage::Authorize),

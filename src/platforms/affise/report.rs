@@ -137,7 +137,7 @@ impl<'a> Question<'a> {
             Err(Refusal::Invalid(_)) if days > LONG_WINDOW_DAYS => self.first_pages(range, days.div_ceil(2)).await,
             opened => opened,
         };
-        opened.map_err(|refusal| self.api.explain(refusal))
+        opened.map_err(|refusal| self.refused(refusal))
     }
 
     async fn first_pages(&self, range: DateRange, days: u32) -> Result<Vec<Window>, Refusal> {
@@ -159,18 +159,30 @@ impl<'a> Question<'a> {
         }
         let days = u64::from(range.len_days());
         // Rows are spread over the range more or less evenly; nothing better is known of them.
-        let hint = match days * affordable / needed {
-            0 => "Even one day is too long: ask for fewer dimensions.".to_owned(),
-            works => {
-                format!("With these dimensions up to {works} days work; ask for a shorter range or fewer dimensions.")
-            }
+        let longest = match days * affordable / needed {
+            0 => "even one day is too long".to_owned(),
+            works => format!("up to {works} days work"),
         };
         Err(PlatformError::unsupported(format!(
-            "{} would have to be called {needed} times for these {days} days, more than the {} calls allowed. {hint}",
+            "{} would have to be called {needed} times for these {days} days, more than the {} calls allowed; with these \
+             dimensions {longest}.",
             upstream.host(),
             upstream.max_calls(),
         ))
-        .hint(hint))
+        .hint("Ask for a shorter range or fewer dimensions."))
+    }
+
+    /// What a refused page means. A key may be allowed some slices and not others.
+    fn refused(&self, refusal: Refusal) -> PlatformError {
+        let error = self.api.explain(refusal);
+        if error.kind != ErrorKind::InsufficientPermissions {
+            return error;
+        }
+        let names: Vec<&str> = self.slices.iter().flat_map(|slice| slice.names()).copied().collect();
+        error.hint(format!(
+            "Ask the tracker's administrator to let this key read statistics by {}; other groupings may work.",
+            names.join(", ")
+        ))
     }
 
     /// The rows of all windows, page by page in order.
@@ -190,7 +202,7 @@ impl<'a> Question<'a> {
                         Some(page) => page,
                         None => self.page(range, number).await,
                     };
-                    let page = page.map_err(|refusal| self.api.explain(refusal))?;
+                    let page = page.map_err(|refusal| self.refused(refusal))?;
                     yield gathered.take(number, page).map_err(|what| self.unreadable(what))?;
                 }
                 yield gathered.finish().map_err(|what| self.moved(&what))?;
@@ -285,4 +297,59 @@ impl Gathered {
 
 fn is_unknown(row: &Row) -> bool {
     row.key.iter().any(|value| value.id == DimensionValue::UNKNOWN_ID)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::stats::Metrics;
+    use super::*;
+
+    fn row(id: &str, clicks: i64) -> Row {
+        let metrics = Metrics { clicks: Some(clicks), ..Metrics::default() };
+        Row { key: Key::from_iter([DimensionValue::plain(id)]), currency: None, metrics }
+    }
+
+    fn page(rows: Vec<Row>, total: u64) -> Page {
+        Page { rows, number: None, per_page: 2, total, has_next: false }
+    }
+
+    fn clicks(batch: &Batch) -> Vec<Option<i64>> {
+        batch.rows.iter().map(|row| row.metrics.clicks).collect()
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_on_one_page_is_one_row() {
+        let mut gathered = Gathered::default();
+        let batch = gathered.take(1, page(vec![row("02", 3), row("02", 4)], 2)).expect("a page");
+        assert_eq!(clicks(&batch), [Some(7)]);
+        assert!(gathered.finish().is_ok());
+    }
+
+    #[test]
+    fn rows_of_nobody_are_added_up_and_never_taken_for_a_repetition() {
+        let mut gathered = Gathered::default();
+        for number in 1..=2 {
+            let batch = gathered.take(number, page(vec![row("unknown", 1), row("unknown", 1)], 4)).expect("a page");
+            assert!(batch.rows.is_empty());
+        }
+        assert!(!gathered.more);
+        assert_eq!(clicks(&gathered.finish().expect("a whole table")), [Some(4)]);
+    }
+
+    #[test]
+    fn rows_of_nobody_in_a_table_that_moves_cannot_be_trusted() {
+        let mut gathered = Gathered::default();
+        gathered.take(1, page(vec![row("1", 1), row("unknown", 1)], 3)).expect("a page");
+        gathered.take(2, page(vec![row("unknown", 1), row("2", 1)], 4)).expect("a page");
+        assert!(gathered.finish().is_err());
+    }
+
+    #[test]
+    fn an_empty_page_ends_the_table() {
+        let mut gathered = Gathered::default();
+        gathered.take(1, Page { has_next: true, ..page(vec![row("1", 1)], 1) }).expect("a page");
+        assert!(gathered.more);
+        gathered.take(2, page(Vec::new(), 0)).expect("a page");
+        assert!(!gathered.more && gathered.finish().is_ok());
+    }
 }

@@ -431,3 +431,142 @@ impl<'a> Line<'a> {
         Ok(metrics)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ROW: &str = r#"{"slice": {"year": 2026, "month": "9", "day": 4,
+        "affiliate": {"id": 71, "title": "", "login": "nord", "email": "a@b.example", "name": null}},
+        "traffic": {"raw": "1840", "uniq": 1602}, "views": 9120, "ratio": "1:NaN",
+        "actions": {"total": {"revenue": 1, "charge": 1, "earning": 0, "null": 3, "count": 41},
+            "confirmed": {"revenue": 191190.40796039, "charge": "339894.05859619", "earning": "?", "null": 0, "count": 30},
+            "pending": {"count": 8}, "declined": {"count": 3}, "hold": {"count": 0}}}"#;
+
+    fn body(row: &str) -> String {
+        format!(r#"{{"status": 1, "stats": [{row}], "pagination": {{"per_page": 500, "total_count": 1, "page": 1}}}}"#)
+    }
+
+    fn page(portal: ConnectionType, body: &[u8]) -> Result<Page, String> {
+        let window = DateRange::new(date(2026, 9, 1), date(2026, 9, 30)).expect("a range");
+        Reading { slices: &[Slice::Date, Slice::Affiliate], window, portal, currency: None }.page(body)
+    }
+
+    fn row(portal: ConnectionType, row: &str) -> Row {
+        page(portal, body(row).as_bytes()).expect("a page").rows.remove(0)
+    }
+
+    fn with_actions(actions: &str) -> Metrics {
+        let json = format!(
+            r#"{{"slice": {{"year": 2026, "month": 9, "day": 4, "affiliate": null}}, "traffic": [], "actions": {actions}}}"#
+        );
+        row(ConnectionType::Admin, &json).metrics
+    }
+
+    fn money(text: &str) -> Option<Decimal> {
+        number::parse_decimal(text)
+    }
+
+    #[test]
+    fn charge_is_the_networks_revenue_and_revenue_is_its_payout() {
+        let read = row(ConnectionType::Admin, ROW);
+        assert_eq!(read.key.iter().map(|value| value.id.as_str()).collect::<Vec<_>>(), ["2026-09-04", "71"]);
+        assert_eq!(read.key[1].name, "nord");
+        assert_eq!(read.metrics.revenue, money("339894.05859619"));
+        assert_eq!(read.metrics.payout, money("191190.40796039"));
+        let Metrics { impressions, clicks, unique_clicks, conversions, approved, pending, rejected, hold, .. } =
+            read.metrics;
+        assert_eq!((impressions, clicks, unique_clicks), (Some(9120), Some(1840), Some(1602)));
+        assert_eq!((conversions, approved, pending, rejected, hold), (Some(41), Some(30), Some(8), Some(3), Some(0)));
+    }
+
+    #[test]
+    fn an_affiliate_earns_revenue_and_charge_is_not_even_parsed() {
+        let read = row(ConnectionType::Affiliate, &ROW.replace("\"339894.05859619\"", "{\"hidden\": true}"));
+        assert_eq!((read.metrics.revenue, read.metrics.payout), (money("191190.40796039"), None));
+    }
+
+    #[test]
+    fn without_a_total_all_states_count_even_those_not_known_here() {
+        let read = with_actions(r#"{"confirmed": {"count": 4}, "declined": {"count": 2}, "not_found": {"count": 1}}"#);
+        assert_eq!((read.conversions, read.approved, read.rejected), (Some(7), Some(4), Some(2)));
+        assert_eq!((read.pending, read.hold, read.revenue), (None, None, None));
+        assert_eq!(with_actions(r#"{"confirmed": {"count": 4}, "hold": {}}"#).conversions, None);
+    }
+
+    #[test]
+    fn a_missing_state_is_unknown_unless_there_are_no_conversions() {
+        let some = with_actions(r#"{"total": {"count": 2}, "pending": {"count": 2}}"#);
+        assert_eq!((some.approved, some.revenue, some.payout, some.pending), (None, None, None, Some(2)));
+        for none in [r#"{"total": {"count": 0}, "hold": null}"#, "{}", "[]"] {
+            let read = with_actions(none);
+            assert_eq!((read.conversions, read.approved, read.hold), (Some(0), Some(0), Some(0)), "{none}");
+            assert_eq!((read.revenue, read.payout), (Some(Decimal::ZERO), Some(Decimal::ZERO)), "{none}");
+        }
+        for unknown in ["null", r#"{"total": {}}"#] {
+            let read = with_actions(unknown);
+            assert_eq!((read.conversions, read.approved, read.revenue), (None, None, None), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn an_entity_that_is_not_described_is_unknown_and_a_missing_one_is_refused() {
+        for affiliate in ["null", "[]", "71", "\"x\"", "{}", r#"{"id": null}"#, r#"{"id": " "}"#] {
+            let value = serde_json::from_str(affiliate).expect("JSON");
+            assert_eq!(entity(Some(value), "affiliate"), Ok(DimensionValue::unknown()), "{affiliate}");
+        }
+        assert!(entity(None, "affiliate").is_err());
+        for blank in ["null", "\"\""] {
+            assert_eq!(country(serde_json::from_str(blank).ok()), Ok(DimensionValue::unknown()));
+        }
+        assert!(country(serde_json::from_str("{}").ok()).is_err());
+    }
+
+    #[test]
+    fn an_error_speaks_under_either_name_and_in_any_type() {
+        let text =
+            |json: &str| Envelope::read(json.as_bytes()).and_then(|envelope| envelope.text().map(Cow::into_owned));
+        assert_eq!(text(r#"{"status": 2, "message": "a \"b\""}"#).as_deref(), Some("a \"b\""));
+        assert_eq!(text(r#"{"status": 2, "message": null, "error": "c"}"#).as_deref(), Some("c"));
+        assert_eq!(text(r#"{"status": 2, "message": {"d": 1}}"#).as_deref(), Some(r#"{"d": 1}"#));
+        assert_eq!(text(r#"{"status": 2}"#), None);
+    }
+
+    #[test]
+    fn the_default_currency_is_the_one_marked_so() {
+        let list = r#"{"quotes": [{"code": "USD", "default": false}, {"code": "EUR", "default": true, "rate": 1}]}"#;
+        assert_eq!(
+            default_currency(list.as_bytes()).map(|currency| currency.as_str().to_owned()).as_deref(),
+            Some("EUR")
+        );
+        assert_eq!(default_currency(br#"{"quotes": {"USD": 1}}"#), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = page(ConnectionType::Admin, &bytes);
+            let _ = User::read(&bytes);
+            let _ = default_currency(&bytes);
+            let _ = Envelope::read(&bytes).map(|envelope| envelope.text().map(Cow::into_owned));
+        }
+
+        #[test]
+        fn any_damage_to_a_page_is_read_or_refused_without_a_panic(
+            at in 0usize..700,
+            length in 0usize..40,
+            patch in prop::sample::select(vec!["", "null", "[]", "{}", "-1", "1e999", "\"\"", "\"x\"", "99999999999999999999", ",", "\u{0}"]),
+        ) {
+            let mut text = body(ROW);
+            let start = at.min(text.len());
+            let end = (start + length).min(text.len());
+            text.replace_range(start..end, patch);
+            for portal in ConnectionType::ALL {
+                let _ = page(portal, text.as_bytes());
+            }
+        }
+    }
+}

@@ -55,7 +55,11 @@ impl Road {
         let account = Account {
             connection: Uuid::now_v7(),
             settings: self.settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
-            credentials: self.credentials.iter().map(|(key, value)| ((*key).to_owned(), value.clone().into())).collect(),
+            credentials: self
+                .credentials
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone().into()))
+                .collect(),
             detected: self.detected.clone(),
         };
         let scope = CallScope { purpose, deadline: Instant::now() + self.deadline, max_calls: self.max_calls };
