@@ -2,7 +2,7 @@
 //!
 //! Follows the vendor's public reference (versions 3.0 to 3.2) and help center. The key alone decides which portal
 //! answers and whose rows come back, so a verification asks whose key it is before it asks for numbers
-//! ([`identity`]). Statistics come from one report for both portals, `/3.0/stats/custom` ([`report`], [`wire`]).
+//! (`identity`). Statistics come from one report for both portals, `/3.0/stats/custom` (`report`, `wire`).
 //!
 //! What is odd: a bad key and a missing one are told the same way; error texts stand under `message` or `error` and
 //! may come with status 200; the calls that say whose key it is repeat the key in their answer, so nothing of those
@@ -137,6 +137,8 @@ impl Api {
         match text.to_ascii_lowercase().as_str() {
             "token is necessary" => Refusal::Unauthorized(text),
             "auth denied" => Refusal::Forbidden(text),
+            "resource not found" | "page not found" => Refusal::NotFound,
+            _ if speaks_of_addresses(&text) => Refusal::Forbidden(text),
             _ => PlatformError::bad_response(format!("{} reports an error{}", self.upstream.host(), saying(&text)))
                 .into(),
         }
@@ -157,7 +159,7 @@ impl Api {
         )
     }
 
-    /// A refusal of a call that any working key may make, where nothing else explains it.
+    /// What a refusal means to the user, where the path asked for says nothing more about it.
     fn explain(&self, refusal: Refusal) -> PlatformError {
         let host = self.upstream.host();
         match refusal {

@@ -515,6 +515,29 @@ async fn a_key_of_the_other_portal_is_named_and_reads_nothing() {
 }
 
 #[tokio::test]
+async fn errors_with_status_200_lead_to_the_same_verdicts() {
+    let network = || Affise { errors_in_success: true, error_key: "error", tells_role: false, ..Affise::default() };
+    let simulator = Simulator::start(network());
+    assert_eq!(admin(&simulator).verify().await.status, VerificationStatus::Ok);
+    assert_eq!(affiliate(&simulator).verify().await.status, VerificationStatus::Ok);
+    let simulator = Simulator::start(Affise { refuses_address: true, ..network() });
+    assert_eq!(code(&admin(&simulator).verify().await), Some(FailureCode::IpNotAllowed));
+    let simulator = Simulator::start(Affise { may_read_statistics: false, ..network() });
+    assert_eq!(code(&affiliate(&simulator).verify().await), Some(FailureCode::InsufficientPermissions));
+}
+
+#[tokio::test]
+async fn a_redirect_is_named_and_the_key_does_not_follow_it() {
+    let (simulator, elsewhere) = (Simulator::start(Affise::default()), Simulator::start(Affise::default()));
+    let target = format!("{}/login", elsewhere.url);
+    simulator.always(Some(Fault::Instead(Reply::text(302, "text/html", "").with_header("location", target.as_str()))));
+    let verification = admin(&simulator).verify().await;
+    assert_eq!(code(&verification), Some(FailureCode::Redirected));
+    assert!(verification.failure.is_some_and(|failure| failure.detail.contains(&target)));
+    assert!(elsewhere.requests().is_empty());
+}
+
+#[tokio::test]
 async fn every_role_of_the_networks_side_is_an_admin() {
     for role in ["common_manager", "affiliate_manager", "account_manager", "client", "root", "something new"] {
         let simulator = Simulator::start(Affise { role, ..Affise::default() });
