@@ -1,25 +1,41 @@
+//! Affise, one affiliate's side.
+//!
+//! The affiliate's own payout stands under `revenue`. What `charge` and `earning` hold under an affiliate's key is
+//! nowhere documented, so they are never read; neither are the network's slices ever asked for.
+
 use async_trait::async_trait;
 
-use super::super::error::PlatformError;
+use super::super::error::{PlatformError, Stage};
 use super::super::stats::{Report, StatsQuery};
 use super::super::transport::Upstream;
 use super::super::verification::Detected;
-use super::super::{Account, PlatformClient};
+use super::super::{Account, ConnectionType, PlatformClient};
+use super::{Api, identity, report};
 
-pub(in super::super) struct AffiliateClient;
+/// One affiliate of a network.
+pub(in super::super) struct AffiliateClient {
+    api: Api,
+}
 
 impl AffiliateClient {
-    pub(in super::super) fn open(_account: Account, _upstream: Upstream) -> Result<Self, PlatformError> {
-        Ok(Self)
+    pub(in super::super) fn open(account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
+        Ok(Self { api: Api::open(account, upstream)? })
     }
 }
 
 #[async_trait]
 impl PlatformClient for AffiliateClient {
     async fn verify(&self) -> Result<Detected, PlatformError> {
-        Err(PlatformError::unsupported("not yet"))
+        let mut identity = identity::establish(&self.api, ConnectionType::Affiliate).await?;
+        identity.look_up_number(&self.api).await;
+        self.api.upstream.enter(Stage::Authorize);
+        report::probe(&self.api, ConnectionType::Affiliate)
+            .await
+            .map_err(|error| identity.judge(&self.api.upstream.host(), error))?;
+        Ok(identity.detected(self.api.chosen_currency))
     }
-    async fn stats<'a>(&'a self, _query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
-        Err(PlatformError::unsupported("not yet"))
+
+    async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
+        report::read(&self.api, ConnectionType::Affiliate, query).await
     }
 }

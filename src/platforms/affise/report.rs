@@ -1,0 +1,355 @@
+//! Reading `/3.0/stats/custom`, the one report behind both portals.
+//!
+//! A range is cut into windows, because the server answers about six months at most and has been seen to answer long
+//! ranges with nothing at all. The first page of every window is read before the report starts: it tells how many
+//! calls the whole will take. There is no cursor, so rows can move from page to page while they are read; what was
+//! gathered of a window is therefore held against the number of rows the server says there are.
+//!
+//! No `fields[]` are named, because a zero could then mean "not asked for". Rows are ordered by time only: orders by
+//! metric fail on some networks. Filters are left to the caller, because some networks answer an entity's slice with
+//! an entity's filter by an empty table.
+
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+
+use super::super::ConnectionType;
+use super::super::assemble::Sums;
+use super::super::calendar::{DateRange, Zone};
+use super::super::error::{ErrorKind, PlatformError};
+use super::super::stats::{Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery};
+use super::wire::{Page, Reading, Slice};
+use super::{Api, Refusal};
+
+const PATH: &str = "/3.0/stats/custom";
+/// The most rows a page may have.
+const PAGE_ROWS: &str = "500";
+const PAGES_AT_ONCE: usize = 4;
+const WINDOW_DAYS: u32 = 90;
+/// A refused window longer than this is tried once more at half its length.
+const LONG_WINDOW_DAYS: u32 = 31;
+
+/// Plans and starts a report.
+pub(super) async fn read<'a>(
+    api: &'a Api,
+    portal: ConnectionType,
+    query: &'a StatsQuery,
+) -> Result<Report<'a>, PlatformError> {
+    let slices = query.dimensions.iter().map(|dimension| slice(*dimension, portal)).collect::<Result<_, _>>()?;
+    let question = Question { api, portal, slices, zone: query.zone.name(), rows: PAGE_ROWS };
+    let windows = question.open_windows(query.range).await?;
+    question.can_afford(query.range, &windows)?;
+    let unique_keys = windows.len() == 1 || query.has(Dimension::Date);
+    Ok(Report { unique_keys, batches: question.batches(windows) })
+}
+
+/// The smallest real report: one row of today.
+pub(super) async fn probe(api: &Api, portal: ConnectionType) -> Result<(), PlatformError> {
+    let today = DateRange::day(Zone::utc().date_at(Timestamp::now()));
+    let question = Question { api, portal, slices: vec![Slice::Date], zone: "UTC", rows: "1" };
+    question.page(today, 1).await.map(drop).map_err(|refusal| api.explain(refusal))
+}
+
+/// The slice behind a dimension. An affiliate's key must not even ask for the network's.
+fn slice(dimension: Dimension, portal: ConnectionType) -> Result<Slice, PlatformError> {
+    match (dimension, portal) {
+        (Dimension::Date, _) => Ok(Slice::Date),
+        (Dimension::Hour, _) => Ok(Slice::Hour),
+        (Dimension::Offer, _) => Ok(Slice::Offer),
+        (Dimension::Country, _) => Ok(Slice::Country),
+        (Dimension::Affiliate, ConnectionType::Admin) => Ok(Slice::Affiliate),
+        (Dimension::Advertiser, ConnectionType::Admin) => Ok(Slice::Advertiser),
+        (
+            Dimension::Affiliate
+            | Dimension::Advertiser
+            | Dimension::Campaign
+            | Dimension::TrafficSource
+            | Dimension::AffiliateNetwork,
+            _,
+        ) => Err(PlatformError::unsupported(format!("Affise has no `{dimension}` for connections of type {portal}."))),
+    }
+}
+
+/// What is asked, of any window and page.
+struct Question<'a> {
+    api: &'a Api,
+    portal: ConnectionType,
+    slices: Vec<Slice>,
+    zone: &'a str,
+    rows: &'static str,
+}
+
+/// A part of the range, with its first page.
+struct Window {
+    range: DateRange,
+    first: Page,
+}
+
+impl Window {
+    fn pages(&self) -> u64 {
+        self.first.total.div_ceil(self.first.per_page).max(1)
+    }
+}
+
+impl<'a> Question<'a> {
+    /// Reads one page.
+    async fn page(&self, window: DateRange, number: u64) -> Result<Page, Refusal> {
+        let (from, to, page) = (window.from().to_string(), window.to().to_string(), number.to_string());
+        let names = || self.slices.iter().flat_map(|slice| slice.names().iter().copied());
+        let times = self.slices.iter().filter(|slice| slice.is_time()).flat_map(|slice| slice.names().iter().copied());
+        let mut query: Vec<(&str, &str)> = names().map(|name| ("slice[]", name)).collect();
+        query.extend(times.map(|name| ("order[]", name)));
+        query.extend([
+            ("filter[date_from]", from.as_str()),
+            ("filter[date_to]", to.as_str()),
+            ("timezone", self.zone),
+            ("page", page.as_str()),
+            ("limit", self.rows),
+        ]);
+        let body = self.api.get(PATH, &query).await?;
+        let reading = Reading { slices: &self.slices, window, portal: self.portal, currency: self.api.currency() };
+        let page = reading.page(&body).map_err(|what| self.unreadable(&what))?;
+        match page.number {
+            Some(given) if given != number => {
+                Err(self.unreadable(&format!("page {given} came when page {number} was asked for")).into())
+            }
+            _ => Ok(page),
+        }
+    }
+
+    fn unreadable(&self, what: &str) -> PlatformError {
+        let upstream = &self.api.upstream;
+        PlatformError::bad_response(format!(
+            "The statistics of {} cannot be read: {}.",
+            upstream.host(),
+            upstream.quote(what)
+        ))
+    }
+
+    /// Cuts the range into windows and reads the first page of each.
+    async fn open_windows(&self, range: DateRange) -> Result<Vec<Window>, PlatformError> {
+        let days = range.len_days().min(WINDOW_DAYS);
+        let opened = match self.first_pages(range, days).await {
+            // The longest range a network answers is not documented.
+            Err(Refusal::Invalid(_)) if days > LONG_WINDOW_DAYS => self.first_pages(range, days.div_ceil(2)).await,
+            opened => opened,
+        };
+        opened.map_err(|refusal| self.refused(refusal))
+    }
+
+    async fn first_pages(&self, range: DateRange, days: u32) -> Result<Vec<Window>, Refusal> {
+        stream::iter(range.windows(days))
+            .map(|range| async move { self.page(range, 1).await.map(|first| Window { range, first }) })
+            .buffered(PAGES_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// Refuses a report that would take more calls than are allowed, before most of them are made.
+    fn can_afford(&self, range: DateRange, windows: &[Window]) -> Result<(), PlatformError> {
+        let upstream = &self.api.upstream;
+        let needed: u64 = windows.iter().map(Window::pages).sum();
+        let opened = windows.len() as u64;
+        let affordable = opened + u64::from(upstream.max_calls().saturating_sub(upstream.calls()));
+        if needed <= affordable {
+            return Ok(());
+        }
+        let days = u64::from(range.len_days());
+        // Rows are spread over the range more or less evenly; nothing better is known of them.
+        let longest = match days * affordable / needed {
+            0 => "even one day is too long".to_owned(),
+            works => format!("up to {works} days work"),
+        };
+        Err(PlatformError::unsupported(format!(
+            "{} would have to be called {needed} times for these {days} days, more than the {} calls allowed; with these \
+             dimensions {longest}.",
+            upstream.host(),
+            upstream.max_calls(),
+        ))
+        .hint("Ask for a shorter range or fewer dimensions."))
+    }
+
+    /// What a refused page means. A key may be allowed some slices and not others.
+    fn refused(&self, refusal: Refusal) -> PlatformError {
+        let error = self.api.explain(refusal);
+        if error.kind != ErrorKind::InsufficientPermissions {
+            return error;
+        }
+        let names: Vec<&str> = self.slices.iter().flat_map(|slice| slice.names()).copied().collect();
+        error.hint(format!(
+            "Ask the tracker's administrator to let this key read statistics by {}; other groupings may work.",
+            names.join(", ")
+        ))
+    }
+
+    /// The rows of all windows, page by page in order.
+    fn batches(self, windows: Vec<Window>) -> BoxStream<'a, Result<Batch, PlatformError>> {
+        Box::pin(async_stream::try_stream! {
+            for window in windows {
+                let range = window.range;
+                let planned = window.pages();
+                let mut pages = stream::iter(2..=planned).map(|number| self.page(range, number)).buffered(PAGES_AT_ONCE);
+                let mut gathered = Gathered::default();
+                let mut number = 1;
+                yield gathered.take(number, window.first).map_err(|what| self.unreadable(what))?;
+                while gathered.more {
+                    number += 1;
+                    // A table that grew at its end has more pages than planned; the bound on calls ends even those.
+                    let page = match pages.next().await {
+                        Some(page) => page,
+                        None => self.page(range, number).await,
+                    };
+                    let page = page.map_err(|refusal| self.refused(refusal))?;
+                    yield gathered.take(number, page).map_err(|what| self.unreadable(what))?;
+                }
+                yield gathered.finish().map_err(|what| self.moved(&what))?;
+            }
+        })
+    }
+
+    fn moved(&self, what: &str) -> PlatformError {
+        let host = self.api.upstream.host();
+        PlatformError::new(
+            ErrorKind::Inconsistent,
+            format!("The statistics of {host} moved while they were read: {what}."),
+        )
+    }
+}
+
+/// What has been read of one window. Of rows that went on their way only a fingerprint is kept.
+#[derive(Default)]
+struct Gathered {
+    hasher: RandomState,
+    seen: HashSet<u64>,
+    /// Rows of entities that the platform does not describe. Several of them share a key, so they are added up.
+    unknown: Sums,
+    /// Rows gathered, without those that came twice.
+    rows: u64,
+    /// How many rows the latest page said there are.
+    total: Option<u64>,
+    /// Whether that number changed between pages.
+    moving: bool,
+    /// Whether there are further pages.
+    more: bool,
+}
+
+impl Gathered {
+    /// Takes a page in and gives out what is new on it.
+    ///
+    /// A key that stood on an earlier page has moved from there to here and is left out. Keys that stand on one page
+    /// twice cannot have moved: their rows belong together, such as the two hours of one name when clocks go back.
+    fn take(&mut self, number: u64, page: Page) -> Result<Batch, &'static str> {
+        if page.rows.is_empty() {
+            // What a page past the end says of the total is not reliable.
+            self.more = false;
+            self.total.get_or_insert(page.total);
+            return Ok(Batch::default());
+        }
+        self.more = page.has_next || number.saturating_mul(page.per_page) < page.total;
+        self.moving |= self.total.is_some_and(|total| total != page.total);
+        self.total = Some(page.total);
+        let before = self.rows;
+        let mut fresh = Sums::default();
+        for row in page.rows {
+            let columns = row.key.len();
+            if is_unknown(&row) {
+                self.unknown.add(row, columns);
+            } else if !self.seen.contains(&self.fingerprint(&row.key)) {
+                fresh.add(row, columns);
+            } else {
+                continue;
+            }
+            self.rows += 1;
+        }
+        if self.rows == before {
+            return Err("a page repeats what came before");
+        }
+        for row in &fresh.rows {
+            let fingerprint = self.fingerprint(&row.key);
+            self.seen.insert(fingerprint);
+        }
+        Ok(Batch::of(fresh.rows))
+    }
+
+    fn fingerprint(&self, key: &Key) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for value in key {
+            value.id.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// Holds what was gathered against what the platform said there is, and gives out the rest.
+    fn finish(self) -> Result<Batch, String> {
+        let total = self.total.unwrap_or_default();
+        if self.rows != total {
+            return Err(format!("{} rows came of the {total} announced", self.rows));
+        }
+        if self.moving && !self.unknown.rows.is_empty() {
+            return Err("rows were added, and some rows cannot be told from each other".to_owned());
+        }
+        Ok(Batch { rows: self.unknown.rows, checks: vec![Check { mismatch: None }], ..Batch::default() })
+    }
+}
+
+fn is_unknown(row: &Row) -> bool {
+    row.key.iter().any(|value| value.id == DimensionValue::UNKNOWN_ID)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::stats::Metrics;
+    use super::*;
+
+    fn row(id: &str, clicks: i64) -> Row {
+        let metrics = Metrics { clicks: Some(clicks), ..Metrics::default() };
+        Row { key: Key::from_iter([DimensionValue::plain(id)]), currency: None, metrics }
+    }
+
+    fn page(rows: Vec<Row>, total: u64) -> Page {
+        Page { rows, number: None, per_page: 2, total, has_next: false }
+    }
+
+    fn clicks(batch: &Batch) -> Vec<Option<i64>> {
+        batch.rows.iter().map(|row| row.metrics.clicks).collect()
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_on_one_page_is_one_row() {
+        let mut gathered = Gathered::default();
+        let batch = gathered.take(1, page(vec![row("02", 3), row("02", 4)], 2)).expect("a page");
+        assert_eq!(clicks(&batch), [Some(7)]);
+        assert!(gathered.finish().is_ok());
+    }
+
+    #[test]
+    fn rows_of_nobody_are_added_up_and_never_taken_for_a_repetition() {
+        let mut gathered = Gathered::default();
+        for number in 1..=2 {
+            let batch = gathered.take(number, page(vec![row("unknown", 1), row("unknown", 1)], 4)).expect("a page");
+            assert!(batch.rows.is_empty());
+        }
+        assert!(!gathered.more);
+        assert_eq!(clicks(&gathered.finish().expect("a whole table")), [Some(4)]);
+    }
+
+    #[test]
+    fn rows_of_nobody_in_a_table_that_moves_cannot_be_trusted() {
+        let mut gathered = Gathered::default();
+        gathered.take(1, page(vec![row("1", 1), row("unknown", 1)], 3)).expect("a page");
+        gathered.take(2, page(vec![row("unknown", 1), row("2", 1)], 4)).expect("a page");
+        assert!(gathered.finish().is_err());
+    }
+
+    #[test]
+    fn an_empty_page_ends_the_table() {
+        let mut gathered = Gathered::default();
+        gathered.take(1, Page { has_next: true, ..page(vec![row("1", 1)], 1) }).expect("a page");
+        assert!(gathered.more);
+        gathered.take(2, page(Vec::new(), 0)).expect("a page");
+        assert!(!gathered.more && gathered.finish().is_ok());
+    }
+}

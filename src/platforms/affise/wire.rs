@@ -1,0 +1,572 @@
+//! Affise's JSON, and what it means in our words.
+//!
+//! In a row of statistics `charge` is what the advertiser owes the network and `revenue` what the affiliate is
+//! owed. Money is read from the `confirmed` block alone: `total` adds up all states, unsettled money included.
+//!
+//! The server is written in PHP: an empty object comes as `[]`, and numbers may stand in quotes. An entity that was
+//! removed from the network comes as `null`; its row is kept, because the totals need it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::super::calendar::DateRange;
+use super::super::stats::{Currency, DimensionValue, Key, Metrics, Row};
+use super::super::{ConnectionType, number};
+
+/// What stands around the content of every answer.
+#[derive(Deserialize)]
+pub(super) struct Envelope<'a> {
+    #[serde(default, deserialize_with = "number::count")]
+    status: Option<i64>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+impl<'a> Envelope<'a> {
+    /// The envelope, if the body is a JSON object with one.
+    pub(super) fn read(body: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        self.status == Some(1)
+    }
+
+    pub(super) fn is_error(&self) -> bool {
+        self.status.is_some() && !self.is_success()
+    }
+
+    /// The platform's own words: a text, or whatever else stands in its place.
+    pub(super) fn text(&self) -> Option<Cow<'a, str>> {
+        let raw = self.message.or(self.error)?;
+        Some(text_of(raw).unwrap_or(Cow::Borrowed(raw.get())))
+    }
+}
+
+/// A text, or a number as it is written; `None` for blanks and everything else.
+fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let json = raw.get();
+    match json.as_bytes().first()? {
+        b'"' => {
+            let text: Text<'_> = serde_json::from_str(json).ok()?;
+            (!text.0.trim().is_empty()).then_some(text.0)
+        }
+        b'-' | b'0'..=b'9' => Some(Cow::Borrowed(json)),
+        _ => None,
+    }
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The side of the network a user stands on.
+pub(super) enum Role {
+    Network,
+    Affiliate,
+    Advertiser,
+    Unknown,
+}
+
+/// What is read of a user's own record. The rest of it, the key included, is not looked at.
+pub(super) struct User {
+    pub(super) role: Role,
+    pub(super) id: Option<String>,
+    /// An affiliate's number in the network.
+    pub(super) partner_id: Option<String>,
+    pub(super) timezone: Option<String>,
+}
+
+impl User {
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Body<'a> {
+            #[serde(borrow)]
+            user: Record<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Record<'a> {
+            #[serde(borrow, rename = "type")]
+            role: Option<&'a RawValue>,
+            #[serde(borrow)]
+            id: Option<&'a RawValue>,
+            #[serde(borrow)]
+            partner_id: Option<&'a RawValue>,
+            #[serde(borrow)]
+            timezone: Option<&'a RawValue>,
+        }
+        let Record { role, id, partner_id, timezone } = serde_json::from_slice::<Body<'_>>(body).ok()?.user;
+        let owned = |raw: Option<&RawValue>| raw.and_then(text_of).map(Cow::into_owned);
+        let role = match role.and_then(text_of).as_deref() {
+            Some("common_manager" | "affiliate_manager" | "account_manager" | "client" | "root") => Role::Network,
+            Some("affiliate") => Role::Affiliate,
+            Some("advertiser") => Role::Advertiser,
+            _ => Role::Unknown,
+        };
+        Some(Self { role, id: owned(id), partner_id: owned(partner_id), timezone: owned(timezone) })
+    }
+}
+
+/// The currency that a network's list marks as its default.
+pub(super) fn default_currency(body: &[u8]) -> Option<Currency> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        quotes: Vec<Quote<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Quote<'a> {
+        #[serde(borrow)]
+        code: Option<&'a RawValue>,
+        #[serde(borrow)]
+        default: Option<&'a RawValue>,
+    }
+    let quotes = serde_json::from_slice::<Body<'_>>(body).ok()?.quotes;
+    let default =
+        quotes.iter().find(|quote| quote.default.is_some_and(|flag| matches!(flag.get(), "true" | "1" | "\"1\"")))?;
+    text_of(default.code?)?.parse().ok()
+}
+
+/// Something the custom report cuts rows by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slice {
+    /// Three slices of the platform: it has no date, and a day without its month would merge months.
+    Date,
+    Hour,
+    Affiliate,
+    Offer,
+    Advertiser,
+    Country,
+}
+
+impl Slice {
+    /// Whether the slice cuts the time axis.
+    pub(super) const fn is_time(self) -> bool {
+        matches!(self, Self::Date | Self::Hour)
+    }
+
+    /// The platform's names.
+    pub(super) const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Date => &["year", "month", "day"],
+            Self::Hour => &["hour"],
+            Self::Affiliate => &["affiliate"],
+            Self::Offer => &["offer"],
+            Self::Advertiser => &["advertiser"],
+            Self::Country => &["country"],
+        }
+    }
+}
+
+/// How the rows of an answer are to be read.
+pub(super) struct Reading<'a> {
+    pub(super) slices: &'a [Slice],
+    pub(super) window: DateRange,
+    pub(super) portal: ConnectionType,
+    pub(super) currency: Option<Currency>,
+}
+
+/// One page of statistics.
+pub(super) struct Page {
+    pub(super) rows: Vec<Row>,
+    /// The page's own number, where it tells.
+    pub(super) number: Option<u64>,
+    /// Rows to a page; the server may give fewer than were asked for.
+    pub(super) per_page: u64,
+    /// Rows of all pages.
+    pub(super) total: u64,
+    /// Whether the answer points to a further page.
+    pub(super) has_next: bool,
+}
+
+impl Reading<'_> {
+    /// Reads an answer, or says what is wrong with it.
+    pub(super) fn page(&self, body: &[u8]) -> Result<Page, String> {
+        #[derive(Deserialize)]
+        struct Body<'a> {
+            #[serde(borrow)]
+            stats: Vec<Line<'a>>,
+            pagination: Pagination,
+        }
+        #[derive(Deserialize)]
+        struct Pagination {
+            #[serde(default, deserialize_with = "number::count")]
+            page: Option<i64>,
+            #[serde(default, deserialize_with = "number::count")]
+            per_page: Option<i64>,
+            #[serde(default, deserialize_with = "number::count")]
+            total_count: Option<i64>,
+            #[serde(default, deserialize_with = "number::count")]
+            next_page: Option<i64>,
+        }
+        let Body { stats, pagination } = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let whole = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+        Ok(Page {
+            rows: stats.iter().map(|line| self.row(line)).collect::<Result<_, _>>()?,
+            number: whole(pagination.page),
+            per_page: whole(pagination.per_page).filter(|size| *size > 0).ok_or("`pagination.per_page` is missing")?,
+            total: whole(pagination.total_count).ok_or("`pagination.total_count` is missing")?,
+            has_next: pagination.next_page.is_some(),
+        })
+    }
+
+    fn row(&self, line: &Line<'_>) -> Result<Row, String> {
+        let key: Key = self.slices.iter().map(|slice| self.value(*slice, &line.slice)).collect::<Result<_, _>>()?;
+        let metrics = line.metrics(self.portal).map_err(|error| error.to_string())?;
+        Ok(Row { key, currency: self.currency, metrics })
+    }
+
+    fn value(&self, slice: Slice, given: &Given<'_>) -> Result<DimensionValue, String> {
+        match slice {
+            Slice::Date => {
+                let day = given.date().ok_or("a row has no valid `year`, `month` and `day`")?;
+                let inside = self.window.contains(day);
+                inside.then(|| DimensionValue::date(day)).ok_or_else(|| format!("a row of {day} was not asked for"))
+            }
+            Slice::Hour => {
+                let hour = given.hour.and_then(|hour| u8::try_from(hour).ok()).filter(|hour| *hour < 24);
+                hour.map(DimensionValue::hour).ok_or_else(|| "a row has no valid `hour`".to_owned())
+            }
+            Slice::Affiliate => entity(given.affiliate, "affiliate"),
+            Slice::Offer => entity(given.offer, "offer"),
+            Slice::Advertiser => entity(given.advertiser, "advertiser"),
+            Slice::Country => country(given.country),
+        }
+    }
+}
+
+/// An affiliate, offer or advertiser. One that the platform no longer describes is unknown; one that is missing from
+/// the row altogether means that the platform ignored the slice.
+fn entity(raw: Option<&RawValue>, name: &str) -> Result<DimensionValue, String> {
+    #[derive(Deserialize)]
+    struct Entity<'a> {
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+        #[serde(borrow)]
+        title: Option<&'a RawValue>,
+        #[serde(borrow)]
+        login: Option<&'a RawValue>,
+        #[serde(borrow)]
+        name: Option<&'a RawValue>,
+        #[serde(borrow)]
+        email: Option<&'a RawValue>,
+    }
+    let json = raw.ok_or_else(|| format!("a row has no `{name}`"))?.get();
+    if !json.starts_with('{') {
+        return Ok(DimensionValue::unknown());
+    }
+    let Entity { id, title, login, name, email } = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let Some(id) = id.and_then(text_of) else { return Ok(DimensionValue::unknown()) };
+    let label = [title, login, name, email].into_iter().flatten().find_map(text_of);
+    Ok(DimensionValue::new(id.trim(), label.unwrap_or_default()))
+}
+
+fn country(raw: Option<&RawValue>) -> Result<DimensionValue, String> {
+    let raw = raw.ok_or("a row has no `country`")?;
+    match (text_of(raw), raw.get().as_bytes().first()) {
+        (Some(code), _) => Ok(DimensionValue::plain(code.trim())),
+        (None, Some(b'"' | b'n')) => Ok(DimensionValue::unknown()),
+        (None, _) => Err("a `country` is not a text".to_owned()),
+    }
+}
+
+/// One row as it comes.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    slice: Given<'a>,
+    #[serde(default)]
+    traffic: Part<Traffic>,
+    #[serde(borrow, default)]
+    actions: Part<BTreeMap<String, Part<Block<'a>>>>,
+    #[serde(default, deserialize_with = "number::count")]
+    views: Option<i64>,
+}
+
+/// The slices of a row. A missing entity differs from a `null` one.
+#[derive(Deserialize)]
+struct Given<'a> {
+    #[serde(default, deserialize_with = "number::count")]
+    year: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    month: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    day: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    hour: Option<i64>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    affiliate: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    offer: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    advertiser: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    country: Option<&'a RawValue>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl Given<'_> {
+    fn date(&self) -> Option<Date> {
+        let year = i16::try_from(self.year?).ok()?;
+        Date::new(year, i8::try_from(self.month?).ok()?, i8::try_from(self.day?).ok()?).ok()
+    }
+}
+
+#[derive(Deserialize)]
+struct Traffic {
+    #[serde(default, deserialize_with = "number::count")]
+    raw: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    uniq: Option<i64>,
+}
+
+/// The conversions of one state. Money is parsed only where it is used, because some of it has no meaning under an
+/// affiliate's key.
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(default, deserialize_with = "number::count")]
+    count: Option<i64>,
+    #[serde(borrow)]
+    charge: Option<&'a RawValue>,
+    #[serde(borrow)]
+    revenue: Option<&'a RawValue>,
+}
+
+/// An object, an empty one written as `[]`, or nothing.
+struct Part<T>(Option<T>);
+
+impl<T> Default for Part<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Part<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&'de RawValue>::deserialize(deserializer)?.get();
+        let object = match json.as_bytes().first() {
+            Some(b'n') => return Ok(Self(None)),
+            Some(b'[') => {
+                serde_json::from_str::<[IgnoredAny; 0]>(json).map_err(D::Error::custom)?;
+                "{}"
+            }
+            _ => json,
+        };
+        serde_json::from_str(object).map(|part| Self(Some(part))).map_err(D::Error::custom)
+    }
+}
+
+/// The blocks of a row by state.
+struct Actions<'m, 'a>(&'m BTreeMap<String, Part<Block<'a>>>);
+
+impl<'m, 'a> Actions<'m, 'a> {
+    const TOTAL: &'static str = "total";
+
+    fn block(&self, state: &str) -> Option<&'m Block<'a>> {
+        self.0.get(state).and_then(|part| part.0.as_ref())
+    }
+
+    /// All conversions: the total if there is one, else the sum of all states, also of those with names not known
+    /// here. A row without any block has none.
+    fn conversions(&self) -> Option<i64> {
+        if let Some(total) = self.block(Self::TOTAL) {
+            return total.count.or_else(|| self.sum_of_states());
+        }
+        if self.0.is_empty() { Some(0) } else { self.sum_of_states() }
+    }
+
+    fn sum_of_states(&self) -> Option<i64> {
+        let mut counts =
+            self.0.iter().filter(|(state, _)| *state != Self::TOTAL).filter_map(|(_, part)| part.0.as_ref());
+        let first = counts.next()?.count;
+        counts.map(|block| block.count).fold(first, |sum, count| sum?.checked_add(count?))
+    }
+}
+
+impl<'a> Line<'a> {
+    /// The row's numbers.
+    ///
+    /// Nothing was left out of the question, so a row without conversions has zeros wherever a block is missing; in
+    /// a row with conversions a missing block is not known.
+    fn metrics(&self, portal: ConnectionType) -> Result<Metrics, serde_json::Error> {
+        let mut metrics = Metrics {
+            impressions: self.views,
+            clicks: self.traffic.0.as_ref().and_then(|traffic| traffic.raw),
+            unique_clicks: self.traffic.0.as_ref().and_then(|traffic| traffic.uniq),
+            ..Metrics::default()
+        };
+        let Some(blocks) = &self.actions.0 else { return Ok(metrics) };
+        let actions = Actions(blocks);
+        metrics.conversions = actions.conversions();
+        let without_conversions = metrics.conversions == Some(0);
+        let count = |state: &str| match actions.block(state) {
+            Some(block) => block.count,
+            None => without_conversions.then_some(0),
+        };
+        metrics.approved = count("confirmed");
+        metrics.pending = count("pending");
+        metrics.rejected = count("declined");
+        metrics.hold = count("hold");
+        let amount = |field: fn(&Block<'a>) -> Option<&'a RawValue>| match actions.block("confirmed") {
+            Some(block) => field(block).map_or(Ok(None), number::decimal),
+            None => Ok(without_conversions.then_some(Decimal::ZERO)),
+        };
+        match portal {
+            ConnectionType::Admin => {
+                metrics.revenue = amount(|block| block.charge)?;
+                metrics.payout = amount(|block| block.revenue)?;
+            }
+            ConnectionType::Affiliate => metrics.revenue = amount(|block| block.revenue)?,
+        }
+        Ok(metrics)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ROW: &str = r#"{"slice": {"year": 2026, "month": "9", "day": 4,
+        "affiliate": {"id": 71, "title": "", "login": "nord", "email": "a@b.example", "name": null}},
+        "traffic": {"raw": "1840", "uniq": 1602}, "views": 9120, "ratio": "1:NaN",
+        "actions": {"total": {"revenue": 1, "charge": 1, "earning": 0, "null": 3, "count": 41},
+            "confirmed": {"revenue": 191190.40796039, "charge": "339894.05859619", "earning": "?", "null": 0, "count": 30},
+            "pending": {"count": 8}, "declined": {"count": 3}, "hold": {"count": 0}}}"#;
+
+    fn body(row: &str) -> String {
+        format!(r#"{{"status": 1, "stats": [{row}], "pagination": {{"per_page": 500, "total_count": 1, "page": 1}}}}"#)
+    }
+
+    fn page(portal: ConnectionType, body: &[u8]) -> Result<Page, String> {
+        let window = DateRange::new(date(2026, 9, 1), date(2026, 9, 30)).expect("a range");
+        Reading { slices: &[Slice::Date, Slice::Affiliate], window, portal, currency: None }.page(body)
+    }
+
+    fn row(portal: ConnectionType, row: &str) -> Row {
+        page(portal, body(row).as_bytes()).expect("a page").rows.remove(0)
+    }
+
+    fn with_actions(actions: &str) -> Metrics {
+        let json = format!(
+            r#"{{"slice": {{"year": 2026, "month": 9, "day": 4, "affiliate": null}}, "traffic": [], "actions": {actions}}}"#
+        );
+        row(ConnectionType::Admin, &json).metrics
+    }
+
+    fn money(text: &str) -> Option<Decimal> {
+        number::parse_decimal(text)
+    }
+
+    #[test]
+    fn charge_is_the_networks_revenue_and_revenue_is_its_payout() {
+        let read = row(ConnectionType::Admin, ROW);
+        assert_eq!(read.key.iter().map(|value| value.id.as_str()).collect::<Vec<_>>(), ["2026-09-04", "71"]);
+        assert_eq!(read.key[1].name, "nord");
+        assert_eq!(read.metrics.revenue, money("339894.05859619"));
+        assert_eq!(read.metrics.payout, money("191190.40796039"));
+        let Metrics { impressions, clicks, unique_clicks, conversions, approved, pending, rejected, hold, .. } =
+            read.metrics;
+        assert_eq!((impressions, clicks, unique_clicks), (Some(9120), Some(1840), Some(1602)));
+        assert_eq!((conversions, approved, pending, rejected, hold), (Some(41), Some(30), Some(8), Some(3), Some(0)));
+    }
+
+    #[test]
+    fn an_affiliate_earns_revenue_and_charge_is_not_even_parsed() {
+        let read = row(ConnectionType::Affiliate, &ROW.replace("\"339894.05859619\"", "{\"hidden\": true}"));
+        assert_eq!((read.metrics.revenue, read.metrics.payout), (money("191190.40796039"), None));
+    }
+
+    #[test]
+    fn without_a_total_all_states_count_even_those_not_known_here() {
+        let read = with_actions(r#"{"confirmed": {"count": 4}, "declined": {"count": 2}, "not_found": {"count": 1}}"#);
+        assert_eq!((read.conversions, read.approved, read.rejected), (Some(7), Some(4), Some(2)));
+        assert_eq!((read.pending, read.hold, read.revenue), (None, None, None));
+        assert_eq!(with_actions(r#"{"confirmed": {"count": 4}, "hold": {}}"#).conversions, None);
+    }
+
+    #[test]
+    fn a_missing_state_is_unknown_unless_there_are_no_conversions() {
+        let some = with_actions(r#"{"total": {"count": 2}, "pending": {"count": 2}}"#);
+        assert_eq!((some.approved, some.revenue, some.payout, some.pending), (None, None, None, Some(2)));
+        for none in [r#"{"total": {"count": 0}, "hold": null}"#, "{}", "[]"] {
+            let read = with_actions(none);
+            assert_eq!((read.conversions, read.approved, read.hold), (Some(0), Some(0), Some(0)), "{none}");
+            assert_eq!((read.revenue, read.payout), (Some(Decimal::ZERO), Some(Decimal::ZERO)), "{none}");
+        }
+        for unknown in ["null", r#"{"total": {}}"#] {
+            let read = with_actions(unknown);
+            assert_eq!((read.conversions, read.approved, read.revenue), (None, None, None), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn an_entity_that_is_not_described_is_unknown_and_a_missing_one_is_refused() {
+        for affiliate in ["null", "[]", "71", "\"x\"", "{}", r#"{"id": null}"#, r#"{"id": " "}"#] {
+            let value = serde_json::from_str(affiliate).expect("JSON");
+            assert_eq!(entity(Some(value), "affiliate"), Ok(DimensionValue::unknown()), "{affiliate}");
+        }
+        assert!(entity(None, "affiliate").is_err());
+        for blank in ["null", "\"\""] {
+            assert_eq!(country(serde_json::from_str(blank).ok()), Ok(DimensionValue::unknown()));
+        }
+        assert!(country(serde_json::from_str("{}").ok()).is_err());
+    }
+
+    #[test]
+    fn an_error_speaks_under_either_name_and_in_any_type() {
+        let text =
+            |json: &str| Envelope::read(json.as_bytes()).and_then(|envelope| envelope.text().map(Cow::into_owned));
+        assert_eq!(text(r#"{"status": 2, "message": "a \"b\""}"#).as_deref(), Some("a \"b\""));
+        assert_eq!(text(r#"{"status": 2, "message": null, "error": "c"}"#).as_deref(), Some("c"));
+        assert_eq!(text(r#"{"status": 2, "message": {"d": 1}}"#).as_deref(), Some(r#"{"d": 1}"#));
+        assert_eq!(text(r#"{"status": 2}"#), None);
+    }
+
+    #[test]
+    fn the_default_currency_is_the_one_marked_so() {
+        let list = r#"{"quotes": [{"code": "USD", "default": false}, {"code": "EUR", "default": true, "rate": 1}]}"#;
+        assert_eq!(
+            default_currency(list.as_bytes()).map(|currency| currency.as_str().to_owned()).as_deref(),
+            Some("EUR")
+        );
+        assert_eq!(default_currency(br#"{"quotes": {"USD": 1}}"#), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = page(ConnectionType::Admin, &bytes);
+            let _ = User::read(&bytes);
+            let _ = default_currency(&bytes);
+            let _ = Envelope::read(&bytes).map(|envelope| envelope.text().map(Cow::into_owned));
+        }
+
+        #[test]
+        fn any_damage_to_a_page_is_read_or_refused_without_a_panic(
+            at in 0usize..700,
+            length in 0usize..40,
+            patch in prop::sample::select(vec!["", "null", "[]", "{}", "-1", "1e999", "\"\"", "\"x\"", "99999999999999999999", ",", "\u{0}"]),
+        ) {
+            let mut text = body(ROW);
+            let start = at.min(text.len());
+            let end = (start + length).min(text.len());
+            text.replace_range(start..end, patch);
+            for portal in ConnectionType::ALL {
+                let _ = page(portal, text.as_bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! From a running simulator to rows, on the road the service takes: open, ask, assemble.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use affzero_connections::platforms::assemble::assemble;
+use affzero_connections::platforms::calendar::{DateRange, Zone};
+use affzero_connections::platforms::error::PlatformError;
+use affzero_connections::platforms::stats::{Dimension, Filters, Row, StatsQuery};
+use affzero_connections::platforms::transport::egress::EgressPolicy;
+use affzero_connections::platforms::transport::{CallScope, Purpose, Transport, TransportConfig};
+use affzero_connections::platforms::verification::{Detected, Verification, verify};
+use affzero_connections::platforms::{Account, Client, Gateways, Pair, Platforms, open};
+use futures_util::StreamExt;
+use jiff::civil::Date;
+use uuid::Uuid;
+
+/// An account to be opened. The transport may call loopback addresses and nothing else that is not public.
+pub struct Road {
+    pub pair: Pair,
+    pub settings: Vec<(&'static str, String)>,
+    pub credentials: Vec<(&'static str, String)>,
+    pub detected: Detected,
+    pub max_calls: u32,
+    pub deadline: Duration,
+}
+
+impl Road {
+    /// A road to a tracker whose address stands in `base_url` and whose key is `api_key`.
+    pub fn to(pair: Pair, url: &str, key: &str) -> Self {
+        Self {
+            pair,
+            settings: vec![("base_url", url.to_owned())],
+            credentials: vec![("api_key", key.to_owned())],
+            detected: Detected::default(),
+            max_calls: 2_000,
+            deadline: Duration::from_secs(20),
+        }
+    }
+
+    /// The opened client.
+    pub fn open(&self, purpose: Purpose) -> Client {
+        let transport = Transport::new(TransportConfig {
+            egress: EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false },
+            timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+        });
+        let gateways = Gateways {
+            voluum: String::new(),
+            everflow_us: String::new(),
+            everflow_eu: String::new(),
+            cake_domain: String::new(),
+        };
+        let platforms = Platforms { transport: transport.expect("TLS"), gateways: Arc::new(gateways) };
+        let account = Account {
+            connection: Uuid::now_v7(),
+            settings: self.settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+            credentials: self
+                .credentials
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone().into()))
+                .collect(),
+            detected: self.detected.clone(),
+        };
+        let scope = CallScope { purpose, deadline: Instant::now() + self.deadline, max_calls: self.max_calls };
+        open(self.pair, account, &platforms, scope).expect("an account that opens")
+    }
+
+    /// Verifies.
+    pub async fn verify(&self) -> Verification {
+        verify(&self.open(Purpose::Verify)).await
+    }
+
+    /// Reads a whole report.
+    pub async fn pull(&self, query: &StatsQuery) -> Result<Vec<Row>, PlatformError> {
+        let client = self.open(Purpose::Pull);
+        let report = client.stats(query).await?;
+        let mut batches = assemble(query, &query.dimensions, report, 1_000_000);
+        let mut rows = Vec::new();
+        while let Some(batch) = batches.next().await {
+            rows.extend(batch?.rows);
+        }
+        Ok(rows)
+    }
+}
+
+/// A question without filters.
+pub fn ask(dimensions: &[&str], from: Date, to: Date, zone: &str) -> StatsQuery {
+    StatsQuery {
+        dimensions: dimensions.iter().map(|key| key.parse::<Dimension>().expect("a dimension")).collect(),
+        range: DateRange::new(from, to).expect("a range"),
+        zone: Zone::find(zone).expect("a zone"),
+        filters: Filters::new(),
+    }
+}
