@@ -6,6 +6,7 @@
 
 pub mod cursor;
 pub mod draft;
+pub mod rotation;
 pub mod service;
 pub mod stats;
 pub mod store;

@@ -97,7 +97,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 
 /// The whole application, for one worker.
 pub fn app(
-    state: &Arc<State>,
+    state: Arc<State>,
 ) -> App<
     impl ServiceFactory<
         dev::ServiceRequest,
@@ -112,7 +112,7 @@ pub fn app(
         .service(openapi::swagger_redirect())
         .service(openapi::swagger_ui())
         .default_service(web::to(problems::no_route))
-        .app_data(web::Data::from(Arc::clone(state)))
+        .app_data(web::Data::from(Arc::clone(&state)))
         .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
         .wrap(middleware::from_fn(edge::write_problems))
         .wrap(cors(&state.cors_origins))

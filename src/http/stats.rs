@@ -1,0 +1,219 @@
+//! Live statistics.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, web};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::State;
+use super::edge::{ApiError, request_id};
+use super::extract::{Caller, Query, ReadStats, connection_id, text_header};
+use super::negotiation::{Media, choose};
+use super::types::{StatsOfMany, StatsPage};
+use crate::connections::stats::query::Question;
+use crate::connections::stats::stream::Form;
+use crate::connections::stats::{Answer, Manner, Origin};
+use crate::problem::{Code, FieldProblem, Problem, ProblemBody};
+
+/// The most connections of one cross-connection question.
+const MAX_CONNECTIONS: usize = 100;
+/// The longest automation id.
+const MAX_AUTOMATION: usize = 200;
+
+/// Pull statistics through one connection.
+#[utoipa::path(tag = "Stats", operation_id = "connection_stats",
+    params(
+        ("id" = Uuid, Path, description = "The connection"),
+        ("group_by" = String, Query, description = "1 to 3 dimensions of the catalogue, comma-separated", example = "affiliate,date"),
+        ("preset" = Option<crate::platforms::calendar::Preset>, Query, description = "A named range, computed in `timezone`", example = "last_7_days"),
+        ("from" = Option<String>, Query, description = "The first local day (with `to`, instead of `preset`)", format = Date),
+        ("to" = Option<String>, Query, description = "The last local day, included", format = Date),
+        ("timezone" = Option<String>, Query, description = "IANA zone of days and hours; UTC unasked", example = "Europe/Berlin"),
+        ("filter" = Option<std::collections::BTreeMap<String, String>>, Query, style = DeepObject, explode, description = "`filter[<dimension>]`: comma-separated ids"),
+        ("metrics" = Option<String>, Query, description = "Only these metrics, comma-separated", example = "clicks,conversions,revenue"),
+        ("sort" = Option<String>, Query, description = "A column, with a leading `-` for descending", example = "-revenue"),
+        ("limit" = Option<u32>, Query, description = "Rows of one page, 1 to 1000", minimum = 1, maximum = 1000, example = 100),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("Cache-Control" = Option<String>, Header, description = "`no-cache` goes to the tracker whatever is kept"),
+        ("X-Automation-Id" = Option<String>, Header, description = "Names the calling automation"),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of an earlier answer"),
+    ),
+    responses(
+        (status = 200, description = "A page as JSON, or all rows as NDJSON or CSV", content(
+            (StatsPage = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
+        ), headers(
+            ("ETag" = String, description = "Over the data"), ("Age" = String, description = "Seconds since it was pulled"),
+            ("Cache-Status" = String, description = "RFC 9211"),
+        )),
+        (status = 304, description = "The data is the same as at the ETag sent"),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+#[get("/connections/{id}/stats")]
+pub(super) async fn of_one(
+    caller: Caller<ReadStats>,
+    state: web::Data<State>,
+    id: web::Path<String>,
+    query: Query,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let id = connection_id(&id)?;
+    let media = choose(request.headers(), &[Media::Json, Media::Ndjson, Media::Csv])?;
+    let manner = manner(request.headers())?;
+    let form = match media {
+        Media::Json => {
+            let question = Question::read(&query.0, true)?;
+            let (answer, origin) = state.connections.stats(&caller.actor, id, question, &manner).await?;
+            return Ok(page(&request, &answer, origin));
+        }
+        Media::Ndjson => Form::Ndjson,
+        Media::Csv => Form::Csv,
+    };
+    let question = Question::read(&query.0, false)?;
+    let (instance, request_id) = (request.path().to_owned(), request_id(&request));
+    let tell = Box::new(move |problem: &Problem| {
+        let mut line = serde_json::to_vec(&json!({ "problem": problem.body(&instance, &request_id) })).unwrap_or_default();
+        line.push(b'\n');
+        line
+    });
+    let body = state.connections.stream(&caller.actor, id, question, &manner, form, tell).await?;
+    let kind = if form == Form::Csv { "text/csv; charset=utf-8; header=present" } else { media.name() };
+    Ok(private(HttpResponse::Ok()).content_type(kind).streaming(body))
+}
+
+fn page(request: &HttpRequest, answer: &Arc<Answer>, origin: Origin) -> HttpResponse {
+    let left = answer.fresh_until.saturating_duration_since(Instant::now()).as_secs();
+    let cache = match origin {
+        Origin::Hit => format!("affzero; hit; ttl={left}"),
+        Origin::Pulled { forced, shared, stored } => {
+            let why = if forced { "request" } else { "uri-miss" };
+            let shared = if shared { "; collapsed" } else { "" };
+            let stored = if stored { "; stored" } else { "" };
+            format!("affzero; fwd={why}{stored}{shared}")
+        }
+    };
+    let unchanged = request
+        .headers()
+        .get(header::IF_NONE_MATCH)
+        .and_then(|tags| tags.to_str().ok())
+        .is_some_and(|tags| matches(tags, &answer.etag));
+    let mut response = private(if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() });
+    response
+        .insert_header((header::ETAG, answer.etag.as_str()))
+        .insert_header(("cache-status", cache))
+        .insert_header((header::AGE, answer.fetched_at.elapsed().as_secs().to_string()))
+        .insert_header((header::VARY, "accept, authorization"));
+    if unchanged {
+        return response.finish();
+    }
+    response.content_type(Media::Json.name()).body(answer.body.clone())
+}
+
+/// Whether one of the tags is this one; weak comparison (RFC 9110, 13.1.2).
+fn matches(tags: &str, etag: &str) -> bool {
+    let plain = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    tags.split(',').any(|tag| tag.trim() == "*" || plain(tag) == plain(etag))
+}
+
+fn private(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
+    response.insert_header((header::CACHE_CONTROL, "private, no-cache"));
+    response
+}
+
+fn manner(headers: &HeaderMap) -> Result<Manner, Problem> {
+    let no_cache = headers
+        .get_all(header::CACHE_CONTROL)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"));
+    let automation = match text_header(headers, "x-automation-id")?.map(str::trim) {
+        None | Some("") => None,
+        Some(id) if id.len() <= MAX_AUTOMATION => Some(id.to_owned()),
+        Some(_) => {
+            let detail = format!("X-Automation-Id has at most {MAX_AUTOMATION} characters.");
+            return Err(Problem::new(Code::MalformedRequest, detail));
+        }
+    };
+    Ok(Manner { no_cache, automation })
+}
+
+/// Pull the same statistics through several connections at once.
+#[utoipa::path(tag = "Stats", operation_id = "stats",
+    params(
+        ("connection_id" = Option<Vec<Uuid>>, Query, description = "The connections; all of the organisation's if there is none"),
+        ("group_by" = String, Query, description = "1 to 3 dimensions, comma-separated", example = "date"),
+        ("preset" = Option<crate::platforms::calendar::Preset>, Query, description = "A named range, computed in `timezone`", example = "last_7_days"),
+        ("from" = Option<String>, Query, description = "The first local day (with `to`, instead of `preset`)", format = Date),
+        ("to" = Option<String>, Query, description = "The last local day, included", format = Date),
+        ("timezone" = Option<String>, Query, description = "IANA zone of days and hours; UTC unasked", example = "Europe/Berlin"),
+        ("filter" = Option<std::collections::BTreeMap<String, String>>, Query, style = DeepObject, explode, description = "`filter[<dimension>]`: comma-separated ids"),
+        ("metrics" = Option<String>, Query, description = "Only these metrics, comma-separated", example = "clicks,conversions,revenue"),
+        ("sort" = Option<String>, Query, description = "A column, with a leading `-` for descending", example = "-revenue"),
+        ("limit" = Option<u32>, Query, description = "Rows of each connection, 1 to 1000", minimum = 1, maximum = 1000, example = 100),
+        ("Cache-Control" = Option<String>, Header, description = "`no-cache` goes to the trackers whatever is kept"),
+        ("X-Automation-Id" = Option<String>, Header, description = "Names the calling automation"),
+    ),
+    responses(
+        (status = 200, description = "The answers, and the failures", body = StatsOfMany),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+#[get("/stats")]
+pub(super) async fn of_many(
+    caller: Caller<ReadStats>,
+    state: web::Data<State>,
+    query: Query,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    choose(request.headers(), &[Media::Json])?;
+    let manner = manner(request.headers())?;
+    let (ids, rest): (Vec<_>, Vec<_>) = query.0.into_iter().partition(|(key, _)| key == "connection_id");
+    let question = Question::read(&rest, false)?;
+    let ids = read_ids(&ids)?;
+    let answers = state.connections.stats_of_many(&caller.actor, ids, &question, &manner).await?;
+
+    let (instance, request_id) = (request.path(), request_id(&request));
+    let mut results = Vec::new();
+    let mut failures = Vec::new();
+    for (id, answer) in answers {
+        match answer {
+            Ok(answer) => results.push(answer),
+            Err(problem) => {
+                if let Some(cause) = &problem.cause {
+                    tracing::error!(request.id = %request_id, problem.code = problem.code.slug(), cause = %cause, "a connection's statistics failed");
+                }
+                failures.push(json!({ "connection_id": id, "problem": problem.body(instance, &request_id) }));
+            }
+        }
+    }
+    let mut body = Vec::with_capacity(results.iter().map(|answer| answer.body.len() + 1).sum::<usize>() + 1_024);
+    body.extend_from_slice(b"{\"results\":[");
+    for (place, answer) in results.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&answer.body);
+    }
+    body.extend_from_slice(b"],\"failures\":");
+    body.extend_from_slice(&serde_json::to_vec(&failures).map_err(Problem::internal)?);
+    body.push(b'}');
+    Ok(private(HttpResponse::Ok()).content_type(Media::Json.name()).body(body))
+}
+
+fn read_ids(pairs: &[(String, String)]) -> Result<Vec<Uuid>, Problem> {
+    let mut ids = Vec::new();
+    let mut errors = Vec::new();
+    for (_, text) in pairs {
+        match text.parse::<Uuid>() {
+            Ok(id) if ids.contains(&id) => {}
+            Ok(id) => ids.push(id),
+            Err(_) => errors.push(FieldProblem::new("/connection_id", "format", "This is not a connection's id.")),
+        }
+    }
+    if ids.len() > MAX_CONNECTIONS {
+        let detail = format!("Name at most {MAX_CONNECTIONS} connections.");
+        errors.push(FieldProblem::new("/connection_id", "too_many", detail));
+    }
+    if errors.is_empty() { Ok(ids) } else { Err(Problem::validation(errors)) }
+}
