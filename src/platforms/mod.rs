@@ -19,6 +19,7 @@ mod schema;
 pub mod stats;
 pub mod transport;
 pub mod verification;
+pub mod voluum;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -256,4 +257,6 @@ pub struct Platforms {
     pub transport: transport::Transport,
     /// Fixed addresses.
     pub gateways: Arc<Gateways>,
+    /// The sessions that Voluum's access keys have bought.
+    pub voluum: voluum::Sessions,
 }

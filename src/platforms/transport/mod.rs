@@ -21,6 +21,7 @@ use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
 use self::egress::EgressPolicy;
 use self::resolver::{Blocked, CheckedResolver, ResolveError, Resolver};
@@ -128,7 +129,7 @@ impl Transport {
             trip: Arc::new(Trip {
                 platform,
                 address,
-                secrets: credentials.values().cloned().collect(),
+                secrets: Mutex::new(credentials.values().cloned().collect()),
                 limits,
                 scope,
                 calls: AtomicU32::new(0),
@@ -148,7 +149,7 @@ pub struct Upstream {
 struct Trip {
     platform: Platform,
     address: Option<String>,
-    secrets: Vec<SecretString>,
+    secrets: Mutex<Vec<SecretString>>,
     limits: Limits,
     scope: CallScope,
     calls: AtomicU32,
@@ -240,6 +241,14 @@ impl Upstream {
         call
     }
 
+    /// A POST whose body holds secrets; its memory is wiped once the call is over.
+    #[must_use]
+    pub fn post_secret_json(&self, url: Url, body: Zeroizing<Vec<u8>>) -> Call {
+        let mut call = self.call(Method::POST, url).header("content-type", "application/json");
+        call.body = Some(Bytes::from_owner(body));
+        call
+    }
+
     fn call(&self, method: Method, url: Url) -> Call {
         Call { upstream: self.clone(), method, url, headers: HeaderMap::new(), secret_query: Vec::new(), body: None }
             .header("accept", "application/json")
@@ -285,12 +294,20 @@ impl Upstream {
             .unwrap_or_default()
     }
 
+    /// Has [`quote`](Self::quote) leave out a secret that only came up on the way, such as a session's token.
+    pub fn conceal(&self, secret: &SecretString) {
+        let mut secrets = self.trip.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        if !secrets.iter().any(|known| known.expose_secret() == secret.expose_secret()) {
+            secrets.push(secret.clone());
+        }
+    }
+
     /// A tracker's own words, safe to show: without the account's secrets (as they are or percent-encoded), control
     /// characters and markup, and cut short.
     #[must_use]
     pub fn quote(&self, text: &str) -> String {
         let mut clean = text.to_owned();
-        for secret in &self.trip.secrets {
+        for secret in self.trip.secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let secret = secret.expose_secret().trim();
             if secret.is_empty() {
                 continue;
