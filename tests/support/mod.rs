@@ -5,3 +5,4 @@
 //! plays faults. `examples/trackers.rs` starts the same simulators for people.
 
 pub mod tracker;
+pub mod voluum;

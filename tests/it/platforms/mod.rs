@@ -1,1 +1,2 @@
 //! What is peculiar to each platform, driven through the same road the service takes.
+mod voluum;
