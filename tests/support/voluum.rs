@@ -92,6 +92,8 @@ pub struct Readings {
     pub hours_of_days: bool,
     /// Columns that are lost as soon as a list of columns is sent.
     pub lost_columns: BTreeSet<&'static str>,
+    /// Whether only metrics can be sorted by.
+    pub sorts_by_metrics_only: bool,
     /// Whether the table claims to be cut short although all rows came.
     pub claims_truncation: bool,
     /// Whether the totals leave some traffic out.
@@ -112,6 +114,7 @@ impl Default for Readings {
             unheard_of: BTreeSet::new(),
             hours_of_days: true,
             lost_columns: BTreeSet::new(),
+            sorts_by_metrics_only: false,
             claims_truncation: false,
             wrong_totals: false,
             may_report: true,
@@ -388,7 +391,8 @@ impl Query {
         }
         let sort = request.param("sort").unwrap_or("visits");
         let direction = request.param("direction").unwrap_or("desc");
-        if !there(sort) || !matches!(direction, "asc" | "desc") {
+        let sortable = there(sort) && (METRICS.contains(&sort) || !readings.sorts_by_metrics_only);
+        if !sortable || !matches!(direction, "asc" | "desc") {
             return Err(invalid("sort"));
         }
         if !matches!(request.param("conversionTimeMode"), None | Some("VISIT" | "CONVERSION")) {

@@ -81,7 +81,7 @@ impl AdminClient {
     async fn first_page(&self, question: &Question) -> Result<(Habits, Page), Refusal> {
         let habits = self.keeper.habits();
         let (others, otherwise) = match self.page(question, &habits, 0).await {
-            Ok(page) if habits.plain || page.has_columns_for(&question.groups) => return Ok((habits, page)),
+            Ok(page) if habits.all_columns || page.has_columns_for(&question.groups) => return Ok((habits, page)),
             Ok(page) => (habits.without_columns().into_iter().collect(), Ok((habits, page))),
             Err(Refusal::Query(error)) => (habits.other_words(&question.groups), Err(Refusal::Query(error))),
             Err(Refusal::Parameter(error)) => (habits.smaller().into_iter().collect(), Err(Refusal::Parameter(error))),
@@ -174,20 +174,13 @@ impl AdminClient {
 
     /// The tables that make up the report.
     async fn questions(&self, query: &StatsQuery, clock: Clock) -> Result<Vec<Question>, PlatformError> {
-        let windows: Vec<Question> = query
-            .range
-            .windows(WINDOW_DAYS)
-            .into_iter()
-            .map(|window| Question::days(&query.dimensions, window, &query.zone, clock))
-            .collect::<Result<_, _>>()?;
-        if !(query.has(Dimension::Date) && query.has(Dimension::Hour))
-            || self.groups_hours_of_days(query, clock).await?
-        {
-            return Ok(windows);
-        }
-        let groups: Vec<Dimension> =
-            query.dimensions.iter().copied().filter(|dimension| *dimension != Dimension::Date).collect();
-        query.range.windows(1).into_iter().map(|day| Question::days(&groups, day, &query.zone, clock)).collect()
+        let both = query.has(Dimension::Date) && query.has(Dimension::Hour);
+        let apart = both && !self.groups_hours_of_days(query, clock).await?;
+        let windows = query.range.windows(if apart { 1 } else { WINDOW_DAYS });
+        self.afford(&windows)?;
+        let grouped = query.dimensions.iter().filter(|dimension| !apart || **dimension != Dimension::Date);
+        let groups: Vec<Dimension> = grouped.copied().collect();
+        windows.into_iter().map(|window| Question::days(&groups, window, &query.zone, clock)).collect()
     }
 
     /// Whether days and hours group together.
@@ -250,18 +243,18 @@ impl AdminClient {
         currency.into_iter().chain(clock).collect()
     }
 
-    /// Refuses a report that would need more calls than it may cause.
-    fn afford(&self, questions: &[Question]) -> Result<(), PlatformError> {
-        // One more for a session that dies on the way.
+    /// Refuses a report that would need more calls than it may cause: one for each window at least, and one for a
+    /// session that may be needed.
+    fn afford(&self, windows: &[DateRange]) -> Result<(), PlatformError> {
         let left = self.upstream.max_calls().saturating_sub(self.upstream.calls()).saturating_sub(1);
         let left = usize::try_from(left).unwrap_or(usize::MAX);
-        if questions.len() <= left {
+        if windows.len() <= left {
             return Ok(());
         }
-        let days: u32 = questions.iter().take(left).map(|question| question.range.len_days()).sum();
+        let days: u32 = windows.iter().take(left).map(DateRange::len_days).sum();
         Err(PlatformError::unsupported(format!(
             "This report needs at least {} calls to Voluum, more than it may cause.",
-            questions.len()
+            windows.len()
         ))
         .hint(format!("Ask for at most {days} days at once, or for days without hours.")))
     }
@@ -283,9 +276,9 @@ impl PlatformClient for AdminClient {
 
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
         question::supported(&query.dimensions)?;
+        self.afford(&query.range.windows(WINDOW_DAYS))?;
         let clock = self.clock(query).await?;
         let questions = self.questions(query, clock.unwrap_or(Clock::Local)).await?;
-        self.afford(&questions)?;
         let unique_keys = query.has(Dimension::Date) || questions.len() == 1;
         let warnings = self.warnings(query, clock);
         Ok(Report { unique_keys, batches: self.read(query, questions, warnings) })

@@ -80,8 +80,10 @@ pub(super) enum Clock {
 pub(super) struct Habits {
     /// Dimensions that want their other spelling.
     pub(super) respelled: BTreeSet<Dimension>,
-    /// Whether reports must do without a list of columns, and with the one sort key that every report has.
-    pub(super) plain: bool,
+    /// Whether a list of columns does harm.
+    pub(super) all_columns: bool,
+    /// Whether nothing but a metric may be sorted by.
+    pub(super) by_visits: bool,
     /// Whether large pages are refused.
     pub(super) small_pages: bool,
     /// How times are read, once traffic has shown it.
@@ -94,7 +96,8 @@ impl Habits {
     /// Takes over how a question must be put from `other`, which worked.
     pub(super) fn adopt(&mut self, other: Self) {
         self.respelled = other.respelled;
-        self.plain = other.plain;
+        self.all_columns = other.all_columns;
+        self.by_visits = other.by_visits;
         self.small_pages = other.small_pages;
     }
 
@@ -112,12 +115,15 @@ impl Habits {
             respelled: self.respelled.symmetric_difference(&subset).copied().collect(),
             ..self.clone()
         });
-        respelled.chain(self.without_columns()).chain(self.smaller()).collect()
+        let sorted = (!self.by_visits).then(|| Self { by_visits: true, ..self.clone() });
+        let bare = Self { all_columns: true, by_visits: true, ..self.clone() };
+        let others = sorted.into_iter().chain(self.without_columns()).chain([bare]).chain(self.smaller());
+        respelled.chain(others.filter(|other| other != self)).collect()
     }
 
     /// The same without a list of columns, unless that is so already.
     pub(super) fn without_columns(&self) -> Option<Self> {
-        (!self.plain).then(|| Self { plain: true, ..self.clone() })
+        (!self.all_columns).then(|| Self { all_columns: true, ..self.clone() })
     }
 
     /// The same with small pages, unless that is so already.
@@ -210,7 +216,7 @@ impl Question {
                 let [usual, other] = grouping(*dimension)?.spellings;
                 pairs.append_pair("groupBy", if habits.respelled.contains(dimension) { other } else { usual });
             }
-            if !habits.plain {
+            if !habits.all_columns {
                 for column in self.columns()? {
                     pairs.append_pair("column", column);
                 }
@@ -240,7 +246,7 @@ impl Question {
 
     /// The column pages are ordered by: of the entity with the most values, as metrics have ties and may move.
     fn sort(&self, habits: &Habits) -> Result<&'static str, PlatformError> {
-        if habits.plain {
+        if habits.by_visits {
             return Ok("visits");
         }
         let widest = self.groups.iter().find(|dimension| !dimension.is_time()).or(self.groups.first());
@@ -257,11 +263,12 @@ pub(super) fn zone_name(zone: &Zone) -> &str {
     }
 }
 
-/// Whether both readings of the times mean the same instants, at both ends of the range.
+/// Whether both readings of the times mean the same instants, wherever the range may be cut.
 pub(super) fn clock_is_irrelevant(zone: &Zone, range: DateRange) -> bool {
     let after = range.to().tomorrow().unwrap_or(range.to());
-    [range.from(), after]
-        .into_iter()
+    range
+        .days()
+        .chain([after])
         .all(|day| zone.start_of(day).is_some_and(|start| zone.rules().to_offset(start).is_zero()))
 }
 
@@ -334,12 +341,13 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_matters_unless_both_ends_stand_on_utc() {
+    fn the_clock_matters_unless_every_day_begins_on_utc() {
         let range = |from: Date, to: Date| DateRange::new(from, to).expect("a range");
         let winter = range(date(2026, 1, 1), date(2026, 1, 31));
         let spring = range(date(2026, 1, 1), date(2026, 4, 1));
         assert!(clock_is_irrelevant(&zone("Europe/London"), winter));
         assert!(!clock_is_irrelevant(&zone("Europe/London"), spring));
+        assert!(!clock_is_irrelevant(&zone("Europe/London"), range(date(2025, 1, 1), date(2026, 1, 1))));
         assert!(!clock_is_irrelevant(&zone("Europe/Berlin"), winter));
     }
 
@@ -350,16 +358,15 @@ mod tests {
         let respelled: Vec<Vec<Dimension>> =
             tried.iter().map(|habits| habits.respelled.iter().copied().collect()).collect();
         assert_eq!(
-            respelled,
-            [
-                vec![Dimension::Campaign],
-                vec![Dimension::Country],
-                vec![Dimension::Campaign, Dimension::Country],
-                vec![],
-                vec![]
-            ]
+            respelled[..3],
+            [vec![Dimension::Campaign], vec![Dimension::Country], vec![Dimension::Campaign, Dimension::Country]]
         );
-        assert_eq!(tried.iter().filter(|habits| habits.plain).count(), 1);
-        assert_eq!(tried.iter().filter(|habits| habits.small_pages).count(), 1);
+        assert!(respelled[3..].iter().all(Vec::is_empty));
+        assert_eq!(tried.len(), 7);
+        for (place, one) in tried.iter().enumerate() {
+            assert!(!tried[..place].contains(one) && *one != Habits::default());
+        }
+        let last = Habits { all_columns: true, by_visits: true, small_pages: true, ..Habits::default() };
+        assert_eq!(last.other_words(&[Dimension::Date]), []);
     }
 }

@@ -89,14 +89,14 @@ impl<'a> Reading<'a> {
     /// Pages that do not fit together, rows that cannot be read or were not asked for, and a table cut short.
     pub(super) fn take(&mut self, page: Page) -> Result<(), PlatformError> {
         if page.total_rows != self.total_rows {
-            return Err(moved(format!("the table went from {} rows to {}", self.total_rows, page.total_rows)));
+            return Err(moved(&format!("the table went from {} rows to {}", self.total_rows, page.total_rows)));
         }
         if page.rows.is_empty() && !self.is_complete() {
-            return Err(moved(format!("only {} of {} rows came", self.received, self.total_rows)));
+            return Err(moved(&format!("only {} of {} rows came", self.received, self.total_rows)));
         }
         self.received += u64::try_from(page.rows.len()).unwrap_or(u64::MAX);
         if self.received > self.total_rows {
-            return Err(moved(format!("more rows came than the {} there should be", self.total_rows)));
+            return Err(moved(&format!("more rows came than the {} there should be", self.total_rows)));
         }
         self.truncated = page.truncated;
         if page.totals.is_some() {
@@ -121,7 +121,7 @@ impl<'a> Reading<'a> {
             let digest =
                 self.hasher.hash_one(self.question.groups.iter().map(|group| line.id(*group)).collect::<Vec<_>>());
             if self.seen.contains(&digest) {
-                return Err(moved("a row came twice".to_owned()));
+                return Err(moved("a row came twice"));
             }
             self.tally.add(line);
             let earlier = places.get(&digest).copied().flatten();
@@ -188,7 +188,7 @@ impl<'a> Reading<'a> {
 }
 
 /// The rows changed between two pages.
-fn moved(what: String) -> PlatformError {
+fn moved(what: &str) -> PlatformError {
     PlatformError::new(ErrorKind::Inconsistent, format!("Voluum's table changed while it was read: {what}."))
         .hint("Ask again; a table that keeps changing is read more safely once its days are over.")
 }
@@ -252,4 +252,60 @@ fn places(metrics: &Metrics) -> u32 {
 
 fn differs(name: &str, sum: &dyn std::fmt::Display, total: &dyn std::fmt::Display) -> String {
     format!("{name} of the rows add up to {sum}, Voluum's own total is {total}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(visits: i64, revenue: Decimal) -> Line {
+        let json =
+            format!(r#"{{"visits": {visits}, "conversions": 0, "impressions": 0, "revenue": {revenue}, "cost": 0}}"#);
+        serde_json::from_str(&json).expect("a line")
+    }
+
+    fn mismatch(rows: &[Line], totals: &Line) -> Option<String> {
+        let mut tally = Tally::default();
+        rows.iter().for_each(|row| tally.add(row));
+        tally.mismatch(totals)
+    }
+
+    fn decimal(text: &str) -> Decimal {
+        text.parse().expect("a decimal")
+    }
+
+    #[test]
+    fn a_cent_that_no_rounding_explains_is_a_mismatch() {
+        let rows = [line(200, decimal("36")), line(210, decimal("27.1"))];
+        assert_eq!(mismatch(&rows, &line(410, decimal("63.1"))), None);
+        assert_eq!(mismatch(&rows, &line(410, decimal("63.100000000000001"))), None);
+        let text = mismatch(&rows, &line(411, decimal("64.1"))).expect("a mismatch");
+        assert_eq!(
+            text,
+            "visits of the rows add up to 410, Voluum's own total is 411; revenue of the rows add up to 63.1, Voluum's own total is 64.1"
+        );
+    }
+
+    #[test]
+    fn what_one_side_does_not_tell_is_not_compared() {
+        let rows: [Line; 1] = [serde_json::from_str(r#"{"visits": 5}"#).expect("a line")];
+        assert_eq!(mismatch(&rows, &line(5, decimal("9.99"))), None);
+        let totals: Line = serde_json::from_str(r#"{"revenue": 1}"#).expect("a line");
+        assert_eq!(mismatch(&[line(5, decimal("1"))], &totals), None);
+    }
+
+    proptest! {
+        #[test]
+        fn rounding_is_never_taken_for_a_mismatch(amounts in prop::collection::vec(-1_000_000_000i64..1_000_000_000, 0..60), places in 2u32..7) {
+            let exact: Vec<Decimal> = amounts.iter().map(|amount| Decimal::new(*amount, 7)).collect();
+            let rows: Vec<Line> = exact.iter().map(|amount| line(1, amount.round_dp(places))).collect();
+            let total = exact.iter().sum::<Decimal>().round_dp(places);
+            let count = i64::try_from(rows.len()).expect("few");
+            // Rows that all happen to end in zeros do not show their places, so one is made to.
+            let shown = [rows, vec![line(0, Decimal::new(1, places)), line(0, -Decimal::new(1, places))]].concat();
+            prop_assert_eq!(mismatch(&shown, &line(count, total)), None);
+        }
+    }
 }

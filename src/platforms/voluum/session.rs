@@ -52,7 +52,12 @@ struct Known {
 struct Slot {
     session: Option<Session>,
     /// What the last login met with, if that is the account's own doing and so true for every other call.
-    refusal: Option<PlatformError>,
+    refusal: Option<Refused>,
+}
+
+struct Refused {
+    error: PlatformError,
+    login: u64,
 }
 
 struct Session {
@@ -60,7 +65,13 @@ struct Session {
     renew_at: Option<Instant>,
 }
 
-/// A session's token, and which login it came from.
+impl Session {
+    fn is_live(&self) -> bool {
+        self.renew_at.is_none_or(|at| Instant::now() < at)
+    }
+}
+
+/// A session's token, and the number of the login it came from.
 #[derive(Clone)]
 pub(super) struct Ticket {
     pub(super) token: SecretString,
@@ -107,52 +118,55 @@ impl Keeper {
 
     /// The account's session, from a login only if there is none.
     pub(super) async fn current(&self) -> Result<Ticket, PlatformError> {
-        self.obtain(|session| session.renew_at.is_none_or(|at| Instant::now() < at)).await
+        self.obtain(self.logins(), true).await
     }
 
     /// The session after one that was found dead.
     pub(super) async fn after(&self, dead: &Ticket) -> Result<Ticket, PlatformError> {
-        self.obtain(|session| session.ticket.login > dead.login).await
+        self.obtain(dead.login, false).await
     }
 
     /// A session that proves the credentials: from a login that ends after this call began.
     pub(super) async fn proven(&self) -> Result<Ticket, PlatformError> {
-        self.obtain(|_| false).await
+        self.obtain(self.logins(), false).await
     }
 
-    async fn obtain(&self, usable: impl Fn(&Session) -> bool) -> Result<Ticket, PlatformError> {
-        let before = self.known.logins.load(Ordering::Acquire);
+    /// The outcome of a login later than `since`, made now if nobody else has made it. An earlier session that is
+    /// not over yet serves too, if `any_live` says so.
+    async fn obtain(&self, since: u64, any_live: bool) -> Result<Ticket, PlatformError> {
         let patience = self.upstream.deadline().saturating_duration_since(Instant::now());
         let mut slot = tokio::time::timeout(patience, self.known.slot.lock()).await.map_err(|_| {
             PlatformError::new(ErrorKind::Timeout, format!("{} did not open a session in time.", self.upstream.host()))
         })?;
-        let just_now = self.known.logins.load(Ordering::Acquire) > before;
-        if just_now && let Some(refusal) = &slot.refusal {
-            return Err(refusal.clone());
+        if let Some(refusal) = slot.refusal.as_ref().filter(|refusal| refusal.login > since) {
+            return Err(refusal.error.clone());
         }
-        if let Some(session) = slot.session.as_ref().filter(|session| just_now || usable(session)) {
+        let serves = |session: &&Session| session.ticket.login > since || (any_live && session.is_live());
+        if let Some(session) = slot.session.as_ref().filter(serves) {
             self.upstream.conceal(&session.ticket.token);
             return Ok(session.ticket.clone());
         }
         let outcome = self.log_in().await;
         let login = self.known.logins.fetch_add(1, Ordering::AcqRel) + 1;
-        slot.refusal = None;
         match outcome {
             Ok(opened) => {
                 let ticket = Ticket { token: opened.token, login };
                 self.upstream.conceal(&ticket.token);
-                slot.session = Some(Session { ticket: ticket.clone(), renew_at: opened.expires.and_then(renewal) });
+                let renew_at = opened.expires.and_then(renewal);
+                *slot = Slot { session: Some(Session { ticket: ticket.clone(), renew_at }), refusal: None };
                 Ok(ticket)
             }
             Err(error) => {
-                // Calls come here because the session before is dead or doubted: it is not handed out again.
-                slot.session = None;
                 if error.kind.is_refusal() || error.kind == ErrorKind::RateLimited {
-                    slot.refusal = Some(error.clone());
+                    *slot = Slot { session: None, refusal: Some(Refused { error: error.clone(), login }) };
                 }
                 Err(error)
             }
         }
+    }
+
+    fn logins(&self) -> u64 {
+        self.known.logins.load(Ordering::Acquire)
     }
 
     async fn log_in(&self) -> Result<wire::Opened, PlatformError> {
