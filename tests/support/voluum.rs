@@ -100,6 +100,8 @@ pub struct Readings {
     pub wrong_totals: bool,
     /// Whether the user of the key may read reports.
     pub may_report: bool,
+    /// How many hours after the login a session is said to end; `None` if nothing is said.
+    pub lifetime: Option<i64>,
     /// What a report answers instead of a table, with a good or bad status.
     pub instead: Option<Reply>,
 }
@@ -118,6 +120,7 @@ impl Default for Readings {
             claims_truncation: false,
             wrong_totals: false,
             may_report: true,
+            lifetime: Some(4),
             instead: None,
         }
     }
@@ -211,8 +214,12 @@ impl Voluum {
         }
         let token = format!("{TOKEN_PREFIX}{}", state.logins);
         state.sessions.insert(token.clone());
-        let expires = Timestamp::now() + 4.hours();
-        Reply::json(200, &json!({ "token": token, "expirationTimestamp": format!("{expires:.3}"), "inaugural": false }))
+        let mut body = json!({ "token": token, "inaugural": false });
+        if let Some(hours) = self.readings.lifetime {
+            let expires = Timestamp::now() + hours.hours();
+            body["expirationTimestamp"] = json!(format!("{expires:.3}"));
+        }
+        Reply::json(200, &body)
     }
 
     fn report(&self, request: &Request) -> Reply {

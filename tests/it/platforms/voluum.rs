@@ -343,6 +343,46 @@ async fn a_session_refused_twice_in_a_row_is_the_keys_fault() {
 }
 
 #[tokio::test]
+async fn a_session_is_used_until_it_is_refused_where_its_end_is_not_known() {
+    // Nothing said, or an end that is past already because clocks differ.
+    for lifetime in [None, Some(-1)] {
+        let road = Road::to(september(), Readings { lifetime, ..Readings::default() });
+        for _ in 0..3 {
+            road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+        }
+        assert_eq!(road.tracker.logins(), 1, "{lifetime:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_in_the_middle_of_a_login_holds_nobody_up() {
+    let road = Road::to(september(), Readings::default());
+    road.simulator.inject([Fault::Stall(Duration::from_secs(600))]);
+    let asked = async {
+        while road.simulator.requests().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = road.pull(&[Dimension::Offer], first_two(), "UTC") => panic!("the login does not come back"),
+        () = asked => {}
+    }
+    road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+}
+
+#[tokio::test]
+async fn a_token_somebody_else_fetched_is_not_quoted_either() {
+    let road = Road::to(september(), Readings { may_report: false, ..Readings::default() });
+    for _ in 0..2 {
+        let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+        assert_eq!(error.kind, ErrorKind::InsufficientPermissions);
+        assert!(error.detail.contains("[secret]"), "{}", error.detail);
+        nothing_leaks(&format!("{error:?}"));
+    }
+    assert_eq!(road.tracker.logins(), 1);
+}
+
+#[tokio::test]
 async fn sessions_of_different_keys_are_kept_apart() {
     let road = Road::to(september(), Readings::default());
     road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
@@ -432,6 +472,90 @@ async fn traffic_of_no_entity_stays_as_unknown() {
     let table = road.pull(&group_by, first_two(), "UTC").await.expect("a table");
     assert_eq!(found(&table), expected(&hits, &group_by, first_two(), "UTC"));
     assert!(table.rows.iter().any(|row| row.key[0] == DimensionValue::unknown()));
+}
+
+/// A page of rows by offer, each with one visit; `null` is an id like any other.
+fn page(total: usize, offers: &[&str]) -> Reply {
+    let row = |offer: &&str| {
+        format!(
+            r#"{{"offerId": {offer}, "visits": 1, "uniqueVisits": 1, "conversions": 0, "impressions": 0, "revenue": 0, "cost": 0}}"#
+        )
+    };
+    let rows = offers.iter().map(row).collect::<Vec<_>>().join(",");
+    Reply::text(200, "application/json", format!(r#"{{"totalRows": {total}, "rows": [{rows}]}}"#))
+}
+
+#[tokio::test]
+async fn several_kinds_of_nothing_are_one_unknown_row() {
+    let road = Road::to(Vec::new(), Readings::default());
+    let pages = [page(5, &[r#""""#, r#""a""#]), page(5, &["null", r#"" ""#]), page(5, &[r#""b""#])];
+    road.simulator.inject([Fault::None].into_iter().chain(pages.map(Fault::Instead)));
+    let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    let clicks: BTreeMap<String, i64> =
+        found(&table).into_iter().map(|(key, numbers)| (key.concat(), numbers.1)).collect();
+    assert_eq!(clicks, [("a", 1), ("b", 1), ("unknown", 3)].map(|(id, count)| (id.to_owned(), count)).into());
+}
+
+#[tokio::test]
+async fn rows_of_one_key_on_one_page_are_added_up() {
+    let road = Road::to(Vec::new(), Readings::default());
+    road.simulator.inject([Fault::None, Fault::Instead(page(3, &[r#""a""#, r#""b""#, r#""a""#]))]);
+    let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    let clicks: Vec<i64> = found(&table).into_values().map(|numbers| numbers.1).collect();
+    assert_eq!(clicks, [2, 1]);
+}
+
+#[tokio::test]
+async fn the_fixtures_are_read_as_they_say() {
+    let fixture =
+        |status: u16, text: &str| Fault::Instead(Reply::text(status, "application/json; charset=utf-8", text));
+    let road = Road::to(Vec::new(), Readings::default());
+    road.simulator.inject([
+        fixture(200, include_str!("../../fixtures/voluum/admin/session.json")),
+        fixture(200, include_str!("../../fixtures/voluum/admin/stats_ok.json")),
+        fixture(200, include_str!("../../fixtures/voluum/admin/stats_page_2.json")),
+        fixture(200, include_str!("../../fixtures/voluum/admin/stats_empty.json")),
+        fixture(400, include_str!("../../fixtures/voluum/admin/rate_limited.json")),
+    ]);
+    let group_by = [Dimension::Date, Dimension::Offer];
+    let table = road.pull(&group_by, first_two(), "UTC").await.expect("a table");
+    let read: Vec<String> = table
+        .rows
+        .iter()
+        .map(|row| {
+            let [day, offer] = row.key.as_slice() else { panic!("{row:?}") };
+            let metrics = &row.metrics;
+            let money = |amount: Option<Decimal>| amount.expect("an amount").normalize();
+            format!(
+                "{} {} {:?} {:?} {:?} {} {}",
+                day.id,
+                offer.name,
+                metrics.impressions,
+                metrics.clicks,
+                metrics.unique_clicks,
+                money(metrics.revenue),
+                money(metrics.cost)
+            )
+        })
+        .collect();
+    assert_eq!(
+        read,
+        [
+            "2026-09-01 Global – Sweepstake – DE Some(0) Some(200) Some(180) 36 10",
+            "2026-09-02 Global – Sweepstake – DE Some(0) Some(121) Some(99) 25.705 9.89",
+            "2026-09-01 Unknown None Some(12) Some(11) 0 0.36",
+        ]
+    );
+    assert_eq!((table.checks, table.mismatches), (1, vec![]));
+    let empty = road.pull(&group_by, first_two(), "UTC").await.expect("a table");
+    assert_eq!((empty.rows.len(), empty.checks), (0, 1));
+    let error = road.pull(&group_by, first_two(), "UTC").await.expect_err("a refusal");
+    assert_eq!(error.kind, ErrorKind::RateLimited);
+
+    let road = Road::to(Vec::new(), Readings::default());
+    road.simulator.inject([fixture(401, include_str!("../../fixtures/voluum/admin/rejected.json"))]);
+    let failure = road.verify(ACCESS_KEY).await.failure.expect("a failure");
+    assert_eq!(failure.code, FailureCode::CredentialsRejected);
 }
 
 #[tokio::test]
@@ -684,14 +808,9 @@ async fn a_short_table_that_moves_is_read_once_more() {
 
 #[tokio::test]
 async fn a_row_that_comes_on_two_pages_is_noticed_even_if_the_count_is_right() {
-    let page = |offer: &str| {
-        let row = format!(
-            r#"{{"offerId": "{offer}", "visits": 1, "uniqueVisits": 1, "conversions": 0, "impressions": 0, "revenue": 0, "cost": 0}}"#
-        );
-        Fault::Instead(Reply::text(200, "application/json", format!(r#"{{"totalRows": 2, "rows": [{row}]}}"#)))
-    };
     let road = Road::to(Vec::new(), Readings::default());
-    road.simulator.inject([Fault::None, page("a"), page("a"), page("a"), page("a")]);
+    let twice = || Fault::Instead(page(2, &[r#""a""#]));
+    road.simulator.inject([Fault::None, twice(), twice(), twice(), twice()]);
     let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::Inconsistent);
     assert!(error.detail.contains("twice"), "{}", error.detail);
