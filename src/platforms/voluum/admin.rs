@@ -192,7 +192,7 @@ impl AdminClient {
         let question = Question::days(&pair, DateRange::day(query.range.from()), &query.zone, clock)?.at_most(1);
         let works = match self.first_page(&question).await {
             Ok(_) => true,
-            Err(Refusal::Query(_) | Refusal::Parameter(_)) => false,
+            Err(Refusal::Query(_)) => false,
             Err(refusal) => return Err(refusal.into()),
         };
         self.keeper.learn(|habits| habits.hours_of_days = Some(works));

@@ -118,10 +118,15 @@ impl<'a> Reading<'a> {
     fn take_rows(&mut self, lines: &[Line]) -> Result<(), PlatformError> {
         let mut places: HashMap<u64, Option<usize>> = HashMap::with_capacity(lines.len());
         for line in lines {
-            let digest =
-                self.hasher.hash_one(self.question.groups.iter().map(|group| line.id(*group)).collect::<Vec<_>>());
+            let ids: Vec<_> = self.question.groups.iter().map(|group| line.id(*group)).collect();
+            let digest = self.hasher.hash_one(&ids);
             if self.seen.contains(&digest) {
                 return Err(moved("a row came twice"));
+            }
+            if ids.contains(&None) && places.contains_key(&digest) {
+                return Err(PlatformError::bad_response(
+                    "Voluum sent rows that nothing tells apart: they lack their ids.",
+                ));
             }
             self.tally.add(line);
             let earlier = places.get(&digest).copied().flatten();

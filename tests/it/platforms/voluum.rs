@@ -497,6 +497,14 @@ async fn several_kinds_of_nothing_are_one_unknown_row() {
 }
 
 #[tokio::test]
+async fn rows_that_all_lack_their_ids_are_refused_rather_than_merged() {
+    let road = Road::to(Vec::new(), Readings { instead: Some(page(2, &["null", "null"])), ..Readings::default() });
+    let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+    assert_eq!(error.kind, ErrorKind::BadResponse);
+    assert_eq!(road.reports().len(), 2, "once with a list of columns, once without");
+}
+
+#[tokio::test]
 async fn rows_of_one_key_on_one_page_are_added_up() {
     let road = Road::to(Vec::new(), Readings::default());
     road.simulator.inject([Fault::None, Fault::Instead(page(3, &[r#""a""#, r#""b""#, r#""a""#]))]);
