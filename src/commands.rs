@@ -151,7 +151,7 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
         connect_timeout: config.upstream_connect_timeout,
     })?;
     let verifier = Verifier::new(&config.auth, &transport)?;
-    let platforms = Platforms { transport, gateways: Arc::new(config.gateways.clone()) };
+    let platforms = Platforms::new(transport, config.gateways.clone());
     let options = Options {
         plan_limits: config.plan_limits,
         verify_failures_per_minute: config.rate_limits.verify_failures_per_minute.map_or(0, Into::into),

@@ -302,14 +302,17 @@ impl From<PlatformError> for Problem {
     fn from(error: PlatformError) -> Self {
         let (code, hint) = match error.kind {
             ErrorKind::Unsupported => (Code::UnsupportedQuery, None),
-            ErrorKind::EgressBlocked => (Code::EgressBlocked, Some("Ask the operator of this service to allow the address.")),
+            ErrorKind::EgressBlocked => {
+                (Code::EgressBlocked, Some("Ask the operator of this service to allow the address."))
+            }
             ErrorKind::CredentialsRejected | ErrorKind::AffiliateIdRequired => {
                 (Code::CredentialsRejected, Some("Renew the credentials and update the connection."))
             }
             ErrorKind::WrongPortal => (Code::WrongPortal, Some("Add a connection of the other type.")),
-            ErrorKind::InsufficientPermissions => {
-                (Code::InsufficientPermissions, Some("Ask the tracker's administrator to let this key read statistics."))
-            }
+            ErrorKind::InsufficientPermissions => (
+                Code::InsufficientPermissions,
+                Some("Ask the tracker's administrator to let this key read statistics."),
+            ),
             ErrorKind::IpNotAllowed => {
                 (Code::IpNotAllowed, Some("Ask the tracker's administrator to allow this service's address."))
             }
@@ -320,7 +323,9 @@ impl From<PlatformError> for Problem {
             | ErrorKind::DnsFailed
             | ErrorKind::ConnectFailed
             | ErrorKind::TlsFailed
-            | ErrorKind::Failing => (Code::UpstreamUnavailable, Some("Try again later; verify the connection if it lasts.")),
+            | ErrorKind::Failing => {
+                (Code::UpstreamUnavailable, Some("Try again later; verify the connection if it lasts."))
+            }
             ErrorKind::Redirected | ErrorKind::NotThisPlatform | ErrorKind::BadResponse | ErrorKind::Inconsistent => {
                 (Code::UpstreamProtocolError, Some("Try again; verify the connection if it lasts."))
             }

@@ -177,8 +177,8 @@ mod tests {
 
     use super::super::jwks::tests::Script;
     use super::super::{Grant, MintError, Scope, mint};
-    use crate::tenancy::Plan;
     use super::*;
+    use crate::tenancy::Plan;
 
     const SECRET: &str = "9f0c1a7be25d4836a1f3c5e7092b4d6f";
 

@@ -118,7 +118,10 @@ impl Patch {
             name,
             settings: members.contains_key("settings").then(|| plain(settings)),
             credentials: secret(changed),
-            removed: mentioned("credentials").filter(|(_, value)| value.is_null()).map(|(key, _)| key.clone()).collect(),
+            removed: mentioned("credentials")
+                .filter(|(_, value)| value.is_null())
+                .map(|(key, _)| key.clone())
+                .collect(),
         })
     }
 }
@@ -131,7 +134,9 @@ fn unknown_fields(members: &Map<String, Value>, known: &[&str]) -> Vec<FieldProb
     members
         .keys()
         .filter(|key| !known.contains(&key.as_str()))
-        .map(|key| FieldProblem::new(pointer("", key), "unknown_field", format!("Known fields are {}.", known.join(", "))))
+        .map(|key| {
+            FieldProblem::new(pointer("", key), "unknown_field", format!("Known fields are {}.", known.join(", ")))
+        })
         .collect()
 }
 
@@ -175,11 +180,8 @@ fn read_pair(members: &Map<String, Value>, errors: &mut Vec<FieldProblem>) -> Re
             return Ok(None);
         }
     };
-    let types: Vec<ConnectionType> = Pair::ALL
-        .into_iter()
-        .filter(|pair| pair.platform() == platform)
-        .map(Pair::connection_type)
-        .collect();
+    let types: Vec<ConnectionType> =
+        Pair::ALL.into_iter().filter(|pair| pair.platform() == platform).map(Pair::connection_type).collect();
     if platforms::entry(platform).is_none_or(|entry| entry.status == Availability::ComingSoon) {
         return Err(Problem::new(
             Code::PlatformUnavailable,
@@ -241,7 +243,12 @@ fn merge(into: &mut Map<String, Value>, patch: Option<&Value>, at: &str, errors:
     }
 }
 
-fn check_schemas(pair: Pair, settings: &Map<String, Value>, credentials: &Map<String, Value>, errors: &mut Vec<FieldProblem>) {
+fn check_schemas(
+    pair: Pair,
+    settings: &Map<String, Value>,
+    credentials: &Map<String, Value>,
+    errors: &mut Vec<FieldProblem>,
+) {
     static VALIDATORS: LazyLock<BTreeMap<&'static str, [Validator; 2]>> = LazyLock::new(|| {
         let compile = |schema: &Value| match jsonschema::validator_for(schema) {
             Ok(validator) => validator,
@@ -310,7 +317,9 @@ fn normalise(pair: Pair, settings: &mut Map<String, Value>, errors: &mut Vec<Fie
     let mut plain_settings = plain(std::mem::take(settings));
     if let Err(wrong) = platforms::normalise(pair, &mut plain_settings) {
         errors.extend(
-            wrong.into_iter().map(|error| FieldProblem::new(format!("/settings/{}", error.field), error.code, error.detail)),
+            wrong
+                .into_iter()
+                .map(|error| FieldProblem::new(format!("/settings/{}", error.field), error.code, error.detail)),
         );
     }
     *settings = plain_settings.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
@@ -387,7 +396,8 @@ mod tests {
         let removed = Patch::read(&json!({"credentials": {"api_key": null}}), Pair::AffiseAdmin, &current, &secrets)
             .expect_err("a problem");
         assert_eq!(codes(&removed), [("/credentials/api_key".to_owned(), "required".to_owned())]);
-        let moved = Patch::read(&json!({"platform": "demo"}), Pair::AffiseAdmin, &current, &secrets).expect_err("a problem");
+        let moved =
+            Patch::read(&json!({"platform": "demo"}), Pair::AffiseAdmin, &current, &secrets).expect_err("a problem");
         assert_eq!(codes(&moved), [("/platform".to_owned(), "read_only".to_owned())]);
     }
 
@@ -410,9 +420,14 @@ mod tests {
         ];
         leaf.prop_recursive(3, 24, 6, |inner| {
             let key = prop_oneof![
-                Just("name".to_owned()), Just("platform".to_owned()), Just("connection_type".to_owned()),
-                Just("settings".to_owned()), Just("credentials".to_owned()), Just("base_url".to_owned()),
-                Just("api_key".to_owned()), "\\PC{0,6}"
+                Just("name".to_owned()),
+                Just("platform".to_owned()),
+                Just("connection_type".to_owned()),
+                Just("settings".to_owned()),
+                Just("credentials".to_owned()),
+                Just("base_url".to_owned()),
+                Just("api_key".to_owned()),
+                "\\PC{0,6}"
             ];
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

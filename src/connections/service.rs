@@ -609,8 +609,7 @@ impl Connections {
         let plan = plan_of(actor)?;
         let limit = self.inner.options.plan_limits.limit(plan);
         let owner = actor.organisation.clone();
-        let (used, demo_used) =
-            self.inner.db.read(move |db| store::count(db, &owner)).await.map_err(Problem::from)?;
+        let (used, demo_used) = self.inner.db.read(move |db| store::count(db, &owner)).await.map_err(Problem::from)?;
         Ok(Usage { plan, limit, used, remaining: limit.saturating_sub(used), over_limit: used > limit, demo_used })
     }
 
@@ -836,8 +835,7 @@ fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
         problem.hint = Some(failure.hint.clone());
         if let Some(pointer) = &failure.pointer {
             let slug = serde_json::to_value(failure.code).ok().and_then(|code| code.as_str().map(str::to_owned));
-            problem.errors =
-                vec![FieldProblem::new(pointer.clone(), slug.unwrap_or_default(), failure.detail.clone())];
+            problem.errors = vec![FieldProblem::new(pointer.clone(), slug.unwrap_or_default(), failure.detail.clone())];
         }
     }
     Err(problem)
@@ -893,8 +891,7 @@ impl Limits {
     /// Whether one more connection may be added under this name.
     fn check(&self, db: &mut DbConnection, organisation: &OrgId, pair: Pair, name: &str) -> Result<(), Problem> {
         let (used, demo) = store::count(db, organisation)?;
-        let (used, limit) =
-            if pair.platform().counts_toward_limit() { (used, self.allowed) } else { (demo, MAX_DEMO) };
+        let (used, limit) = if pair.platform().counts_toward_limit() { (used, self.allowed) } else { (demo, MAX_DEMO) };
         if used >= limit {
             return Err(Problem::new(
                 Code::ConnectionLimitReached,

@@ -155,8 +155,7 @@ pub fn view(vault: &Vault, organisation: &OrgId, row: &ConnectionRow) -> Option<
     let (platform, connection_type, _) = kind(row).ok()?;
     let sealer = Sealer::new(vault, organisation, id_of(row), platform);
     let profile = sealer.open_profile(row.settings_sealed.as_deref());
-    let readable = profile.is_ok()
-        && row.credentials_sealed.as_deref().is_some_and(|blob| vault.can_open(blob));
+    let readable = profile.is_ok() && row.credentials_sealed.as_deref().is_some_and(|blob| vault.can_open(blob));
     let profile = profile.unwrap_or_default();
     let last_verification = if readable {
         row.verification_sealed.as_deref().and_then(|blob| sealer.open_verification(blob).ok())

@@ -50,15 +50,14 @@ impl Uses {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let uses = pending.entry(actor.organisation.clone()).or_default();
         let at = now_micros();
-        match uses.iter_mut().find(|known| known.connection == connection && known.automation.as_deref() == automation && !tell) {
+        match uses
+            .iter_mut()
+            .find(|known| known.connection == connection && known.automation.as_deref() == automation && !tell)
+        {
             Some(known) => known.at = at,
-            None => uses.push(Use {
-                actor: actor.clone(),
-                connection,
-                automation: automation.map(str::to_owned),
-                at,
-                tell,
-            }),
+            None => {
+                uses.push(Use { actor: actor.clone(), connection, automation: automation.map(str::to_owned), at, tell })
+            }
         }
     }
 
@@ -80,7 +79,10 @@ impl Connections {
                 })
                 .await;
             if let Err(problem) = outcome {
-                tracing::warn!(cause = problem.cause.as_deref(), "uses could not be written; they wait for the next batch");
+                tracing::warn!(
+                    cause = problem.cause.as_deref(),
+                    "uses could not be written; they wait for the next batch"
+                );
                 let mut pending = self.inner.uses.pending.lock().unwrap_or_else(PoisonError::into_inner);
                 let waiting = pending.entry(organisation).or_default();
                 if waiting.len() < 10_000 {

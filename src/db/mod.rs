@@ -90,8 +90,7 @@ impl diesel::r2d2::ManageConnection for Manager {
                 ConnectionManager::<PgConnection>::new(url.expose_secret()).connect().map(DbConnection::Postgres)
             }
             DatabaseUrl::Sqlite(path) => {
-                let mut connection =
-                    ConnectionManager::<SqliteConnection>::new(path.to_string_lossy()).connect()?;
+                let mut connection = ConnectionManager::<SqliteConnection>::new(path.to_string_lossy()).connect()?;
                 // WAL lets readers go on while one writes; `synchronous = FULL` makes an acknowledged write survive a
                 // power cut; `secure_delete` overwrites what is deleted.
                 connection

@@ -229,8 +229,7 @@ pub(super) async fn update(
     query.only([])?;
     choose(request.headers(), &[Media::Json])?;
     let condition = if_match(request.headers())?;
-    let connection =
-        state.connections.update(&caller.actor, connection_id(&id)?, &body.0, condition.as_ref()).await?;
+    let connection = state.connections.update(&caller.actor, connection_id(&id)?, &body.0, condition.as_ref()).await?;
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(connection.version))).json(connection))
 }
 

@@ -84,7 +84,8 @@ pub(super) async fn observe<B: MessageBody + 'static>(
 /// An id from the caller: 1 to 128 visible ASCII characters without quotes, so that no log line can be forged.
 fn accepted_id(request: &ServiceRequest) -> Option<String> {
     let text = request.headers().get("x-request-id")?.to_str().ok()?;
-    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
+    let safe =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
     ((1..=128).contains(&text.len()) && text.bytes().all(safe)).then(|| text.to_owned())
 }
 
@@ -141,7 +142,8 @@ pub(super) async fn write_problems<B: MessageBody + 'static>(
         written.insert_header((header::ALLOW, allow));
     }
     if problem.code == Code::Unauthorized {
-        written.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"affzero-connections\", error=\"invalid_token\""));
+        written
+            .insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"affzero-connections\", error=\"invalid_token\""));
     }
     if let Some(wait) = problem.retry_after {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -162,24 +164,21 @@ pub(super) async fn write_problems<B: MessageBody + 'static>(
 /// An error that nobody here has answered: actix has, in plain text or with nothing at all.
 fn is_bare_error<B>(response: &ServiceResponse<B>) -> bool {
     let status = response.status();
-    let is_html = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let is_html =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     (status.is_client_error() || status.is_server_error()) && !is_html && !is_json(response)
 }
 
 fn is_json<B>(response: &ServiceResponse<B>) -> bool {
-    response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }
 
 fn bare(status: StatusCode) -> Problem {
     match status {
         StatusCode::NOT_FOUND => Problem::new(Code::NotFound, "There is nothing at this address."),
-        StatusCode::METHOD_NOT_ALLOWED => Problem::new(Code::MethodNotAllowed, "This address does not know the method."),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Problem::new(Code::MethodNotAllowed, "This address does not know the method.")
+        }
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::PayloadTooLarge, "The body is larger than 64 KiB."),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             Problem::new(Code::UnsupportedMediaType, "The body must be JSON (application/json).")

@@ -80,7 +80,11 @@ impl<N: Needs> FromRequest for Caller<N> {
             if let Some(scope) = N::SCOPE
                 && !token.scopes.has(scope)
             {
-                return Err(Problem::new(Code::Forbidden, format!("The token does not carry the scope {}.", scope.key())).into());
+                return Err(Problem::new(
+                    Code::Forbidden,
+                    format!("The token does not carry the scope {}.", scope.key()),
+                )
+                .into());
             }
             let actor = Actor {
                 organisation,
@@ -111,11 +115,16 @@ fn whose(token: &Token, headers: &HeaderMap) -> Result<(OrgId, Option<Plan>), Pr
     match (&token.organisation, named) {
         (Some(own), None) => Ok((own.clone(), token.plan)),
         (Some(own), Some(named)) if own.as_str() == named.trim() => Ok((own.clone(), token.plan)),
-        (Some(_), Some(_)) => Err(Problem::new(Code::Forbidden, "The token belongs to another organisation than X-Org-Id names.")),
-        (None, None) => Err(Problem::new(Code::MalformedRequest, "A service's token must name the organisation in X-Org-Id.")),
+        (Some(_), Some(_)) => {
+            Err(Problem::new(Code::Forbidden, "The token belongs to another organisation than X-Org-Id names."))
+        }
+        (None, None) => {
+            Err(Problem::new(Code::MalformedRequest, "A service's token must name the organisation in X-Org-Id."))
+        }
         (None, Some(named)) => {
-            let organisation =
-                named.parse().map_err(|_| Problem::new(Code::MalformedRequest, "X-Org-Id is not an organisation id."))?;
+            let organisation = named
+                .parse()
+                .map_err(|_| Problem::new(Code::MalformedRequest, "X-Org-Id is not an organisation id."))?;
             let plan = text_header(headers, "x-org-plan")?
                 .map(|plan| {
                     plan.trim().parse().map_err(|_| {
@@ -174,9 +183,11 @@ impl FromRequest for JsonBody {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_patch = request.method() == actix_web::http::Method::PATCH;
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(|kind| {
-            kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-        });
+        let kind = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
         let accepted = match kind.as_deref() {
             Some("application/json") => true,
             Some("application/merge-patch+json") => is_patch,
@@ -185,7 +196,11 @@ impl FromRequest for JsonBody {
         let bytes = web::Bytes::from_request(request, payload);
         Box::pin(async move {
             if !accepted {
-                return Err(Problem::new(Code::UnsupportedMediaType, "Send the body with Content-Type: application/json.").into());
+                return Err(Problem::new(
+                    Code::UnsupportedMediaType,
+                    "Send the body with Content-Type: application/json.",
+                )
+                .into());
             }
             let bytes = bytes.await.map_err(|error| {
                 if error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE {
@@ -268,10 +283,8 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, Problem> 
     if text.trim() == "*" {
         return Ok(Some(IfMatch::Any));
     }
-    let versions = text
-        .split(',')
-        .filter_map(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok())
-        .collect();
+    let versions =
+        text.split(',').filter_map(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok()).collect();
     Ok(Some(IfMatch::Versions(versions)))
 }
 

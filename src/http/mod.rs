@@ -137,7 +137,15 @@ fn cors(origins: &[String]) -> Cors {
             header::HeaderName::from_static("x-automation-id"),
             header::HeaderName::from_static("traceparent"),
         ])
-        .expose_headers(["etag", "location", "retry-after", "cache-status", "age", "x-request-id", "idempotency-replayed"])
+        .expose_headers([
+            "etag",
+            "location",
+            "retry-after",
+            "cache-status",
+            "age",
+            "x-request-id",
+            "idempotency-replayed",
+        ])
         .max_age(3_600)
         // An origin that is not listed gets its answer without CORS headers; the browser does the rest.
         .block_on_origin_mismatch(false);

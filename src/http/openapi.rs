@@ -58,8 +58,7 @@ pub(super) fn methods() -> BTreeMap<String, Vec<String>> {
 }
 
 fn build() -> Value {
-    let (_, document) =
-        App::new().into_utoipa_app().openapi(Document::openapi()).configure(routes).split_for_parts();
+    let (_, document) = App::new().into_utoipa_app().openapi(Document::openapi()).configure(routes).split_for_parts();
     let mut document = serde_json::to_value(document).unwrap_or_default();
     if let Some(components) = object_at(&mut document, "/components") {
         components.insert(
@@ -75,7 +74,8 @@ fn build() -> Value {
             schemas.extend(variants);
         }
     }
-    for (path, schema) in [("/api/v1/connections", "ConnectionCreate"), ("/api/v1/connections/verify", "ConnectionTry")] {
+    for (path, schema) in [("/api/v1/connections", "ConnectionCreate"), ("/api/v1/connections/verify", "ConnectionTry")]
+    {
         let place = format!("/paths/{}/post/requestBody/content/application~1json", path.replace('/', "~1"));
         if let Some(content) = object_at(&mut document, &place) {
             content.insert("schema".to_owned(), json!({ "$ref": format!("#/components/schemas/{schema}") }));
@@ -114,7 +114,8 @@ fn variant(platform: Platform, types: &[ConnectionTypeEntry], name_required: boo
     if types.len() > 1 && platform != Platform::Demo {
         required.push("connection_type");
     }
-    let demands = |schema: &Value| schema.get("required").and_then(Value::as_array).is_some_and(|keys| !keys.is_empty());
+    let demands =
+        |schema: &Value| schema.get("required").and_then(Value::as_array).is_some_and(|keys| !keys.is_empty());
     if demands(&settings) {
         required.push("settings");
     }
@@ -210,9 +211,10 @@ pub(super) fn document_route() -> Resource {
 
 /// `/swagger-ui` leads to `/swagger-ui/`.
 pub(super) fn swagger_redirect() -> Resource {
-    web::resource("/swagger-ui").route(web::get().to(|| async {
-        HttpResponse::PermanentRedirect().insert_header(("location", "/swagger-ui/")).finish()
-    }))
+    web::resource("/swagger-ui").route(
+        web::get()
+            .to(|| async { HttpResponse::PermanentRedirect().insert_header(("location", "/swagger-ui/")).finish() }),
+    )
 }
 
 /// Swagger UI, from files inside the binary.

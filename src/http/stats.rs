@@ -74,7 +74,8 @@ pub(super) async fn of_one(
     let question = Question::read(&query.0, false)?;
     let (instance, request_id) = (request.path().to_owned(), request_id(&request));
     let tell = Box::new(move |problem: &Problem| {
-        let mut line = serde_json::to_vec(&json!({ "problem": problem.body(&instance, &request_id) })).unwrap_or_default();
+        let mut line =
+            serde_json::to_vec(&json!({ "problem": problem.body(&instance, &request_id) })).unwrap_or_default();
         line.push(b'\n');
         line
     });

@@ -90,8 +90,17 @@ mod tests {
     #[test]
     fn impossible_addresses_are_refused() {
         for pasted in [
-            "", "https://", "ftp://a.example", "https://user:pw@a.example", "https://a b.example", "https://a..example",
-            "javascript:alert(1)", "https://a.example:0", "https://@a.example", "https://a.example\n.evil", "file:///etc/passwd",
+            "",
+            "https://",
+            "ftp://a.example",
+            "https://user:pw@a.example",
+            "https://a b.example",
+            "https://a..example",
+            "javascript:alert(1)",
+            "https://a.example:0",
+            "https://@a.example",
+            "https://a.example\n.evil",
+            "file:///etc/passwd",
         ] {
             assert!(bare(pasted).is_err(), "{pasted}");
         }

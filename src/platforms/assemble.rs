@@ -63,9 +63,10 @@ pub fn too_many_rows(max_rows: usize) -> PlatformError {
 }
 
 fn passes(row: &Row, dimensions: &[Dimension], filters: &Filters) -> bool {
-    dimensions.iter().zip(&row.key).all(|(dimension, value)| {
-        filters.get(dimension).is_none_or(|ids| ids.contains(&value.id))
-    })
+    dimensions
+        .iter()
+        .zip(&row.key)
+        .all(|(dimension, value)| filters.get(dimension).is_none_or(|ids| ids.contains(&value.id)))
 }
 
 /// Adds rows up by key and currency, in the order of first appearance.

@@ -6,7 +6,7 @@ use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
 use super::error::PlatformError;
 use super::transport::{CallScope, Limits};
 use super::{Account, Client, ConnectionType, FieldError, Gateways, Platform, PlatformClient, Platforms, Settings};
-use super::{affise, demo};
+use super::{affise, demo, voluum};
 
 /// A platform and connection type that exist together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum Pair {
     AffiseAdmin,
     /// One affiliate of an Affise network.
     AffiseAffiliate,
+    /// A Voluum account.
+    VoluumAdmin,
     /// Made-up numbers of a network.
     DemoAdmin,
     /// Made-up numbers of one affiliate.
@@ -23,14 +25,13 @@ pub enum Pair {
 
 impl Pair {
     /// Every pair, in the catalogue's order.
-    pub const ALL: [Self; 4] = [Self::AffiseAdmin, Self::AffiseAffiliate, Self::DemoAdmin, Self::DemoAffiliate];
+    pub const ALL: [Self; 5] =
+        [Self::AffiseAdmin, Self::AffiseAffiliate, Self::VoluumAdmin, Self::DemoAdmin, Self::DemoAffiliate];
 
     /// The pair, where connections of it can be made.
     #[must_use]
     pub fn find(platform: Platform, connection_type: ConnectionType) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|pair| pair.platform() == platform && pair.connection_type() == connection_type)
+        Self::ALL.into_iter().find(|pair| pair.platform() == platform && pair.connection_type() == connection_type)
     }
 
     /// A name for maps and messages.
@@ -40,6 +41,7 @@ impl Pair {
             Self::AffiseAdmin => "affise admin",
             Self::AffiseAffiliate => "affise affiliate",
             Self::DemoAdmin => "demo admin",
+            Self::VoluumAdmin => "voluum admin",
             Self::DemoAffiliate => "demo affiliate",
         }
     }
@@ -49,6 +51,7 @@ impl Pair {
     pub const fn platform(self) -> Platform {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Platform::Affise,
+            Self::VoluumAdmin => Platform::Voluum,
             Self::DemoAdmin | Self::DemoAffiliate => Platform::Demo,
         }
     }
@@ -57,7 +60,7 @@ impl Pair {
     #[must_use]
     pub const fn connection_type(self) -> ConnectionType {
         match self {
-            Self::AffiseAdmin | Self::DemoAdmin => ConnectionType::Admin,
+            Self::AffiseAdmin | Self::VoluumAdmin | Self::DemoAdmin => ConnectionType::Admin,
             Self::AffiseAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
         }
     }
@@ -67,6 +70,7 @@ impl Pair {
     pub const fn address_field(self) -> Option<&'static str> {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Some("base_url"),
+            Self::VoluumAdmin => None,
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -76,6 +80,7 @@ impl Pair {
     pub const fn main_secret(self) -> Option<&'static str> {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Some("api_key"),
+            Self::VoluumAdmin => Some("access_key"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -84,6 +89,7 @@ impl Pair {
     const fn limits(self) -> Limits {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => affise::LIMITS,
+            Self::VoluumAdmin => voluum::LIMITS,
             Self::DemoAdmin | Self::DemoAffiliate => demo::LIMITS,
         }
     }
@@ -98,6 +104,7 @@ impl Pair {
                     let described = match pair {
                         Pair::AffiseAdmin => affise::catalogue::admin(),
                         Pair::AffiseAffiliate => affise::catalogue::affiliate(),
+                        Pair::VoluumAdmin => voluum::catalogue::admin(),
                         Pair::DemoAdmin => demo::catalogue::admin(),
                         Pair::DemoAffiliate => demo::catalogue::affiliate(),
                     };
@@ -126,7 +133,11 @@ pub fn entries() -> &'static [PlatformEntry] {
                 PlatformEntry {
                     platform,
                     title: platform.title(),
-                    status: if connection_types.is_empty() { Availability::ComingSoon } else { Availability::Available },
+                    status: if connection_types.is_empty() {
+                        Availability::ComingSoon
+                    } else {
+                        Availability::Available
+                    },
                     summary: summary(platform),
                     connection_types,
                 }
@@ -146,7 +157,7 @@ const fn summary(platform: Platform) -> &'static str {
         Platform::Affise => affise::catalogue::SUMMARY,
         Platform::Binom => "Self-hosted tracker for media buyers.",
         Platform::Cake => "Performance marketing networks running on CAKE.",
-        Platform::Voluum => "Cloud tracker for media buyers.",
+        Platform::Voluum => voluum::catalogue::SUMMARY,
         Platform::Everflow => "Partner marketing networks running on Everflow.",
         Platform::Demo => demo::catalogue::SUMMARY,
     }
@@ -161,6 +172,7 @@ const fn summary(platform: Platform) -> &'static str {
 pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldError>> {
     match pair {
         Pair::AffiseAdmin | Pair::AffiseAffiliate => affise::normalise(settings),
+        Pair::VoluumAdmin => Ok(()),
         Pair::DemoAdmin | Pair::DemoAffiliate => {
             demo::normalise(settings);
             Ok(())
@@ -170,9 +182,12 @@ pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldErr
 
 /// Scheme, host and port that the secrets of a connection go to; `None` where nothing is called.
 #[must_use]
-pub fn origin(pair: Pair, settings: &Settings, _gateways: &Gateways) -> Option<String> {
+pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<String> {
     match pair {
-        Pair::AffiseAdmin | Pair::AffiseAffiliate => settings.get("base_url").and_then(|url| super::address::origin(url)),
+        Pair::AffiseAdmin | Pair::AffiseAffiliate => {
+            settings.get("base_url").and_then(|url| super::address::origin(url))
+        }
+        Pair::VoluumAdmin => super::address::origin(&gateways.voluum),
         Pair::DemoAdmin | Pair::DemoAffiliate => None,
     }
 }
@@ -187,6 +202,7 @@ pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScop
     let platform: Box<dyn PlatformClient> = match pair {
         Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, upstream.clone())?),
         Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, upstream.clone())?),
+        Pair::VoluumAdmin => Box::new(voluum::admin::AdminClient::open(&account, upstream.clone(), platforms)?),
         Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, upstream.clone())),
     };
     Ok(Client { pair, upstream, platform })

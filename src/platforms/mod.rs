@@ -19,6 +19,7 @@ mod schema;
 pub mod stats;
 pub mod transport;
 pub mod verification;
+pub mod voluum;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -57,8 +58,7 @@ pub enum Platform {
 
 impl Platform {
     /// All platforms, in the order the catalogue lists them.
-    pub const ALL: [Self; 6] =
-        [Self::Affise, Self::Binom, Self::Cake, Self::Voluum, Self::Everflow, Self::Demo];
+    pub const ALL: [Self; 6] = [Self::Affise, Self::Binom, Self::Cake, Self::Voluum, Self::Everflow, Self::Demo];
 
     /// The key in URLs, bodies and the database.
     #[must_use]
@@ -256,4 +256,14 @@ pub struct Platforms {
     pub transport: transport::Transport,
     /// Fixed addresses.
     pub gateways: Arc<Gateways>,
+    /// The sessions that Voluum's access keys have bought.
+    pub voluum: voluum::Sessions,
+}
+
+impl Platforms {
+    /// What all clients share, with nothing learned yet.
+    #[must_use]
+    pub fn new(transport: transport::Transport, gateways: Gateways) -> Self {
+        Self { transport, gateways: Arc::new(gateways), voluum: voluum::Sessions::default() }
+    }
 }

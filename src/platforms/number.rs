@@ -106,7 +106,9 @@ mod tests {
             let read = line(json).expect("a line");
             assert_eq!((read.money, read.clicks), (None, None));
         }
-        for json in [r#"{"money": "ten"}"#, r#"{"clicks": 1.5}"#, r#"{"clicks": []}"#, r#"{"money": {}}"#, r#"{"money": true}"#] {
+        for json in
+            [r#"{"money": "ten"}"#, r#"{"clicks": 1.5}"#, r#"{"clicks": []}"#, r#"{"money": {}}"#, r#"{"money": true}"#]
+        {
             assert!(line(json).is_none(), "{json}");
         }
     }

@@ -29,7 +29,12 @@ pub(super) struct Field {
 
 impl Field {
     /// A required plain text of at most 500 characters.
-    pub(super) const fn text(key: &'static str, title: &'static str, description: &'static str, example: &'static str) -> Self {
+    pub(super) const fn text(
+        key: &'static str,
+        title: &'static str,
+        description: &'static str,
+        example: &'static str,
+    ) -> Self {
         Self {
             key,
             title,
@@ -45,7 +50,12 @@ impl Field {
     }
 
     /// A required secret; opaque, only its length is bounded.
-    pub(super) const fn secret(key: &'static str, title: &'static str, description: &'static str, example: &'static str) -> Self {
+    pub(super) const fn secret(
+        key: &'static str,
+        title: &'static str,
+        description: &'static str,
+        example: &'static str,
+    ) -> Self {
         let mut field = Self::text(key, title, description, example);
         field.secret = true;
         field.max_length = 1000;

@@ -350,10 +350,7 @@ impl DimensionValue {
     /// An hour of the local day, 0 to 23.
     #[must_use]
     pub fn hour(hour: u8) -> Self {
-        Self {
-            id: compact_str::format_compact!("{hour:02}"),
-            name: compact_str::format_compact!("{hour:02}:00"),
-        }
+        Self { id: compact_str::format_compact!("{hour:02}"), name: compact_str::format_compact!("{hour:02}:00") }
     }
 }
 

@@ -229,8 +229,9 @@ impl Verification {
                 owner: Owner::Service,
                 retryable: false,
                 pointer: None,
-                detail: "The stored credentials cannot be read: they were sealed under a key this service no longer has."
-                    .to_owned(),
+                detail:
+                    "The stored credentials cannot be read: they were sealed under a key this service no longer has."
+                        .to_owned(),
                 hint: "Enter the credentials again, or give the service its old key back.".to_owned(),
             }),
             detected: Detected::default(),

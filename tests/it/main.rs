@@ -1,10 +1,17 @@
 //! All integration tests in one binary, because linking is what costs time.
 
-// Always true here; it tells clippy that helpers outside of `#[test]` functions are test code too.
 #![cfg(test)]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what went wrong by panicking"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod app;
 mod auth;
 mod platforms;
+mod smoke;

@@ -6,3 +6,4 @@
 
 pub mod affise;
 pub mod tracker;
+pub mod voluum;

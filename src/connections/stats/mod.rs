@@ -266,7 +266,11 @@ impl Connections {
     fn time_to_live(&self, asked: &Asked) -> Duration {
         let options = &self.inner.options.stats;
         let today = asked.question.zone.date_at(Timestamp::now());
-        if asked.range.to() >= today { options.ttl } else { options.closed_ttl.min(options.ttl.saturating_mul(u32::MAX)) }
+        if asked.range.to() >= today {
+            options.ttl
+        } else {
+            options.closed_ttl.min(options.ttl.saturating_mul(u32::MAX))
+        }
     }
 
     /// Pulls a whole table, within the deadline.
@@ -336,10 +340,7 @@ impl Connections {
             rows,
             tally,
             fetched_at: Timestamp::now(),
-            source: Source {
-                upstream_calls: opened.client.upstream().calls(),
-                duration_ms: millis(started.elapsed()),
-            },
+            source: Source { upstream_calls: opened.client.upstream().calls(), duration_ms: millis(started.elapsed()) },
             perspective: pair.entry().perspective,
             pulled_at_micros,
         })

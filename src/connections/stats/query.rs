@@ -154,7 +154,10 @@ impl Asked {
         if self.range.len_days() > longest {
             return Err(Problem::new(
                 Code::UnsupportedQuery,
-                format!("The range has {} days; the longest range that works is {longest} days.", self.range.len_days()),
+                format!(
+                    "The range has {} days; the longest range that works is {longest} days.",
+                    self.range.len_days()
+                ),
             ));
         }
         let mut dimensions = self.question.group_by.clone();
@@ -376,7 +379,11 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         if column.is_none() {
-            self.wrong("sort", "unknown_value", "Sort by a grouped dimension or a metric, with a leading - for descending.");
+            self.wrong(
+                "sort",
+                "unknown_value",
+                "Sort by a grouped dimension or a metric, with a leading - for descending.",
+            );
         }
         column.map(|column| Sort { column, descending })
     }
@@ -426,8 +433,14 @@ mod tests {
     fn everything_wrong_is_said_at_once() {
         let found = complaints("group_by=x&preset=soon&timezone=Mars&limit=0&sort=age&filter[y]=1&color=red&metrics=z");
         for expected in [
-            "/group_by unknown_value", "/preset unknown_value", "/timezone unknown_value", "/limit out_of_range",
-            "/sort unknown_value", "/filter[y] unknown_parameter", "/color unknown_parameter", "/metrics unknown_value",
+            "/group_by unknown_value",
+            "/preset unknown_value",
+            "/timezone unknown_value",
+            "/limit out_of_range",
+            "/sort unknown_value",
+            "/filter[y] unknown_parameter",
+            "/color unknown_parameter",
+            "/metrics unknown_value",
         ] {
             assert!(found.iter().any(|complaint| complaint == expected), "{expected} in {found:?}");
         }

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::query::{Asked, Column, Sort};
 use crate::platforms::calendar::Preset;
 use crate::platforms::stats::{
-    Batch, Check, Currency, Dimension, DimensionValue, Metric, MetricType, MetricValue, Metrics, Perspective, Row, Warning,
+    Batch, Check, Currency, Dimension, DimensionValue, Metric, MetricType, MetricValue, Metrics, Perspective, Row,
+    Warning,
 };
 use crate::platforms::{ConnectionType, Platform};
 
@@ -279,9 +280,11 @@ impl Layout {
     /// The fields of a row in a CSV file; what is not known is empty.
     #[must_use]
     pub fn csv_fields(&self, row: &Row) -> Vec<String> {
-        let dimensions = row.key.iter().take(self.dimensions.len()).flat_map(|DimensionValue { id, name }| {
-            [formula_safe(id), formula_safe(name)]
-        });
+        let dimensions = row
+            .key
+            .iter()
+            .take(self.dimensions.len())
+            .flat_map(|DimensionValue { id, name }| [formula_safe(id), formula_safe(name)]);
         let metrics = self.metrics.iter().map(|metric| match row.metrics.get(*metric, self.perspective) {
             None => String::new(),
             Some(MetricValue::Integer(count)) => count.to_string(),

@@ -21,6 +21,7 @@ use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
 use self::egress::EgressPolicy;
 use self::resolver::{Blocked, CheckedResolver, ResolveError, Resolver};
@@ -149,7 +150,7 @@ impl Transport {
             trip: Arc::new(Trip {
                 platform,
                 address,
-                secrets: credentials.values().cloned().collect(),
+                secrets: Mutex::new(credentials.values().cloned().collect()),
                 limits,
                 scope,
                 calls: AtomicU32::new(0),
@@ -169,7 +170,7 @@ pub struct Upstream {
 struct Trip {
     platform: Platform,
     address: Option<String>,
-    secrets: Vec<SecretString>,
+    secrets: Mutex<Vec<SecretString>>,
     limits: Limits,
     scope: CallScope,
     calls: AtomicU32,
@@ -231,8 +232,7 @@ impl Answer {
     /// Whether the body is a web page: what a login form, a proxy or another product answers.
     #[must_use]
     pub fn is_html(&self) -> bool {
-        self.body.trim_ascii_start().first() == Some(&b'<')
-            && !self.body.trim_ascii_start().starts_with(b"<?xml")
+        self.body.trim_ascii_start().first() == Some(&b'<') && !self.body.trim_ascii_start().starts_with(b"<?xml")
     }
 }
 
@@ -258,6 +258,14 @@ impl Upstream {
     pub fn post_json(&self, url: Url, body: Vec<u8>) -> Call {
         let mut call = self.call(Method::POST, url).header("content-type", "application/json");
         call.body = Some(body.into());
+        call
+    }
+
+    /// A POST whose body holds secrets; its memory is wiped once the call is over.
+    #[must_use]
+    pub fn post_secret_json(&self, url: Url, body: Zeroizing<Vec<u8>>) -> Call {
+        let mut call = self.call(Method::POST, url).header("content-type", "application/json");
+        call.body = Some(Bytes::from_owner(body));
         call
     }
 
@@ -306,12 +314,20 @@ impl Upstream {
             .unwrap_or_default()
     }
 
+    /// Has [`quote`](Self::quote) leave out a secret that only came up on the way, such as a session's token.
+    pub fn conceal(&self, secret: &SecretString) {
+        let mut secrets = self.trip.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        if !secrets.iter().any(|known| known.expose_secret() == secret.expose_secret()) {
+            secrets.push(secret.clone());
+        }
+    }
+
     /// A tracker's own words, safe to show: without the account's secrets (as they are or percent-encoded), control
     /// characters and markup, and cut short.
     #[must_use]
     pub fn quote(&self, text: &str) -> String {
         let mut clean = text.to_owned();
-        for secret in &self.trip.secrets {
+        for secret in self.trip.secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let secret = secret.expose_secret().trim();
             if secret.is_empty() {
                 continue;
@@ -371,7 +387,10 @@ impl Call {
     /// A secret that cannot stand in a header is no key of any platform.
     pub fn secret_header(mut self, name: &'static str, secret: &SecretString) -> Result<Self, PlatformError> {
         let mut value = HeaderValue::from_str(secret.expose_secret().trim()).map_err(|_| {
-            PlatformError::new(ErrorKind::CredentialsRejected, "The key contains characters that no key of this platform has.")
+            PlatformError::new(
+                ErrorKind::CredentialsRejected,
+                "The key contains characters that no key of this platform has.",
+            )
         })?;
         value.set_sensitive(true);
         self.headers.insert(HeaderName::from_static(name), value);

@@ -143,9 +143,9 @@ impl Budget {
     const MOST: i64 = 2_000;
 
     fn deposit(&self) {
-        let _ = self.hundredths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| {
-            Some((saved + Self::DEPOSIT).min(Self::MOST))
-        });
+        let _ = self
+            .hundredths
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| Some((saved + Self::DEPOSIT).min(Self::MOST)));
     }
 
     fn withdraw(&self) -> bool {

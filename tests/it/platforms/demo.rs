@@ -49,7 +49,7 @@ fn client(connection: u128, pair: Pair, scenario: Option<&str>, patience: Durati
         detected: Detected::default(),
     };
     let scope = CallScope { purpose: Purpose::Pull, deadline: Instant::now() + patience, max_calls: 0 };
-    open(pair, account, &Platforms { transport, gateways: gateways().into() }, scope).expect("a client")
+    open(pair, account, &Platforms::new(transport, gateways()), scope).expect("a client")
 }
 
 fn healthy(connection: u128, pair: Pair) -> Client {

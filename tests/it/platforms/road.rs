@@ -51,7 +51,7 @@ impl Road {
             everflow_eu: String::new(),
             cake_domain: String::new(),
         };
-        let platforms = Platforms { transport: transport.expect("TLS"), gateways: Arc::new(gateways) };
+        let platforms = Platforms::new(transport.expect("TLS"), gateways);
         let account = Account {
             connection: Uuid::now_v7(),
             settings: self.settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),

@@ -1,0 +1,291 @@
+//! The account's owner: verification, and reports from `GET /report`.
+//!
+//! Voluum has but this one role. Two things are found out by asking before a report relies on them, and remembered for
+//! the account: whether times are read in the report's zone or in UTC, and whether days and hours group together. A
+//! zone other than UTC is right under both readings of the times, as long as its days begin at full hours.
+
+use async_stream::try_stream;
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use futures_util::stream::BoxStream;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use url::Url;
+
+use super::super::calendar::DateRange;
+use super::super::error::{ErrorKind, PlatformError, Stage};
+use super::super::stats::{Batch, Currency, Dimension, Report, StatsQuery, Warning};
+use super::super::transport::{Answer, Upstream};
+use super::super::verification::Detected;
+use super::super::{Account, PlatformClient, Platforms};
+use super::LIMITS;
+use super::question::{self, Clock, Habits, Question};
+use super::reading::Reading;
+use super::session::{Keeper, Ticket};
+use super::wire::{self, Page, Refusal};
+
+/// The longest window asked for at once. No limit is published; clients stay within a month.
+const WINDOW_DAYS: u32 = 31;
+/// A zone twelve hours ahead of UTC: half a day there and the same half on UTC's clock have no hour in common.
+const FAR_ZONE: &str = "Etc/GMT-12";
+
+pub(in super::super) struct AdminClient {
+    report: Url,
+    currency: Option<Currency>,
+    keeper: Keeper,
+    upstream: Upstream,
+}
+
+impl AdminClient {
+    pub(in super::super) fn open(
+        account: &Account,
+        upstream: Upstream,
+        platforms: &Platforms,
+    ) -> Result<Self, PlatformError> {
+        let gateway = platforms.gateways.voluum.trim_end_matches('/');
+        let login = endpoint(gateway, "auth/access/session")?;
+        Ok(Self {
+            report: endpoint(gateway, "report")?,
+            currency: account.settings.get("currency").and_then(|code| code.parse().ok()),
+            keeper: Keeper::open(&platforms.voluum, gateway, login, &account.credentials, upstream.clone())?,
+            upstream,
+        })
+    }
+
+    /// Asks with the account's session. A session found dead is replaced and the call repeated, once.
+    async fn ask(&self, url: &Url) -> Result<Answer, Refusal> {
+        let ticket = self.keeper.current().await?;
+        match self.ask_with(&ticket, url).await {
+            Err(Refusal::Session(_)) => {
+                let ticket = self.keeper.after(&ticket).await?;
+                self.ask_with(&ticket, url).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn ask_with(&self, ticket: &Ticket, url: &Url) -> Result<Answer, Refusal> {
+        let answer = self.upstream.get(url.clone()).secret_header("cwauth-token", &ticket.token)?.send().await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(wire::report_refused(&answer, &self.upstream)) }
+    }
+
+    async fn page(&self, question: &Question, habits: &Habits, offset: u64) -> Result<Page, Refusal> {
+        let url = question.url(&self.report, habits, self.currency, offset)?;
+        let answer = self.ask(&url).await?;
+        wire::page(&answer.body)
+            .map_err(|error| Refusal::Final(wire::unreadable(&answer, &self.upstream, "report", &error)))
+    }
+
+    /// The first page, put in the words that this account accepts.
+    async fn first_page(&self, question: &Question) -> Result<(Habits, Page), Refusal> {
+        let habits = self.keeper.habits();
+        let (others, otherwise) = match self.page(question, &habits, 0).await {
+            Ok(page) if habits.all_columns || page.has_columns_for(&question.groups) => return Ok((habits, page)),
+            Ok(page) => (habits.without_columns().into_iter().collect(), Ok((habits, page))),
+            Err(Refusal::Query(error)) => (habits.other_words(&question.groups), Err(Refusal::Query(error))),
+            Err(Refusal::Parameter(error)) => (habits.smaller().into_iter().collect(), Err(Refusal::Parameter(error))),
+            Err(refusal) => return Err(refusal),
+        };
+        for other in others {
+            match self.page(question, &other, 0).await {
+                Ok(page) => {
+                    self.keeper.learn(|habits| habits.adopt(other.clone()));
+                    return Ok((other, page));
+                }
+                Err(Refusal::Query(_) | Refusal::Parameter(_)) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        otherwise
+    }
+
+    /// Reads a short table whole, and the first page of a long one. A table that moves meanwhile is read once more.
+    async fn begin<'a>(
+        &self,
+        question: &'a Question,
+        dimensions: &'a [Dimension],
+    ) -> Result<Reading<'a>, PlatformError> {
+        match self.begin_once(question, dimensions).await {
+            Err(error) if error.kind == ErrorKind::Inconsistent => self.begin_once(question, dimensions).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn begin_once<'a>(
+        &self,
+        question: &'a Question,
+        dimensions: &'a [Dimension],
+    ) -> Result<Reading<'a>, PlatformError> {
+        let (habits, first) = self.first_page(question).await?;
+        let mut reading = Reading::begin(question, dimensions, self.currency, habits, first)?;
+        while reading.is_short() && !reading.is_complete() {
+            self.advance(&mut reading).await?;
+        }
+        Ok(reading)
+    }
+
+    async fn advance(&self, reading: &mut Reading<'_>) -> Result<(), PlatformError> {
+        let page = self.page(reading.question, &reading.habits, reading.received()).await?;
+        reading.take(page)
+    }
+
+    /// How times must be written for this query; `None` if there was no traffic to show it.
+    async fn clock(&self, query: &StatsQuery) -> Result<Option<Clock>, PlatformError> {
+        if question::clock_is_irrelevant(&query.zone, query.range) {
+            return Ok(Some(Clock::Local));
+        }
+        if let Some(clock) = self.keeper.habits().clock {
+            return Ok(Some(clock));
+        }
+        let mut days = vec![query.range.from(), query.range.to()];
+        days.dedup();
+        for day in days {
+            for half in [0, 12] {
+                if let Some(clock) = self.clock_shown_by(day, half).await? {
+                    self.keeper.learn(|habits| habits.clock = Some(clock));
+                    return Ok(Some(clock));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks for half a day in a zone far from UTC: the hours that come tell on which clock the half was measured.
+    async fn clock_shown_by(&self, day: Date, half: i8) -> Result<Option<Clock>, PlatformError> {
+        let from = day.at(half, 0, 0, 0);
+        let question = Question::hours(&[Dimension::Hour], FAR_ZONE, from, from.saturating_add(12.hours()));
+        let rows = match self.begin(&question, &[Dimension::Hour]).await {
+            Ok(mut reading) => reading.batch().rows,
+            Err(error) if error.kind == ErrorKind::Unsupported => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let in_half = rows.iter().filter(|row| {
+            let hour = row.key.first().and_then(|value| value.id.parse::<i8>().ok());
+            hour.is_some_and(|hour| (half..half + 12).contains(&hour))
+        });
+        match in_half.count() {
+            _ if rows.is_empty() => Ok(None),
+            all if all == rows.len() => Ok(Some(Clock::Local)),
+            0 => Ok(Some(Clock::Utc)),
+            _ => Err(PlatformError::bad_response("Voluum reports hours that do not fit its time zones.")),
+        }
+    }
+
+    /// The tables that make up the report.
+    async fn questions(&self, query: &StatsQuery, clock: Clock) -> Result<Vec<Question>, PlatformError> {
+        let both = query.has(Dimension::Date) && query.has(Dimension::Hour);
+        let apart = both && !self.groups_hours_of_days(query, clock).await?;
+        let windows = query.range.windows(if apart { 1 } else { WINDOW_DAYS });
+        self.afford(&windows)?;
+        let grouped = query.dimensions.iter().filter(|dimension| !apart || **dimension != Dimension::Date);
+        let groups: Vec<Dimension> = grouped.copied().collect();
+        windows.into_iter().map(|window| Question::days(&groups, window, &query.zone, clock)).collect()
+    }
+
+    /// Whether days and hours group together.
+    async fn groups_hours_of_days(&self, query: &StatsQuery, clock: Clock) -> Result<bool, PlatformError> {
+        if let Some(known) = self.keeper.habits().hours_of_days {
+            return Ok(known);
+        }
+        let pair = [Dimension::Date, Dimension::Hour];
+        let question = Question::days(&pair, DateRange::day(query.range.from()), &query.zone, clock)?.at_most(1);
+        let works = match self.first_page(&question).await {
+            Ok(_) => true,
+            Err(Refusal::Query(_)) => false,
+            Err(refusal) => return Err(refusal.into()),
+        };
+        self.keeper.learn(|habits| habits.hours_of_days = Some(works));
+        Ok(works)
+    }
+
+    fn read<'a>(
+        &'a self,
+        query: &'a StatsQuery,
+        questions: Vec<Question>,
+        warnings: Vec<Warning>,
+    ) -> BoxStream<'a, Result<Batch, PlatformError>> {
+        Box::pin(try_stream! {
+            let mut empty = true;
+            // Never more begun than waited for: a call that nobody polls would keep its place among the few there are.
+            for together in questions.chunks(LIMITS.concurrency) {
+                let readings = try_join_all(together.iter().map(|question| self.begin(question, &query.dimensions))).await?;
+                for mut reading in readings {
+                    loop {
+                        let batch = reading.batch();
+                        empty &= batch.rows.is_empty();
+                        yield batch;
+                        if reading.is_complete() {
+                            break;
+                        }
+                        self.advance(&mut reading).await?;
+                    }
+                }
+            }
+            if !empty && !warnings.is_empty() {
+                yield Batch { warnings, ..Batch::default() };
+            }
+        })
+    }
+
+    fn warnings(&self, query: &StatsQuery, clock: Option<Clock>) -> Vec<Warning> {
+        let currency = self.currency.is_none().then(|| Warning {
+            code: "currency_unknown",
+            detail: "Amounts are in the Voluum account's own currency, which Voluum does not name. Choose one in the connection's settings to have it used and stated.".to_owned(),
+        });
+        let clock = clock.is_none().then(|| Warning {
+            code: "timezone_unproven",
+            detail: format!(
+                "There was no traffic to show how Voluum reads times, so days are taken to be those of {} without proof.",
+                query.zone.name()
+            ),
+        });
+        currency.into_iter().chain(clock).collect()
+    }
+
+    /// Refuses a report that would need more calls than it may cause: one for each window at least, and one for a
+    /// session that may be needed.
+    fn afford(&self, windows: &[DateRange]) -> Result<(), PlatformError> {
+        let left = self.upstream.max_calls().saturating_sub(self.upstream.calls()).saturating_sub(1);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        if windows.len() <= left {
+            return Ok(());
+        }
+        let days: u32 = windows.iter().take(left).map(DateRange::len_days).sum();
+        Err(PlatformError::unsupported(format!(
+            "This report needs at least {} calls to Voluum, more than it may cause.",
+            windows.len()
+        ))
+        .hint(format!("Ask for at most {days} days at once, or for days without hours.")))
+    }
+}
+
+#[async_trait]
+impl PlatformClient for AdminClient {
+    async fn verify(&self) -> Result<Detected, PlatformError> {
+        self.upstream.enter(Stage::Authenticate);
+        self.keeper.proven().await?;
+        self.upstream.enter(Stage::Authorize);
+        let now = TimeZone::UTC.to_datetime(Timestamp::now());
+        let hour = now.date().at(now.hour(), 0, 0, 0);
+        let question =
+            Question::hours(&[Dimension::Campaign], "Etc/GMT", hour.saturating_sub(1.hour()), hour).at_most(1);
+        self.first_page(&question).await?;
+        Ok(Detected::default())
+    }
+
+    async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
+        question::supported(&query.dimensions)?;
+        self.afford(&query.range.windows(WINDOW_DAYS))?;
+        let clock = self.clock(query).await?;
+        let questions = self.questions(query, clock.unwrap_or(Clock::Local)).await?;
+        let unique_keys = query.has(Dimension::Date) || questions.len() == 1;
+        let warnings = self.warnings(query, clock);
+        Ok(Report { unique_keys, batches: self.read(query, questions, warnings) })
+    }
+}
+
+fn endpoint(gateway: &str, path: &str) -> Result<Url, PlatformError> {
+    Url::parse(&format!("{gateway}/{path}"))
+        .map_err(|_| PlatformError::new(ErrorKind::InvalidUrl, "The address of Voluum's gateway is not an address."))
+}

@@ -1,0 +1,63 @@
+//! What the catalogue says of Voluum.
+
+use super::super::ConnectionType;
+use super::super::catalogue::{Combinations, Described, TimezoneAbility};
+use super::super::schema::Field;
+use super::super::stats::{Dimension, Metric, Perspective};
+
+pub(in super::super) const SUMMARY: &str = "Cloud tracker for media buyers.";
+
+/// Here the currency does more than label: Voluum converts into it.
+const CURRENCY: Field = Field::text(
+    "currency",
+    "Currency",
+    "The currency to report in (ISO 4217). Voluum converts amounts into it. Left out, amounts come in the account's own currency, which Voluum does not name.",
+    "USD",
+)
+.optional()
+.matching("^[A-Z]{3}$");
+
+pub(in super::super) fn admin() -> Described {
+    Described {
+        connection_type: ConnectionType::Admin,
+        title: "Account",
+        recommended: true,
+        sees: "Everything the access key's user sees: campaigns, offers, traffic sources, affiliate networks, revenue and cost",
+        use_when: "You track your campaigns with Voluum",
+        settings: vec![CURRENCY],
+        credentials: vec![
+            Field::secret(
+                "access_key_id",
+                "Access Key ID",
+                "In Voluum: profile icon (top right) → Security → Access keys → Add new key. The ID stays visible in that list.",
+                "00000000-0000-0000-0000-000000000000",
+            ),
+            Field::secret(
+                "access_key",
+                "Secret Access Key",
+                "Shown once, when the access key is made (profile icon → Security → Access keys → Add new key). If it is lost, make a new key.",
+                "EXAMPLE-not-a-real-secret-access-key",
+            ),
+        ],
+        dimensions: &[
+            Dimension::Date,
+            Dimension::Hour,
+            Dimension::Offer,
+            Dimension::Campaign,
+            Dimension::TrafficSource,
+            Dimension::AffiliateNetwork,
+            Dimension::Country,
+        ],
+        combinations: Combinations { max: 3, only: None },
+        metrics: &[
+            (Metric::Impressions, "impressions"),
+            (Metric::Clicks, "visits"),
+            (Metric::UniqueClicks, "uniqueVisits"),
+            (Metric::Conversions, "conversions"),
+            (Metric::Revenue, "revenue"),
+            (Metric::Cost, "cost"),
+        ],
+        timezone: TimezoneAbility::Any,
+        perspective: Perspective::MediaBuyer,
+    }
+}

@@ -1,0 +1,26 @@
+//! Voluum, the cloud tracker of media buyers.
+//!
+//! Follows the vendor's API pages (developers.voluum.com) and help pages (doc.voluum.com), and where those are silent
+//! what public clients send and record. What is odd:
+//!
+//! - An access key does not open the reports. It buys a session, whose token does; see `session`.
+//! - Visits are what others call clicks. Voluum's own `clicks` are click-throughs of landing pages.
+//! - Times are whole hours and end in `Z`, yet are most probably read in the report's zone. Which of the two it is, is
+//!   found out before a report in another zone than UTC is believed; see `admin`.
+//! - Archived entities drop out of a report together with their traffic unless all are asked for.
+//! - Groupings have several spellings, and the page size is whatever the platform makes of the one asked for. What an
+//!   account has been seen to accept is remembered; see `question::Habits`.
+
+pub(super) mod admin;
+pub(super) mod catalogue;
+mod question;
+mod reading;
+mod session;
+mod wire;
+
+use super::transport::Limits;
+
+pub use session::Sessions;
+
+/// Voluum counts calls by the caller's address, so all accounts together stay at the few at once that one may make.
+pub(super) const LIMITS: Limits = Limits { concurrency: 3 };

@@ -1,0 +1,294 @@
+//! The service inside the test process, over real HTTP on a loopback port.
+//!
+//! Every [`TestApp`] has a database of its own: a SQLite file in a temporary folder, or, where `TEST_DATABASE_URL`
+//! names a PostgreSQL server, a schema that is dropped at the end. Trackers on loopback may be called.
+
+use std::collections::HashMap;
+use std::sync::{Arc, mpsc};
+
+use actix_web::HttpServer;
+use affzero_connections::auth::{Grant, mint};
+use affzero_connections::commands;
+use affzero_connections::config::Config;
+use affzero_connections::connections::service::Connections;
+use affzero_connections::db::{DatabaseUrl, Db};
+use affzero_connections::http;
+use affzero_connections::tenancy::Plan;
+use diesel::Connection;
+use diesel::connection::SimpleConnection;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The HS256 secret of every test.
+pub(crate) const SECRET: &str = "a secret for tests only, long enough for HS256";
+/// A key ring of one key.
+pub(crate) const KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// A running service.
+pub(crate) struct TestApp {
+    /// `http://127.0.0.1:<port>`
+    pub(crate) url: String,
+    pub(crate) config: Config,
+    pub(crate) connections: Connections,
+    pub(crate) db: Db,
+    /// Holds the SQLite file, among others.
+    pub(crate) folder: Arc<TempDir>,
+    client: reqwest::Client,
+    handle: actix_web::dev::ServerHandle,
+    schema: Option<(String, String)>,
+}
+
+/// An answer, read whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON ({}): {}", self.status, self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("text"))
+    }
+
+    /// Asserts a problem with this code in the one form, and returns its body.
+    #[track_caller]
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        let body = self.json();
+        assert_eq!(body["code"], code, "{body}");
+        assert_eq!(body["type"], format!("/problems/{code}"));
+        assert_eq!(body["status"], status);
+        assert_eq!(body["request_id"].as_str(), self.header("x-request-id"));
+        assert!(!body["detail"].as_str().expect("a detail").is_empty());
+        body
+    }
+
+    /// Asserts success with this status, and returns the body.
+    #[track_caller]
+    pub(crate) fn ok(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        if self.text.is_empty() { Value::Null } else { self.json() }
+    }
+}
+
+/// Someone who asks: a token and what goes with it.
+#[derive(Clone)]
+pub(crate) struct User<'a> {
+    app: &'a TestApp,
+    token: String,
+}
+
+impl TestApp {
+    /// A service with the default configuration.
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A service with these variables beside the tests' own.
+    pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
+        let folder = Arc::new(TempDir::new().expect("a folder"));
+        Self::with_folder(variables, folder).await
+    }
+
+    /// A second process, so to speak, over the same database.
+    pub(crate) async fn replica(&self, variables: &[(&str, &str)]) -> Self {
+        let config = configure(variables, &self.folder, self.schema.as_ref().map(|(_, url)| url.as_str()));
+        Self::run(config, Arc::clone(&self.folder), None).await
+    }
+
+    async fn with_folder(variables: &[(&str, &str)], folder: Arc<TempDir>) -> Self {
+        let schema = std::env::var("TEST_DATABASE_URL").ok().map(|server| {
+            let name = format!("t{}", uuid::Uuid::now_v7().simple());
+            let mut connection = diesel::PgConnection::establish(&server).expect("the PostgreSQL server of the tests");
+            connection.batch_execute(&format!("CREATE SCHEMA {name}")).expect("a schema");
+            let separator = if server.contains('?') { '&' } else { '?' };
+            (name.clone(), format!("{server}{separator}options=-csearch_path%3D{name}"))
+        });
+        let config = configure(variables, &folder, schema.as_ref().map(|(_, url)| url.as_str()));
+        Self::run(config, folder, schema).await
+    }
+
+    async fn run(config: Config, folder: Arc<TempDir>, schema: Option<(String, String)>) -> Self {
+        let db = Db::open(&config.database_url, 4).expect("a database");
+        db.migrate().expect("migrations");
+        let (state, connections) = commands::assemble(&config, db.clone()).expect("the service");
+        let (send, receive) = mpsc::channel();
+        let worker = connections.clone();
+        std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let server = HttpServer::new(move || http::app(Arc::clone(&state)))
+                    .workers(2)
+                    .shutdown_timeout(1)
+                    .disable_signals()
+                    .bind(("127.0.0.1", 0))
+                    .expect("a port");
+                let address = server.addrs()[0];
+                let server = server.run();
+                actix_web::rt::spawn(worker.work());
+                send.send((address, server.handle())).expect("the test waits");
+                server.await.expect("the service runs");
+            });
+        });
+        let (address, handle) = receive.recv().expect("the service starts");
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_backend_preconfigured(no_tls())
+            .no_proxy()
+            .build()
+            .expect("a client");
+        Self { url: format!("http://{address}"), config, connections, db, folder, client, handle, schema }
+    }
+
+    /// A user of an organisation with all scopes.
+    pub(crate) fn user(&self, organisation: &str, plan: Plan) -> User<'_> {
+        let grant = Grant::new(organisation.parse().expect("an organisation"), plan);
+        self.holder(&mint(&self.config.auth, &grant).expect("a token"))
+    }
+
+    /// A user with these scopes only.
+    pub(crate) fn user_with_scope(&self, organisation: &str, plan: Plan, scope: &str) -> User<'_> {
+        let mut grant = Grant::new(organisation.parse().expect("an organisation"), plan);
+        grant.scope = scope.to_owned();
+        self.holder(&mint(&self.config.auth, &grant).expect("a token"))
+    }
+
+    /// Whoever holds this token.
+    pub(crate) fn holder(&self, token: &str) -> User<'_> {
+        User { app: self, token: token.to_owned() }
+    }
+
+    /// A request without a token.
+    pub(crate) async fn anonymous(&self, method: &str, path: &str) -> Answer {
+        self.send(method, path, &[], None).await
+    }
+
+    /// Any request at all.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Answer {
+        let response = self.raw(method, path, headers, body).await;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.expect("a whole body") }
+    }
+
+    /// Any request, its answer not read yet.
+    pub(crate) async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> reqwest::Response {
+        let mut request = self.client.request(method.parse().expect("a method"), format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        request.send().await.expect("an answer")
+    }
+}
+
+impl User<'_> {
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], None).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, &[], Some(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send("PATCH", path, &[], Some(body)).await
+    }
+
+    /// Any request with the token; `headers` are sent besides.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
+        let bearer = format!("Bearer {}", self.token);
+        let mut all = vec![("authorization", bearer.as_str())];
+        if body.is_some() {
+            all.push(("content-type", "application/json"));
+        }
+        all.extend_from_slice(headers);
+        self.app.send(method, path, &all, body.map(|body| body.to_string().into_bytes())).await
+    }
+
+    /// Adds a healthy Demo connection and returns its id.
+    #[track_caller]
+    pub(crate) fn add_demo(&self, name: &str) -> impl Future<Output = String> {
+        self.add(json!({ "name": name, "platform": "demo" }))
+    }
+
+    /// Adds a connection and returns its id.
+    pub(crate) async fn add(&self, body: Value) -> String {
+        let created = self.post("/api/v1/connections", &body).await.ok(201);
+        created["id"].as_str().expect("an id").to_owned()
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        drop(self.handle.stop(false));
+        if let Some((name, _)) = &self.schema
+            && let Ok(server) = std::env::var("TEST_DATABASE_URL")
+            && let Ok(mut connection) = diesel::PgConnection::establish(&server)
+        {
+            let _ = connection.batch_execute(&format!("DROP SCHEMA {name} CASCADE"));
+        }
+    }
+}
+
+/// The tests speak plain HTTP to themselves; the client still wants to be told about TLS.
+fn no_tls() -> rustls::ClientConfig {
+    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth()
+}
+
+fn configure(variables: &[(&str, &str)], folder: &TempDir, postgres: Option<&str>) -> Config {
+    let sqlite = format!("sqlite://{}", folder.path().join("affzero.db").display());
+    let mut all: HashMap<String, String> = [
+        ("DATABASE_URL", postgres.unwrap_or(&sqlite)),
+        ("AUTH_JWT_SECRET", SECRET),
+        ("CREDENTIALS_KEYS", KEYS),
+        ("EGRESS_ALLOW", "127.0.0.0/8,::1/128"),
+        ("UPSTREAM_TIMEOUT_MS", "5000"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    all.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    Config::load(|name| all.get(name).cloned(), folder.path()).expect("a configuration")
+}
+
+/// The database of this run, for tests that only make sense on one of them.
+pub(crate) fn on_sqlite(app: &TestApp) -> bool {
+    matches!(app.config.database_url, DatabaseUrl::Sqlite(_))
+}
