@@ -6,7 +6,7 @@ use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
 use super::error::PlatformError;
 use super::transport::{CallScope, Limits};
 use super::{Account, Client, ConnectionType, FieldError, Gateways, Platform, PlatformClient, Platforms, Settings};
-use super::{affise, demo};
+use super::{affise, demo, everflow};
 
 /// A platform and connection type that exist together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +15,10 @@ pub enum Pair {
     AffiseAdmin,
     /// One affiliate of an Affise network.
     AffiseAffiliate,
+    /// An Everflow network's owner.
+    EverflowAdmin,
+    /// One affiliate of an Everflow network.
+    EverflowAffiliate,
     /// Made-up numbers of a network.
     DemoAdmin,
     /// Made-up numbers of one affiliate.
@@ -23,7 +27,14 @@ pub enum Pair {
 
 impl Pair {
     /// Every pair, in the catalogue's order.
-    pub const ALL: [Self; 4] = [Self::AffiseAdmin, Self::AffiseAffiliate, Self::DemoAdmin, Self::DemoAffiliate];
+    pub const ALL: [Self; 6] = [
+        Self::AffiseAdmin,
+        Self::AffiseAffiliate,
+        Self::EverflowAdmin,
+        Self::EverflowAffiliate,
+        Self::DemoAdmin,
+        Self::DemoAffiliate,
+    ];
 
     /// The pair, where connections of it can be made.
     #[must_use]
@@ -38,6 +49,7 @@ impl Pair {
     pub const fn platform(self) -> Platform {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Platform::Affise,
+            Self::EverflowAdmin | Self::EverflowAffiliate => Platform::Everflow,
             Self::DemoAdmin | Self::DemoAffiliate => Platform::Demo,
         }
     }
@@ -46,8 +58,8 @@ impl Pair {
     #[must_use]
     pub const fn connection_type(self) -> ConnectionType {
         match self {
-            Self::AffiseAdmin | Self::DemoAdmin => ConnectionType::Admin,
-            Self::AffiseAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
+            Self::AffiseAdmin | Self::EverflowAdmin | Self::DemoAdmin => ConnectionType::Admin,
+            Self::AffiseAffiliate | Self::EverflowAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
         }
     }
 
@@ -56,6 +68,7 @@ impl Pair {
     pub const fn address_field(self) -> Option<&'static str> {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Some("base_url"),
+            Self::EverflowAdmin | Self::EverflowAffiliate => Some("region"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -64,7 +77,7 @@ impl Pair {
     #[must_use]
     pub const fn main_secret(self) -> Option<&'static str> {
         match self {
-            Self::AffiseAdmin | Self::AffiseAffiliate => Some("api_key"),
+            Self::AffiseAdmin | Self::AffiseAffiliate | Self::EverflowAdmin | Self::EverflowAffiliate => Some("api_key"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -73,6 +86,7 @@ impl Pair {
     const fn limits(self) -> Limits {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => affise::LIMITS,
+            Self::EverflowAdmin | Self::EverflowAffiliate => everflow::LIMITS,
             Self::DemoAdmin | Self::DemoAffiliate => demo::LIMITS,
         }
     }
@@ -87,6 +101,8 @@ impl Pair {
                     let described = match pair {
                         Pair::AffiseAdmin => affise::catalogue::admin(),
                         Pair::AffiseAffiliate => affise::catalogue::affiliate(),
+                        Pair::EverflowAdmin => everflow::catalogue::admin(),
+                        Pair::EverflowAffiliate => everflow::catalogue::affiliate(),
                         Pair::DemoAdmin => demo::catalogue::admin(),
                         Pair::DemoAffiliate => demo::catalogue::affiliate(),
                     };
@@ -136,7 +152,7 @@ const fn summary(platform: Platform) -> &'static str {
         Platform::Binom => "Self-hosted tracker for media buyers.",
         Platform::Cake => "Performance marketing networks running on CAKE.",
         Platform::Voluum => "Cloud tracker for media buyers.",
-        Platform::Everflow => "Partner marketing networks running on Everflow.",
+        Platform::Everflow => everflow::catalogue::SUMMARY,
         Platform::Demo => demo::catalogue::SUMMARY,
     }
 }
@@ -150,6 +166,10 @@ const fn summary(platform: Platform) -> &'static str {
 pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldError>> {
     match pair {
         Pair::AffiseAdmin | Pair::AffiseAffiliate => affise::normalise(settings),
+        Pair::EverflowAdmin | Pair::EverflowAffiliate => {
+            everflow::normalise(settings);
+            Ok(())
+        }
         Pair::DemoAdmin | Pair::DemoAffiliate => {
             demo::normalise(settings);
             Ok(())
@@ -159,9 +179,12 @@ pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldErr
 
 /// Scheme, host and port that the secrets of a connection go to; `None` where nothing is called.
 #[must_use]
-pub fn origin(pair: Pair, settings: &Settings, _gateways: &Gateways) -> Option<String> {
+pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<String> {
     match pair {
         Pair::AffiseAdmin | Pair::AffiseAffiliate => settings.get("base_url").and_then(|url| super::address::origin(url)),
+        Pair::EverflowAdmin | Pair::EverflowAffiliate => {
+            super::address::origin(everflow::gateway(settings, gateways))
+        }
         Pair::DemoAdmin | Pair::DemoAffiliate => None,
     }
 }
@@ -176,6 +199,10 @@ pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScop
     let platform: Box<dyn PlatformClient> = match pair {
         Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, upstream.clone())?),
         Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, upstream.clone())?),
+        Pair::EverflowAdmin => Box::new(everflow::admin::AdminClient::open(&account, platforms, upstream.clone())?),
+        Pair::EverflowAffiliate => {
+            Box::new(everflow::affiliate::AffiliateClient::open(&account, platforms, upstream.clone())?)
+        }
         Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, upstream.clone())),
     };
     Ok(Client { pair, upstream, platform })

@@ -14,6 +14,7 @@ pub mod catalogue;
 pub mod demo;
 mod dispatch;
 pub mod error;
+pub mod everflow;
 mod number;
 mod schema;
 pub mod stats;
@@ -256,4 +257,6 @@ pub struct Platforms {
     pub transport: transport::Transport,
     /// Fixed addresses.
     pub gateways: Arc<Gateways>,
+    /// Everflow's lists of time zones.
+    pub everflow_zones: everflow::Zones,
 }
