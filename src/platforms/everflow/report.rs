@@ -401,9 +401,11 @@ impl Reader<'_> {
     async fn read(&self, part: &Part) -> Result<Outcome, PlatformError> {
         let answer = self.ask("entity/table", part, &self.columns).await?;
         let table = self.table(&answer)?;
+        self.check_narrows(part, &table)?;
         if is_cut(&table) {
             return self.cut(part).await.map(Outcome::Cut);
         }
+        self.check_presence(part, &table)?;
         Ok(self.rows(part, &table)?.map_or(Outcome::ByDay, Outcome::Rows))
     }
 
@@ -480,34 +482,43 @@ impl Reader<'_> {
         Ok(Some(Listing { all, wanted, blank }))
     }
 
-    /// The rows of an answer, each checked against what was asked; `None` where hours name no day and the part has
-    /// several.
+    /// Checks that an answer, cut or not, keeps to what the part was cut down to. A filter that the platform does not
+    /// understand would widen it.
+    fn check_narrows(&self, part: &Part, table: &Table<'_>) -> Result<(), PlatformError> {
+        for narrow in &part.narrows {
+            if !self.ids(table, narrow.column).all(|id| narrow.passes(id)) {
+                let detail = format!("Everflow did not keep to a filter by {}.", narrow.column);
+                return Err(PlatformError::bad_response(detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a whole answer has rows for every id that the part was made for: each was listed just before.
+    fn check_presence(&self, part: &Part, table: &Table<'_>) -> Result<(), PlatformError> {
+        for narrow in part.narrows.iter().filter(|narrow| !narrow.without) {
+            let present: HashSet<&str> = self.ids(table, narrow.column).collect();
+            if !narrow.ids.iter().all(|id| present.contains(id.as_str())) {
+                return Err(self.moved());
+            }
+        }
+        Ok(())
+    }
+
+    fn ids<'t>(&self, table: &'t Table<'_>, column: &'static str) -> impl Iterator<Item = &'t str> {
+        let cells = table.rows.iter().flat_map(|row| &row.columns);
+        cells.filter(move |cell| cell.column_type == column).map(|cell| cell.id.trim())
+    }
+
+    /// The rows of a whole answer, each checked against what was asked; `None` where hours name no day and the part
+    /// has several.
     fn rows(&self, part: &Part, table: &Table<'_>) -> Result<Option<Vec<Row>>, PlatformError> {
         let mut rows = Vec::with_capacity(table.rows.len());
-        let mut missing: HashSet<(&str, &str)> = part
-            .narrows
-            .iter()
-            .filter(|narrow| !narrow.without)
-            .flat_map(|narrow| narrow.ids.iter().map(|id| (narrow.column, id.as_str())))
-            .collect();
         for native in &table.rows {
             let cells = self.cells(native, &self.columns)?;
-            for narrow in &part.narrows {
-                let id = self.columns.iter().zip(&cells).find(|(column, _)| **column == narrow.column);
-                let id = id.map(|(_, cell)| cell.id.trim()).unwrap_or_default();
-                if !narrow.passes(id) {
-                    return Err(PlatformError::bad_response(format!(
-                        "Everflow did not keep to a filter by {}.",
-                        narrow.column
-                    )));
-                }
-                missing.remove(&(narrow.column, id));
-            }
             let Some(key) = self.key(part.window, &cells)? else { return Ok(None) };
-            rows.push(Row { key, currency: Some(self.currency), metrics: native.reporting.metrics(self.api.portal()) });
-        }
-        if !missing.is_empty() {
-            return Err(self.moved());
+            let metrics = native.reporting.metrics(self.api.portal());
+            rows.push(Row { key, currency: Some(self.currency), metrics });
         }
         if self.unique_keys {
             self.refuse_repetition(&rows)?;
