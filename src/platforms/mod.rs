@@ -258,5 +258,13 @@ pub struct Platforms {
     /// Fixed addresses.
     pub gateways: Arc<Gateways>,
     /// Everflow's lists of time zones.
-    pub everflow_zones: everflow::Zones,
+    pub everflow: everflow::Zones,
+}
+
+impl Platforms {
+    /// With nothing remembered yet.
+    #[must_use]
+    pub fn new(transport: transport::Transport, gateways: Gateways) -> Self {
+        Self { transport, gateways: Arc::new(gateways), everflow: everflow::Zones::default() }
+    }
 }

@@ -23,7 +23,7 @@ impl AdminClient {
         upstream: Upstream,
     ) -> Result<Self, PlatformError> {
         let api = Api::open(Portal::Network, account, &platforms.gateways, upstream)?;
-        Ok(Self { api, zones: platforms.everflow_zones.clone() })
+        Ok(Self { api, zones: platforms.everflow.clone() })
     }
 }
 

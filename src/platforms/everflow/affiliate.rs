@@ -24,7 +24,7 @@ impl AffiliateClient {
         upstream: Upstream,
     ) -> Result<Self, PlatformError> {
         let api = Api::open(Portal::Affiliate, account, &platforms.gateways, upstream)?;
-        Ok(Self { api, zones: platforms.everflow_zones.clone() })
+        Ok(Self { api, zones: platforms.everflow.clone() })
     }
 
     /// The affiliate's own words about itself. What they contain is not documented, so nothing depends on them.

@@ -1,7 +1,8 @@
 //! Calls to Everflow's API, and what its refusals mean.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -11,12 +12,15 @@ use super::super::stats::{Currency, Warning};
 use super::super::transport::{Answer, Call, Upstream};
 use super::super::{Account, Gateways, Settings};
 use super::wire::{self, Profile, Timezone, Timezones};
-use super::{EU, REGION, gateway};
+use super::{EU, LIMITS, REGION, gateway};
 
 const KEY_HEADER: &str = "x-eflow-api-key";
 
 /// The longest pause before a call is repeated that found the platform exhausted.
 const PAUSE_MS: u64 = 250;
+
+/// How long a quota is left alone that is nearly used up: it fills up again by the second.
+const QUOTA_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which of the two portals a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,12 +250,12 @@ impl Api {
 
     /// Sends a call, and once more if the platform says that it was exhausted for the moment.
     async fn send(&self, call: impl Fn() -> Result<Call, PlatformError>) -> Result<Answer, PlatformError> {
-        let answer = call()?.send().await?;
+        let answer = self.send_once(call()?).await?;
         if answer.status.is_success() || !wire::is_exhausted(&answer.body) {
             return Ok(answer);
         }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=PAUSE_MS))).await;
-        let answer = call()?.send().await?;
+        let answer = self.send_once(call()?).await?;
         if answer.status.is_success() || !wire::is_exhausted(&answer.body) {
             return Ok(answer);
         }
@@ -261,6 +265,25 @@ impl Api {
         )
         .at(Stage::Request))
     }
+
+    /// Sends a call, and holds its answer back for a moment where the quota is nearly used up. Everything else that
+    /// asks for the same network draws on that quota too, so only the platform's own count of it can be relied on.
+    async fn send_once(&self, call: Call) -> Result<Answer, PlatformError> {
+        let answer = call.send().await?;
+        if is_quota_low(&answer.headers) {
+            let left = self.upstream.deadline().saturating_duration_since(Instant::now());
+            tokio::time::sleep(QUOTA_PAUSE.min(left)).await;
+        }
+        Ok(answer)
+    }
+}
+
+/// Whether what is left of the quota could be used up by the calls that run at the same time.
+fn is_quota_low(headers: &HeaderMap) -> bool {
+    headers
+        .get("x-ratelimit-remaining")
+        .and_then(|remaining| remaining.to_str().ok()?.trim().parse::<usize>().ok())
+        .is_some_and(|remaining| remaining < LIMITS.concurrency)
 }
 
 fn known_currency(settings: &Settings, detected: Option<&str>) -> Result<Option<Currency>, PlatformError> {
@@ -270,5 +293,22 @@ fn known_currency(settings: &Settings, detected: Option<&str>) -> Result<Option<
             .map(Some)
             .map_err(|()| PlatformError::unsupported("settings.currency is no ISO 4217 code, such as USD.")),
         None => Ok(detected.and_then(|code| code.parse().ok())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_low_before_it_is_used_up() {
+        let low = |remaining: &'static str| {
+            is_quota_low(&HeaderMap::from_iter([(
+                "x-ratelimit-remaining".parse().expect("a name"),
+                remaining.parse().expect("a value"),
+            )]))
+        };
+        assert!(low("0") && low("3"));
+        assert!(!low("4") && !low("29") && !low("many") && !is_quota_low(&HeaderMap::new()));
     }
 }

@@ -18,6 +18,7 @@ pub(super) mod admin;
 pub(super) mod affiliate;
 mod api;
 pub(super) mod catalogue;
+mod parts;
 mod report;
 mod time;
 mod wire;

@@ -8,7 +8,7 @@
 //! Cutting by offer, affiliate, advertiser and campaign is enough. What a day then has left are countries by hours,
 //! and there are fewer than 10,000 of these.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 use compact_str::CompactString;
 use futures_util::future::try_join_all;
@@ -22,20 +22,11 @@ use super::super::stats::{
     Batch, Check, Currency, Dimension, DimensionValue, Key, Metrics, Report, Row, StatsQuery, Warning,
 };
 use super::super::transport::Answer;
-use super::LIMITS;
 use super::api::{Api, Portal};
+use super::parts::{Listing, MAX_DAYS, Narrow, Part, ROW_CAP, Work};
 use super::time::{self, HourId};
 use super::wire::{AskedColumn, Cell, Filter, Narrowing, Question, Reporting, Table, TableRow};
 use super::zones::{self, Listed};
-
-/// The most rows of one answer. The flag that should come with a cut table may be missing, so a full one counts as cut.
-const ROW_CAP: usize = 10_000;
-
-/// The longest range of one report is documented as a year; this fits every year.
-const MAX_DAYS: u32 = 366;
-
-/// The most ids that one request is narrowed to.
-const IDS_PER_PART: usize = 100;
 
 /// What a report is asked in.
 pub(super) struct Terms<'a> {
@@ -59,7 +50,7 @@ pub(super) fn start<'a>(api: &'a Api, query: &'a StatsQuery, terms: Terms<'_>) -
         unique_keys: !query.has(Dimension::Hour) && (query.has(Dimension::Date) || query.range.len_days() == 1),
     };
     let mut work = Work::of(query.range);
-    reader.afford(work.queue.len())?;
+    reader.afford(work.parts())?;
     let unique_keys = reader.unique_keys;
     let warnings = terms.warnings;
     let batches = Box::pin(async_stream::try_stream! {
@@ -179,146 +170,6 @@ fn caller_narrows(portal: Portal, query: &StatsQuery) -> Vec<Narrow> {
 /// Whether the platform could have given this id; it may refuse a filter by any other.
 fn is_native_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// A part of a report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Part {
-    window: DateRange,
-    /// What it was cut down to, beside the caller's filters.
-    narrows: Vec<Narrow>,
-}
-
-/// Only the rows with one of these ids, or only those without.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Narrow {
-    column: &'static str,
-    ids: Vec<CompactString>,
-    without: bool,
-}
-
-impl Narrow {
-    fn passes(&self, id: &str) -> bool {
-        self.ids.iter().any(|known| known == id) != self.without
-    }
-}
-
-impl Part {
-    /// The two halves of its days, or of the ids it is cut down to.
-    fn halves(&self) -> Option<Vec<Self>> {
-        let days = self.window.len_days();
-        if days > 1 {
-            let windows = self.window.windows(days.div_ceil(2));
-            return Some(windows.into_iter().map(|window| Self { window, narrows: self.narrows.clone() }).collect());
-        }
-        let place = self.narrows.iter().position(|narrow| !narrow.without && narrow.ids.len() > 1)?;
-        let ids = &self.narrows.get(place)?.ids;
-        let half = |ids: &[CompactString]| {
-            let mut part = self.clone();
-            if let Some(narrow) = part.narrows.get_mut(place) {
-                narrow.ids = ids.to_vec();
-            }
-            part
-        };
-        let (first, second) = ids.split_at(ids.len() / 2);
-        Some(vec![half(first), half(second)])
-    }
-
-    /// The parts for the listed ids of a column, and one for the rows that have no id there.
-    fn by_ids(&self, column: &'static str, listed: &Listing) -> Vec<Self> {
-        let with = |ids: &[CompactString], without: bool| {
-            let mut part = self.clone();
-            part.narrows.push(Narrow { column, ids: ids.to_vec(), without });
-            part
-        };
-        let mut parts: Vec<Self> = listed.wanted.chunks(IDS_PER_PART).map(|ids| with(ids, false)).collect();
-        if listed.blank {
-            parts.push(with(&listed.all, true));
-        }
-        parts
-    }
-
-    /// Its first days and the rest.
-    fn cut_after(self, days: u32) -> (Self, Option<Self>) {
-        let mut windows = self.window.windows(days).into_iter();
-        match (windows.next(), windows.next()) {
-            (Some(first), Some(second)) => {
-                let rest = DateRange::new(second.from(), self.window.to());
-                let narrows = self.narrows.clone();
-                (Self { window: first, narrows }, rest.map(|window| Self { window, narrows: self.narrows }))
-            }
-            _ => (self, None),
-        }
-    }
-}
-
-/// The ids that a column has in a part.
-struct Listing {
-    /// All of them.
-    all: Vec<CompactString>,
-    /// Those that the caller's filter lets pass.
-    wanted: Vec<CompactString>,
-    /// Whether there are wanted rows without an id.
-    blank: bool,
-}
-
-/// What is still to be asked, in order, and how many days to ask at once.
-struct Work {
-    queue: VecDeque<Part>,
-    stride: u32,
-    /// Whether the platform's hours name no day, so that each day must be asked alone.
-    single_days: bool,
-}
-
-impl Work {
-    fn of(range: DateRange) -> Self {
-        let parts = range.windows(MAX_DAYS).into_iter().map(|window| Part { window, narrows: Vec::new() });
-        Self { queue: parts.collect(), stride: MAX_DAYS, single_days: false }
-    }
-
-    /// The next parts to ask at the same time, `None` when all is done.
-    fn wave(&mut self) -> Option<Vec<Part>> {
-        let mut wave = Vec::new();
-        while wave.len() < LIMITS.concurrency
-            && let Some(part) = self.queue.pop_front()
-        {
-            let (part, rest) = part.cut_after(self.stride);
-            if let Some(rest) = rest {
-                self.queue.push_front(rest);
-            }
-            wave.push(part);
-        }
-        (!wave.is_empty()).then_some(wave)
-    }
-
-    /// A part came back whole: where it was sparse, what follows is asked in longer strides.
-    fn whole(&mut self, part: &Part, rows: usize) {
-        if !self.single_days && part.narrows.is_empty() && rows < ROW_CAP / 4 {
-            self.stride = self.stride.max(part.window.len_days().saturating_mul(2)).min(MAX_DAYS);
-        }
-    }
-
-    /// A part came back cut: what follows is asked in shorter strides.
-    fn cut(&mut self, part: &Part) {
-        self.stride = self.stride.min(part.window.len_days().div_ceil(2));
-    }
-
-    /// A part came back without its days being told: each day is asked alone.
-    fn single_days(&mut self) {
-        self.single_days = true;
-        self.stride = 1;
-    }
-
-    /// These parts are next.
-    fn put_back(&mut self, parts: Vec<Part>) {
-        for part in parts.into_iter().rev() {
-            self.queue.push_front(part);
-        }
-    }
-
-    fn days(&self) -> usize {
-        self.queue.iter().map(|part| usize::try_from(part.window.len_days()).unwrap_or(usize::MAX)).sum()
-    }
 }
 
 /// What became of a part.

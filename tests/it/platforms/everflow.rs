@@ -1,7 +1,6 @@
 //! Everflow, from opened connection to assembled table, against a simulator that plays every contested reading.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use affzero_connections::platforms::assemble::assemble;
@@ -14,7 +13,7 @@ use affzero_connections::platforms::verification::{
     Detected, FailureCode, StageStatus, Verification, VerificationStatus, verify,
 };
 use affzero_connections::platforms::{
-    Account, Client, ConnectionType, Credentials, Gateways, Pair, Platforms, Settings, everflow, normalise, open,
+    Account, Client, ConnectionType, Credentials, Gateways, Pair, Platforms, Settings, normalise, open,
 };
 use futures_util::StreamExt;
 use jiff::civil::{Date, date};
@@ -59,8 +58,7 @@ impl Road {
             everflow_eu: format!("{}/", eu.url),
             cake_domain: String::new(),
         };
-        let platforms =
-            Platforms { transport, gateways: Arc::new(gateways), everflow_zones: everflow::Zones::default() };
+        let platforms = Platforms::new(transport, gateways);
         Self { us, eu, platforms, max_calls: 2_000 }
     }
 
