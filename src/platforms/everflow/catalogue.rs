@@ -32,7 +32,7 @@ const EXAMPLE_KEY: &str = "xxxxxxxxxxxxxxxxxxxxxx";
 pub(in super::super) fn admin() -> Described {
     Described {
         connection_type: ConnectionType::Admin,
-        title: "Network Portal",
+        title: "Admin Portal",
         recommended: true,
         sees: "Full network data: all affiliates, all offers, all advertisers",
         use_when: "You own or manage the network",

@@ -5,11 +5,11 @@
 //! affiliate's; a key works below its own prefix only and gets 403 below the other.
 //!
 //! What is odd:
-//! - A time zone is a number from `GET /v1/meta/timezones`, which asks for no key; some 99 zones have one ([`zones`]).
+//! - A time zone is a number from `GET /v1/meta/timezones`, which asks for no key; some 99 zones have one (`zones`).
 //! - One time column a report: date and hour together are the `hour` column alone. Which instant the ids of time
 //!   columns name is written down nowhere, so every plausible reading is understood and anything else is refused
-//!   ([`time`]).
-//! - At most 10,000 rows, no pages. A report that reaches that is never used but asked again in parts ([`report`]).
+//!   (`time`).
+//! - At most 10,000 rows, no pages. A report that reaches that is never used but asked again in parts (`report`).
 //! - A filter that the platform does not understand widens the report in silence, so nothing relies on one unseen.
 //! - Amounts are converted into the currency that is asked for, and the answer does not repeat it.
 //! - An error is one text under `Error` or `error`; an answer with `code` 8 means "exhausted" at whatever status.

@@ -8,7 +8,8 @@
 //! Cutting by offer, affiliate, advertiser and campaign is enough. What a day then has left are countries by hours,
 //! and there are fewer than 10,000 of these.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Display;
 
 use compact_str::CompactString;
 use futures_util::future::try_join_all;
@@ -47,11 +48,11 @@ pub(super) fn start<'a>(api: &'a Api, query: &'a StatsQuery, terms: Terms<'_>) -
         caller: caller_narrows(api.portal(), query),
         timezone_id: zones::find(terms.zones, &query.zone, query.range)?,
         currency: terms.currency,
-        unique_keys: !query.has(Dimension::Hour) && (query.has(Dimension::Date) || query.range.len_days() == 1),
     };
+    // Parts differ in their days or in ids that the rows have, and what comes twice in an answer is refused.
+    let unique_keys = !query.has(Dimension::Hour) && (query.has(Dimension::Date) || query.range.len_days() == 1);
     let mut work = Work::of(query.range);
     reader.afford(work.parts())?;
-    let unique_keys = reader.unique_keys;
     let warnings = terms.warnings;
     let batches = Box::pin(async_stream::try_stream! {
         yield Batch { warnings, ..Batch::default() };
@@ -105,7 +106,6 @@ pub(super) async fn probe(api: &Api, terms: Terms<'_>) -> Result<(), PlatformErr
         caller: Vec::new(),
         timezone_id: zones::find(terms.zones, &query.zone, query.range)?,
         currency: terms.currency,
-        unique_keys: true,
     };
     let part = Part { window: query.range, narrows: Vec::new() };
     let answer = reader.ask("entity/table", &part, &reader.columns).await?;
@@ -203,25 +203,32 @@ impl Sum {
     /// Where the platform's total differs. Counts must be the same; amounts may differ by what rounding each row to
     /// cents can do.
     fn compare(&self, total: &Metrics) -> Check {
-        let counts = [
-            ("impressions", self.metrics.impressions, total.impressions),
-            ("clicks", self.metrics.clicks, total.clicks),
-            ("conversions", self.metrics.conversions, total.conversions),
-        ];
-        let amounts = [("revenue", self.metrics.revenue, total.revenue), ("payout", self.metrics.payout, total.payout)];
+        let rows = &self.metrics;
         let tolerance = Decimal::from(self.rows + 1) * Decimal::new(5, 3);
-        let off_counts = counts.into_iter().filter_map(|(name, rows, total)| {
-            let (rows, total) = (rows?, total?);
-            (rows != total).then(|| format!("{name}: the rows add up to {rows}, Everflow's total is {total}"))
-        });
-        let off_amounts = amounts.into_iter().filter_map(|(name, rows, total)| {
-            let (rows, total) = (rows?, total?);
-            let off = rows.checked_sub(total).is_none_or(|difference| difference.abs() > tolerance);
-            off.then(|| format!("{name}: the rows add up to {rows}, Everflow's total is {total}"))
-        });
-        let differences: Vec<String> = off_counts.chain(off_amounts).collect();
+        let close = |one: Decimal, other: Decimal| one.checked_sub(other).is_some_and(|off| off.abs() <= tolerance);
+        let differences: Vec<String> = [
+            difference("impressions", rows.impressions, total.impressions, |one, other| one == other),
+            difference("clicks", rows.clicks, total.clicks, |one, other| one == other),
+            difference("conversions", rows.conversions, total.conversions, |one, other| one == other),
+            difference("revenue", rows.revenue, total.revenue, close),
+            difference("payout", rows.payout, total.payout, close),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         Check { mismatch: (!differences.is_empty()).then(|| differences.join("; ")) }
     }
+}
+
+/// What to say of two numbers that should be the same, if both are known and are not.
+fn difference<T: Copy + Display>(
+    name: &str,
+    rows: Option<T>,
+    total: Option<T>,
+    same: impl Fn(T, T) -> bool,
+) -> Option<String> {
+    let (rows, total) = (rows?, total?);
+    (!same(rows, total)).then(|| format!("{name}: the rows add up to {rows}, Everflow's total is {total}"))
 }
 
 /// Asks for parts of one report and reads the answers.
@@ -232,7 +239,6 @@ struct Reader<'a> {
     caller: Vec<Narrow>,
     timezone_id: i64,
     currency: Currency,
-    unique_keys: bool,
 }
 
 impl Reader<'_> {
@@ -246,7 +252,7 @@ impl Reader<'_> {
         Err(PlatformError::unsupported(format!(
             "The query needs {calls} more calls to Everflow, and {left} are allowed."
         ))
-        .hint(format!("Ask for {left} days at most.")))
+        .hint(format!("Ask for {} days at most.", left.max(1))))
     }
 
     async fn read(&self, part: &Part) -> Result<Outcome, PlatformError> {
@@ -319,15 +325,19 @@ impl Reader<'_> {
         if is_cut(&table) {
             return Ok(None);
         }
-        let mut ids = Vec::with_capacity(table.rows.len());
+        let mut ids = BTreeSet::new();
         for row in &table.rows {
-            ids.extend(self.cells(row, &[column])?.into_iter().map(|cell| CompactString::from(cell.id.trim())));
+            for cell in self.cells(row, &[column])? {
+                if !ids.insert(CompactString::from(cell.id.trim())) {
+                    return Err(self.repeated());
+                }
+            }
         }
         if ids.is_empty() {
             return Err(self.moved());
         }
         let wanted = |id: &str| self.query.filters.get(&dimension).is_none_or(|filter| filter.contains(id));
-        let blank = ids.iter().any(CompactString::is_empty) && wanted(DimensionValue::UNKNOWN_ID);
+        let blank = ids.contains("") && wanted(DimensionValue::UNKNOWN_ID);
         let all: Vec<CompactString> = ids.into_iter().filter(|id| !id.is_empty()).collect();
         let wanted = all.iter().filter(|id| wanted(id)).cloned().collect();
         Ok(Some(Listing { all, wanted, blank }))
@@ -365,16 +375,25 @@ impl Reader<'_> {
     /// has several.
     fn rows(&self, part: &Part, table: &Table<'_>) -> Result<Option<Vec<Row>>, PlatformError> {
         let mut rows = Vec::with_capacity(table.rows.len());
+        let mut seen: HashSet<(&str, SmallVec<[CompactString; 3]>)> = HashSet::with_capacity(table.rows.len());
         for native in &table.rows {
             let cells = self.cells(native, &self.columns)?;
             let Some(key) = self.key(part.window, &cells)? else { return Ok(None) };
+            let hour = self.hour_id(&cells);
+            if !seen.insert((hour, key.iter().map(|value| value.id.clone()).collect())) && !time::may_recur(hour) {
+                return Err(self.repeated());
+            }
             let metrics = native.reporting.metrics(self.api.portal());
             rows.push(Row { key, currency: Some(self.currency), metrics });
         }
-        if self.unique_keys {
-            self.refuse_repetition(&rows)?;
-        }
         Ok(Some(rows))
+    }
+
+    /// The id of a row's hour, blank where hours were not asked for: two hours of a day can have the same key, as the
+    /// clocks go back.
+    fn hour_id<'t>(&self, cells: &[&'t Cell<'t>]) -> &'t str {
+        let hour = cells.first().filter(|_| self.query.has(Dimension::Hour));
+        hour.map(|cell| cell.id.trim()).unwrap_or_default()
     }
 
     /// The cells of a row in the order of `columns`, which must be the very ones that the row has.
@@ -434,12 +453,6 @@ impl Reader<'_> {
         }
     }
 
-    fn refuse_repetition(&self, rows: &[Row]) -> Result<(), PlatformError> {
-        let mut seen: HashSet<SmallVec<[&str; 3]>> = HashSet::with_capacity(rows.len());
-        let fresh = rows.iter().all(|row| seen.insert(row.key.iter().map(|value| value.id.as_str()).collect()));
-        if fresh { Ok(()) } else { Err(PlatformError::bad_response("Everflow gave the same row twice.")) }
-    }
-
     /// Holds the rows against the platform's own total, where it has one that can be compared: for networks, for
     /// days that are over, and where no row was left unread because a filter makes it useless. A total that cannot
     /// be read leaves the report unchecked; the rows do not depend on it.
@@ -461,6 +474,10 @@ impl Reader<'_> {
 
     fn misshapen(&self) -> PlatformError {
         PlatformError::bad_response("Everflow's rows have other columns than were asked for.")
+    }
+
+    fn repeated(&self) -> PlatformError {
+        PlatformError::bad_response("Everflow gave the same row twice.")
     }
 
     fn moved(&self) -> PlatformError {

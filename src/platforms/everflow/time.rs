@@ -52,6 +52,11 @@ pub(super) fn hour(id: &str, zone: &Zone) -> Option<HourId> {
         .map(|hour| HourId::Of(local.date(), hour))
 }
 
+/// Whether an id of the `hour` column can stand in two rows of one day: an hour of the day can, as the clocks go back.
+pub(super) fn may_recur(id: &str) -> bool {
+    matches!(id.len(), 1..=2)
+}
+
 /// Whole seconds since 1970; 13 digits are milliseconds.
 fn instant(id: &str) -> Option<Timestamp> {
     let number: i64 = id.parse().ok()?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::error::{ErrorKind, PlatformError};
+use affzero_connections::platforms::error::{ErrorKind, PlatformError, Stage};
 use affzero_connections::platforms::stats::{Batch, Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning};
 use affzero_connections::platforms::transport::egress::EgressPolicy;
 use affzero_connections::platforms::transport::{CallScope, Purpose, Transport, TransportConfig};
@@ -330,7 +330,7 @@ mod verification {
             let verification = road.verify(pair, key).await;
             let failure = verification.failure.expect("a failure");
             assert_eq!(failure.code, FailureCode::InsufficientPermissions);
-            let authenticate = verification.stages.iter().find(|stage| format!("{:?}", stage.name) == "Authenticate");
+            let authenticate = verification.stages.iter().find(|stage| stage.name == Stage::Authenticate);
             assert_eq!(authenticate.map(|stage| stage.status), Some(StageStatus::Ok));
         }
     }
@@ -671,7 +671,8 @@ mod filters {
         let road = Road::to(everflow.clone());
         let all = || query(&[Dimension::Date], OCTOBER_19, NOVEMBER_4, "UTC");
         let group_by = [Dimension::Date];
-        let cases: [(&[(Dimension, &[&str])], Value); 7] = [
+        type Case<'a> = (&'a [(Dimension, &'a [&'a str])], Value);
+        let cases: [Case<'_>; 7] = [
             (&[(Dimension::Offer, &["303"])], json!([{ "resource_type": "offer", "filter_id_value": "303" }])),
             (
                 &[(Dimension::Affiliate, &["11"]), (Dimension::Advertiser, &["51"])],
@@ -817,9 +818,14 @@ mod honesty {
     #[tokio::test]
     async fn a_row_that_comes_twice_is_refused() {
         let road = Road::to(quirky(Quirk::RepeatsItself, Reading::default()));
-        let query = query(&[Dimension::Date, Dimension::Offer], OCTOBER_19, NOVEMBER_4, "UTC");
-        let error = road.pull(Pair::EverflowAdmin, &query).await.expect_err("a repeated row");
-        assert_eq!((error.kind, error.detail.as_str()), (ErrorKind::BadResponse, "Everflow gave the same row twice."));
+        for dimensions in [&[Dimension::Date, Dimension::Offer][..], &[Dimension::Offer], &[Dimension::Hour]] {
+            let query = query(dimensions, OCTOBER_19, NOVEMBER_4, "UTC");
+            let error = road.pull(Pair::EverflowAdmin, &query).await.expect_err("a repeated row");
+            assert_eq!(
+                (error.kind, error.detail.as_str()),
+                (ErrorKind::BadResponse, "Everflow gave the same row twice.")
+            );
+        }
     }
 
     #[tokio::test]
