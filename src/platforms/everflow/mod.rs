@@ -21,6 +21,7 @@ pub(super) mod catalogue;
 mod parts;
 mod report;
 mod time;
+mod total;
 mod wire;
 mod zones;
 

@@ -9,23 +9,20 @@
 //! and there are fewer than 10,000 of these.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt::Display;
 
 use compact_str::CompactString;
 use futures_util::future::try_join_all;
 use jiff::{Timestamp, ToSpan};
-use rust_decimal::Decimal;
 use smallvec::SmallVec;
 
 use super::super::calendar::{DateRange, Zone};
 use super::super::error::{ErrorKind, PlatformError};
-use super::super::stats::{
-    Batch, Check, Currency, Dimension, DimensionValue, Key, Metrics, Report, Row, StatsQuery, Warning,
-};
+use super::super::stats::{Batch, Check, Currency, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning};
 use super::super::transport::Answer;
 use super::api::{Api, Portal};
 use super::parts::{Listing, MAX_DAYS, Narrow, Part, ROW_CAP, Work};
 use super::time::{self, HourId};
+use super::total::Sum;
 use super::wire::{AskedColumn, Cell, Filter, Narrowing, Question, Reporting, Table, TableRow};
 use super::zones::{self, Listed};
 
@@ -180,55 +177,6 @@ enum Outcome {
     Cut(Vec<Part>),
     /// Its hours name no day; each of its days must be asked alone.
     ByDay,
-}
-
-/// What the rows add up to, for the platform's own total to be held against.
-struct Sum {
-    metrics: Metrics,
-    rows: usize,
-}
-
-impl Default for Sum {
-    fn default() -> Self {
-        Self { metrics: Metrics::ZERO, rows: 0 }
-    }
-}
-
-impl Sum {
-    fn add(&mut self, rows: &[Row]) {
-        self.metrics = rows.iter().fold(self.metrics, |sum, row| sum.add(&row.metrics));
-        self.rows += rows.len();
-    }
-
-    /// Where the platform's total differs. Counts must be the same; amounts may differ by what rounding each row to
-    /// cents can do.
-    fn compare(&self, total: &Metrics) -> Check {
-        let rows = &self.metrics;
-        let tolerance = Decimal::from(self.rows + 1) * Decimal::new(5, 3);
-        let close = |one: Decimal, other: Decimal| one.checked_sub(other).is_some_and(|off| off.abs() <= tolerance);
-        let differences: Vec<String> = [
-            difference("impressions", rows.impressions, total.impressions, |one, other| one == other),
-            difference("clicks", rows.clicks, total.clicks, |one, other| one == other),
-            difference("conversions", rows.conversions, total.conversions, |one, other| one == other),
-            difference("revenue", rows.revenue, total.revenue, close),
-            difference("payout", rows.payout, total.payout, close),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        Check { mismatch: (!differences.is_empty()).then(|| differences.join("; ")) }
-    }
-}
-
-/// What to say of two numbers that should be the same, if both are known and are not.
-fn difference<T: Copy + Display>(
-    name: &str,
-    rows: Option<T>,
-    total: Option<T>,
-    same: impl Fn(T, T) -> bool,
-) -> Option<String> {
-    let (rows, total) = (rows?, total?);
-    (!same(rows, total)).then(|| format!("{name}: the rows add up to {rows}, Everflow's total is {total}"))
 }
 
 /// Asks for parts of one report and reads the answers.

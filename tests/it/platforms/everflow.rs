@@ -621,10 +621,10 @@ mod row_cap {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn whatever_the_cap_a_report_is_exact_or_fails(
-            seed in any::<u64>(), count in 0usize..120, cap in 1usize..60, length in 0i64..16,
+            seed in any::<u64>(), count in 0usize..500, cap in 1usize..60, length in 0i64..16,
             dimensions in prop::sample::subsequence(vec![Dimension::Date, Dimension::Hour, Dimension::Affiliate,
                 Dimension::Offer, Dimension::Campaign, Dimension::Country], 1..=3).prop_shuffle(),
             hours in prop::sample::select(vec![HourIds::Instant, HourIds::OfDay]),
@@ -849,6 +849,16 @@ mod honesty {
         let error = road.pull(Pair::EverflowAffiliate, &offers()).await.expect_err("still exhausted");
         assert_eq!(error.kind, ErrorKind::RateLimited);
         assert_eq!(road.reports().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn throttling_is_waited_out() {
+        let everflow = Everflow::default();
+        let road = Road::to(everflow.clone());
+        let throttled = Reply::json(429, &json!({ "Error": "Too Many Requests" })).with_header("retry-after", "0");
+        road.us.inject([Fault::Instead(throttled.clone()), Fault::None, Fault::Instead(throttled)]);
+        let pulled = assert_exact(&road, &everflow.facts, Pair::EverflowAffiliate, &offers()).await;
+        assert!(pulled.warnings.is_empty());
     }
 
     #[tokio::test]
