@@ -6,7 +6,7 @@ use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
 use super::error::PlatformError;
 use super::transport::{CallScope, Limits};
 use super::{Account, Client, ConnectionType, FieldError, Gateways, Platform, PlatformClient, Platforms, Settings};
-use super::{affise, demo, voluum};
+use super::{affise, demo, everflow, voluum};
 
 /// A platform and connection type that exist together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +17,10 @@ pub enum Pair {
     AffiseAffiliate,
     /// A Voluum account.
     VoluumAdmin,
+    /// An Everflow network's owner.
+    EverflowAdmin,
+    /// One affiliate of an Everflow network.
+    EverflowAffiliate,
     /// Made-up numbers of a network.
     DemoAdmin,
     /// Made-up numbers of one affiliate.
@@ -25,8 +29,15 @@ pub enum Pair {
 
 impl Pair {
     /// Every pair, in the catalogue's order.
-    pub const ALL: [Self; 5] =
-        [Self::AffiseAdmin, Self::AffiseAffiliate, Self::VoluumAdmin, Self::DemoAdmin, Self::DemoAffiliate];
+    pub const ALL: [Self; 7] = [
+        Self::AffiseAdmin,
+        Self::AffiseAffiliate,
+        Self::VoluumAdmin,
+        Self::EverflowAdmin,
+        Self::EverflowAffiliate,
+        Self::DemoAdmin,
+        Self::DemoAffiliate,
+    ];
 
     /// The pair, where connections of it can be made.
     #[must_use]
@@ -42,6 +53,8 @@ impl Pair {
             Self::AffiseAffiliate => "affise affiliate",
             Self::DemoAdmin => "demo admin",
             Self::VoluumAdmin => "voluum admin",
+            Self::EverflowAdmin => "everflow admin",
+            Self::EverflowAffiliate => "everflow affiliate",
             Self::DemoAffiliate => "demo affiliate",
         }
     }
@@ -52,6 +65,7 @@ impl Pair {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Platform::Affise,
             Self::VoluumAdmin => Platform::Voluum,
+            Self::EverflowAdmin | Self::EverflowAffiliate => Platform::Everflow,
             Self::DemoAdmin | Self::DemoAffiliate => Platform::Demo,
         }
     }
@@ -60,8 +74,8 @@ impl Pair {
     #[must_use]
     pub const fn connection_type(self) -> ConnectionType {
         match self {
-            Self::AffiseAdmin | Self::VoluumAdmin | Self::DemoAdmin => ConnectionType::Admin,
-            Self::AffiseAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
+            Self::AffiseAdmin | Self::VoluumAdmin | Self::EverflowAdmin | Self::DemoAdmin => ConnectionType::Admin,
+            Self::AffiseAffiliate | Self::EverflowAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
         }
     }
 
@@ -71,6 +85,7 @@ impl Pair {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Some("base_url"),
             Self::VoluumAdmin => None,
+            Self::EverflowAdmin | Self::EverflowAffiliate => Some("region"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -79,8 +94,10 @@ impl Pair {
     #[must_use]
     pub const fn main_secret(self) -> Option<&'static str> {
         match self {
-            Self::AffiseAdmin | Self::AffiseAffiliate => Some("api_key"),
             Self::VoluumAdmin => Some("access_key"),
+            Self::AffiseAdmin | Self::AffiseAffiliate | Self::EverflowAdmin | Self::EverflowAffiliate => {
+                Some("api_key")
+            }
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -90,6 +107,7 @@ impl Pair {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => affise::LIMITS,
             Self::VoluumAdmin => voluum::LIMITS,
+            Self::EverflowAdmin | Self::EverflowAffiliate => everflow::LIMITS,
             Self::DemoAdmin | Self::DemoAffiliate => demo::LIMITS,
         }
     }
@@ -105,6 +123,8 @@ impl Pair {
                         Pair::AffiseAdmin => affise::catalogue::admin(),
                         Pair::AffiseAffiliate => affise::catalogue::affiliate(),
                         Pair::VoluumAdmin => voluum::catalogue::admin(),
+                        Pair::EverflowAdmin => everflow::catalogue::admin(),
+                        Pair::EverflowAffiliate => everflow::catalogue::affiliate(),
                         Pair::DemoAdmin => demo::catalogue::admin(),
                         Pair::DemoAffiliate => demo::catalogue::affiliate(),
                     };
@@ -158,7 +178,7 @@ const fn summary(platform: Platform) -> &'static str {
         Platform::Binom => "Self-hosted tracker for media buyers.",
         Platform::Cake => "Performance marketing networks running on CAKE.",
         Platform::Voluum => voluum::catalogue::SUMMARY,
-        Platform::Everflow => "Partner marketing networks running on Everflow.",
+        Platform::Everflow => everflow::catalogue::SUMMARY,
         Platform::Demo => demo::catalogue::SUMMARY,
     }
 }
@@ -173,6 +193,10 @@ pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldErr
     match pair {
         Pair::AffiseAdmin | Pair::AffiseAffiliate => affise::normalise(settings),
         Pair::VoluumAdmin => Ok(()),
+        Pair::EverflowAdmin | Pair::EverflowAffiliate => {
+            everflow::normalise(settings);
+            Ok(())
+        }
         Pair::DemoAdmin | Pair::DemoAffiliate => {
             demo::normalise(settings);
             Ok(())
@@ -188,6 +212,7 @@ pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<St
             settings.get("base_url").and_then(|url| super::address::origin(url))
         }
         Pair::VoluumAdmin => super::address::origin(&gateways.voluum),
+        Pair::EverflowAdmin | Pair::EverflowAffiliate => super::address::origin(everflow::gateway(settings, gateways)),
         Pair::DemoAdmin | Pair::DemoAffiliate => None,
     }
 }
@@ -203,6 +228,10 @@ pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScop
         Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, upstream.clone())?),
         Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, upstream.clone())?),
         Pair::VoluumAdmin => Box::new(voluum::admin::AdminClient::open(&account, upstream.clone(), platforms)?),
+        Pair::EverflowAdmin => Box::new(everflow::admin::AdminClient::open(&account, platforms, upstream.clone())?),
+        Pair::EverflowAffiliate => {
+            Box::new(everflow::affiliate::AffiliateClient::open(&account, platforms, upstream.clone())?)
+        }
         Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, upstream.clone())),
     };
     Ok(Client { pair, upstream, platform })

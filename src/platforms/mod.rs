@@ -14,6 +14,7 @@ pub mod catalogue;
 pub mod demo;
 mod dispatch;
 pub mod error;
+pub mod everflow;
 mod number;
 mod schema;
 pub mod stats;
@@ -258,12 +259,19 @@ pub struct Platforms {
     pub gateways: Arc<Gateways>,
     /// The sessions that Voluum's access keys have bought.
     pub voluum: voluum::Sessions,
+    /// Everflow's lists of time zones.
+    pub everflow: everflow::Zones,
 }
 
 impl Platforms {
     /// What all clients share, with nothing learned yet.
     #[must_use]
     pub fn new(transport: transport::Transport, gateways: Gateways) -> Self {
-        Self { transport, gateways: Arc::new(gateways), voluum: voluum::Sessions::default() }
+        Self {
+            transport,
+            gateways: Arc::new(gateways),
+            voluum: voluum::Sessions::default(),
+            everflow: everflow::Zones::default(),
+        }
     }
 }

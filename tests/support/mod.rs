@@ -5,5 +5,6 @@
 //! plays faults. `examples/trackers.rs` starts the same simulators for people.
 
 pub mod affise;
+pub mod everflow;
 pub mod tracker;
 pub mod voluum;

@@ -2,5 +2,6 @@
 
 mod affise;
 mod demo;
+mod everflow;
 mod road;
 mod voluum;

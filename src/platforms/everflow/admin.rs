@@ -1,0 +1,62 @@
+//! A network's own key: everything of the network.
+
+use async_trait::async_trait;
+
+use super::super::error::{ErrorKind, PlatformError, Stage};
+use super::super::stats::{Report, StatsQuery};
+use super::super::transport::Upstream;
+use super::super::verification::Detected;
+use super::super::{Account, ConnectionType, PlatformClient, Platforms};
+use super::api::{Api, Portal};
+use super::report::{self, Terms};
+use super::zones::{self, Zones};
+
+pub(in super::super) struct AdminClient {
+    api: Api,
+    zones: Zones,
+}
+
+impl AdminClient {
+    pub(in super::super) fn open(
+        account: &Account,
+        platforms: &Platforms,
+        upstream: Upstream,
+    ) -> Result<Self, PlatformError> {
+        let api = Api::open(Portal::Network, account, &platforms.gateways, upstream)?;
+        Ok(Self { api, zones: platforms.everflow.clone() })
+    }
+}
+
+#[async_trait]
+impl PlatformClient for AdminClient {
+    /// A key that may read reports and nothing else is good too, so the report has the last word.
+    async fn verify(&self) -> Result<Detected, PlatformError> {
+        self.api.upstream().enter(Stage::Authenticate);
+        let network = self.api.network_side().await?;
+        if network.is_none() && self.api.affiliate_side().await?.is_some() {
+            return Err(PlatformError::new(
+                ErrorKind::WrongPortal,
+                "The key is good, but it is an affiliate's: Everflow takes it in the affiliate portal only.",
+            ));
+        }
+        self.api.upstream().enter(Stage::Authorize);
+        let (list, _) = self.zones.list_or_built_in(&self.api).await;
+        let (currency, _) = self.api.currency(async { Ok(network.clone()) }).await?;
+        report::probe(&self.api, Terms { zones: &list, currency, warnings: Vec::new() }).await?;
+        let network = network.unwrap_or_default();
+        Ok(Detected {
+            connection_type: Some(ConnectionType::Admin),
+            platform_version: None,
+            account: network.account(),
+            currency: network.currency().map(|currency| currency.as_str().to_owned()),
+            timezone: network.timezone().and_then(|id| zones::name(&list, id)),
+        })
+    }
+
+    async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
+        let (list, zones_warning) = self.zones.list_or_built_in(&self.api).await;
+        let (currency, currency_warning) = self.api.currency(self.api.network_side()).await?;
+        let warnings = zones_warning.into_iter().chain(currency_warning).collect();
+        report::start(&self.api, query, Terms { zones: &list, currency, warnings })
+    }
+}

@@ -1,0 +1,314 @@
+//! Calls to Everflow's API, and what its refusals mean.
+
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderMap;
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::super::error::{ErrorKind, PlatformError, Stage};
+use super::super::stats::{Currency, Warning};
+use super::super::transport::{Answer, Call, Upstream};
+use super::super::{Account, Gateways, Settings};
+use super::wire::{self, Profile, Timezone, Timezones};
+use super::{EU, LIMITS, REGION, gateway};
+
+const KEY_HEADER: &str = "x-eflow-api-key";
+
+/// The longest pause before a call is repeated that found the platform exhausted.
+const PAUSE_MS: u64 = 250;
+
+/// How long a quota is left alone that is nearly used up: it fills up again by the second.
+const QUOTA_PAUSE: Duration = Duration::from_secs(1);
+
+/// Which of the two portals a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Portal {
+    /// The network's owner.
+    Network,
+    /// One of its affiliates.
+    Affiliate,
+}
+
+impl Portal {
+    /// The first segment of its paths.
+    const fn segment(self) -> &'static str {
+        match self {
+            Self::Network => "networks",
+            Self::Affiliate => "affiliates",
+        }
+    }
+
+    /// Where its keys are found.
+    const fn key_place(self) -> &'static str {
+        match self {
+            Self::Network => "Control Center → Security → API Keys",
+            Self::Affiliate => "My Account → API",
+        }
+    }
+}
+
+/// The API as one key sees it.
+pub(super) struct Api {
+    upstream: Upstream,
+    base: String,
+    key: SecretString,
+    portal: Portal,
+    in_eu: bool,
+    /// The currency that the settings ask for, or that the last good verification found.
+    currency: Option<Currency>,
+}
+
+impl Api {
+    pub(super) fn open(
+        portal: Portal,
+        account: &Account,
+        gateways: &Gateways,
+        upstream: Upstream,
+    ) -> Result<Self, PlatformError> {
+        let key = account.credentials.get("api_key").cloned().unwrap_or_default();
+        Ok(Self {
+            upstream,
+            base: gateway(&account.settings, gateways).trim_end_matches('/').to_owned(),
+            key,
+            portal,
+            in_eu: account.settings.get(REGION).is_some_and(|region| region == EU),
+            currency: known_currency(&account.settings, account.detected.currency.as_deref())?,
+        })
+    }
+
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(super) fn portal(&self) -> Portal {
+        self.portal
+    }
+
+    /// `GET /v1/<path>`.
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, PlatformError> {
+        let url = self.url(path)?;
+        self.send(|| self.upstream.get(url.clone()).secret_header(KEY_HEADER, &self.key)).await
+    }
+
+    /// `POST /v1/<portal>/reporting/<path>`: a question, which changes nothing.
+    pub(super) async fn report(&self, path: &str, question: &wire::Question<'_>) -> Result<Answer, PlatformError> {
+        let url = self.url(&format!("{}/reporting/{path}", self.portal.segment()))?;
+        let body = serde_json::to_vec(question)
+            .map_err(|_| PlatformError::unsupported("The question cannot be written as JSON."))?;
+        let answer = self
+            .send(|| self.upstream.post_json(url.clone(), body.clone()).secret_header(KEY_HEADER, &self.key))
+            .await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(&answer)) }
+    }
+
+    /// The time zones that have a number. The list is public, so the key stays here.
+    pub(super) async fn timezones(&self) -> Result<Vec<Timezone>, PlatformError> {
+        let url = self.url("meta/timezones")?;
+        let answer = self.send(|| Ok(self.upstream.get(url.clone()))).await?;
+        self.read::<Timezones>(&answer).map(|list| list.timezones)
+    }
+
+    /// The body of an answer that should be good.
+    pub(super) fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, PlatformError> {
+        if !answer.status.is_success() {
+            return Err(self.refusal(answer));
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| self.unreadable(answer, &error))
+    }
+
+    /// The account's own words about itself, `None` where the key may not read them.
+    pub(super) async fn profile(&self, path: &str) -> Result<Option<Profile>, PlatformError> {
+        let answer = self.get(path).await?;
+        match answer.status.as_u16() {
+            403 | 404 if !answer.is_html() => Ok(None),
+            _ => self.read(&answer).map(Some),
+        }
+    }
+
+    /// Whether the key works on the affiliates' side, by the one call or, where that does not exist, by the other.
+    pub(super) async fn affiliate_side(&self) -> Result<Option<Profile>, PlatformError> {
+        let network = self.get("affiliates/network").await?;
+        match network.status.as_u16() {
+            404 => self.profile("affiliates/affiliate").await,
+            403 if !network.is_html() => Ok(None),
+            _ => self.read(&network).map(Some),
+        }
+    }
+
+    /// Whether the key works on the network's side.
+    pub(super) async fn network_side(&self) -> Result<Option<Profile>, PlatformError> {
+        let network = self.get("networks").await?;
+        match network.status.as_u16() {
+            403 if !network.is_html() => Ok(None),
+            _ => self.read(&network).map(Some),
+        }
+    }
+
+    /// What to ask amounts in: what the settings say, or the account's own default as `profile` finds it.
+    pub(super) async fn currency(
+        &self,
+        profile: impl Future<Output = Result<Option<Profile>, PlatformError>>,
+    ) -> Result<(Currency, Option<Warning>), PlatformError> {
+        if let Some(currency) = self.currency {
+            return Ok((currency, None));
+        }
+        if let Some(currency) = profile.await?.and_then(|profile| profile.currency()) {
+            return Ok((currency, None));
+        }
+        let currency = "USD".parse().map_err(|()| PlatformError::unsupported("No currency is known."))?;
+        let warning = Warning {
+            code: "currency_not_configured",
+            detail: "Neither the connection nor the account names a currency, so Everflow was asked to convert all \
+                     amounts into USD. Set settings.currency to have them in another."
+                .to_owned(),
+        };
+        Ok((currency, Some(warning)))
+    }
+
+    /// The error that an answer other than a good one stands for.
+    pub(super) fn refusal(&self, answer: &Answer) -> PlatformError {
+        let host = self.upstream.host();
+        let status = answer.status.as_u16();
+        if status >= 500 {
+            return answer.failing(&host);
+        }
+        if answer.is_html() {
+            return self.not_everflow();
+        }
+        let words = self.upstream.quote(&wire::complaint(&answer.body).unwrap_or_default());
+        let said = if words.is_empty() { String::new() } else { format!(": “{words}”") };
+        match status {
+            401 => PlatformError::new(
+                ErrorKind::CredentialsRejected,
+                format!("{host} does not accept the key (401{said})."),
+            )
+            .hint(self.rejection_hint()),
+            403 => PlatformError::new(
+                ErrorKind::InsufficientPermissions,
+                format!("{host} does not let this key read reports (403{said})."),
+            )
+            .hint(self.permission_hint()),
+            404 => PlatformError::new(
+                ErrorKind::NotThisPlatform,
+                format!("{host} does not know the paths of Everflow's API (404{said})."),
+            ),
+            400 => PlatformError::unsupported(format!("{host} refuses the question (400{said})."))
+                .hint("Check that settings.currency is a currency the network has; otherwise ask for a shorter range."),
+            _ => PlatformError::bad_response(format!("{host} answered {status}{said}.")),
+        }
+    }
+
+    /// The error of an answer that says it is good and cannot be read.
+    pub(super) fn unreadable(&self, answer: &Answer, error: &serde_json::Error) -> PlatformError {
+        if answer.is_html() {
+            return self.not_everflow();
+        }
+        // The parser's own words name fields and places, and at most a value of the tracker's.
+        let reason = self.upstream.quote(&error.to_string());
+        PlatformError::bad_response(format!("The answer of {} is not as expected: {reason}.", self.upstream.host()))
+    }
+
+    fn not_everflow(&self) -> PlatformError {
+        PlatformError::new(
+            ErrorKind::NotThisPlatform,
+            format!("{} answers with a web page instead of Everflow's API.", self.upstream.host()),
+        )
+    }
+
+    fn rejection_hint(&self) -> String {
+        let (this, other) = if self.in_eu { ("eu", "us") } else { ("us", "eu") };
+        format!(
+            "Copy the key again from {} and check that it has not been revoked and is not bound to other addresses. \
+             It was tried in the region {this} only: if the account is hosted in the other, set the region to {other}.",
+            self.portal.key_place()
+        )
+    }
+
+    fn permission_hint(&self) -> &'static str {
+        match self.portal {
+            Portal::Network => {
+                "Under Control Center → Security → API Keys, let the key read reporting and check its allowed \
+                 addresses. Keys of advertisers and of the marketplace do not work here."
+            }
+            Portal::Affiliate => {
+                "Ask the network to let this affiliate's key read reports and to check its allowed addresses. Keys of \
+                 advertisers and of the marketplace do not work here."
+            }
+        }
+    }
+
+    fn url(&self, path: &str) -> Result<Url, PlatformError> {
+        Url::parse(&format!("{}/v1/{path}", self.base))
+            .map_err(|_| PlatformError::new(ErrorKind::InvalidUrl, "The configured Everflow gateway is no address."))
+    }
+
+    /// Sends a call, and once more if the platform says that it was exhausted for the moment.
+    async fn send(&self, call: impl Fn() -> Result<Call, PlatformError>) -> Result<Answer, PlatformError> {
+        let answer = self.send_once(call()?).await?;
+        if answer.status.is_success() || !wire::is_exhausted(&answer.body) {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=PAUSE_MS))).await;
+        let answer = self.send_once(call()?).await?;
+        if answer.status.is_success() || !wire::is_exhausted(&answer.body) {
+            return Ok(answer);
+        }
+        Err(PlatformError::new(
+            ErrorKind::RateLimited,
+            format!("{} says that its resources are exhausted for the moment.", self.upstream.host()),
+        )
+        .at(Stage::Request))
+    }
+
+    /// Sends a call, and holds its answer back for a moment where the quota is nearly used up. Everything else that
+    /// asks for the same network draws on that quota too, so only the platform's own count of it can be relied on.
+    async fn send_once(&self, call: Call) -> Result<Answer, PlatformError> {
+        let answer = call.send().await?;
+        if is_quota_low(&answer.headers) {
+            let left = self.upstream.deadline().saturating_duration_since(Instant::now());
+            tokio::time::sleep(QUOTA_PAUSE.min(left)).await;
+        }
+        Ok(answer)
+    }
+}
+
+/// Whether what is left of the quota could be used up by the calls that run at the same time.
+fn is_quota_low(headers: &HeaderMap) -> bool {
+    headers
+        .get("x-ratelimit-remaining")
+        .and_then(|remaining| remaining.to_str().ok()?.trim().parse::<usize>().ok())
+        .is_some_and(|remaining| remaining < LIMITS.concurrency)
+}
+
+fn known_currency(settings: &Settings, detected: Option<&str>) -> Result<Option<Currency>, PlatformError> {
+    match settings.get("currency") {
+        Some(code) => code
+            .parse()
+            .map(Some)
+            .map_err(|()| PlatformError::unsupported("settings.currency is no ISO 4217 code, such as USD.")),
+        None => Ok(detected.and_then(|code| code.parse().ok())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_low_before_it_is_used_up() {
+        let low = |remaining: &'static str| {
+            is_quota_low(&HeaderMap::from_iter([(
+                "x-ratelimit-remaining".parse().expect("a name"),
+                remaining.parse().expect("a value"),
+            )]))
+        };
+        assert!(low("0") && low("3"));
+        assert!(!low("4") && !low("29") && !low("many") && !is_quota_low(&HeaderMap::new()));
+    }
+}
