@@ -190,7 +190,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
 
     let grace = config.shutdown_grace;
     let shared = Arc::clone(&state);
-    let server = HttpServer::new(move || http::app(Arc::clone(&shared)))
+    let server = HttpServer::new(move || http::app(&shared))
         .disable_signals()
         .shutdown_timeout(grace.as_secs())
         .client_request_timeout(Duration::from_secs(15))
@@ -228,10 +228,11 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
 fn announce(config: &Config, address: std::net::SocketAddr) {
     tracing::info!("serving on http://{address}");
     tracing::info!("Swagger UI: http://{address}/swagger-ui/");
-    if config.environment == Environment::Development && config.auth.jwks_url.is_none() {
-        if let Some(token) = development_token(&config.auth) {
-            tracing::info!("a token to paste (organisation `dev`, plan business, valid for a day): {token}");
-        }
+    if config.environment == Environment::Development
+        && config.auth.jwks_url.is_none()
+        && let Some(token) = development_token(&config.auth)
+    {
+        tracing::info!("a token to paste (organisation `dev`, plan business, valid for a day): {token}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! first statement writes the organisation's row: SQLite takes its write lock there and PostgreSQL the row's lock, so
 //! that everything after it, the plan's limit above all, sees the organisation alone.
 
+mod connection;
 pub mod models;
 pub mod schema;
 
@@ -21,6 +22,8 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
+pub use self::connection::DbConnection;
+
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
@@ -31,15 +34,6 @@ pub enum DatabaseUrl {
     Sqlite(PathBuf),
     /// A PostgreSQL server; the URL holds a password.
     Postgres(SecretString),
-}
-
-/// A connection to either database, for one set of queries.
-#[derive(diesel::MultiConnection)]
-pub enum DbConnection {
-    /// PostgreSQL.
-    Postgres(PgConnection),
-    /// SQLite.
-    Sqlite(SqliteConnection),
 }
 
 /// Why the database did not do as asked.

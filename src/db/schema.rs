@@ -1,5 +1,7 @@
 //! The tables, as both databases have them. Times are microseconds since 1970, ids are text.
 
+#![expect(missing_docs, reason = "the columns are described in the migrations")]
+
 diesel::table! {
     organisations (id) {
         id -> Text,

@@ -13,7 +13,6 @@ mod types;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use actix_cors::Cors;
 use actix_web::dev::ServiceFactory;
@@ -36,7 +35,6 @@ pub struct State {
     verifier: Verifier,
     rate_limit: Option<RateLimit>,
     cors_origins: Vec<String>,
-    stats_max_age: Duration,
     draining: AtomicBool,
 }
 
@@ -54,7 +52,6 @@ impl State {
             verifier,
             rate_limit: requests_per_second.map(RateLimit::new),
             cors_origins,
-            stats_max_age: Duration::ZERO,
             draining: AtomicBool::new(false),
         })
     }
@@ -97,22 +94,22 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 
 /// The whole application, for one worker.
 pub fn app(
-    state: Arc<State>,
+    state: &Arc<State>,
 ) -> App<
     impl ServiceFactory<
         dev::ServiceRequest,
         Config = (),
-        Response = dev::ServiceResponse<impl actix_web::body::MessageBody>,
+        Response = dev::ServiceResponse<impl actix_web::body::MessageBody + use<>>,
         Error = actix_web::Error,
         InitError = (),
-    >,
+    > + use<>,
 > {
     let (app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
     app.service(openapi::document_route())
         .service(openapi::swagger_redirect())
         .service(openapi::swagger_ui())
         .default_service(web::to(problems::no_route))
-        .app_data(web::Data::from(Arc::clone(&state)))
+        .app_data(web::Data::from(Arc::clone(state)))
         .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
         .wrap(middleware::from_fn(edge::write_problems))
         .wrap(cors(&state.cors_origins))

@@ -82,13 +82,11 @@ pub(super) struct Health {
 /// The body of a create call. The real schema, one variant per platform, comes from the catalogue.
 #[derive(ToSchema)]
 #[schema(as = ConnectionCreate)]
-#[expect(dead_code, reason = "stands for a schema that is put together from the catalogue")]
 pub(super) struct ConnectionCreate {}
 
 /// The body of a dry run: a create body whose name may be left out.
 #[derive(ToSchema)]
 #[schema(as = ConnectionTry)]
-#[expect(dead_code, reason = "stands for a schema that is put together from the catalogue")]
 pub(super) struct ConnectionTry {}
 
 /// A JSON merge patch (RFC 7396) of a connection.

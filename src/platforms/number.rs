@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 /// `None` for anything that is not a number, and for numbers a 96-bit decimal cannot hold. Digits beyond the
 /// 28th place are rounded half-even: no tracker has that many that mean something.
 #[must_use]
-pub fn parse_decimal(text: &str) -> Option<Decimal> {
+pub(super) fn parse_decimal(text: &str) -> Option<Decimal> {
     let text = text.trim();
     let valid = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
     if text.is_empty() || !valid {
@@ -26,7 +26,7 @@ pub fn parse_decimal(text: &str) -> Option<Decimal> {
 
 /// Reads a count. A fraction of zero (`3.000000`) is a count too; any other fraction is not.
 #[must_use]
-pub fn parse_count(text: &str) -> Option<i64> {
+pub(super) fn parse_count(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Ok(count) = text.parse() {
         return Some(count);
@@ -55,7 +55,7 @@ struct Borrowed<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
 /// Money or any other exact number; `null`, missing and `""` are `None`, anything else but a number is refused.
 ///
 /// Use with `#[serde(default, deserialize_with = "number::decimal")]`.
-pub fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+pub(super) fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
     scalar(deserializer)?
         .map(|text| parse_decimal(&text).ok_or_else(|| serde::de::Error::custom("expected a decimal number")))
         .transpose()
@@ -64,7 +64,7 @@ pub fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Deci
 /// A count; `null`, missing and `""` are `None`, anything else but a whole number is refused.
 ///
 /// Use with `#[serde(default, deserialize_with = "number::count")]`.
-pub fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     scalar(deserializer)?
         .map(|text| parse_count(&text).ok_or_else(|| serde::de::Error::custom("expected a whole number")))
         .transpose()

@@ -122,7 +122,7 @@ impl TestApp {
         let worker = connections.clone();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let server = HttpServer::new(move || http::app(Arc::clone(&state)))
+                let server = HttpServer::new(move || http::app(&state))
                     .workers(2)
                     .shutdown_timeout(1)
                     .disable_signals()

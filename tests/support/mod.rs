@@ -4,6 +4,8 @@
 //! checks what is sent. [`tracker::Simulator`] serves any of them on a loopback port, records every request and
 //! plays faults. `examples/trackers.rs` starts the same simulators for people.
 
+#![expect(unreachable_pub, reason = "an example shows the same simulators to people")]
+
 pub mod affise;
 pub mod everflow;
 pub mod tracker;

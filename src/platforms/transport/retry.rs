@@ -24,7 +24,7 @@ const VERIFY_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Fault {
     error: PlatformError,
     /// A 500 keeps its answer: some platforms put the reason there, and one repetition is all it gets.
-    answer: Option<Answer>,
+    answer: Option<Box<Answer>>,
 }
 
 impl From<PlatformError> for Fault {
@@ -47,7 +47,7 @@ pub(super) fn judge(answer: Answer, host: &str) -> Result<Answer, Fault> {
         429 => Err(PlatformError::new(ErrorKind::RateLimited, format!("{host} asks to be called less often (429)."))
             .retry_after(wait)
             .into()),
-        500 => Err(Fault { error: failing(host, status), answer: Some(answer) }),
+        500 => Err(Fault { error: failing(host, status), answer: Some(Box::new(answer)) }),
         501.. => Err(failing(host, status).retry_after(wait).into()),
         _ => Ok(answer),
     }
@@ -92,7 +92,7 @@ where
         .await;
     match outcome {
         Ok(answer) => Ok(answer),
-        Err(Fault { answer: Some(answer), .. }) if answer.status == StatusCode::INTERNAL_SERVER_ERROR => Ok(answer),
+        Err(Fault { answer: Some(answer), .. }) if answer.status == StatusCode::INTERNAL_SERVER_ERROR => Ok(*answer),
         Err(fault) => Err(fault.error),
     }
 }

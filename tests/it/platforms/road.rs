@@ -1,6 +1,5 @@
 //! From a running simulator to rows, on the road the service takes: open, ask, assemble.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use affzero_connections::platforms::assemble::assemble;
@@ -16,18 +15,18 @@ use jiff::civil::Date;
 use uuid::Uuid;
 
 /// An account to be opened. The transport may call loopback addresses and nothing else that is not public.
-pub struct Road {
-    pub pair: Pair,
-    pub settings: Vec<(&'static str, String)>,
-    pub credentials: Vec<(&'static str, String)>,
-    pub detected: Detected,
-    pub max_calls: u32,
-    pub deadline: Duration,
+pub(super) struct Road {
+    pub(super) pair: Pair,
+    pub(super) settings: Vec<(&'static str, String)>,
+    pub(super) credentials: Vec<(&'static str, String)>,
+    pub(super) detected: Detected,
+    pub(super) max_calls: u32,
+    pub(super) deadline: Duration,
 }
 
 impl Road {
     /// A road to a tracker whose address stands in `base_url` and whose key is `api_key`.
-    pub fn to(pair: Pair, url: &str, key: &str) -> Self {
+    pub(super) fn to(pair: Pair, url: &str, key: &str) -> Self {
         Self {
             pair,
             settings: vec![("base_url", url.to_owned())],
@@ -39,7 +38,7 @@ impl Road {
     }
 
     /// The opened client.
-    pub fn open(&self, purpose: Purpose) -> Client {
+    pub(super) fn open(&self, purpose: Purpose) -> Client {
         let transport = Transport::new(TransportConfig {
             egress: EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false },
             timeout: Duration::from_secs(10),
@@ -67,12 +66,12 @@ impl Road {
     }
 
     /// Verifies.
-    pub async fn verify(&self) -> Verification {
+    pub(super) async fn verify(&self) -> Verification {
         verify(&self.open(Purpose::Verify)).await
     }
 
     /// Reads a whole report.
-    pub async fn pull(&self, query: &StatsQuery) -> Result<Vec<Row>, PlatformError> {
+    pub(super) async fn pull(&self, query: &StatsQuery) -> Result<Vec<Row>, PlatformError> {
         let client = self.open(Purpose::Pull);
         let report = client.stats(query).await?;
         let mut batches = assemble(query, &query.dimensions, report, 1_000_000);
@@ -85,7 +84,7 @@ impl Road {
 }
 
 /// A question without filters.
-pub fn ask(dimensions: &[&str], from: Date, to: Date, zone: &str) -> StatsQuery {
+pub(super) fn ask(dimensions: &[&str], from: Date, to: Date, zone: &str) -> StatsQuery {
     StatsQuery {
         dimensions: dimensions.iter().map(|key| key.parse::<Dimension>().expect("a dimension")).collect(),
         range: DateRange::new(from, to).expect("a range"),

@@ -1,7 +1,6 @@
 //! Voluum: sessions, both readings of its clock, spellings, paging, archived entities, and exact numbers throughout.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use affzero_connections::platforms::calendar::{DateRange, Zone};
@@ -15,7 +14,7 @@ use affzero_connections::platforms::verification::{
     FailureCode, StageStatus, Verification, VerificationStatus, verify,
 };
 use affzero_connections::platforms::{
-    Account, Client, Gateways, Pair, Platform, Platforms, Settings, assemble, entry, open, origin, voluum,
+    Account, Client, Gateways, Pair, Platform, Platforms, Settings, assemble, entry, open, origin,
 };
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
