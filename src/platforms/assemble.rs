@@ -70,13 +70,15 @@ fn passes(row: &Row, dimensions: &[Dimension], filters: &Filters) -> bool {
 
 /// Adds rows up by key and currency, in the order of first appearance.
 #[derive(Default)]
-struct Sums {
+pub(super) struct Sums {
     places: HashMap<(SmallVec<[CompactString; 3]>, Option<Currency>), usize>,
-    rows: Vec<Row>,
+    /// The sums so far.
+    pub(super) rows: Vec<Row>,
 }
 
 impl Sums {
-    fn add(&mut self, mut row: Row, columns: usize) {
+    /// Adds a row, keyed by its first `columns` dimensions.
+    pub(super) fn add(&mut self, mut row: Row, columns: usize) {
         row.key.truncate(columns);
         let ids = row.key.iter().map(|value| value.id.clone()).collect();
         let place = *self.places.entry((ids, row.currency)).or_insert(self.rows.len());
