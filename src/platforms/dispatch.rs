@@ -6,7 +6,7 @@ use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
 use super::error::PlatformError;
 use super::transport::{CallScope, Limits};
 use super::{Account, Client, ConnectionType, FieldError, Gateways, Platform, PlatformClient, Platforms, Settings};
-use super::{affise, demo};
+use super::{affise, cake, demo};
 
 /// A platform and connection type that exist together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +15,10 @@ pub enum Pair {
     AffiseAdmin,
     /// One affiliate of an Affise network.
     AffiseAffiliate,
+    /// One affiliate of a CAKE network.
+    CakeAffiliate,
+    /// A CAKE network's owner.
+    CakeAdmin,
     /// Made-up numbers of a network.
     DemoAdmin,
     /// Made-up numbers of one affiliate.
@@ -23,7 +27,14 @@ pub enum Pair {
 
 impl Pair {
     /// Every pair, in the catalogue's order.
-    pub const ALL: [Self; 4] = [Self::AffiseAdmin, Self::AffiseAffiliate, Self::DemoAdmin, Self::DemoAffiliate];
+    pub const ALL: [Self; 6] = [
+        Self::AffiseAdmin,
+        Self::AffiseAffiliate,
+        Self::CakeAffiliate,
+        Self::CakeAdmin,
+        Self::DemoAdmin,
+        Self::DemoAffiliate,
+    ];
 
     /// The pair, where connections of it can be made.
     #[must_use]
@@ -38,6 +49,7 @@ impl Pair {
     pub const fn platform(self) -> Platform {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Platform::Affise,
+            Self::CakeAffiliate | Self::CakeAdmin => Platform::Cake,
             Self::DemoAdmin | Self::DemoAffiliate => Platform::Demo,
         }
     }
@@ -46,8 +58,8 @@ impl Pair {
     #[must_use]
     pub const fn connection_type(self) -> ConnectionType {
         match self {
-            Self::AffiseAdmin | Self::DemoAdmin => ConnectionType::Admin,
-            Self::AffiseAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
+            Self::AffiseAdmin | Self::CakeAdmin | Self::DemoAdmin => ConnectionType::Admin,
+            Self::AffiseAffiliate | Self::CakeAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
         }
     }
 
@@ -56,6 +68,7 @@ impl Pair {
     pub const fn address_field(self) -> Option<&'static str> {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Some("base_url"),
+            Self::CakeAffiliate | Self::CakeAdmin => Some("domain"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -65,6 +78,7 @@ impl Pair {
     pub const fn main_secret(self) -> Option<&'static str> {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Some("api_key"),
+            Self::CakeAffiliate | Self::CakeAdmin => Some("api_key"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -73,6 +87,7 @@ impl Pair {
     const fn limits(self) -> Limits {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => affise::LIMITS,
+            Self::CakeAffiliate | Self::CakeAdmin => cake::LIMITS,
             Self::DemoAdmin | Self::DemoAffiliate => demo::LIMITS,
         }
     }
@@ -87,6 +102,8 @@ impl Pair {
                     let described = match pair {
                         Pair::AffiseAdmin => affise::catalogue::admin(),
                         Pair::AffiseAffiliate => affise::catalogue::affiliate(),
+                        Pair::CakeAffiliate => cake::catalogue::affiliate(),
+                        Pair::CakeAdmin => cake::catalogue::admin(),
                         Pair::DemoAdmin => demo::catalogue::admin(),
                         Pair::DemoAffiliate => demo::catalogue::affiliate(),
                     };
@@ -134,7 +151,7 @@ const fn summary(platform: Platform) -> &'static str {
     match platform {
         Platform::Affise => affise::catalogue::SUMMARY,
         Platform::Binom => "Self-hosted tracker for media buyers.",
-        Platform::Cake => "Performance marketing networks running on CAKE.",
+        Platform::Cake => cake::catalogue::SUMMARY,
         Platform::Voluum => "Cloud tracker for media buyers.",
         Platform::Everflow => "Partner marketing networks running on Everflow.",
         Platform::Demo => demo::catalogue::SUMMARY,
@@ -150,6 +167,7 @@ const fn summary(platform: Platform) -> &'static str {
 pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldError>> {
     match pair {
         Pair::AffiseAdmin | Pair::AffiseAffiliate => affise::normalise(settings),
+        Pair::CakeAffiliate | Pair::CakeAdmin => cake::normalise(settings),
         Pair::DemoAdmin | Pair::DemoAffiliate => {
             demo::normalise(settings);
             Ok(())
@@ -159,9 +177,10 @@ pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldErr
 
 /// Scheme, host and port that the secrets of a connection go to; `None` where nothing is called.
 #[must_use]
-pub fn origin(pair: Pair, settings: &Settings, _gateways: &Gateways) -> Option<String> {
+pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<String> {
     match pair {
         Pair::AffiseAdmin | Pair::AffiseAffiliate => settings.get("base_url").and_then(|url| super::address::origin(url)),
+        Pair::CakeAffiliate | Pair::CakeAdmin => cake::origin(settings, gateways),
         Pair::DemoAdmin | Pair::DemoAffiliate => None,
     }
 }
@@ -171,11 +190,17 @@ pub fn origin(pair: Pair, settings: &Settings, _gateways: &Gateways) -> Option<S
 /// # Errors
 /// Stored settings that no longer make sense.
 pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScope) -> Result<Client, PlatformError> {
+    let account = match pair {
+        Pair::CakeAffiliate | Pair::CakeAdmin => cake::unpaste(account),
+        Pair::AffiseAdmin | Pair::AffiseAffiliate | Pair::DemoAdmin | Pair::DemoAffiliate => account,
+    };
     let address = origin(pair, &account.settings, &platforms.gateways);
     let upstream = platforms.transport.upstream(pair.platform(), address, &account.credentials, pair.limits(), scope);
     let platform: Box<dyn PlatformClient> = match pair {
         Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, upstream.clone())?),
         Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, upstream.clone())?),
+        Pair::CakeAffiliate => Box::new(cake::affiliate::AffiliateClient::open(account, upstream.clone())?),
+        Pair::CakeAdmin => Box::new(cake::admin::AdminClient::open(account, upstream.clone())?),
         Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, upstream.clone())),
     };
     Ok(Client { pair, upstream, platform })
