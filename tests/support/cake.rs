@@ -224,7 +224,9 @@ impl Tracker for Cake {
             return Reply::html(404);
         }
         match request.path.strip_prefix("/affiliates/api/") {
-            Some(path) if path.starts_with(|first: char| first.is_ascii_digit()) => self.classic_affiliate(path, request),
+            Some(path) if path.starts_with(|first: char| first.is_ascii_digit()) => {
+                self.classic_affiliate(path, request)
+            }
             Some(_) if !self.readings.newer => Reply::html(404),
             Some(path) => self.newer(path, request),
             None => match request.path.strip_prefix("/api/") {
@@ -316,8 +318,10 @@ fn field(name: &str, value: Value) -> (String, Value) {
 }
 
 fn pair(name: &str, (id, label): (u32, &str)) -> (String, Value) {
-    let members =
-        vec![field(&format!("{name}_id"), Value::Number(id.to_string())), field(&format!("{name}_name"), Value::Text(label.to_owned()))];
+    let members = vec![
+        field(&format!("{name}_id"), Value::Number(id.to_string())),
+        field(&format!("{name}_name"), Value::Text(label.to_owned())),
+    ];
     field(name, Value::Pair(members))
 }
 
@@ -378,7 +382,8 @@ impl Envelope {
             false => format!("<{0}>{rows}\n  </{0}>", names.container),
         };
         let count = self.row_count.map(|count| format!("<row_count>{count}</row_count>")).unwrap_or_default();
-        let summary = self.summary.as_ref().map(|line| format!("<summary>{}</summary>", xml_line(line))).unwrap_or_default();
+        let summary =
+            self.summary.as_ref().map(|line| format!("<summary>{}</summary>", xml_line(line))).unwrap_or_default();
         let root = names.root;
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<{root} {XSI} xmlns=\"{namespace}\">\n  <success>true</success>{count}{summary}\n  {container}\n</{root}>"
@@ -389,13 +394,18 @@ impl Envelope {
     fn bare_xml(&self, row: &str) -> Reply {
         let rows: String = self.lines.iter().map(|line| format!("<{row}>{}</{row}>", xml_line(line))).collect();
         // Without a declaration, as some networks send it.
-        Reply::text(200, "text/xml", format!("<ArrayOf{row} {XSI} xmlns=\"http://cakemarketing.com/api/1/\">{rows}</ArrayOf{row}>"))
+        Reply::text(
+            200,
+            "text/xml",
+            format!("<ArrayOf{row} {XSI} xmlns=\"http://cakemarketing.com/api/1/\">{rows}</ArrayOf{row}>"),
+        )
     }
 
     fn json(&self) -> Reply {
         let rows: Vec<String> = self.lines.iter().map(json_line).collect();
         let count = self.row_count.map(|count| format!("\"row_count\": {count}, ")).unwrap_or_default();
-        let summary = self.summary.as_ref().map(|line| format!("\"summary\": {}, ", json_line(line))).unwrap_or_default();
+        let summary =
+            self.summary.as_ref().map(|line| format!("\"summary\": {}, ", json_line(line))).unwrap_or_default();
         let body = format!("{{{count}\"success\": true, \"message\": null, {summary}\"data\": [{}]}}", rows.join(","));
         // The header is wrong on purpose: it is the body that counts.
         Reply::text(200, "text/xml", body)
@@ -468,9 +478,10 @@ impl Cake {
             };
         let message = if id.is_none() { "Invalid Affiliate" } else { "Invalid API Key" };
         (!known).then(|| match self.readings.refusal {
-            Refusal::InEnvelope => {
-                Reply::json(200, &serde_json::json!({ "row_count": 0, "success": false, "message": message, "data": null }))
-            }
+            Refusal::InEnvelope => Reply::json(
+                200,
+                &serde_json::json!({ "row_count": 0, "success": false, "message": message, "data": null }),
+            ),
             Refusal::Message(status) => Reply::json(status, &serde_json::json!({ "message": message })),
             Refusal::Silent(status) => Reply::text(status, "text/plain", ""),
         })
@@ -480,7 +491,10 @@ impl Cake {
         let paging = ["start_at_row", "row_limit"];
         let (extra, names): (Vec<&str>, Names) = match path {
             "5/reports.asmx/CampaignSummary" => (
-                ["sub_affiliate", "conversion_type", "sort_field", "sort_descending"].into_iter().chain(paging).collect(),
+                ["sub_affiliate", "conversion_type", "sort_field", "sort_descending"]
+                    .into_iter()
+                    .chain(paging)
+                    .collect(),
                 CAMPAIGNS_XML,
             ),
             "3/reports.asmx/CampaignSummary" | "2/reports.asmx/CampaignSummary" => (paging.to_vec(), CAMPAIGNS_XML),
@@ -545,7 +559,10 @@ impl Cake {
 
     fn currencies() -> Envelope {
         let line = |id: u32, name: &str| {
-            vec![field("currency_id", Value::Number(id.to_string())), field("currency_name", Value::Text(name.to_owned()))]
+            vec![
+                field("currency_id", Value::Number(id.to_string())),
+                field("currency_name", Value::Text(name.to_owned())),
+            ]
         };
         Envelope { row_count: Some(2), summary: None, lines: vec![line(1, "US Dollar"), line(2, "Euro")] }
     }
@@ -706,13 +723,24 @@ impl Cake {
         if asked.days().len() > usize::try_from(self.readings.longest).expect("few days") {
             return refused_xml("Date Range Too Long");
         }
-        let envelope = self.whole(self.network_lines(asked, report));
+        for (name, known) in FILTERS {
+            let id = request.param(name).filter(|_| report.declared.contains(&name)).unwrap_or("0");
+            if id != "0" && !CAMPAIGNS.iter().any(|campaign| known(*campaign).to_string() == id) {
+                return refused_xml(&format!("Invalid {name}"));
+            }
+        }
+        let envelope = self.whole(self.network_lines(asked, report, request));
         envelope.xml(report.names, "http://cakemarketing.com/api/4/")
     }
 
-    fn network_lines(&self, asked: Asked, report: &AdminReport) -> Vec<Line> {
+    fn network_lines(&self, asked: Asked, report: &AdminReport, request: &Request) -> Vec<Line> {
+        let passes = |campaign: &Campaign| {
+            FILTERS.iter().filter(|(name, _)| report.declared.contains(name)).all(|(name, id)| {
+                request.param(name).is_none_or(|wanted| wanted == "0" || wanted == id(*campaign).to_string())
+            })
+        };
         let mut groups: BTreeMap<u32, Vec<Campaign>> = BTreeMap::new();
-        for campaign in CAMPAIGNS {
+        for campaign in CAMPAIGNS.into_iter().filter(passes) {
             groups.entry((report.group)(campaign)).or_default().push(campaign);
         }
         groups
@@ -786,6 +814,17 @@ const CAMPAIGNS_XML: Names = Names { root: "campaign_summary_response", containe
 const DAYS_XML: Names = Names { root: "daily_summary_response", container: "days", row: "day" };
 const HOURS_XML: Names = Names { root: "hourly_summary_response", container: "hours", row: "hour" };
 
+/// The parameters that reports can be filtered by.
+const FILTERS: [(&str, fn(Campaign) -> u32); 7] = [
+    ("source_affiliate_id", |campaign| campaign.affiliate.0),
+    ("affiliate_id", |campaign| campaign.affiliate.0),
+    ("site_offer_id", |campaign| campaign.offer.0),
+    ("offer_id", |campaign| campaign.offer.0),
+    ("brand_advertiser_id", |campaign| campaign.advertiser.0),
+    ("advertiser_id", |campaign| campaign.advertiser.0),
+    ("campaign_id", |campaign| campaign.id),
+];
+
 struct AdminReport {
     path: &'static str,
     declared: &'static [&'static str],
@@ -800,8 +839,16 @@ const ADMIN_REPORTS: &[AdminReport] = &[
     AdminReport {
         path: "5/reports.asmx/CampaignSummary",
         declared: &[
-            "campaign_id", "source_affiliate_id", "subid_id", "site_offer_id", "source_affiliate_tag_id",
-            "site_offer_tag_id", "source_affiliate_manager_id", "brand_advertiser_manager_id", "event_id", "event_type",
+            "campaign_id",
+            "source_affiliate_id",
+            "subid_id",
+            "site_offer_id",
+            "source_affiliate_tag_id",
+            "site_offer_tag_id",
+            "source_affiliate_manager_id",
+            "brand_advertiser_manager_id",
+            "event_id",
+            "event_type",
         ],
         names: Names { root: "campaign_summary_response", container: "campaigns", row: "campaign_summary" },
         group: |campaign| campaign.id,
@@ -818,8 +865,12 @@ const ADMIN_REPORTS: &[AdminReport] = &[
     AdminReport {
         path: "3/reports.asmx/SourceAffiliateSummary",
         declared: &[
-            "source_affiliate_id", "source_affiliate_manager_id", "source_affiliate_tag_id", "site_offer_tag_id",
-            "event_id", "event_type",
+            "source_affiliate_id",
+            "source_affiliate_manager_id",
+            "source_affiliate_tag_id",
+            "site_offer_tag_id",
+            "event_id",
+            "event_type",
         ],
         names: Names {
             root: "source_affiliate_summary_response",
@@ -832,7 +883,14 @@ const ADMIN_REPORTS: &[AdminReport] = &[
     },
     AdminReport {
         path: "2/reports.asmx/AffiliateSummary",
-        declared: &["affiliate_id", "affiliate_manager_id", "affiliate_tag_id", "offer_tag_id", "event_id", "revenue_filter"],
+        declared: &[
+            "affiliate_id",
+            "affiliate_manager_id",
+            "affiliate_tag_id",
+            "offer_tag_id",
+            "event_id",
+            "revenue_filter",
+        ],
         names: Names { root: "affiliate_summary_response", container: "affiliates", row: "affiliate_summary" },
         group: |campaign| campaign.affiliate.0,
         label: |campaign| vec![pair("affiliate", campaign.affiliate)],
@@ -841,10 +899,19 @@ const ADMIN_REPORTS: &[AdminReport] = &[
     AdminReport {
         path: "4/reports.asmx/SiteOfferSummary",
         declared: &[
-            "brand_advertiser_id", "brand_advertiser_manager_id", "site_offer_id", "site_offer_tag_id",
-            "source_affiliate_tag_id", "event_id", "event_type",
+            "brand_advertiser_id",
+            "brand_advertiser_manager_id",
+            "site_offer_id",
+            "site_offer_tag_id",
+            "source_affiliate_tag_id",
+            "event_id",
+            "event_type",
         ],
-        names: Names { root: "site_offer_summary_report_response", container: "site_offers", row: "site_offer_summary" },
+        names: Names {
+            root: "site_offer_summary_report_response",
+            container: "site_offers",
+            row: "site_offer_summary",
+        },
         group: |campaign| campaign.offer.0,
         label: |campaign| vec![pair("site_offer", campaign.offer)],
         newer: true,
@@ -852,7 +919,12 @@ const ADMIN_REPORTS: &[AdminReport] = &[
     AdminReport {
         path: "3/reports.asmx/OfferSummary",
         declared: &[
-            "advertiser_id", "advertiser_manager_id", "offer_id", "offer_tag_id", "affiliate_tag_id", "event_id",
+            "advertiser_id",
+            "advertiser_manager_id",
+            "offer_id",
+            "offer_tag_id",
+            "affiliate_tag_id",
+            "event_id",
             "revenue_filter",
         ],
         names: Names { root: "offer_summary_report_response", container: "offers", row: "offer_summary" },
@@ -863,7 +935,11 @@ const ADMIN_REPORTS: &[AdminReport] = &[
     AdminReport {
         path: "3/reports.asmx/BrandAdvertiserSummary",
         declared: &[
-            "brand_advertiser_id", "brand_advertiser_manager_id", "brand_advertiser_tag_id", "event_id", "event_type",
+            "brand_advertiser_id",
+            "brand_advertiser_manager_id",
+            "brand_advertiser_tag_id",
+            "event_id",
+            "event_type",
         ],
         names: Names {
             root: "brand_advertiser_summary_response",
@@ -877,8 +953,14 @@ const ADMIN_REPORTS: &[AdminReport] = &[
     AdminReport {
         path: "2/reports.asmx/DailySummaryExport",
         declared: &[
-            "source_affiliate_id", "brand_advertiser_id", "site_offer_id", "vertical_id", "campaign_id", "creative_id",
-            "account_manager_id", "include_tests",
+            "source_affiliate_id",
+            "brand_advertiser_id",
+            "site_offer_id",
+            "vertical_id",
+            "campaign_id",
+            "creative_id",
+            "account_manager_id",
+            "include_tests",
         ],
         names: Names { root: "", container: "", row: "" },
         group: |_| 0,
@@ -888,8 +970,14 @@ const ADMIN_REPORTS: &[AdminReport] = &[
     AdminReport {
         path: "1/reports.asmx/DailySummaryExport",
         declared: &[
-            "affiliate_id", "advertiser_id", "offer_id", "vertical_id", "campaign_id", "creative_id",
-            "account_manager_id", "include_tests",
+            "affiliate_id",
+            "advertiser_id",
+            "offer_id",
+            "vertical_id",
+            "campaign_id",
+            "creative_id",
+            "account_manager_id",
+            "include_tests",
         ],
         names: Names { root: "", container: "", row: "" },
         group: |_| 0,

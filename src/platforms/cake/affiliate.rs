@@ -70,8 +70,8 @@ impl AffiliateClient {
     async fn reported_currency(&self, sample: &[Fields]) -> Result<Option<String>, PlatformError> {
         let currency = match sample.first() {
             Some(row) => {
-                let listed = self.session.listed_for(sample).await?;
-                Labels::new(self.currency).of(wire::denomination(row), listed)?
+                let listed = self.session.listed_for(sample).await?.cloned().unwrap_or_default();
+                Labels::new(self.currency).of(wire::denomination(row), &listed)?
             }
             None => self.currency,
         };

@@ -10,7 +10,7 @@ use super::super::error::PlatformError;
 use super::super::stats::{Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning};
 use super::LIMITS;
 use super::currency::{Labels, Listed};
-use super::session::{Part, Road, Session};
+use super::session::{Part, Question, Road, Session};
 use super::tree::{Fields, Malformed};
 use super::wire::{self, Measured};
 
@@ -56,21 +56,23 @@ impl<'a> Pull<'a> {
         let windows = query.range.windows(days);
         self.check_calls(windows.len(), days)?;
         let (session, road) = (self.session, self.road);
+        let pushed = pushed(query);
         let batches = async_stream::try_stream! {
             if let Some(warning) = self.warning.take() {
                 yield Batch { warnings: vec![warning], ..Batch::default() };
             }
-            let mut rounded = false;
+            let mut said = Vec::new();
+            let question = Question { road, pushed: &pushed };
             let mut fetched =
-                stream::iter(windows).map(|window| session.window(road, window)).buffered(LIMITS.concurrency);
+                stream::iter(windows).map(|window| session.window(question, window)).buffered(LIMITS.concurrency);
             while let Some(parts) = fetched.next().await {
                 for part in parts? {
                     self.prove_if_empty(&part).await?;
                     let listed = session.listed_for(&part.rows).await?;
-                    let (mut batch, has_rounded) = self.batch(query, &part, listed)?;
-                    if has_rounded && !std::mem::replace(&mut rounded, true) {
-                        batch.warnings.push(counts_rounded());
-                    }
+                    let mut batch = self.batch(query, &part, listed)?;
+                    // Each warning is about the report, and so is given once.
+                    batch.warnings.retain(|warning| !said.contains(&warning.code));
+                    said.extend(batch.warnings.iter().map(|warning| warning.code));
                     yield batch;
                 }
             }
@@ -111,8 +113,9 @@ impl<'a> Pull<'a> {
         Ok(())
     }
 
-    /// The rows of one part, added up by key, and whether a count had to be rounded.
-    fn batch(&mut self, query: &StatsQuery, part: &Part, listed: &Listed) -> Result<(Batch, bool), PlatformError> {
+    /// The rows of one part, added up by key, with what there is to check and to say of them.
+    fn batch(&mut self, query: &StatsQuery, part: &Part, listed: Option<&Listed>) -> Result<Batch, PlatformError> {
+        static NONE: Listed = Listed::new();
         let session = self.session;
         let odd = |malformed: Malformed| session.odd(&format!("sent a row that cannot be read: {malformed}"));
         let mut sums = Sums::default();
@@ -122,7 +125,7 @@ impl<'a> Pull<'a> {
             let Some((day, hour)) = self.moment(fields, part.window).map_err(odd)? else { continue };
             let key = self.key(query, fields, day, hour)?;
             let measured = (self.reader.metrics)(fields).map_err(odd)?;
-            let currency = self.labels.of(wire::denomination(fields), listed)?;
+            let currency = self.labels.of(wire::denomination(fields), listed.unwrap_or(&NONE))?;
             rounded |= measured.rounded;
             profit.add(&measured);
             sums.add(Row { key, currency, metrics: measured.metrics }, query.dimensions.len());
@@ -131,7 +134,8 @@ impl<'a> Pull<'a> {
         if let Some(summary) = &part.summary {
             checks.extend(wire::hold_against(summary, &part.rows).map_err(odd)?);
         }
-        Ok((Batch { rows: sums.rows, checks, warnings: Vec::new() }, rounded))
+        let warnings = [rounded.then(counts_rounded), listed.is_none().then(currencies_unnamed)];
+        Ok(Batch { rows: sums.rows, checks, warnings: warnings.into_iter().flatten().collect() })
     }
 
     /// The day and hour of a row; `None` where it lies outside of its window, because the platform counts the end
@@ -167,6 +171,38 @@ impl<'a> Pull<'a> {
                 })
             })
             .collect()
+    }
+}
+
+/// The ids that CAKE can filter by itself: one of each kind. Only reports that declare the parameter take it, and
+/// rows are filtered again afterwards in any case.
+fn pushed(query: &StatsQuery) -> Vec<(&'static [&'static str], &str)> {
+    let names = |dimension: Dimension| -> Option<&'static [&'static str]> {
+        match dimension {
+            Dimension::Affiliate => Some(&["source_affiliate_id", "affiliate_id"]),
+            Dimension::Offer => Some(&["site_offer_id", "offer_id"]),
+            Dimension::Advertiser => Some(&["brand_advertiser_id", "advertiser_id"]),
+            Dimension::Campaign => Some(&["campaign_id"]),
+            _ => None,
+        }
+    };
+    query
+        .filters
+        .iter()
+        .filter_map(|(dimension, ids)| {
+            let mut ids = ids.iter();
+            let (id, None) = (ids.next()?, ids.next()) else { return None };
+            // Zero means all to CAKE, and a number beyond its own is not taken.
+            let is_id = id.parse::<i32>().is_ok_and(|number| number > 0);
+            is_id.then_some((names(*dimension)?, id.as_str()))
+        })
+        .collect()
+}
+
+fn currencies_unnamed() -> Warning {
+    Warning {
+        code: "currencies_unnamed",
+        detail: "The network does not let this key read its list of currencies. Amounts are labelled by their symbol where it stands for one currency only, else by the connection's own setting.".to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One account and the road to it: how a report is asked for, what a refusal means, and all pages of a window.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use jiff::civil::Date;
 use secrecy::SecretString;
@@ -48,6 +48,8 @@ pub(super) struct Road {
     /// The names of row elements, without underscores.
     rows: &'static [&'static str],
     place: AtomicUsize,
+    /// The longest window that has not been found too long.
+    longest: AtomicU32,
 }
 
 impl Road {
@@ -57,7 +59,7 @@ impl Road {
             true => forms.iter().position(|form| form.generation == Generation::Classic).unwrap_or_default(),
             false => 0,
         };
-        Self { forms, rows, place: AtomicUsize::new(place) }
+        Self { forms, rows, place: AtomicUsize::new(place), longest: AtomicU32::new(u32::MAX) }
     }
 
     /// Which generation answers, as far as is known.
@@ -86,6 +88,15 @@ impl From<PlatformError> for Trouble {
     }
 }
 
+/// What is asked of every window of a report.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) road: &'a Road,
+    /// Ids that the platform filters by, each under all the parameter names it goes by. A form that declares none of
+    /// them sends everything.
+    pub(super) pushed: &'a [(&'static [&'static str], &'a str)],
+}
+
 /// All rows of one window.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -101,7 +112,7 @@ pub(super) struct Session {
     origin: Url,
     api_key: SecretString,
     affiliate_id: Option<String>,
-    currencies: OnceCell<Listed>,
+    currencies: OnceCell<Option<Listed>>,
 }
 
 impl Session {
@@ -119,24 +130,23 @@ impl Session {
         self.affiliate_id.as_deref()
     }
 
-    /// The network's currency list. A network that does not let it be read only leaves currencies unnamed.
-    async fn currencies(&self) -> Result<&Listed, PlatformError> {
-        self.currencies
-            .get_or_try_init(|| async {
-                match self.call("affiliates/api/Lists/Currencies", &[("format", "json")], &["currency"]).await {
-                    Ok(table) => Ok(currency::listed(&table.rows.unwrap_or_default())),
-                    Err(Trouble::Failed(error)) if !unreadable(error.kind) => Err(error),
-                    Err(_) => Ok(Listed::new()),
-                }
-            })
-            .await
-    }
-
-    /// The names behind the currency ids of these rows, if they have any.
-    pub(super) async fn listed_for(&self, rows: &[Fields]) -> Result<&Listed, PlatformError> {
+    /// The names behind the currency ids of these rows. `None` where they have ids and the network keeps their
+    /// names to itself.
+    pub(super) async fn listed_for(&self, rows: &[Fields]) -> Result<Option<&Listed>, PlatformError> {
         static NONE: Listed = Listed::new();
         let has_ids = rows.iter().any(|row| wire::denomination(row).id.is_some());
-        if has_ids { self.currencies().await } else { Ok(&NONE) }
+        if has_ids { self.currencies().await } else { Ok(Some(&NONE)) }
+    }
+
+    async fn currencies(&self) -> Result<Option<&Listed>, PlatformError> {
+        let read = || async {
+            match self.call("affiliates/api/Lists/Currencies", &[("format", "json")], &["currency"]).await {
+                Ok(table) => Ok(Some(currency::listed(&table.rows.unwrap_or_default()))),
+                Err(Trouble::Failed(error)) if !is_unavailable(error.kind) => Err(error),
+                Err(_) => Ok(None),
+            }
+        };
+        Ok(self.currencies.get_or_try_init(read).await?.as_ref())
     }
 
     /// The same key, tried at the other portal of the same host.
@@ -146,7 +156,7 @@ impl Session {
 
     /// The smallest real report: one row of a closed day, judged as any other.
     pub(super) async fn probe(&self, road: &Road, day: Date) -> Result<Table, PlatformError> {
-        match self.page(road, DateRange::day(day), 1, 1).await {
+        match self.page(Question { road, pushed: &[] }, DateRange::day(day), 1, 1).await {
             Ok((table, _)) => Ok(table),
             // No list of CAKE's messages exists. For the simplest question there is, the key is the likeliest reason.
             Err(Trouble::SaidNo(message)) => Err(self.refusal(ErrorKind::CredentialsRejected, &message)),
@@ -154,16 +164,21 @@ impl Session {
         }
     }
 
-    /// All rows of a window; one that the network finds too long is halved.
-    pub(super) async fn window(&self, road: &Road, window: DateRange) -> Result<Vec<Part>, PlatformError> {
+    /// All rows of a window; one that the network finds too long is halved, and so are all after it.
+    pub(super) async fn window(&self, question: Question<'_>, window: DateRange) -> Result<Vec<Part>, PlatformError> {
+        let longest = &question.road.longest;
         let mut parts = Vec::new();
-        let mut open = vec![window];
+        let mut open = in_reverse(window.windows(longest.load(Ordering::Relaxed)));
         while let Some(window) = open.pop() {
-            match self.pages(road, window).await {
+            match self.pages(question, window).await {
                 Ok(part) => parts.push(part),
                 Err(Trouble::RangeTooLong) if window.len_days() > 1 => {
-                    // The earlier half lies on top, so that parts stay in order.
-                    open.extend(window.windows(window.len_days().div_ceil(2)).into_iter().rev());
+                    let half = window.len_days().div_ceil(2);
+                    longest.fetch_min(half, Ordering::Relaxed);
+                    open.extend(in_reverse(window.windows(half)));
+                }
+                Err(Trouble::SaidNo(message)) if !question.pushed.is_empty() && is_unknown_id(&message) => {
+                    parts.push(Part { window, rows: Vec::new(), summary: None });
                 }
                 Err(trouble) => return Err(self.explain(trouble)),
             }
@@ -172,12 +187,12 @@ impl Session {
     }
 
     /// Reads page after page until the end is proven, and refuses what does not add up.
-    async fn pages(&self, road: &Road, window: DateRange) -> Result<Part, Trouble> {
+    async fn pages(&self, question: Question<'_>, window: DateRange) -> Result<Part, Trouble> {
         let mut part = Part { window, rows: Vec::new(), summary: None };
         let mut first_of_page: Option<Fields> = None;
         let mut announced = 0;
         for _ in 0..MAX_PAGES {
-            let (table, form) = self.page(road, window, part.rows.len() + 1, ROWS_PER_PAGE).await?;
+            let (table, form) = self.page(question, window, part.rows.len() + 1, ROWS_PER_PAGE).await?;
             let rows = table.rows.unwrap_or_default();
             let first = rows.first().cloned();
             if first.is_some() && first == first_of_page {
@@ -219,15 +234,16 @@ impl Session {
     /// One page, by the best form the network has.
     async fn page(
         &self,
-        road: &Road,
+        question: Question<'_>,
         window: DateRange,
         start: usize,
         limit: usize,
     ) -> Result<(Table, &'static Form), Trouble> {
+        let road = question.road;
         let mut place = road.place.load(Ordering::Relaxed);
         loop {
             let Some(form) = road.forms.get(place) else { return Err(Trouble::NoSuchPath) };
-            match self.ask(road, form, window, start, limit).await {
+            match self.ask(question, form, window, start, limit).await {
                 Err(Trouble::NoSuchPath) => place += 1,
                 Err(trouble) => return Err(trouble),
                 Ok(table) => {
@@ -240,7 +256,7 @@ impl Session {
 
     async fn ask(
         &self,
-        road: &Road,
+        question: Question<'_>,
         form: &Form,
         window: DateRange,
         start: usize,
@@ -252,11 +268,14 @@ impl Session {
         let (first, last) = bounds(form.generation, window)?;
         let (start, limit) = (start.to_string(), limit.to_string());
         let mut parameters = vec![("start_date", first.as_str()), ("end_date", last.as_str())];
-        parameters.extend_from_slice(form.parameters);
+        parameters.extend(form.parameters.iter().map(|(name, value)| {
+            let pushed = question.pushed.iter().find(|(names, _)| names.contains(name));
+            (*name, pushed.map_or(*value, |(_, id)| *id))
+        }));
         if form.paged {
             parameters.extend([("start_at_row", start.as_str()), ("row_limit", limit.as_str())]);
         }
-        let table = self.call(form.path, &parameters, road.rows).await?;
+        let table = self.call(form.path, &parameters, question.road.rows).await?;
         self.expect_rows(table)
     }
 
@@ -304,10 +323,12 @@ impl Session {
         }
         let table = read
             .map_err(|malformed| self.odd(&format!("sent an answer that cannot be read as a report: {malformed}")))?;
-        if table.success == Some(false) {
-            return Err(self.said_no(table.message.as_deref().unwrap_or("no reason given")));
+        match (table.success, &table.message) {
+            (Some(false), message) => Err(self.said_no(message.as_deref().unwrap_or("no reason given"))),
+            // Some envelopes have no `success`; a message instead of rows is a refusal all the same.
+            (None, Some(message)) if table.rows.as_ref().is_none_or(Vec::is_empty) => Err(self.said_no(message)),
+            _ => Ok(table),
         }
-        Ok(table)
     }
 
     /// What a status other than 2xx and 404 means.
@@ -345,8 +366,10 @@ impl Session {
             Some(Said::RangeTooLong) => Trouble::RangeTooLong,
             Some(Said::NoSuchPath) => Trouble::NoSuchPath,
             Some(Said::Refusal(kind)) => self.refusal(kind, message).into(),
-            Some(Said::AffiliateId) => self.refusal(ErrorKind::CredentialsRejected, message).into(),
-            Some(Said::Parameter) | None => Trouble::SaidNo(message.to_owned()),
+            Some(Said::AffiliateId) if self.portal == ConnectionType::Affiliate => {
+                self.refusal(ErrorKind::CredentialsRejected, message).into()
+            }
+            Some(Said::AffiliateId | Said::Parameter) | None => Trouble::SaidNo(message.to_owned()),
         }
     }
 
@@ -418,7 +441,7 @@ impl Session {
 }
 
 /// Whether a list that failed so is simply not to be had.
-fn unreadable(kind: ErrorKind) -> bool {
+fn is_unavailable(kind: ErrorKind) -> bool {
     kind.is_refusal() || matches!(kind, ErrorKind::NotThisPlatform | ErrorKind::BadResponse)
 }
 
@@ -451,7 +474,7 @@ fn kind_of(message: &str) -> Option<Said> {
     let message = message.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     match () {
-        () if has(&["range too long"]) => Some(Said::RangeTooLong),
+        () if has(&["date range"]) && has(&["too long", "exceed", "maximum"]) => Some(Said::RangeTooLong),
         () if has(&["request format is unrecognized"]) => Some(Said::NoSuchPath),
         () if has(&["affiliate_id", "affiliate id", "affiliateid"]) => Some(Said::AffiliateId),
         () if has(&["missing parameter", "missing value for parameter", "cannot convert", "parameter name"]) => {
@@ -477,6 +500,18 @@ fn kind_of(message: &str) -> Option<Said> {
         }
         () => None,
     }
+}
+
+/// Whether a filter names an entity that the network does not have (`Invalid Offer ID`).
+fn is_unknown_id(message: &str) -> bool {
+    let message = message.trim().trim_end_matches('.').to_lowercase();
+    message.starts_with("invalid ") && (message.ends_with(" id") || message.ends_with("_id"))
+}
+
+/// Windows as a stack whose top is the earliest, so that parts stay in order.
+fn in_reverse(mut windows: Vec<DateRange>) -> Vec<DateRange> {
+    windows.reverse();
+    windows
 }
 
 /// The text of an error body that is neither a page nor a structure.

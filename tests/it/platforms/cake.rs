@@ -10,9 +10,7 @@ use affzero_connections::platforms::error::{ErrorKind, PlatformError};
 use affzero_connections::platforms::stats::{Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning};
 use affzero_connections::platforms::transport::egress::EgressPolicy;
 use affzero_connections::platforms::transport::{CallScope, Purpose, Transport, TransportConfig};
-use affzero_connections::platforms::verification::{
-    Detected, FailureCode, Verification, VerificationStatus, verify,
-};
+use affzero_connections::platforms::verification::{Detected, FailureCode, Verification, VerificationStatus, verify};
 use affzero_connections::platforms::{Account, Client, ConnectionType, Gateways, Pair, Platforms, open};
 use futures_util::StreamExt;
 use jiff::civil::{Date, date};
@@ -249,9 +247,8 @@ async fn assert_affiliate_is_exact(change: impl FnOnce(&mut Readings)) {
             panic!("{dimensions:?} with {readings:?}: {error}");
         });
         let expected = expected(days, as_affiliate, |day, hour, campaign| {
-            is_own(campaign).then(|| {
-                dimensions.iter().map(|dimension| dimension_id(*dimension, day, hour, campaign)).collect()
-            })
+            is_own(campaign)
+                .then(|| dimensions.iter().map(|dimension| dimension_id(*dimension, day, hour, campaign)).collect())
         });
         assert_eq!(busy(&table), expected, "{dimensions:?} with {readings:?}");
         assert!(table.agrees(), "{:?}", table.checks);
@@ -398,8 +395,11 @@ async fn pages_shorter_than_asked_are_followed_to_the_end() {
             .await
             .expect("a table");
         assert_eq!(table.rows.len(), 4, "{row_count:?}");
-        let starts: Vec<_> =
-            simulator.requests().iter().filter_map(|request| request.param("start_at_row").map(str::to_owned)).collect();
+        let starts: Vec<_> = simulator
+            .requests()
+            .iter()
+            .filter_map(|request| request.param("start_at_row").map(str::to_owned))
+            .collect();
         assert_eq!(starts.len(), calls);
         assert_eq!(starts[1], "4");
     }
@@ -554,13 +554,50 @@ async fn what_cake_cannot_group_is_refused_before_anything_is_asked() {
 
 #[tokio::test]
 async fn a_failed_window_fails_the_report() {
-    let simulator = Simulator::start(Cake::default());
+    let simulator = Simulator::start(Cake::with(|cake| cake.currency_list = false));
     simulator.inject([Fault::None, Fault::None, Fault::Instead(Reply::html(200))]);
     let error = Connection::affiliate(&simulator)
         .pull(&query(&[Dimension::Date, Dimension::Offer], september()))
         .await
+        .map(|table| table.rows.len())
         .expect_err("a failure");
     assert_eq!(error.kind, ErrorKind::NotThisPlatform);
+}
+
+#[tokio::test]
+async fn a_currency_list_that_cannot_be_read_is_said_and_fails_nothing() {
+    for answer in [Reply::html(200), Reply::html(404), Reply::text(403, "text/plain", "")] {
+        let simulator = Simulator::start(Cake::default());
+        simulator.inject([Fault::None, Fault::Instead(answer)]);
+        let table = Connection::affiliate(&simulator)
+            .with("currency", "CAD")
+            .pull(&query(&[Dimension::Offer], range(date(2026, 9, 1), date(2026, 9, 2))))
+            .await
+            .expect("a table");
+        assert!(table.warnings.iter().any(|warning| warning.code == "currencies_unnamed"));
+        assert!(table.rows.iter().all(|row| row.currency.is_some_and(|code| code.as_str() == "CAD")));
+    }
+}
+
+#[tokio::test]
+async fn one_id_is_filtered_by_the_network_and_several_are_filtered_here() {
+    let simulator = Simulator::start(Cake::default());
+    let days = range(date(2026, 9, 1), date(2026, 9, 2));
+    let parameter = |simulator: &Simulator| {
+        let requests = simulator.requests();
+        simulator.forget();
+        requests[0].param("source_affiliate_id").map(str::to_owned)
+    };
+    for (ids, sent) in
+        [(&["43"][..], "43"), (&["43", "44"], "0"), (&["unknown"], "0"), (&["0"], "0"), (&["999"], "999")]
+    {
+        let mut question = query(&[Dimension::Offer, Dimension::Affiliate], days);
+        question.filters.insert(Dimension::Affiliate, ids.iter().map(|id| (*id).into()).collect());
+        let table = Connection::admin(&simulator).pull(&question).await.expect("a table");
+        let expected = truth(days, |_, _, campaign| ids.contains(&campaign.affiliate.0.to_string().as_str()));
+        assert_eq!(table.sum().clicks, Some(expected.clicks), "{ids:?}");
+        assert_eq!(parameter(&simulator).as_deref(), Some(sent));
+    }
 }
 
 #[tokio::test]
@@ -605,10 +642,16 @@ async fn a_classic_network_is_recognised_and_remembered() {
 
 #[tokio::test]
 async fn keys_are_refused_for_their_true_cause() {
-    for refusal in [Refusal::InEnvelope, Refusal::Message(403), Refusal::Message(400), Refusal::Message(401), Refusal::Silent(403)] {
+    for refusal in
+        [Refusal::InEnvelope, Refusal::Message(403), Refusal::Message(400), Refusal::Message(401), Refusal::Silent(403)]
+    {
         let simulator = Simulator::start(Cake::with(|cake| cake.refusal = refusal));
         let affiliate = Connection::affiliate(&simulator);
-        assert_eq!(affiliate.clone().with_key("wrong").failure().await, FailureCode::CredentialsRejected, "{refusal:?}");
+        assert_eq!(
+            affiliate.clone().with_key("wrong").failure().await,
+            FailureCode::CredentialsRejected,
+            "{refusal:?}"
+        );
         assert_eq!(affiliate.clone().with_key(ADMIN_KEY).failure().await, FailureCode::WrongPortal, "{refusal:?}");
         assert_eq!(affiliate.without_affiliate_id().failure().await, FailureCode::AffiliateIdRequired, "{refusal:?}");
     }
@@ -650,10 +693,15 @@ async fn refusals_in_words_are_understood_and_quoted_without_the_key() {
         ("Too many requests", FailureCode::RateLimited),
         ("Nope", FailureCode::CredentialsRejected),
     ] {
-        let simulator = Simulator::start(Cake::default());
-        let body = serde_json::json!({ "success": false, "message": message });
-        simulator.always(Some(Fault::Instead(Reply::json(200, &body))));
-        assert_eq!(Connection::affiliate(&simulator).failure().await, code, "{message}");
+        for body in [
+            serde_json::json!({ "success": false, "message": message }),
+            serde_json::json!({ "row_count": 0, "message": message, "data": [] }),
+            serde_json::json!({ "Message": message }),
+        ] {
+            let simulator = Simulator::start(Cake::default());
+            simulator.always(Some(Fault::Instead(Reply::json(200, &body))));
+            assert_eq!(Connection::affiliate(&simulator).failure().await, code, "{body}");
+        }
     }
 }
 
@@ -678,10 +726,8 @@ async fn an_asp_net_failure_is_a_failing_platform_and_a_refused_parameter_is_not
     simulator.always(Some(Fault::Instead(Reply::text(500, "text/html", page))));
     assert_eq!(Connection::admin(&simulator).failure().await, FailureCode::PlatformError);
     simulator.always(Some(Fault::Instead(Reply::text(500, "text/plain", "Missing parameter: something_new."))));
-    let error = Connection::admin(&simulator)
-        .pull(&query(&[Dimension::Offer], september()))
-        .await
-        .expect_err("a refusal");
+    let error =
+        Connection::admin(&simulator).pull(&query(&[Dimension::Offer], september())).await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::BadResponse);
     assert!(error.detail.contains("something_new"), "{}", error.detail);
 }
