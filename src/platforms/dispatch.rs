@@ -39,9 +39,7 @@ impl Pair {
     /// The pair, where connections of it can be made.
     #[must_use]
     pub fn find(platform: Platform, connection_type: ConnectionType) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|pair| pair.platform() == platform && pair.connection_type() == connection_type)
+        Self::ALL.into_iter().find(|pair| pair.platform() == platform && pair.connection_type() == connection_type)
     }
 
     /// The platform.
@@ -132,7 +130,11 @@ pub fn entries() -> &'static [PlatformEntry] {
                 PlatformEntry {
                     platform,
                     title: platform.title(),
-                    status: if connection_types.is_empty() { Availability::ComingSoon } else { Availability::Available },
+                    status: if connection_types.is_empty() {
+                        Availability::ComingSoon
+                    } else {
+                        Availability::Available
+                    },
                     summary: summary(platform),
                     connection_types,
                 }
@@ -179,7 +181,9 @@ pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldErr
 #[must_use]
 pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<String> {
     match pair {
-        Pair::AffiseAdmin | Pair::AffiseAffiliate => settings.get("base_url").and_then(|url| super::address::origin(url)),
+        Pair::AffiseAdmin | Pair::AffiseAffiliate => {
+            settings.get("base_url").and_then(|url| super::address::origin(url))
+        }
         Pair::CakeAffiliate | Pair::CakeAdmin => cake::origin(settings, gateways),
         Pair::DemoAdmin | Pair::DemoAffiliate => None,
     }
@@ -199,8 +203,8 @@ pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScop
     let platform: Box<dyn PlatformClient> = match pair {
         Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, upstream.clone())?),
         Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, upstream.clone())?),
-        Pair::CakeAffiliate => Box::new(cake::affiliate::AffiliateClient::open(account, upstream.clone())?),
-        Pair::CakeAdmin => Box::new(cake::admin::AdminClient::open(account, upstream.clone())?),
+        Pair::CakeAffiliate => Box::new(cake::affiliate::AffiliateClient::open(&account, upstream.clone())?),
+        Pair::CakeAdmin => Box::new(cake::admin::AdminClient::open(&account, upstream.clone())?),
         Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, upstream.clone())),
     };
     Ok(Client { pair, upstream, platform })

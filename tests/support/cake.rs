@@ -435,7 +435,7 @@ impl Cake {
         }
         if path == "Lists/Currencies" {
             return match self.readings.currency_list {
-                true => self.dress(Self::currencies(), "Currency"),
+                true => self.dress(&Self::currencies(), "Currency"),
                 false => Reply::html(404),
             };
         }
@@ -455,10 +455,10 @@ impl Cake {
             return Reply::json(400, &serde_json::json!({ "message": "Date Range Too Long", "success": false }));
         }
         let summary = (path == "Reports/CampaignSummary").then(|| self.summary(asked));
-        self.dress(self.page(request, lines, summary), row)
+        self.dress(&self.page(request, lines, summary), row)
     }
 
-    fn dress(&self, envelope: Envelope, row: &'static str) -> Reply {
+    fn dress(&self, envelope: &Envelope, row: &'static str) -> Reply {
         match self.readings.format {
             Format::Json => envelope.json(),
             Format::BareJson => envelope.bare_json(),
@@ -814,8 +814,11 @@ const CAMPAIGNS_XML: Names = Names { root: "campaign_summary_response", containe
 const DAYS_XML: Names = Names { root: "daily_summary_response", container: "days", row: "day" };
 const HOURS_XML: Names = Names { root: "hourly_summary_response", container: "hours", row: "hour" };
 
+/// Which id of a campaign is meant.
+type IdOf = fn(Campaign) -> u32;
+
 /// The parameters that reports can be filtered by.
-const FILTERS: [(&str, fn(Campaign) -> u32); 7] = [
+const FILTERS: [(&str, IdOf); 7] = [
     ("source_affiliate_id", |campaign| campaign.affiliate.0),
     ("affiliate_id", |campaign| campaign.affiliate.0),
     ("site_offer_id", |campaign| campaign.offer.0),
@@ -830,7 +833,7 @@ struct AdminReport {
     declared: &'static [&'static str],
     /// Without a container: a bare list.
     names: Names,
-    group: fn(Campaign) -> u32,
+    group: IdOf,
     label: fn(Campaign) -> Line,
     newer: bool,
 }

@@ -36,11 +36,11 @@ pub(in super::super) struct AdminClient {
 }
 
 impl AdminClient {
-    pub(in super::super) fn open(account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
+    pub(in super::super) fn open(account: &Account, upstream: Upstream) -> Result<Self, PlatformError> {
         Ok(Self {
-            currency: super::currency(&account),
-            zone: super::account_zone(&account),
-            session: super::session(ConnectionType::Admin, &account, upstream)?,
+            currency: super::currency(account),
+            zone: super::account_zone(account),
+            session: super::session(ConnectionType::Admin, account, upstream)?,
             days: reports::admin_days(),
             affiliates: reports::admin_affiliates(),
             offers: reports::admin_offers(),

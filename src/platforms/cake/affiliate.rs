@@ -38,12 +38,12 @@ pub(in super::super) struct AffiliateClient {
 }
 
 impl AffiliateClient {
-    pub(in super::super) fn open(account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
+    pub(in super::super) fn open(account: &Account, upstream: Upstream) -> Result<Self, PlatformError> {
         let classic = account.detected.platform_version.as_deref() == Some(CLASSIC);
         Ok(Self {
-            currency: super::currency(&account),
-            zone: super::account_zone(&account),
-            session: super::session(ConnectionType::Affiliate, &account, upstream)?,
+            currency: super::currency(account),
+            zone: super::account_zone(account),
+            session: super::session(ConnectionType::Affiliate, account, upstream)?,
             campaigns: reports::affiliate_campaigns(classic),
             days: reports::affiliate_days(classic),
             hours: reports::affiliate_hours(classic),

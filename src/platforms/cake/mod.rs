@@ -10,7 +10,7 @@
 //!   lists the forms of each report, and a form that a network lacks gives way to the next.
 //! - JSON or XML is decided by the body ([`tree`]), never by its header.
 //! - Most refusals come with status 200 and `success` false; ASP.NET's own come as a 500 with plain text
-//!   ([`session`]).
+//!   ([`refusal`]).
 //! - The classic services exclude the end of a range; what the newer paths do is not documented. Both are asked so
 //!   that no day is lost or doubled.
 //! - Days are those of the account's own zone, and nothing in the API says which that is ([`zone`]).
@@ -23,6 +23,7 @@ pub(super) mod affiliate;
 pub(super) mod catalogue;
 mod currency;
 mod pull;
+mod refusal;
 mod reports;
 mod session;
 mod tree;

@@ -92,10 +92,11 @@ impl<'a> Pull<'a> {
     fn check_calls(&self, planned: usize, days_per_call: u32) -> Result<(), PlatformError> {
         let upstream = &self.session.upstream;
         let left = upstream.max_calls().saturating_sub(upstream.calls());
-        if usize::try_from(left).is_ok_and(|left| planned <= left) {
+        // One more than the windows: for the list of currencies, or to prove an empty answer.
+        if usize::try_from(left).is_ok_and(|left| planned < left) {
             return Ok(());
         }
-        let longest = left.saturating_mul(days_per_call);
+        let longest = left.saturating_sub(1).saturating_mul(days_per_call);
         Err(PlatformError::unsupported(format!(
             "This table takes one call to CAKE for every {days_per_call} day(s), {planned} in all; at most {left} are made."
         ))

@@ -1,4 +1,4 @@
-//! One account and the road to it: how a report is asked for, what a refusal means, and all pages of a window.
+//! One account and the road to it: how a report is asked for, and all pages of a window.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -9,10 +9,11 @@ use url::Url;
 
 use super::super::ConnectionType;
 use super::super::calendar::DateRange;
-use super::super::error::{ErrorKind, PlatformError, Stage};
-use super::super::transport::{Answer, Upstream};
+use super::super::error::{ErrorKind, PlatformError};
+use super::super::transport::Upstream;
 use super::currency::{self, Listed};
-use super::tree::{self, Fields};
+use super::refusal::{Trouble, is_unavailable, is_unknown_id};
+use super::tree::Fields;
 use super::wire::{self, Table};
 
 /// Rows asked for at once. CAKE allows ten times as many, but those would be too large an answer.
@@ -69,25 +70,6 @@ impl Road {
     }
 }
 
-/// Why a call gave no table.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// The network does not have this path or version.
-    NoSuchPath,
-    /// The window is longer than this network allows.
-    RangeTooLong,
-    /// A refusal in words that are not known.
-    SaidNo(String),
-    /// Anything else.
-    Failed(PlatformError),
-}
-
-impl From<PlatformError> for Trouble {
-    fn from(error: PlatformError) -> Self {
-        Self::Failed(error)
-    }
-}
-
 /// What is asked of every window of a report.
 #[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
@@ -105,10 +87,26 @@ pub(super) struct Part {
     pub(super) summary: Option<Fields>,
 }
 
+/// What is remembered of a page while the next one is read.
+#[derive(Default)]
+struct Page {
+    first: Option<Fields>,
+    length: usize,
+    counted: Option<usize>,
+}
+
+impl Page {
+    /// Whether nothing but a summary that disagrees spoke against this page's being the last of `rows`: then a
+    /// network that sends it again has no more.
+    fn may_be_all(&self, rows: usize) -> bool {
+        self.length < ROWS_PER_PAGE && self.counted.is_none_or(|count| count <= rows)
+    }
+}
+
 /// One account.
 pub(super) struct Session {
     pub(super) upstream: Upstream,
-    portal: ConnectionType,
+    pub(super) portal: ConnectionType,
     origin: Url,
     api_key: SecretString,
     affiliate_id: Option<String>,
@@ -126,6 +124,7 @@ impl Session {
         Self { upstream, portal, origin, api_key, affiliate_id, currencies: OnceCell::new() }
     }
 
+    /// The affiliate's id, where the connection has one.
     pub(super) fn affiliate_id(&self) -> Option<&str> {
         self.affiliate_id.as_deref()
     }
@@ -189,46 +188,48 @@ impl Session {
     /// Reads page after page until the end is proven, and refuses what does not add up.
     async fn pages(&self, question: Question<'_>, window: DateRange) -> Result<Part, Trouble> {
         let mut part = Part { window, rows: Vec::new(), summary: None };
-        let mut first_of_page: Option<Fields> = None;
-        let mut announced = 0;
+        let mut last = Page::default();
         for _ in 0..MAX_PAGES {
             let (table, form) = self.page(question, window, part.rows.len() + 1, ROWS_PER_PAGE).await?;
             let rows = table.rows.unwrap_or_default();
-            let first = rows.first().cloned();
-            if first.is_some() && first == first_of_page {
-                return Err(self.odd("repeats a page instead of sending the next one").into());
-            }
-            first_of_page = first;
-            let page_length = rows.len();
-            part.rows.extend(rows);
-            part.summary = part.summary.or(table.summary);
-            announced = announced.max(table.row_count.unwrap_or_default());
-            if table.row_count.is_some_and(|count| count < page_length) {
+            let page = Page { first: rows.first().cloned(), length: rows.len(), counted: table.row_count };
+            if page.counted.is_some_and(|count| count < page.length) {
                 return Err(self.odd("sends more rows than it counts").into());
             }
-            if page_length == 0 || !form.paged || self.is_complete(&part, page_length, table.row_count)? {
-                return if announced > part.rows.len() {
-                    Err(self.rows_missing(announced, &part).into())
+            if page.first.is_some() && page.first == last.first {
+                return match last.may_be_all(part.rows.len()) {
+                    true => Ok(part),
+                    false => Err(self.odd("repeats a page instead of sending the next one").into()),
+                };
+            }
+            part.rows.extend(rows);
+            part.summary = part.summary.or(table.summary);
+            if page.length == 0 || !form.paged || self.is_complete(&part, &page)? {
+                let counted = page.counted.max(last.counted).unwrap_or_default();
+                return if counted > part.rows.len() {
+                    Err(self.rows_missing(counted, &part).into())
                 } else {
                     Ok(part)
                 };
             }
+            last = page;
         }
         Err(self.odd("does not come to an end of its pages").into())
     }
 
     /// Whether a page was the last. `row_count` is the total on some networks and the page's own on others, and a
     /// page may be shorter than asked; where that leaves a doubt, the summary over all pages settles it.
-    fn is_complete(&self, part: &Part, page_length: usize, row_count: Option<usize>) -> Result<bool, PlatformError> {
-        if let Some(total) = row_count.filter(|count| *count > page_length) {
-            return Ok(part.rows.len() >= total);
+    fn is_complete(&self, part: &Part, page: &Page) -> Result<bool, PlatformError> {
+        let total = page.counted.filter(|count| *count > page.length);
+        match (total, &part.summary) {
+            (Some(total), _) => Ok(part.rows.len() >= total),
+            (None, _) if page.length >= ROWS_PER_PAGE => Ok(false),
+            (None, None) => Ok(true),
+            (None, Some(summary)) => {
+                let check = wire::hold_against(summary, &part.rows).map_err(|malformed| self.odd(malformed.0))?;
+                Ok(check.is_none_or(|check| check.mismatch.is_none()))
+            }
         }
-        if page_length >= ROWS_PER_PAGE {
-            return Ok(false);
-        }
-        let Some(summary) = &part.summary else { return Ok(true) };
-        let check = wire::hold_against(summary, &part.rows).map_err(|malformed| self.odd(malformed.0))?;
-        Ok(check.is_none_or(|check| check.mismatch.is_none()))
     }
 
     /// One page, by the best form the network has.
@@ -244,7 +245,8 @@ impl Session {
         loop {
             let Some(form) = road.forms.get(place) else { return Err(Trouble::NoSuchPath) };
             match self.ask(question, form, window, start, limit).await {
-                Err(Trouble::NoSuchPath) => place += 1,
+                // A page that suddenly has no path is no reason to go on with another form's second page.
+                Err(Trouble::NoSuchPath) if start == 1 => place += 1,
                 Err(trouble) => return Err(trouble),
                 Ok(table) => {
                     road.place.fetch_max(place, Ordering::Relaxed);
@@ -283,12 +285,10 @@ impl Session {
     fn expect_rows(&self, mut table: Table) -> Result<Table, Trouble> {
         if table.rows.is_none() {
             match table.row_count {
-                Some(0) => {}
-                None if table.success == Some(true) => {}
+                Some(0) => table.rows = Some(Vec::new()),
                 Some(_) => return Err(self.odd("counts rows but sends none").into()),
                 None => return Err(self.odd("sent an answer that is no report").into()),
             }
-            table.rows = Some(Vec::new());
         }
         Ok(table)
     }
@@ -308,141 +308,10 @@ impl Session {
         self.judge(&answer, rows)
     }
 
-    fn judge(&self, answer: &Answer, rows: &[&str]) -> Result<Table, Trouble> {
-        let status = answer.status.as_u16();
-        if status == 404 {
-            return Err(Trouble::NoSuchPath);
-        }
-        let read = tree::parse(&answer.body).and_then(|document| Table::read(document, rows));
-        if !answer.status.is_success() {
-            let message = read.ok().and_then(|table| table.message).or_else(|| plain_text(answer));
-            return Err(self.refused(answer, message.as_deref()));
-        }
-        if is_web_page(answer) {
-            return Err(self.not_cake("answers with a web page instead of a report").into());
-        }
-        let table = read
-            .map_err(|malformed| self.odd(&format!("sent an answer that cannot be read as a report: {malformed}")))?;
-        match (table.success, &table.message) {
-            (Some(false), message) => Err(self.said_no(message.as_deref().unwrap_or("no reason given"))),
-            // Some envelopes have no `success`; a message instead of rows is a refusal all the same.
-            (None, Some(message)) if table.rows.as_ref().is_none_or(Vec::is_empty) => Err(self.said_no(message)),
-            _ => Ok(table),
-        }
-    }
-
-    /// What a status other than 2xx and 404 means.
-    fn refused(&self, answer: &Answer, message: Option<&str>) -> Trouble {
-        let said = message.unwrap_or_default();
-        let kind = kind_of(said);
-        match answer.status.as_u16() {
-            status @ (401 | 403) => {
-                let kind = match kind {
-                    Some(Said::Refusal(kind)) => kind,
-                    _ => ErrorKind::CredentialsRejected,
-                };
-                let words = if said.is_empty() { format!("status {status}") } else { said.to_owned() };
-                self.refusal(kind, &words).into()
-            }
-            500 if message.is_none() => answer.failing(&self.upstream.host()).into(),
-            status => match kind {
-                Some(Said::NoSuchPath) => Trouble::NoSuchPath,
-                Some(Said::RangeTooLong) => Trouble::RangeTooLong,
-                Some(Said::AffiliateId) if self.lacks_affiliate_id() => self.affiliate_id_required(said).into(),
-                Some(Said::Parameter | Said::AffiliateId) => {
-                    self.odd(&format!("does not take a parameter of the call: {}", self.upstream.quote(said))).into()
-                }
-                Some(Said::Refusal(kind)) => self.refusal(kind, said).into(),
-                None if status == 500 => answer.failing(&self.upstream.host()).into(),
-                None if said.is_empty() => self.not_cake(&format!("answers with status {status}")).into(),
-                None => Trouble::SaidNo(said.to_owned()),
-            },
-        }
-    }
-
-    /// What `success=false` means. Most refusals of CAKE's come this way, with status 200.
-    fn said_no(&self, message: &str) -> Trouble {
-        match kind_of(message) {
-            Some(Said::RangeTooLong) => Trouble::RangeTooLong,
-            Some(Said::NoSuchPath) => Trouble::NoSuchPath,
-            Some(Said::Refusal(kind)) => self.refusal(kind, message).into(),
-            Some(Said::AffiliateId) if self.portal == ConnectionType::Affiliate => {
-                self.refusal(ErrorKind::CredentialsRejected, message).into()
-            }
-            Some(Said::AffiliateId | Said::Parameter) | None => Trouble::SaidNo(message.to_owned()),
-        }
-    }
-
-    fn refusal(&self, kind: ErrorKind, message: &str) -> PlatformError {
-        if kind == ErrorKind::CredentialsRejected && self.lacks_affiliate_id() {
-            return self.affiliate_id_required(message);
-        }
-        let (host, said) = (self.upstream.host(), self.upstream.quote(message));
-        match kind {
-            ErrorKind::RateLimited => PlatformError::new(kind, format!("{host} asks to be called less often: {said}.")),
-            _ => PlatformError::new(kind, format!("{host} refuses the key: {said}.")).hint(match (kind, self.portal) {
-                (ErrorKind::InsufficientPermissions, _) => {
-                    "Ask the network to turn on API access to reports for this account."
-                }
-                (ErrorKind::IpNotAllowed, _) => "Ask the network to allow this service's address for this key.",
-                (_, ConnectionType::Affiliate) => {
-                    "Copy the key and the Affiliate ID again; both stand side by side under Reporting API (or Account Settings > API) in the affiliate portal."
-                }
-                (_, ConnectionType::Admin) => {
-                    "Copy the key again from Admin > System Settings > API (older: Setup > Permissions > API key); regenerating a key ends the old one."
-                }
-            }),
-        }
-    }
-
-    /// What is left of a trouble that nobody could work around.
-    fn explain(&self, trouble: Trouble) -> PlatformError {
-        match trouble {
-            Trouble::Failed(error) => error,
-            Trouble::NoSuchPath => self.not_cake("has none of the reports that CAKE's reporting API has"),
-            Trouble::RangeTooLong => self.odd("finds even one day too long a range"),
-            Trouble::SaidNo(message) => self.odd(&format!("refuses the report: {}", self.upstream.quote(&message))),
-        }
-    }
-
-    fn lacks_affiliate_id(&self) -> bool {
-        self.portal == ConnectionType::Affiliate && self.affiliate_id.is_none()
-    }
-
-    fn affiliate_id_required(&self, message: &str) -> PlatformError {
-        let (host, said) = (self.upstream.host(), self.upstream.quote(message));
-        PlatformError::new(
-            ErrorKind::AffiliateIdRequired,
-            format!("{host} refuses the key without an Affiliate ID: {said}."),
-        )
-        .hint("Enter the Affiliate ID that is shown beside the key, and check that the key was copied whole.")
-    }
-
-    /// The verdict on a key that works, but at the other portal.
-    pub(super) fn wrong_portal(&self, what: &str) -> PlatformError {
-        PlatformError::new(ErrorKind::WrongPortal, format!("{} knows this key: it is {what}.", self.upstream.host()))
-    }
-
-    fn not_cake(&self, does: &str) -> PlatformError {
-        PlatformError::new(ErrorKind::NotThisPlatform, format!("{} {does}.", self.upstream.host()))
-            .hint("Enter the address at which you log in to the network's portal.")
-            .at(Stage::Request)
-    }
-
-    /// An answer that contradicts itself or what is known of CAKE.
-    pub(super) fn odd(&self, does: &str) -> PlatformError {
-        PlatformError::bad_response(format!("{} {does}.", self.upstream.host()))
-    }
-
     fn rows_missing(&self, announced: usize, part: &Part) -> PlatformError {
         let (host, sent) = (self.upstream.host(), part.rows.len());
         PlatformError::new(ErrorKind::Inconsistent, format!("{host} counts {announced} rows but sent {sent}."))
     }
-}
-
-/// Whether a list that failed so is simply not to be had.
-fn is_unavailable(kind: ErrorKind) -> bool {
-    kind.is_refusal() || matches!(kind, ErrorKind::NotThisPlatform | ErrorKind::BadResponse)
 }
 
 /// First and last moment of a window, as the generation counts them.
@@ -457,85 +326,10 @@ fn bounds(generation: Generation, window: DateRange) -> Result<(String, String),
     Ok((format!("{} 00:00:00", window.from()), last))
 }
 
-/// What a message of CAKE's is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
-    Refusal(ErrorKind),
-    /// The affiliate's id is missing or wrong.
-    AffiliateId,
-    RangeTooLong,
-    NoSuchPath,
-    /// A parameter is missing or has a value that the method does not take.
-    Parameter,
-}
-
-/// Sorts a message by its words; no complete list of them is published, and only these are known.
-fn kind_of(message: &str) -> Option<Said> {
-    let message = message.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    match () {
-        () if has(&["date range"]) && has(&["too long", "exceed", "maximum"]) => Some(Said::RangeTooLong),
-        () if has(&["request format is unrecognized"]) => Some(Said::NoSuchPath),
-        () if has(&["affiliate_id", "affiliate id", "affiliateid"]) => Some(Said::AffiliateId),
-        () if has(&["missing parameter", "missing value for parameter", "cannot convert", "parameter name"]) => {
-            Some(Said::Parameter)
-        }
-        () if has(&["ip address", "ip not ", "whitelist", "allowlist"]) => Some(Said::Refusal(ErrorKind::IpNotAllowed)),
-        () if has(&["too many requests", "rate limit", "throttl"]) => Some(Said::Refusal(ErrorKind::RateLimited)),
-        () if has(&["permission", "access to reports", "no api access", "api access is"]) => {
-            Some(Said::Refusal(ErrorKind::InsufficientPermissions))
-        }
-        () if has(&[
-            "api key",
-            "api_key",
-            "apikey",
-            "expired",
-            "not authorized",
-            "unauthorized",
-            "invalid affiliate",
-            "forbidden",
-        ]) =>
-        {
-            Some(Said::Refusal(ErrorKind::CredentialsRejected))
-        }
-        () => None,
-    }
-}
-
-/// Whether a filter names an entity that the network does not have (`Invalid Offer ID`).
-fn is_unknown_id(message: &str) -> bool {
-    let message = message.trim().trim_end_matches('.').to_lowercase();
-    message.starts_with("invalid ") && (message.ends_with(" id") || message.ends_with("_id"))
-}
-
 /// Windows as a stack whose top is the earliest, so that parts stay in order.
 fn in_reverse(mut windows: Vec<DateRange>) -> Vec<DateRange> {
     windows.reverse();
     windows
-}
-
-/// The text of an error body that is neither a page nor a structure.
-fn plain_text(answer: &Answer) -> Option<String> {
-    if is_web_page(answer) {
-        // A missing method is reported on a page, and is worth more than the page's status.
-        let page = String::from_utf8_lossy(&answer.body).to_lowercase();
-        let missing = "request format is unrecognized";
-        return page.contains(missing).then(|| missing.to_owned());
-    }
-    let text = String::from_utf8_lossy(&answer.body).trim().to_owned();
-    let is_text = !text.is_empty() && !text.starts_with(['{', '[', '<']);
-    is_text.then_some(text)
-}
-
-/// Whether a body is HTML. Reports may be XML without a declaration, so a leading `<` proves nothing.
-fn is_web_page(answer: &Answer) -> bool {
-    let start = answer.body.get(..answer.body.len().min(500)).unwrap_or_default();
-    let start = String::from_utf8_lossy(start).trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
-    let start = match start.split_once("?>") {
-        Some((declaration, rest)) if declaration.starts_with("<?xml") => rest.trim_start(),
-        _ => &start,
-    };
-    start.starts_with("<!doctype html") || start.starts_with("<html")
 }
 
 #[cfg(test)]
@@ -556,26 +350,5 @@ mod tests {
             bounds(Generation::Classic, window).expect("bounds"),
             both("2026-09-29 00:00:00", "2026-10-01 00:00:00")
         );
-    }
-
-    #[test]
-    fn messages_are_sorted_whatever_their_case() {
-        use ErrorKind::{CredentialsRejected, InsufficientPermissions, IpNotAllowed, RateLimited};
-        for (message, said) in [
-            ("Invalid API Key", Some(Said::Refusal(CredentialsRejected))),
-            ("INVALID AFFILIATE", Some(Said::Refusal(CredentialsRejected))),
-            ("Your key has expired", Some(Said::Refusal(CredentialsRejected))),
-            ("Missing parameter: affiliate_id.", Some(Said::AffiliateId)),
-            ("Date Range Too Long", Some(Said::RangeTooLong)),
-            ("Missing parameter: row_limit.", Some(Said::Parameter)),
-            ("Cannot convert x to System.Int32.\r\nParameter name: type --> Input string", Some(Said::Parameter)),
-            ("Request format is unrecognized for URL unexpectedly ending in '/X'.", Some(Said::NoSuchPath)),
-            ("You do not have permission", Some(Said::Refusal(InsufficientPermissions))),
-            ("IP address 1.2.3.4 is not allowed", Some(Said::Refusal(IpNotAllowed))),
-            ("Too many requests", Some(Said::Refusal(RateLimited))),
-            ("Something else", None),
-        ] {
-            assert_eq!(kind_of(message), said, "{message}");
-        }
     }
 }

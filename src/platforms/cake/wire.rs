@@ -52,17 +52,25 @@ impl Table {
         for (name, node) in members.0 {
             match node {
                 Node::Object(summary) if name == "summary" => table.summary = Some(summary),
-                Node::Null if name == "data" => {}
-                container if name == "data" || holds_rows(&container, row_names) => {
-                    if table.rows.replace(rows_of(container)?).is_some() {
-                        return Err(Malformed("the answer has two lists of rows"));
-                    }
+                container if is_data(&name, &container) || holds_rows(&container, row_names) => {
+                    let first = table.rows.replace(rows_of(container)?).is_none();
+                    first.then_some(()).ok_or(Malformed("the answer has two lists of rows"))?;
                 }
                 _ => {}
             }
         }
+        // What an empty container is called is known for few reports, and without a row nothing else tells it.
+        let is_xml = !document.root.is_empty();
+        if is_xml && table.rows.is_none() && table.row_count.is_none() && table.success == Some(true) {
+            table.rows = Some(Vec::new());
+        }
         Ok(table)
     }
+}
+
+/// Whether a member is the container that needs no row names.
+fn is_data(name: &str, node: &Node) -> bool {
+    name == "data" && *node != Node::Null
 }
 
 /// Whether a member is the list of rows: a JSON list of objects, or XML whose children all are row elements.
