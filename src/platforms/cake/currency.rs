@@ -115,48 +115,61 @@ fn candidates(symbol: &str) -> Vec<Currency> {
 /// Names the currency of each row of one report, and refuses to call two currencies the same.
 pub(super) struct Labels {
     configured: Option<Currency>,
-    guessed: Vec<(Option<Currency>, Denomination)>,
+    seen: Vec<Label>,
+}
+
+/// What was made of rows that say the same of their currency.
+#[derive(PartialEq, Eq)]
+struct Label {
+    currency: Option<Currency>,
+    money: Denomination,
+    proven: bool,
+}
+
+impl Label {
+    /// Whether both are called the same although their rows say that they differ. What is proven twice is the same
+    /// whatever else rows say; a symbol only counts against another guess.
+    fn confuses(&self, other: &Self) -> bool {
+        let differ = match (&self.money.id, &other.money.id) {
+            (Some(a), Some(b)) => a != b,
+            _ if self.proven || other.proven => false,
+            _ => matches!((&self.money.symbol, &other.money.symbol), (Some(a), Some(b)) if a != b),
+        };
+        self.currency == other.currency && !(self.proven && other.proven) && differ
+    }
 }
 
 impl Labels {
     /// With the connection's own setting, which counts where a row proves nothing else.
     pub(super) fn new(configured: Option<Currency>) -> Self {
-        Self { configured, guessed: Vec::new() }
+        Self { configured, seen: Vec::new() }
     }
 
     /// The currency of a row: what its id is listed as, what the symbol proves, the setting unless the symbol rules
     /// it out, or nothing.
     pub(super) fn of(&mut self, money: Denomination, listed: &Listed) -> Result<Option<Currency>, PlatformError> {
-        if let Some(currency) = money.id.as_ref().and_then(|id| listed.get(id)) {
-            return Ok(Some(*currency));
-        }
         let possible = money.symbol.as_deref().map(candidates).unwrap_or_default();
-        if let [proven] = possible.as_slice() {
-            return Ok(Some(*proven));
-        }
-        let currency = self.configured.filter(|code| possible.is_empty() || possible.contains(code));
-        self.remember(currency, money)?;
+        let by_id = money.id.as_ref().and_then(|id| listed.get(id)).copied();
+        let (currency, proven) = match (by_id, possible.as_slice()) {
+            (Some(currency), _) => (Some(currency), true),
+            (None, [currency]) => (Some(*currency), true),
+            (None, _) => (self.configured.filter(|code| possible.is_empty() || possible.contains(code)), false),
+        };
+        self.remember(Label { currency, money, proven })?;
         Ok(currency)
     }
 
-    /// Two guesses that come out the same must not stem from rows that say they differ.
-    fn remember(&mut self, currency: Option<Currency>, money: Denomination) -> Result<(), PlatformError> {
-        let same_label = self.guessed.iter().filter(|(known, _)| *known == currency);
-        for (_, known) in same_label.clone() {
-            let differs = match (&known.id, &money.id) {
-                (Some(a), Some(b)) => a != b,
-                _ => matches!((&known.symbol, &money.symbol), (Some(a), Some(b)) if a != b),
-            };
-            if differs {
-                return Err(PlatformError::unsupported(
-                    "The rows are in several currencies that the network does not name, so they cannot be kept apart.",
-                )
-                .hint("Ask the network to name its currencies (the list that the reporting API calls Currencies)."));
-            }
+    fn remember(&mut self, label: Label) -> Result<(), PlatformError> {
+        if self.seen.contains(&label) {
+            return Ok(());
         }
-        if !same_label.clone().any(|(_, known)| *known == money) {
-            self.guessed.push((currency, money));
+        if self.seen.iter().any(|known| known.confuses(&label)) {
+            return Err(PlatformError::unsupported(
+                "The rows are in several currencies that the network does not name, so they cannot be kept apart.",
+            )
+            .hint("Ask the network to name its currencies (the list that the reporting API calls Currencies)."));
         }
+        self.seen.push(label);
         Ok(())
     }
 }
@@ -198,6 +211,12 @@ mod tests {
         assert!(labels.of(money("1", "$"), &Listed::new()).is_ok());
         assert!(labels.of(money("1", "$"), &Listed::new()).is_ok());
         assert!(labels.of(money("2", "$"), &Listed::new()).is_err());
+        let listed =
+            Listed::from([("1".into(), code("USD").expect("a code")), ("7".into(), code("USD").expect("a code"))]);
+        let mut labels = Labels::new(code("USD"));
+        assert!(labels.of(money("1", "$"), &listed).is_ok());
+        assert!(labels.of(money("7", "US$"), &listed).is_ok());
+        assert!(labels.of(money("2", "$"), &listed).is_err());
         let mut labels = Labels::new(None);
         assert!(labels.of(money("", "$"), &Listed::new()).is_ok());
         assert!(labels.of(money("", "kr"), &Listed::new()).is_err());

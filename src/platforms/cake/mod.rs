@@ -14,7 +14,7 @@
 //! - The classic services exclude the end of a range; what the newer paths do is not documented. Both are asked so
 //!   that no day is lost or doubled.
 //! - Days are those of the account's own zone, and nothing in the API says which that is ([`zone`]).
-//! - A row names its currency by a symbol, or not at all ([`currency`]).
+//! - A row names its currency by a symbol, or not at all ([`mod@currency`]).
 //!
 //! [newer]: session::Generation::Newer
 

@@ -139,13 +139,21 @@ fn money(row: &Fields, names: &[&str]) -> Result<Option<Decimal>, Malformed> {
     row.text(names).map(|text| parse_money(text).ok_or(Malformed("an amount of money is no number"))).transpose()
 }
 
-/// A count, and whether it had to be rounded: newer versions write `3.000000` and credit parts of a conversion.
-fn count(row: &Fields, names: &[&str]) -> Result<(Option<i64>, bool), Malformed> {
-    let Some(text) = row.text(names) else { return Ok((None, false)) };
-    let exact = parse_money(text).ok_or(Malformed("a count is no number"))?;
-    let rounded = exact.round_dp_with_strategy(0, RoundingStrategy::MidpointNearestEven);
-    let count = rounded.to_i64().ok_or(Malformed("a count is too large"))?;
-    Ok((Some(count), rounded != exact))
+/// Reads the counts of a row and remembers whether one was no whole number: newer versions write `3.000000`, and
+/// credit parts of a conversion.
+struct Counts<'a> {
+    row: &'a Fields,
+    rounded: bool,
+}
+
+impl Counts<'_> {
+    fn read(&mut self, names: &[&str]) -> Result<Option<i64>, Malformed> {
+        let Some(text) = self.row.text(names) else { return Ok(None) };
+        let exact = parse_money(text).ok_or(Malformed("a count is no number"))?;
+        let rounded = exact.round_dp_with_strategy(0, RoundingStrategy::MidpointNearestEven);
+        self.rounded |= rounded != exact;
+        rounded.to_i64().map(Some).ok_or(Malformed("a count is too large"))
+    }
 }
 
 const CLICKS: &[&str] = &["clicks"];
@@ -165,35 +173,34 @@ pub(super) struct Measured {
 
 /// What an affiliate's row says. States of conversions, costs and payouts are not in it.
 pub(super) fn affiliate_metrics(row: &Fields) -> Result<Measured, Malformed> {
-    let (impressions, _) = count(row, IMPRESSIONS)?;
-    let (clicks, _) = count(row, CLICKS)?;
-    let (conversions, rounded) = count(row, CONVERSIONS)?;
-    let metrics = Metrics { impressions, clicks, conversions, revenue: money(row, REVENUE)?, ..Metrics::default() };
-    Ok(Measured { metrics, rounded, profit: None })
+    let mut counts = Counts { row, rounded: false };
+    let metrics = Metrics {
+        impressions: counts.read(IMPRESSIONS)?,
+        clicks: counts.read(CLICKS)?,
+        conversions: counts.read(CONVERSIONS)?,
+        revenue: money(row, REVENUE)?,
+        ..Metrics::default()
+    };
+    Ok(Measured { metrics, rounded: counts.rounded, profit: None })
 }
 
 /// What a network's row says. CAKE calls `cost` what is paid to affiliates, which is the payout here.
 pub(super) fn admin_metrics(row: &Fields) -> Result<Measured, Malformed> {
-    let (impressions, _) = count(row, IMPRESSIONS)?;
-    let (clicks, _) = count(row, CLICKS)?;
-    let (conversions, rounded_conversions) = count(row, &["macro_event_conversions", "conversions"])?;
-    let (approved, rounded_approved) = count(row, &["approved"])?;
-    let (pending, rounded_pending) = count(row, &["pending"])?;
-    let (rejected, rounded_rejected) = count(row, &["rejected"])?;
-    let (returned, rounded_returned) = count(row, &["returned"])?;
+    let mut counts = Counts { row, rounded: false };
+    let (rejected, returned) = (counts.read(&["rejected"])?, counts.read(&["returned"])?);
     let metrics = Metrics {
-        impressions,
-        clicks,
-        conversions,
-        approved,
-        pending,
+        impressions: counts.read(IMPRESSIONS)?,
+        clicks: counts.read(CLICKS)?,
+        conversions: counts.read(&["macro_event_conversions", "conversions"])?,
+        approved: counts.read(&["approved"])?,
+        pending: counts.read(&["pending"])?,
+        // A returned conversion is one that was taken back, and there is no other place for it.
         rejected: rejected.and_then(|rejected| rejected.checked_add(returned.unwrap_or(0))),
         revenue: money(row, REVENUE)?,
         payout: money(row, &["cost"])?,
         ..Metrics::default()
     };
-    let rounded = rounded_conversions || rounded_approved || rounded_pending || rounded_rejected || rounded_returned;
-    Ok(Measured { metrics, rounded, profit: money(row, &["profit"])? })
+    Ok(Measured { metrics, rounded: counts.rounded, profit: money(row, &["profit"])? })
 }
 
 /// An entity of a row: a pair of its own (`offer{offer_id, offer_name}`) or two flat fields, under any of `names`.

@@ -413,6 +413,16 @@ async fn a_page_that_is_sent_again_ends_the_report() {
 }
 
 #[tokio::test]
+async fn a_second_page_is_never_taken_from_another_version() {
+    let simulator = Simulator::start(Cake::with(|cake| (cake.page_cap, cake.currency_list) = (2, false)));
+    simulator.inject([Fault::None, Fault::Instead(Reply::html(404))]);
+    let days = range(date(2026, 9, 1), date(2026, 9, 2));
+    let refused = Connection::affiliate(&simulator).pull(&query(&[Dimension::Campaign], days)).await;
+    assert_eq!(refused.map(|table| table.rows.len()).expect_err("a refusal").kind, ErrorKind::NotThisPlatform);
+    assert_eq!(simulator.requests().len(), 2);
+}
+
+#[tokio::test]
 async fn rows_that_are_counted_but_not_sent_end_the_report() {
     for body in [
         r#"{"success": true, "row_count": 3, "data": []}"#,
