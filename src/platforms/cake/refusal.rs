@@ -74,7 +74,7 @@ impl Session {
                 Some(Said::RangeTooLong) => Trouble::RangeTooLong,
                 Some(Said::AffiliateId) if self.lacks_affiliate_id() => self.affiliate_id_required(said).into(),
                 Some(Said::Parameter | Said::AffiliateId) => {
-                    self.odd(&format!("does not take a parameter of the call: {}", self.upstream.quote(said))).into()
+                    self.odd(&format!("does not take a parameter of the call: {}", self.words(said))).into()
                 }
                 Some(Said::Refusal(kind)) => self.refusal(kind, said).into(),
                 None if status == 500 => answer.failing(&self.upstream.host()).into(),
@@ -102,7 +102,7 @@ impl Session {
         if kind == ErrorKind::CredentialsRejected && self.lacks_affiliate_id() {
             return self.affiliate_id_required(message);
         }
-        let (host, said) = (self.upstream.host(), self.upstream.quote(message));
+        let (host, said) = (self.upstream.host(), self.words(message));
         match kind {
             ErrorKind::RateLimited => PlatformError::new(kind, format!("{host} asks to be called less often: {said}.")),
             _ => PlatformError::new(kind, format!("{host} refuses the key: {said}.")).hint(match (kind, self.portal) {
@@ -126,8 +126,13 @@ impl Session {
             Trouble::Failed(error) => error,
             Trouble::NoSuchPath => self.not_cake("has none of the reports that CAKE's reporting API has"),
             Trouble::RangeTooLong => self.odd("finds even one day too long a range"),
-            Trouble::SaidNo(message) => self.odd(&format!("refuses the report: {}", self.upstream.quote(&message))),
+            Trouble::SaidNo(message) => self.odd(&format!("refuses the report: {}", self.words(&message))),
         }
+    }
+
+    /// CAKE's own words, safe to show and ready to end a sentence.
+    fn words(&self, message: &str) -> String {
+        self.upstream.quote(message).trim_end_matches(['.', ' ']).to_owned()
     }
 
     pub(super) fn lacks_affiliate_id(&self) -> bool {
@@ -135,7 +140,7 @@ impl Session {
     }
 
     pub(super) fn affiliate_id_required(&self, message: &str) -> PlatformError {
-        let (host, said) = (self.upstream.host(), self.upstream.quote(message));
+        let (host, said) = (self.upstream.host(), self.words(message));
         PlatformError::new(
             ErrorKind::AffiliateIdRequired,
             format!("{host} refuses the key without an Affiliate ID: {said}."),
