@@ -8,5 +8,6 @@
 
 pub mod affise;
 pub mod everflow;
+pub mod cake;
 pub mod tracker;
 pub mod voluum;

@@ -5,3 +5,4 @@ mod demo;
 mod everflow;
 mod road;
 mod voluum;
+mod cake;
