@@ -1,8 +1,7 @@
 //! When a call is repeated, and how long it waits first.
 
-use std::cell::Cell;
 use std::future::Future;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use backon::{BackoffBuilder, Retryable};
@@ -71,12 +70,12 @@ where
         Purpose::Pull => scope.deadline,
     };
     budget.deposit();
-    let repeated_500 = Cell::new(false);
+    let repeated_500 = AtomicBool::new(false);
     let outcome = attempt
         .retry(FullJitter)
         .when(|fault| match fault.error.kind {
             ErrorKind::ConnectFailed | ErrorKind::RateLimited => true,
-            ErrorKind::Failing if fault.answer.is_some() => !repeated_500.replace(true),
+            ErrorKind::Failing if fault.answer.is_some() => !repeated_500.swap(true, Ordering::Relaxed),
             ErrorKind::Failing => true,
             _ => false,
         })
