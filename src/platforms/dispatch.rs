@@ -6,7 +6,7 @@ use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
 use super::error::PlatformError;
 use super::transport::{CallScope, Limits};
 use super::{Account, Client, ConnectionType, FieldError, Gateways, Platform, PlatformClient, Platforms, Settings};
-use super::{affise, demo};
+use super::{affise, binom, demo};
 
 /// A platform and connection type that exist together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum Pair {
     AffiseAdmin,
     /// One affiliate of an Affise network.
     AffiseAffiliate,
+    /// The owner of a Binom installation.
+    BinomAdmin,
     /// Made-up numbers of a network.
     DemoAdmin,
     /// Made-up numbers of one affiliate.
@@ -23,14 +25,13 @@ pub enum Pair {
 
 impl Pair {
     /// Every pair, in the catalogue's order.
-    pub const ALL: [Self; 4] = [Self::AffiseAdmin, Self::AffiseAffiliate, Self::DemoAdmin, Self::DemoAffiliate];
+    pub const ALL: [Self; 5] =
+        [Self::AffiseAdmin, Self::AffiseAffiliate, Self::BinomAdmin, Self::DemoAdmin, Self::DemoAffiliate];
 
     /// The pair, where connections of it can be made.
     #[must_use]
     pub fn find(platform: Platform, connection_type: ConnectionType) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|pair| pair.platform() == platform && pair.connection_type() == connection_type)
+        Self::ALL.into_iter().find(|pair| pair.platform() == platform && pair.connection_type() == connection_type)
     }
 
     /// The platform.
@@ -38,6 +39,7 @@ impl Pair {
     pub const fn platform(self) -> Platform {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Platform::Affise,
+            Self::BinomAdmin => Platform::Binom,
             Self::DemoAdmin | Self::DemoAffiliate => Platform::Demo,
         }
     }
@@ -46,7 +48,7 @@ impl Pair {
     #[must_use]
     pub const fn connection_type(self) -> ConnectionType {
         match self {
-            Self::AffiseAdmin | Self::DemoAdmin => ConnectionType::Admin,
+            Self::AffiseAdmin | Self::BinomAdmin | Self::DemoAdmin => ConnectionType::Admin,
             Self::AffiseAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
         }
     }
@@ -55,7 +57,7 @@ impl Pair {
     #[must_use]
     pub const fn address_field(self) -> Option<&'static str> {
         match self {
-            Self::AffiseAdmin | Self::AffiseAffiliate => Some("base_url"),
+            Self::AffiseAdmin | Self::AffiseAffiliate | Self::BinomAdmin => Some("base_url"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -64,7 +66,7 @@ impl Pair {
     #[must_use]
     pub const fn main_secret(self) -> Option<&'static str> {
         match self {
-            Self::AffiseAdmin | Self::AffiseAffiliate => Some("api_key"),
+            Self::AffiseAdmin | Self::AffiseAffiliate | Self::BinomAdmin => Some("api_key"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -73,6 +75,7 @@ impl Pair {
     const fn limits(self) -> Limits {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => affise::LIMITS,
+            Self::BinomAdmin => binom::LIMITS,
             Self::DemoAdmin | Self::DemoAffiliate => demo::LIMITS,
         }
     }
@@ -87,6 +90,7 @@ impl Pair {
                     let described = match pair {
                         Pair::AffiseAdmin => affise::catalogue::admin(),
                         Pair::AffiseAffiliate => affise::catalogue::affiliate(),
+                        Pair::BinomAdmin => binom::catalogue::admin(),
                         Pair::DemoAdmin => demo::catalogue::admin(),
                         Pair::DemoAffiliate => demo::catalogue::affiliate(),
                     };
@@ -115,7 +119,11 @@ pub fn entries() -> &'static [PlatformEntry] {
                 PlatformEntry {
                     platform,
                     title: platform.title(),
-                    status: if connection_types.is_empty() { Availability::ComingSoon } else { Availability::Available },
+                    status: if connection_types.is_empty() {
+                        Availability::ComingSoon
+                    } else {
+                        Availability::Available
+                    },
                     summary: summary(platform),
                     connection_types,
                 }
@@ -133,7 +141,7 @@ pub fn entry(platform: Platform) -> Option<&'static PlatformEntry> {
 const fn summary(platform: Platform) -> &'static str {
     match platform {
         Platform::Affise => affise::catalogue::SUMMARY,
-        Platform::Binom => "Self-hosted tracker for media buyers.",
+        Platform::Binom => binom::catalogue::SUMMARY,
         Platform::Cake => "Performance marketing networks running on CAKE.",
         Platform::Voluum => "Cloud tracker for media buyers.",
         Platform::Everflow => "Partner marketing networks running on Everflow.",
@@ -150,6 +158,7 @@ const fn summary(platform: Platform) -> &'static str {
 pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldError>> {
     match pair {
         Pair::AffiseAdmin | Pair::AffiseAffiliate => affise::normalise(settings),
+        Pair::BinomAdmin => binom::normalise(settings),
         Pair::DemoAdmin | Pair::DemoAffiliate => {
             demo::normalise(settings);
             Ok(())
@@ -161,7 +170,9 @@ pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldErr
 #[must_use]
 pub fn origin(pair: Pair, settings: &Settings, _gateways: &Gateways) -> Option<String> {
     match pair {
-        Pair::AffiseAdmin | Pair::AffiseAffiliate => settings.get("base_url").and_then(|url| super::address::origin(url)),
+        Pair::AffiseAdmin | Pair::AffiseAffiliate | Pair::BinomAdmin => {
+            settings.get("base_url").and_then(|url| super::address::origin(url))
+        }
         Pair::DemoAdmin | Pair::DemoAffiliate => None,
     }
 }
@@ -170,12 +181,22 @@ pub fn origin(pair: Pair, settings: &Settings, _gateways: &Gateways) -> Option<S
 ///
 /// # Errors
 /// Stored settings that no longer make sense.
-pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScope) -> Result<Client, PlatformError> {
+pub fn open(
+    pair: Pair,
+    mut account: Account,
+    platforms: &Platforms,
+    scope: CallScope,
+) -> Result<Client, PlatformError> {
+    if pair == Pair::BinomAdmin {
+        // Before the road learns the secrets, so that it hides the key and not what was pasted around it.
+        binom::unwrap_pasted_key(&mut account.credentials);
+    }
     let address = origin(pair, &account.settings, &platforms.gateways);
     let upstream = platforms.transport.upstream(pair.platform(), address, &account.credentials, pair.limits(), scope);
     let platform: Box<dyn PlatformClient> = match pair {
         Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, upstream.clone())?),
         Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, upstream.clone())?),
+        Pair::BinomAdmin => Box::new(binom::AdminClient::open(account, upstream.clone())?),
         Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, upstream.clone())),
     };
     Ok(Client { pair, upstream, platform })

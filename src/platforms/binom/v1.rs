@@ -1,0 +1,511 @@
+//! Binom v1: one PHP file that answers JSON when the key stands in the query.
+//!
+//! List pages (`Campaigns`, `Offers`, …) have ids but one row per entity; the `Stats` page groups by up to three codes
+//! but names everything, with an id in campaigns' names only. So campaigns go with anything, traffic sources too
+//! (through their campaigns), and offers and networks only with days, one list per day. Days are counted at fixed
+//! whole-hour offsets from UTC: the day of a clock change is refused.
+//!
+//! Its words for no data, for a wrong key and for nothing at all are all answers with status 200.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use futures_util::stream;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use secrecy::SecretString;
+use url::Url;
+
+use super::super::calendar::{DateRange, Zone};
+use super::super::error::{ErrorKind, PlatformError};
+use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery};
+use super::super::transport::Upstream;
+use super::report::{Line, Outline, Part, Values, afford, assemble, is_idle};
+use super::windows::{Stretch, stretches};
+use super::wire::{self, Entity, Nested, Odd, PanelAnswer};
+use super::{countries, is_php};
+
+pub(super) const ADDRESS_HINT: &str = "Binom v1: enter the full address of the panel as the browser shows it, with its \
+     .php file. Binom v2: enter the tracker's domain alone.";
+
+const KEY_HINT: &str = "In Binom, open Settings; the key stands at the bottom of the page, block API. Copy it again, and \
+     check that the address names the panel's own .php file.";
+
+/// Campaigns in one question: as many as other programs ask for.
+const CAMPAIGNS_PER_CALL: usize = 200;
+
+/// The most groupings of `Stats`.
+const MAX_GROUPINGS: usize = 3;
+
+/// A page size that Binom may have fallen back to is a multiple of this.
+const SUSPICIOUS: usize = 25;
+
+/// Stands where `Stats` expects a grouping and there is none.
+const NO_GROUPING: &str = "1";
+
+/// Which entities a list page holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    /// All there are.
+    All,
+    /// Those with traffic in the period.
+    WithTraffic,
+}
+
+impl Status {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::WithTraffic => "2",
+        }
+    }
+}
+
+/// The panel of one installation.
+#[derive(Clone)]
+pub(super) struct Panel {
+    upstream: Upstream,
+    address: String,
+    key: SecretString,
+}
+
+impl Panel {
+    pub(super) fn new(upstream: Upstream, address: String, key: SecretString) -> Self {
+        Self { upstream, address, key }
+    }
+
+    /// Finds out whether this is Binom v1's panel, and whether it accepts the key.
+    pub(super) async fn greet(&self) -> Result<(), PlatformError> {
+        self.first_row(Status::WithTraffic).await
+    }
+
+    /// Reads the smallest report there is. A list of all campaigns, since a day without traffic proves less.
+    pub(super) async fn prove_reporting(&self) -> Result<(), PlatformError> {
+        self.first_row(Status::All).await
+    }
+
+    async fn first_row(&self, status: Status) -> Result<(), PlatformError> {
+        let today = DateRange::day(Zone::utc().date_at(Timestamp::now()));
+        let days = Stretch { days: today, offset_hours: 0 };
+        self.read(&list_parameters("Campaigns", status, days, "1", 1), wire::list_page).await.map(drop)
+    }
+
+    async fn read<T>(
+        &self,
+        parameters: &[(&str, String)],
+        parse: fn(&[u8]) -> Result<PanelAnswer<T>, Odd>,
+    ) -> Result<Vec<T>, PlatformError> {
+        let mut url = Url::parse(&self.address)
+            .map_err(|_| PlatformError::new(ErrorKind::InvalidUrl, "The connection's address cannot be read."))?;
+        url.query_pairs_mut().extend_pairs(parameters);
+        let answer = self.upstream.get(url).secret_query("api_key", &self.key).send().await?;
+        let host = self.upstream.host();
+        match answer.status.as_u16() {
+            // At an unnamed file a 403 is the web server's, which lists no folders.
+            401 => return Err(self.rejected("")),
+            403 if is_php(&self.address) => return Err(self.rejected("")),
+            500 => return Err(answer.failing(&host)),
+            status if !answer.status.is_success() => return Err(self.stranger(&format!("answers {status}"))),
+            _ if answer.is_html() => return Err(self.stranger("answers with a web page")),
+            _ => {}
+        }
+        match parse(&answer.body) {
+            Ok(PanelAnswer::Rows(rows)) => Ok(rows),
+            Ok(PanelAnswer::Refused(words)) => Err(self.rejected(&words)),
+            Ok(PanelAnswer::Silence) if is_php(&self.address) => Err(self.rejected("")),
+            Ok(PanelAnswer::Silence) => Err(self.stranger("answers nothing")),
+            Err(odd) => {
+                Err(PlatformError::bad_response(format!("The answer of Binom at {host} is not understood: {odd}."))
+                    .hint(ADDRESS_HINT))
+            }
+        }
+    }
+
+    fn rejected(&self, words: &str) -> PlatformError {
+        let host = self.upstream.host();
+        let words = self.upstream.quote(words);
+        let said = if words.is_empty() { ".".to_owned() } else { format!(": {words}") };
+        PlatformError::new(ErrorKind::CredentialsRejected, format!("Binom at {host} does not accept the API key{said}"))
+            .hint(KEY_HINT)
+    }
+
+    fn stranger(&self, does: &str) -> PlatformError {
+        PlatformError::new(
+            ErrorKind::NotThisPlatform,
+            format!("{} {does} where the panel of Binom v1 would answer with data.", self.upstream.host()),
+        )
+        .hint(ADDRESS_HINT)
+    }
+
+    /// All entities of a list page that have traffic in these days.
+    async fn list(&self, page: &str, days: Stretch) -> Result<Vec<Entity>, PlatformError> {
+        let mut rows: Vec<Entity> = Vec::new();
+        for number in 1.. {
+            let parameters = list_parameters(page, Status::WithTraffic, days, "all", number);
+            let read = self.read(&parameters, wire::list_page).await?;
+            let received = read.len();
+            let before = rows.len();
+            for row in read {
+                if !rows.iter().any(|known| known.id == row.id) {
+                    rows.push(row);
+                }
+            }
+            // `all` is all there is, unless this build does not know the word and cuts at a page's usual size.
+            if received == 0 || received % SUSPICIOUS != 0 || rows.len() == before {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// A nested report over the given campaigns.
+    async fn nested(&self, camps: &str, groupings: &[Dimension], days: Stretch) -> Result<Part, PlatformError> {
+        let mut outline = Outline::new(groupings, meaning);
+        let mut first: Vec<Nested> = Vec::new();
+        for number in 1.. {
+            let parameters = nested_parameters(camps, groupings, days, number);
+            let read = self.read(&parameters, wire::stats_page).await?;
+            if number > 1 && same_places(&first, &read) {
+                break;
+            }
+            for row in &read {
+                outline.push(row).ok_or_else(|| self.misplaced())?;
+            }
+            if read.is_empty() || read.len() % SUSPICIOUS != 0 {
+                break;
+            }
+            if number == 1 {
+                first = read;
+            }
+        }
+        let (roots, leaves, lines) = outline.finish();
+        if lines.iter().any(|line| !is_within(line, days.days)) {
+            return Err(PlatformError::bad_response(format!(
+                "Binom at {} answered for days it was not asked about.",
+                self.upstream.host()
+            )));
+        }
+        Ok(Part { lines, checks: vec![wire::check(&leaves, &roots, "the rows above them say")] })
+    }
+
+    fn misplaced(&self) -> PlatformError {
+        PlatformError::bad_response(format!(
+            "A row in the answer of Binom at {} is not one of the groupings asked for.",
+            self.upstream.host()
+        ))
+    }
+}
+
+/// Whether a page repeats another: the same rows, though their figures may have moved.
+fn same_places(page: &[Nested], other: &[Nested]) -> bool {
+    page.len() == other.len()
+        && page.iter().zip(other).all(|(a, b)| (a.level, a.name.as_str()) == (b.level, b.name.as_str()))
+}
+
+fn is_within(line: &Line, days: DateRange) -> bool {
+    line.values
+        .iter()
+        .filter(|(dimension, _)| *dimension == Dimension::Date)
+        .all(|(_, day)| day.id.parse::<Date>().is_ok_and(|day| days.contains(day)))
+}
+
+fn period(days: Stretch) -> [(&'static str, String); 4] {
+    let offset = match days.offset_hours {
+        0 => "0:00".to_owned(),
+        hours => format!("{hours:+}:00"),
+    };
+    [
+        ("date", "12".to_owned()),
+        ("date_s", days.days.from().to_string()),
+        ("date_e", days.days.to().to_string()),
+        ("timezone", offset),
+    ]
+}
+
+fn list_parameters(page: &str, status: Status, days: Stretch, size: &str, number: u32) -> Vec<(&'static str, String)> {
+    let mut parameters = vec![("page", page.to_owned()), ("status", status.code().to_owned())];
+    let all: &[&'static str] = match page {
+        "Campaigns" => &["user_group", "group", "traffic_source"],
+        "Offers" => &["user_group", "group", "networks_filter"],
+        _ => &["user_group"],
+    };
+    parameters.extend(all.iter().map(|name| (*name, "all".to_owned())));
+    parameters.extend(period(days));
+    parameters.extend([("val_page", size.to_owned()), ("num_page", number.to_string())]);
+    parameters
+}
+
+fn nested_parameters(camps: &str, groupings: &[Dimension], days: Stretch, number: u32) -> Vec<(&'static str, String)> {
+    let mut codes = groupings.iter().filter_map(|dimension| code(*dimension));
+    let mut parameters = vec![("page", "Stats".to_owned()), ("camps", camps.to_owned())];
+    for name in ["group1", "group2", "group3"] {
+        parameters.push((name, codes.next().unwrap_or(NO_GROUPING).to_owned()));
+    }
+    parameters.extend(period(days));
+    parameters.extend([("val_page", "All".to_owned()), ("num_page", number.to_string())]);
+    parameters
+}
+
+/// The code of a grouping whose rows can be told apart for certain.
+const fn code(dimension: Dimension) -> Option<&'static str> {
+    match dimension {
+        Dimension::Campaign => Some("33"),
+        Dimension::Date => Some("31"),
+        Dimension::Hour => Some("26"),
+        Dimension::Country => Some("19"),
+        Dimension::Offer
+        | Dimension::AffiliateNetwork
+        | Dimension::TrafficSource
+        | Dimension::Affiliate
+        | Dimension::Advertiser => None,
+    }
+}
+
+/// What a row of `Stats` stands for; `None` if it cannot be of this grouping.
+fn meaning(dimension: Dimension, row: &Nested) -> Option<DimensionValue> {
+    let name = row.name.trim();
+    match dimension {
+        Dimension::Campaign => {
+            // Titles are free text, so only the last suffix is Binom's own.
+            let (title, id) = name.strip_suffix(')')?.rsplit_once("(id:")?;
+            let id = id.trim();
+            (!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())).then(|| DimensionValue::new(id, title))
+        }
+        Dimension::Date => name.parse().ok().map(DimensionValue::date),
+        Dimension::Hour => {
+            // Written as `05`, `5` or `05:00 - 06:00`.
+            let digits = name.find(|letter: char| !letter.is_ascii_digit()).map_or(name, |end| &name[..end]);
+            digits.parse().ok().filter(|hour| *hour < 24).map(DimensionValue::hour)
+        }
+        Dimension::Country => Some(countries::read(name)),
+        Dimension::Offer
+        | Dimension::AffiliateNetwork
+        | Dimension::TrafficSource
+        | Dimension::Affiliate
+        | Dimension::Advertiser => None,
+    }
+}
+
+/// Which calls answer a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Road {
+    /// A list page for every day or stretch of days.
+    List { page: &'static str, dimension: Dimension, daily: bool },
+    /// `Stats` by these groupings.
+    Nested(Vec<Dimension>),
+}
+
+impl Road {
+    fn of(query: &StatsQuery) -> Result<Self, PlatformError> {
+        let dimensions = &query.dimensions;
+        let daily = query.has(Dimension::Date);
+        let entities: Vec<Dimension> = dimensions.iter().copied().filter(|dimension| !dimension.is_time()).collect();
+        if let [dimension] = *entities.as_slice()
+            && !query.has(Dimension::Hour)
+        {
+            match dimension {
+                Dimension::Offer => return Ok(Self::List { page: "Offers", dimension, daily }),
+                Dimension::AffiliateNetwork => return Ok(Self::List { page: "Affiliate_Networks", dimension, daily }),
+                Dimension::TrafficSource => return Ok(Self::List { page: "Traffic_Sources", dimension, daily }),
+                Dimension::Campaign if !daily => return Ok(Self::List { page: "Campaigns", dimension, daily }),
+                _ => {}
+            }
+        }
+        let by_campaign = query.has(Dimension::Campaign) || query.has(Dimension::TrafficSource);
+        let mut groupings: Vec<Dimension> = [Dimension::Date, Dimension::Hour, Dimension::Country]
+            .into_iter()
+            .filter(|dimension| query.has(*dimension))
+            .collect();
+        if by_campaign || groupings.is_empty() {
+            groupings.insert(0, Dimension::Campaign);
+        }
+        let told_apart =
+            dimensions.iter().all(|dimension| code(*dimension).is_some() || *dimension == Dimension::TrafficSource);
+        if told_apart && groupings.len() <= MAX_GROUPINGS {
+            Ok(Self::Nested(groupings))
+        } else {
+            Err(PlatformError::unsupported(
+                "Binom v1 cannot group like that without mixing up entities of the same name. It groups by offer or by \
+                 affiliate network, alone or with date; by campaign or traffic source (or both) with up to two of \
+                 date, hour and country; and by date, hour and country together.",
+            ))
+        }
+    }
+}
+
+/// Plans and starts a report.
+pub(super) async fn report<'a>(
+    panel: Panel,
+    query: &'a StatsQuery,
+    currency: Option<Currency>,
+) -> Result<Report<'a>, PlatformError> {
+    let road = Road::of(query)?;
+    let stretches = stretches(&query.zone, query.range)?;
+    match road {
+        Road::List { page, dimension, daily } => lists(panel, query, currency, (page, dimension, daily), &stretches),
+        Road::Nested(groupings) => nested(panel, query, currency, groupings, &stretches).await,
+    }
+}
+
+fn lists<'a>(
+    panel: Panel,
+    query: &'a StatsQuery,
+    currency: Option<Currency>,
+    (page, dimension, daily): (&'static str, Dimension, bool),
+    stretches: &[Stretch],
+) -> Result<Report<'a>, PlatformError> {
+    let periods: Vec<Stretch> = if daily {
+        let each_day = |stretch: &Stretch| {
+            let offset_hours = stretch.offset_hours;
+            stretch.days.days().map(move |day| Stretch { days: DateRange::day(day), offset_hours })
+        };
+        stretches.iter().flat_map(each_day).collect()
+    } else {
+        stretches.to_vec()
+    };
+    afford(&panel.upstream, periods.len(), query)?;
+    let unique_keys = daily || periods.len() == 1;
+    let questions = periods.into_iter().map(move |days| {
+        let panel = panel.clone();
+        async move {
+            let rows = panel.list(page, days).await?;
+            let date = DimensionValue::date(days.days.from());
+            let line = |row: Entity| Line {
+                values: Values::from_iter([
+                    (dimension, DimensionValue::new(row.id, &row.name)),
+                    (Dimension::Date, date.clone()),
+                ]),
+                metrics: row.metrics,
+            };
+            Ok(Part { lines: rows.into_iter().map(line).collect(), checks: Vec::new() })
+        }
+    });
+    Ok(assemble(query, currency, unique_keys, stream::iter(questions)))
+}
+
+/// The traffic sources of campaigns, by campaign.
+type Sources = HashMap<CompactString, DimensionValue>;
+
+async fn nested<'a>(
+    panel: Panel,
+    query: &'a StatsQuery,
+    currency: Option<Currency>,
+    groupings: Vec<Dimension>,
+    stretches: &[Stretch],
+) -> Result<Report<'a>, PlatformError> {
+    afford(&panel.upstream, stretches.len() * 2, query)?;
+    let mut sources = Sources::new();
+    let mut questions: Vec<(Stretch, String)> = Vec::new();
+    for stretch in stretches {
+        let campaigns = panel.campaigns(*stretch, query, &mut sources).await?;
+        questions.extend(campaigns.chunks(CAMPAIGNS_PER_CALL).map(|ids| (*stretch, ids.join(","))));
+    }
+    afford(&panel.upstream, questions.len(), query)?;
+    let plan = Arc::new((panel, groupings, sources));
+    let questions = questions.into_iter().map(move |(days, camps)| {
+        let plan = Arc::clone(&plan);
+        async move {
+            let (panel, groupings, sources) = &*plan;
+            let mut part = panel.nested(&camps, groupings, days).await?;
+            for line in &mut part.lines {
+                add_source(line, sources);
+            }
+            Ok(part)
+        }
+    });
+    Ok(assemble(query, currency, false, stream::iter(questions)))
+}
+
+fn add_source(line: &mut Line, sources: &Sources) {
+    let campaign = line.values.iter().find(|(dimension, _)| *dimension == Dimension::Campaign);
+    if let Some(source) = campaign.and_then(|(_, campaign)| sources.get(&campaign.id)) {
+        line.values.push((Dimension::TrafficSource, source.clone()));
+    }
+}
+
+impl Panel {
+    /// The ids of the campaigns that have traffic in these days and that the query is about. Where it asks for their
+    /// traffic sources, those are added to `sources`.
+    async fn campaigns(
+        &self,
+        days: Stretch,
+        query: &StatsQuery,
+        sources: &mut Sources,
+    ) -> Result<Vec<String>, PlatformError> {
+        let wanted = |dimension: Dimension, id: &str| query.filters.get(&dimension).is_none_or(|ids| ids.contains(id));
+        let mut ids = Vec::new();
+        for campaign in self.list("Campaigns", days).await? {
+            if is_idle(&campaign.metrics) || !wanted(Dimension::Campaign, &campaign.id) {
+                continue;
+            }
+            if query.has(Dimension::TrafficSource) {
+                let (id, name) = campaign.source.ok_or_else(|| {
+                    PlatformError::unsupported(
+                        "This version of Binom does not say which traffic source a campaign has.",
+                    )
+                })?;
+                if !wanted(Dimension::TrafficSource, &id) {
+                    continue;
+                }
+                sources.insert(campaign.id.as_str().into(), DimensionValue::new(id, &name));
+            }
+            ids.push(campaign.id);
+        }
+        Ok(ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn named(dimension: Dimension, name: &str) -> Option<DimensionValue> {
+        let metrics = super::super::super::stats::Metrics::default();
+        meaning(dimension, &Nested { level: 1, id: None, name: name.to_owned(), metrics })
+    }
+
+    #[test]
+    fn a_campaigns_id_is_the_last_suffix_of_its_name() {
+        assert_eq!(named(Dimension::Campaign, "Loans DE (id:7)"), Some(DimensionValue::new("7", "Loans DE")));
+        assert_eq!(
+            named(Dimension::Campaign, "A (id:1) copy (id:12)"),
+            Some(DimensionValue::new("12", "A (id:1) copy"))
+        );
+        for name in ["Loans DE", "Loans (id:)", "Loans (id:x)", "Loans (id:7) "] {
+            let expected = name.ends_with(' ').then(|| DimensionValue::new("7", "Loans"));
+            assert_eq!(named(Dimension::Campaign, name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_hour_is_read_however_it_is_written() {
+        for name in ["05", "5", "05:00 - 06:00", "5:00"] {
+            assert_eq!(named(Dimension::Hour, name), Some(DimensionValue::hour(5)), "{name}");
+        }
+        assert_eq!(named(Dimension::Hour, "24"), None);
+        assert_eq!(named(Dimension::Hour, "night"), None);
+        assert_eq!(named(Dimension::Date, "01.09.2026"), None);
+    }
+
+    #[test]
+    fn an_offset_keeps_its_sign() {
+        let written = |offset_hours: i64| {
+            let [.., (_, offset)] =
+                period(Stretch { days: DateRange::day(jiff::civil::date(2026, 9, 1)), offset_hours });
+            offset
+        };
+        assert_eq!((written(0), written(3), written(-5)), ("0:00".to_owned(), "+3:00".to_owned(), "-5:00".to_owned()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_makes_the_reading_panic(name in "\\PC*") {
+            for dimension in Dimension::ALL {
+                let _ = named(dimension, &name);
+            }
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! Binom v2: a REST API below `/public/api/v1`.
+//!
+//! One entity is asked for with `stats/{entity}`, which gives ids and ends in a row of totals with the number of rows;
+//! several at once, and countries, with `report/{page}`, which wants the ids of the page's entities listed and answers
+//! a flat, depth-first list. Groupings by day, by hour and by traffic source are unproven, so none is used: days and
+//! hours are windows of their own, and a traffic source is the only id of its page.
+
+use std::collections::{BTreeSet, HashSet};
+
+use bytes::Bytes;
+use compact_str::CompactString;
+use futures_util::stream;
+use secrecy::SecretString;
+use url::Url;
+
+use super::super::calendar::Zone;
+use super::super::error::{ErrorKind, PlatformError};
+use super::super::stats::{Currency, Dimension, DimensionValue, Metrics, Report, StatsQuery};
+use super::super::transport::{Answer, Upstream};
+use super::countries;
+use super::report::{Line, Outline, Part, Values, afford, assemble, is_idle};
+use super::windows::{Grain, Window, Wording, cut};
+use super::wire::{self, Entity, Nested, Totals};
+
+pub(super) const KEY_HINT: &str =
+    "In Binom, open Settings → User (v1: Settings, at the bottom of the page, block API) and copy the API key again.";
+
+/// Rows asked for at once: as many as every source on the matter allows.
+const PAGE_ROWS: usize = 1_000;
+
+/// Ids in one question: some hundreds still fit into the 8 KiB that a web server takes as an address.
+const IDS_PER_CALL: usize = 300;
+
+/// The most groupings of a nested report.
+const MAX_GROUPINGS: usize = 3;
+
+/// What answers at an address.
+pub(super) enum Greeting {
+    /// Binom v2, which knows the key as this user's, if it says.
+    Binom { user: Option<String> },
+    /// Something else.
+    Stranger,
+}
+
+/// The API of one installation.
+#[derive(Clone)]
+pub(super) struct Api {
+    upstream: Upstream,
+    root: String,
+    key: SecretString,
+}
+
+impl Api {
+    pub(super) fn new(upstream: Upstream, base: &str, key: SecretString) -> Self {
+        Self { upstream, root: format!("{base}/public/api/v1"), key }
+    }
+
+    /// Finds out whether this is Binom v2, and whether it accepts the key.
+    pub(super) async fn greet(&self) -> Result<Greeting, PlatformError> {
+        let answer = self.ask("user/role", &[]).await?;
+        let envelope = wire::envelope(&answer.body);
+        match (answer.status.as_u16(), envelope) {
+            (200, _) => Ok(match wire::user_role(&answer.body) {
+                Some(user) => Greeting::Binom { user: Some(self.upstream.quote(&user)) },
+                None => Greeting::Stranger,
+            }),
+            // Builds that do not have this call, or not for every user, have an older one.
+            (403 | 404, Some(_)) => self.greet_older_build().await,
+            (500, None) => Err(answer.failing(&self.upstream.host())),
+            (_, Some(words)) => Err(self.refusal(&answer, Some(words))),
+            (_, None) => Ok(Greeting::Stranger),
+        }
+    }
+
+    async fn greet_older_build(&self) -> Result<Greeting, PlatformError> {
+        let answer = self.ask("date_preset/list", &[]).await?;
+        if answer.status.is_success() && wire::is_date_presets(&answer.body) {
+            return Ok(Greeting::Binom { user: None });
+        }
+        match wire::envelope(&answer.body) {
+            Some(words) if answer.status != 404 => Err(self.refusal(&answer, Some(words))),
+            _ => Ok(Greeting::Stranger),
+        }
+    }
+
+    /// Reads the smallest report there is: one campaign of today.
+    pub(super) async fn prove_reporting(&self) -> Result<(), PlatformError> {
+        let utc = Zone::utc();
+        let today = super::super::calendar::DateRange::day(utc.date_at(jiff::Timestamp::now()));
+        for window in cut(&utc, today, Grain::Whole)? {
+            self.totals(&window.wording(&utc)).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Answer, PlatformError> {
+        let mut url = Url::parse(&format!("{}/{path}", self.root))
+            .map_err(|_| PlatformError::new(ErrorKind::InvalidUrl, "The connection's address cannot be read."))?;
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
+        self.upstream.get(url).secret_header("api-key", &self.key)?.send().await
+    }
+
+    async fn read(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Bytes, PlatformError> {
+        let answer = self.ask(path, parameters).await?;
+        if answer.status.is_success() && !answer.is_html() {
+            return Ok(answer.body);
+        }
+        let words = wire::envelope(&answer.body);
+        Err(self.refusal(&answer, words))
+    }
+
+    fn refusal(&self, answer: &Answer, words: Option<String>) -> PlatformError {
+        let host = self.upstream.host();
+        let status = answer.status.as_u16();
+        let said = match words.as_deref().map(|words| self.upstream.quote(words)) {
+            Some(words) if !words.is_empty() => format!(": {words}"),
+            _ => ".".to_owned(),
+        };
+        match (status, words.is_some()) {
+            (401, _) => PlatformError::new(
+                ErrorKind::CredentialsRejected,
+                format!("Binom at {host} does not accept the API key{said}"),
+            )
+            .hint(KEY_HINT),
+            (403, true) => PlatformError::new(
+                ErrorKind::InsufficientPermissions,
+                format!("Binom at {host} does not let this key's user read statistics{said}"),
+            )
+            .hint("Ask the owner of the tracker to give this user access to statistics, or use the owner's key."),
+            (500, _) => PlatformError::new(ErrorKind::Failing, format!("Binom at {host} failed{said}")),
+            (_, true) => PlatformError::bad_response(format!("Binom at {host} answered {status}{said}")),
+            (_, false) => PlatformError::new(
+                ErrorKind::NotThisPlatform,
+                format!("{host} does not answer like Binom v2 (status {status})."),
+            )
+            .hint("Check the address. If the tracker has been moved or updated to another generation, verify again."),
+        }
+    }
+
+    fn odd(&self, odd: &wire::Odd) -> PlatformError {
+        PlatformError::bad_response(format!(
+            "The answer of Binom at {} is not understood: {odd}.",
+            self.upstream.host()
+        ))
+    }
+
+    fn inconsistent(&self, what: &str) -> PlatformError {
+        PlatformError::new(
+            ErrorKind::Inconsistent,
+            format!("The answers of Binom at {} disagree: {what}", self.upstream.host()),
+        )
+    }
+
+    /// The totals of the whole tracker; `None` where it has no data.
+    async fn totals(&self, period: &Wording) -> Result<Option<Metrics>, PlatformError> {
+        let page = self.entity_page("campaign", period, 1, 0).await?;
+        match page.totals {
+            Some(totals) => Ok(Some(totals.metrics)),
+            None if page.rows.is_empty() => Ok(None),
+            None => Err(PlatformError::bad_response(format!(
+                "The answer of Binom at {} lacks its row of totals.",
+                self.upstream.host()
+            ))),
+        }
+    }
+
+    async fn entity_page(
+        &self,
+        entity: &str,
+        period: &Wording,
+        limit: usize,
+        offset: usize,
+    ) -> Result<wire::EntityPage, PlatformError> {
+        let (limit, offset) = (limit.to_string(), offset.to_string());
+        let mut parameters = paging(&limit, &offset);
+        parameters.extend(dates(period));
+        let body = self.read(&format!("stats/{entity}"), &parameters).await?;
+        wire::entity_page(&body).map_err(|odd| self.odd(&odd))
+    }
+
+    /// All entities of a kind with their numbers, and the totals beside them.
+    async fn entities(&self, entity: &str, period: &Wording) -> Result<(Vec<Entity>, Option<Totals>), PlatformError> {
+        let mut rows: Vec<Entity> = Vec::new();
+        let mut known: HashSet<String> = HashSet::new();
+        let mut totals: Option<Totals> = None;
+        let mut offset = 0;
+        loop {
+            let page = self.entity_page(entity, period, PAGE_ROWS, offset).await?;
+            totals = page.totals.or(totals);
+            let received = page.rows.len();
+            let before = rows.len();
+            offset += received;
+            // Figures move between two pages, and a row may move with them onto the next.
+            rows.extend(page.rows.into_iter().filter(|row| known.insert(row.id.clone())));
+            let complete = match totals.and_then(|totals| totals.count) {
+                Some(count) => rows.len() >= count,
+                None => received < PAGE_ROWS,
+            };
+            if complete || received == 0 {
+                break;
+            }
+            if rows.len() == before {
+                return Err(self.inconsistent("a page came twice."));
+            }
+        }
+        match totals.and_then(|totals| totals.count) {
+            Some(count) if count != rows.len() => {
+                Err(self
+                    .inconsistent(&format!("it counts {count} rows of {entity}, but its pages hold {}.", rows.len())))
+            }
+            _ => Ok((rows, totals)),
+        }
+    }
+
+    /// A nested report over the given ids of a page's entities, all of its pages.
+    async fn nested(
+        &self,
+        page: &str,
+        ids: &[CompactString],
+        groupings: &[Dimension],
+        period: &Wording,
+    ) -> Result<Part, PlatformError> {
+        let mut outline = Outline::new(groupings, meaning);
+        let mut totals = None;
+        let mut previous: Option<Bytes> = None;
+        let mut offset = 0;
+        loop {
+            let body = self.nested_body(page, ids, groupings, period, offset).await?;
+            let read = wire::nested_page(&body).map_err(|odd| self.odd(&odd))?;
+            if !read.rows.is_empty() && previous.as_ref() == Some(&body) {
+                return Err(self.inconsistent("a page came twice."));
+            }
+            totals = totals.or(read.totals);
+            for row in &read.rows {
+                outline.push(row).ok_or_else(|| self.misplaced())?;
+            }
+            let outermost = read.rows.iter().filter(|row| row.level == 1).count();
+            match next_offset(offset, read.rows.len(), outermost) {
+                Some(next) => offset = next,
+                None => break,
+            }
+            previous = Some(body);
+        }
+        let (roots, leaves, lines) = outline.finish();
+        let mut checks = vec![wire::check(&leaves, &roots, "the rows above them say")];
+        if let Some(Totals { metrics, .. }) = totals {
+            let whole = wire::check(&roots, &metrics, "Binom's totals say");
+            // Nothing else tells whether a page is missing.
+            if offset > 0
+                && let Some(mismatch) = whole.mismatch
+            {
+                return Err(self.inconsistent(&mismatch));
+            }
+            checks.push(whole);
+        }
+        Ok(Part { lines, checks })
+    }
+
+    async fn nested_body(
+        &self,
+        page: &str,
+        ids: &[CompactString],
+        groupings: &[Dimension],
+        period: &Wording,
+        offset: usize,
+    ) -> Result<Bytes, PlatformError> {
+        let (limit, offset) = (PAGE_ROWS.to_string(), offset.to_string());
+        let mut parameters = paging(&limit, &offset);
+        parameters.extend(dates(period));
+        parameters.extend(ids.iter().map(|id| ("ids[]", id.as_str())));
+        parameters.extend(groupings.iter().filter_map(|dimension| Some(("groupings[]", grouping(*dimension)?))));
+        self.read(&format!("report/{page}"), &parameters).await
+    }
+
+    fn misplaced(&self) -> PlatformError {
+        PlatformError::bad_response(format!(
+            "A row in the answer of Binom at {} stands at an impossible level.",
+            self.upstream.host()
+        ))
+    }
+}
+
+fn dates(period: &Wording) -> [(&str, &str); 4] {
+    [("datePreset", "custom_time"), ("dateFrom", &period.from), ("dateTo", &period.to), ("timezone", &period.timezone)]
+}
+
+fn paging<'a>(limit: &'a str, offset: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![("sortColumn", "clicks"), ("sortType", "desc"), ("limit", limit), ("offset", offset)]
+}
+
+/// Where the next page of a nested report begins, if there is one.
+///
+/// Whether a limit counts all rows or the outermost ones is not written anywhere, but a page tells: one with more rows
+/// than asked for counts the outermost ones.
+fn next_offset(offset: usize, rows: usize, outermost: usize) -> Option<usize> {
+    match rows.cmp(&PAGE_ROWS) {
+        std::cmp::Ordering::Less => None,
+        std::cmp::Ordering::Equal => Some(offset + PAGE_ROWS),
+        std::cmp::Ordering::Greater => (outermost == PAGE_ROWS).then_some(offset + PAGE_ROWS),
+    }
+}
+
+/// The name of an entity in `stats/{entity}`.
+const fn entity(dimension: Dimension) -> Option<&'static str> {
+    match dimension {
+        Dimension::Campaign => Some("campaign"),
+        Dimension::Offer => Some("offer"),
+        Dimension::AffiliateNetwork => Some("affiliate_network"),
+        Dimension::TrafficSource => Some("traffic_source"),
+        Dimension::Date | Dimension::Hour | Dimension::Affiliate | Dimension::Advertiser | Dimension::Country => None,
+    }
+}
+
+/// The name of a grouping in `report/{page}`, where it is proven.
+const fn grouping(dimension: Dimension) -> Option<&'static str> {
+    match dimension {
+        Dimension::Campaign => Some("campaign"),
+        Dimension::Offer => Some("offer"),
+        Dimension::AffiliateNetwork => Some("affiliateNetwork"),
+        Dimension::Country => Some("geoCountry"),
+        Dimension::TrafficSource | Dimension::Date | Dimension::Hour | Dimension::Affiliate | Dimension::Advertiser => {
+            None
+        }
+    }
+}
+
+/// What a row of a nested report stands for. Traffic that belongs to no entity has no id.
+fn meaning(dimension: Dimension, row: &Nested) -> Option<DimensionValue> {
+    Some(match (dimension, row.id.as_deref()) {
+        (Dimension::Country, _) => countries::read(&row.name),
+        (_, Some(id)) => DimensionValue::new(id, &row.name),
+        (_, None) => DimensionValue::unknown(),
+    })
+}
+
+/// Which calls answer a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Road {
+    /// The row of totals alone.
+    Totals,
+    /// One kind of entity.
+    Entities(Dimension, &'static str),
+    /// A nested report over the campaigns.
+    ByCampaign(Vec<Dimension>),
+    /// A nested report over one traffic source at a time.
+    BySource(Vec<Dimension>),
+}
+
+impl Road {
+    fn of(query: &StatsQuery) -> Result<Self, PlatformError> {
+        let others: Vec<Dimension> =
+            query.dimensions.iter().copied().filter(|dimension| !dimension.is_time()).collect();
+        match others.as_slice() {
+            [] => return Ok(Self::Totals),
+            [one] if let Some(name) = entity(*one) => return Ok(Self::Entities(*one, name)),
+            _ => {}
+        }
+        let groupings: Vec<Dimension> =
+            others.iter().copied().filter(|dimension| *dimension != Dimension::TrafficSource).collect();
+        if groupings.len() > MAX_GROUPINGS || groupings.iter().any(|dimension| grouping(*dimension).is_none()) {
+            return Err(PlatformError::unsupported(
+                "Binom v2 groups by date, hour, traffic source and up to three of campaign, offer, affiliate network \
+                 and country.",
+            ));
+        }
+        Ok(if groupings.len() < others.len() { Self::BySource(groupings) } else { Self::ByCampaign(groupings) })
+    }
+}
+
+/// One question of a nested report: the ids it is about, and what they mean for its rows.
+struct Slice {
+    ids: Vec<CompactString>,
+    values: Values,
+}
+
+/// Plans and starts a report.
+pub(super) async fn report<'a>(
+    api: Api,
+    query: &'a StatsQuery,
+    currency: Option<Currency>,
+) -> Result<Report<'a>, PlatformError> {
+    let road = Road::of(query)?;
+    let windows = cut(&query.zone, query.range, Grain::of(query))?;
+    afford(&api.upstream, windows.len(), query)?;
+    let slices = api.slices(&road, query).await?;
+    afford(&api.upstream, windows.len() * slices.len(), query)?;
+    // Within one call keys are unique, but a nested report is put together from several, and an hour comes every day.
+    let unique_keys = matches!(road, Road::Totals | Road::Entities(..))
+        && (query.has(Dimension::Date) || !query.has(Dimension::Hour));
+    let plan = std::sync::Arc::new((api, road, slices));
+    let slices = plan.2.len();
+    let questions = windows.into_iter().flat_map(move |window| (0..slices).map(move |slice| (window, slice)));
+    let questions = questions.map(move |(window, slice)| {
+        let plan = std::sync::Arc::clone(&plan);
+        async move {
+            let (api, road, slices) = &*plan;
+            match slices.get(slice) {
+                Some(slice) => api.answer(road, slice, query, &window).await,
+                None => Ok(Part::default()),
+            }
+        }
+    });
+    Ok(assemble(query, currency, unique_keys, stream::iter(questions)))
+}
+
+impl Api {
+    /// The questions to ask for every window.
+    async fn slices(&self, road: &Road, query: &StatsQuery) -> Result<Vec<Slice>, PlatformError> {
+        let wanted = |dimension: Dimension| query.filters.get(&dimension);
+        Ok(match road {
+            Road::Totals | Road::Entities(..) => vec![Slice { ids: Vec::new(), values: Values::new() }],
+            Road::ByCampaign(_) => {
+                let campaigns = self.active("campaign", wanted(Dimension::Campaign), query).await?;
+                let ids: Vec<CompactString> = campaigns.into_iter().map(|campaign| campaign.id).collect();
+                ids.chunks(IDS_PER_CALL).map(|ids| Slice { ids: ids.to_vec(), values: Values::new() }).collect()
+            }
+            Road::BySource(_) => self
+                .active("traffic_source", wanted(Dimension::TrafficSource), query)
+                .await?
+                .into_iter()
+                .map(|source| Slice {
+                    ids: vec![source.id.clone()],
+                    values: Values::from_iter([(Dimension::TrafficSource, source)]),
+                })
+                .collect(),
+        })
+    }
+
+    /// The entities that have any numbers in the range, and that the query is about.
+    async fn active(
+        &self,
+        entity: &str,
+        wanted: Option<&BTreeSet<CompactString>>,
+        query: &StatsQuery,
+    ) -> Result<Vec<DimensionValue>, PlatformError> {
+        let mut known = HashSet::new();
+        let mut active = Vec::new();
+        for window in cut(&query.zone, query.range, Grain::Whole)? {
+            let period = window.wording(&query.zone);
+            let (rows, _) = settled(|| self.entities(entity, &period)).await?;
+            active.extend(
+                rows.into_iter()
+                    .filter(|row| !is_idle(&row.metrics))
+                    .map(|row| DimensionValue::new(row.id, &row.name))
+                    .filter(|value| wanted.is_none_or(|ids| ids.contains(&value.id)))
+                    .filter(|value| known.insert(value.id.clone())),
+            );
+        }
+        Ok(active)
+    }
+
+    /// Asks one question about one window.
+    async fn answer(
+        &self,
+        road: &Road,
+        slice: &Slice,
+        query: &StatsQuery,
+        window: &Window,
+    ) -> Result<Part, PlatformError> {
+        let period = window.wording(&query.zone);
+        let mut part = match road {
+            Road::Totals => self.totals_part(&period).await?,
+            Road::Entities(dimension, name) => settled(|| self.entities_part(*dimension, name, &period)).await?,
+            Road::ByCampaign(groupings) => settled(|| self.nested("campaign", &slice.ids, groupings, &period)).await?,
+            Road::BySource(groupings) => {
+                settled(|| self.nested("trafficSource", &slice.ids, groupings, &period)).await?
+            }
+        };
+        for line in &mut part.lines {
+            line.values.push((Dimension::Date, DimensionValue::date(window.date)));
+            line.values.push((Dimension::Hour, DimensionValue::hour(window.hour)));
+            line.values.extend(slice.values.iter().cloned());
+        }
+        Ok(part)
+    }
+
+    async fn totals_part(&self, period: &Wording) -> Result<Part, PlatformError> {
+        let totals = self.totals(period).await?;
+        let lines = totals.into_iter().map(|metrics| Line { values: Values::new(), metrics }).collect();
+        Ok(Part { lines, checks: Vec::new() })
+    }
+
+    async fn entities_part(&self, dimension: Dimension, name: &str, period: &Wording) -> Result<Part, PlatformError> {
+        let (rows, totals) = self.entities(name, period).await?;
+        let sum = rows.iter().fold(Metrics::ZERO, |sum, row| sum.add(&row.metrics));
+        let checks =
+            totals.map(|totals| wire::check(&sum, &totals.metrics, "Binom's totals say")).into_iter().collect();
+        let lines = rows
+            .into_iter()
+            .map(|row| Line {
+                values: Values::from_iter([(dimension, DimensionValue::new(row.id, &row.name))]),
+                metrics: row.metrics,
+            })
+            .collect();
+        Ok(Part { lines, checks })
+    }
+}
+
+/// Reads again, once, what moved while it was read.
+async fn settled<T, F>(mut read: impl FnMut() -> F) -> Result<T, PlatformError>
+where
+    F: Future<Output = Result<T, PlatformError>>,
+{
+    match read().await {
+        Err(error) if error.kind == ErrorKind::Inconsistent => read().await,
+        outcome => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_found_whatever_a_limit_counts() {
+        // All rows: a full page may have a successor, any other is the last.
+        assert_eq!(next_offset(0, 1_000, 40), Some(1_000));
+        assert_eq!(next_offset(1_000, 999, 40), None);
+        // The outermost rows: the page has more rows than asked for.
+        assert_eq!(next_offset(0, 2_500, 1_000), Some(1_000));
+        assert_eq!(next_offset(1_000, 2_500, 900), None);
+        // A limit that is not heeded at all.
+        assert_eq!(next_offset(0, 9_000, 4_000), None);
+    }
+}
