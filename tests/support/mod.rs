@@ -4,4 +4,5 @@
 //! checks what is sent. [`tracker::Simulator`] serves any of them on a loopback port, records every request and
 //! plays faults. `examples/trackers.rs` starts the same simulators for people.
 
+pub mod binom;
 pub mod tracker;

@@ -131,16 +131,19 @@ impl AdminClient {
         v2::Api::new(self.upstream.clone(), &self.base, self.key.clone())
     }
 
-    fn panel(&self, file: &str) -> v1::Panel {
-        v1::Panel::new(self.upstream.clone(), format!("{}{file}", self.base), self.key.clone())
+    /// The panel whose file the address names.
+    fn named_panel(&self) -> Option<v1::Panel> {
+        is_php(&self.base).then(|| v1::Panel::new(self.upstream.clone(), self.base.clone(), true, self.key.clone()))
     }
 
     /// The tracker, as the last verification found it.
     async fn recall(&self) -> Result<Tracker, PlatformError> {
         match self.remembered {
             Some(Generation::V2) => Ok(Tracker::V2(self.api())),
-            Some(Generation::V1) if is_php(&self.base) => Ok(Tracker::V1(self.panel(""))),
-            Some(Generation::V1) => self.find_panel().await.map(Tracker::V1),
+            Some(Generation::V1) => match self.named_panel() {
+                Some(panel) => Ok(Tracker::V1(panel)),
+                None => self.guess_panel().await.map(Tracker::V1),
+            },
             None => self.detect().await.map(|(tracker, _)| tracker),
         }
     }
@@ -150,8 +153,9 @@ impl AdminClient {
     /// v2 is asked first unless the address names a PHP file: its key travels in a header, so a wrong guess leaves no
     /// key in anybody's access log.
     async fn detect(&self) -> Result<(Tracker, Option<String>), PlatformError> {
-        if is_php(&self.base) {
-            return self.find_panel().await.map(|panel| (Tracker::V1(panel), None));
+        if let Some(panel) = self.named_panel() {
+            panel.greet().await?;
+            return Ok((Tracker::V1(panel), None));
         }
         let api = self.api();
         // Trackers redirect paths they do not know, so a redirect alone does not rule v1 out.
@@ -161,25 +165,21 @@ impl AdminClient {
             Err(error) if error.kind == ErrorKind::Redirected => Some(error),
             Err(error) => return Err(error),
         };
-        match self.find_panel().await {
+        match self.guess_panel().await {
             Ok(panel) => Ok((Tracker::V1(panel), None)),
             Err(error) if error.kind == ErrorKind::NotThisPlatform => Err(redirect.unwrap_or(error)),
             Err(error) => Err(error),
         }
     }
 
-    /// Finds v1's panel: the file the address names, else the two places it may stand in unnamed.
-    async fn find_panel(&self) -> Result<v1::Panel, PlatformError> {
-        if is_php(&self.base) {
-            let panel = self.panel("");
-            panel.greet().await?;
-            return Ok(panel);
-        }
+    /// Finds v1's panel at the two places it may stand in without a name of its own.
+    async fn guess_panel(&self) -> Result<v1::Panel, PlatformError> {
         for file in ["/", "/index.php"] {
-            let panel = self.panel(file);
+            let address = format!("{}{file}", self.base);
+            let panel = v1::Panel::new(self.upstream.clone(), address, false, self.key.clone());
             match panel.greet().await {
                 Ok(()) => return Ok(panel),
-                Err(error) if matches!(error.kind, ErrorKind::NotThisPlatform | ErrorKind::Redirected) => {}
+                Err(error) if is_strange(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -189,6 +189,11 @@ impl AdminClient {
         )
         .hint(v1::ADDRESS_HINT))
     }
+}
+
+/// Whether whatever answered is nothing of Binom's.
+fn is_strange(error: &PlatformError) -> bool {
+    matches!(error.kind, ErrorKind::NotThisPlatform | ErrorKind::Redirected | ErrorKind::BadResponse)
 }
 
 #[async_trait]

@@ -180,8 +180,18 @@ impl<'a> Outline<'a> {
         Some(())
     }
 
-    /// The sum of the outermost rows, the sum of the deepest ones, and the latter themselves.
-    pub(super) fn finish(self) -> (Metrics, Metrics, Vec<Line>) {
-        (self.roots, self.leaves, self.lines)
+    /// The sum of the outermost rows.
+    pub(super) fn roots(&self) -> &Metrics {
+        &self.roots
+    }
+
+    /// The sum of the deepest rows.
+    pub(super) fn leaves(&self) -> &Metrics {
+        &self.leaves
+    }
+
+    /// The deepest rows.
+    pub(super) fn into_lines(self) -> Vec<Line> {
+        self.lines
     }
 }

@@ -21,10 +21,10 @@ use super::super::calendar::{DateRange, Zone};
 use super::super::error::{ErrorKind, PlatformError};
 use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery};
 use super::super::transport::Upstream;
+use super::countries;
 use super::report::{Line, Outline, Part, Values, afford, assemble, is_idle};
 use super::windows::{Stretch, stretches};
 use super::wire::{self, Entity, Nested, Odd, PanelAnswer};
-use super::{countries, is_php};
 
 pub(super) const ADDRESS_HINT: &str = "Binom v1: enter the full address of the panel as the browser shows it, with its \
      .php file. Binom v2: enter the tracker's domain alone.";
@@ -38,8 +38,8 @@ const CAMPAIGNS_PER_CALL: usize = 200;
 /// The most groupings of `Stats`.
 const MAX_GROUPINGS: usize = 3;
 
-/// A page size that Binom may have fallen back to is a multiple of this.
-const SUSPICIOUS: usize = 25;
+/// Page sizes that Binom may fall back to are multiples of these.
+const USUAL_SIZES: [usize; 2] = [10, 25];
 
 /// Stands where `Stats` expects a grouping and there is none.
 const NO_GROUPING: &str = "1";
@@ -67,12 +67,14 @@ impl Status {
 pub(super) struct Panel {
     upstream: Upstream,
     address: String,
+    /// Whether the address names the panel's file; else it is a guess, and silence may be anybody's.
+    named: bool,
     key: SecretString,
 }
 
 impl Panel {
-    pub(super) fn new(upstream: Upstream, address: String, key: SecretString) -> Self {
-        Self { upstream, address, key }
+    pub(super) fn new(upstream: Upstream, address: String, named: bool, key: SecretString) -> Self {
+        Self { upstream, address, named, key }
     }
 
     /// Finds out whether this is Binom v1's panel, and whether it accepts the key.
@@ -102,9 +104,9 @@ impl Panel {
         let answer = self.upstream.get(url).secret_query("api_key", &self.key).send().await?;
         let host = self.upstream.host();
         match answer.status.as_u16() {
-            // At an unnamed file a 403 is the web server's, which lists no folders.
+            // At a guessed address a 403 is the web server's, which lists no folders.
             401 => return Err(self.rejected("")),
-            403 if is_php(&self.address) => return Err(self.rejected("")),
+            403 if self.named => return Err(self.rejected("")),
             500 => return Err(answer.failing(&host)),
             status if !answer.status.is_success() => return Err(self.stranger(&format!("answers {status}"))),
             _ if answer.is_html() => return Err(self.stranger("answers with a web page")),
@@ -113,7 +115,7 @@ impl Panel {
         match parse(&answer.body) {
             Ok(PanelAnswer::Rows(rows)) => Ok(rows),
             Ok(PanelAnswer::Refused(words)) => Err(self.rejected(&words)),
-            Ok(PanelAnswer::Silence) if is_php(&self.address) => Err(self.rejected("")),
+            Ok(PanelAnswer::Silence) if self.named => Err(self.rejected("")),
             Ok(PanelAnswer::Silence) => Err(self.stranger("answers nothing")),
             Err(odd) => {
                 Err(PlatformError::bad_response(format!("The answer of Binom at {host} is not understood: {odd}."))
@@ -122,11 +124,27 @@ impl Panel {
         }
     }
 
+    /// Reads a page of a report. Binom words every refusal alike, so whether one is about the key is told by asking for
+    /// the page that proves it.
+    async fn pull<T>(
+        &self,
+        parameters: &[(&str, String)],
+        parse: fn(&[u8]) -> Result<PanelAnswer<T>, Odd>,
+    ) -> Result<Vec<T>, PlatformError> {
+        match self.read(parameters, parse).await {
+            Err(refusal) if refusal.kind == ErrorKind::CredentialsRejected => {
+                self.greet().await?;
+                Err(PlatformError::bad_response(format!("{} It accepts the key elsewhere.", refusal.detail)))
+            }
+            outcome => outcome,
+        }
+    }
+
     fn rejected(&self, words: &str) -> PlatformError {
         let host = self.upstream.host();
         let words = self.upstream.quote(words);
         let said = if words.is_empty() { ".".to_owned() } else { format!(": {words}") };
-        PlatformError::new(ErrorKind::CredentialsRejected, format!("Binom at {host} does not accept the API key{said}"))
+        PlatformError::new(ErrorKind::CredentialsRejected, format!("Binom at {host} refuses the request{said}"))
             .hint(KEY_HINT)
     }
 
@@ -143,7 +161,7 @@ impl Panel {
         let mut rows: Vec<Entity> = Vec::new();
         for number in 1.. {
             let parameters = list_parameters(page, Status::WithTraffic, days, "all", number);
-            let read = self.read(&parameters, wire::list_page).await?;
+            let read = self.pull(&parameters, wire::list_page).await?;
             let received = read.len();
             let before = rows.len();
             for row in read {
@@ -151,8 +169,7 @@ impl Panel {
                     rows.push(row);
                 }
             }
-            // `all` is all there is, unless this build does not know the word and cuts at a page's usual size.
-            if received == 0 || received % SUSPICIOUS != 0 || rows.len() == before {
+            if !may_be_cut(received) || rows.len() == before {
                 break;
             }
         }
@@ -165,28 +182,29 @@ impl Panel {
         let mut first: Vec<Nested> = Vec::new();
         for number in 1.. {
             let parameters = nested_parameters(camps, groupings, days, number);
-            let read = self.read(&parameters, wire::stats_page).await?;
+            let read = self.pull(&parameters, wire::stats_page).await?;
             if number > 1 && same_places(&first, &read) {
                 break;
             }
             for row in &read {
                 outline.push(row).ok_or_else(|| self.misplaced())?;
             }
-            if read.is_empty() || read.len() % SUSPICIOUS != 0 {
+            if !may_be_cut(read.len()) {
                 break;
             }
             if number == 1 {
                 first = read;
             }
         }
-        let (roots, leaves, lines) = outline.finish();
+        let check = wire::check(outline.leaves(), outline.roots(), "the rows above them say");
+        let lines = outline.into_lines();
         if lines.iter().any(|line| !is_within(line, days.days)) {
             return Err(PlatformError::bad_response(format!(
                 "Binom at {} answered for days it was not asked about.",
                 self.upstream.host()
             )));
         }
-        Ok(Part { lines, checks: vec![wire::check(&leaves, &roots, "the rows above them say")] })
+        Ok(Part { lines, checks: vec![check] })
     }
 
     fn misplaced(&self) -> PlatformError {
@@ -195,6 +213,11 @@ impl Panel {
             self.upstream.host()
         ))
     }
+}
+
+/// Whether a page may have a successor although all rows were asked for: some build may not know the word.
+fn may_be_cut(rows: usize) -> bool {
+    rows > 0 && USUAL_SIZES.into_iter().any(|size| rows.is_multiple_of(size))
 }
 
 /// Whether a page repeats another: the same rows, though their figures may have moved.

@@ -5,7 +5,9 @@
 //! a flat, depth-first list. Groupings by day, by hour and by traffic source are unproven, so none is used: days and
 //! hours are windows of their own, and a traffic source is the only id of its page.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -15,7 +17,7 @@ use url::Url;
 
 use super::super::calendar::Zone;
 use super::super::error::{ErrorKind, PlatformError};
-use super::super::stats::{Currency, Dimension, DimensionValue, Metrics, Report, StatsQuery};
+use super::super::stats::{Check, Currency, Dimension, DimensionValue, Metrics, Report, StatsQuery};
 use super::super::transport::{Answer, Upstream};
 use super::countries;
 use super::report::{Line, Outline, Part, Values, afford, assemble, is_idle};
@@ -223,39 +225,39 @@ impl Api {
         period: &Wording,
     ) -> Result<Part, PlatformError> {
         let mut outline = Outline::new(groupings, meaning);
-        let mut totals = None;
-        let mut previous: Option<Bytes> = None;
+        let mut totals: Option<Totals> = None;
+        let mut previous = Bytes::new();
+        let mut pages = 0;
         let mut offset = 0;
         loop {
             let body = self.nested_body(page, ids, groupings, period, offset).await?;
             let read = wire::nested_page(&body).map_err(|odd| self.odd(&odd))?;
-            if !read.rows.is_empty() && previous.as_ref() == Some(&body) {
+            totals = totals.or(read.totals);
+            if read.rows.is_empty() {
+                break;
+            }
+            if previous == body {
                 return Err(self.inconsistent("a page came twice."));
             }
-            totals = totals.or(read.totals);
             for row in &read.rows {
                 outline.push(row).ok_or_else(|| self.misplaced())?;
             }
+            pages += 1;
             let outermost = read.rows.iter().filter(|row| row.level == 1).count();
-            match next_offset(offset, read.rows.len(), outermost) {
-                Some(next) => offset = next,
+            let short = differences(&outline, totals.as_ref()).any(|check| check.mismatch.is_some());
+            match next_page(read.rows.len(), outermost, short) {
+                Some(step) => offset += step,
                 None => break,
             }
-            previous = Some(body);
+            previous = body;
         }
-        let (roots, leaves, lines) = outline.finish();
-        let mut checks = vec![wire::check(&leaves, &roots, "the rows above them say")];
-        if let Some(Totals { metrics, .. }) = totals {
-            let whole = wire::check(&roots, &metrics, "Binom's totals say");
-            // Nothing else tells whether a page is missing.
-            if offset > 0
-                && let Some(mismatch) = whole.mismatch
-            {
-                return Err(self.inconsistent(&mismatch));
-            }
-            checks.push(whole);
+        let checks: Vec<Check> = differences(&outline, totals.as_ref()).collect();
+        // Nothing else tells whether a row was lost or doubled between two pages.
+        match checks.iter().find_map(|check| check.mismatch.as_deref()) {
+            Some(mismatch) if pages > 1 => return Err(self.inconsistent(mismatch)),
+            _ => {}
         }
-        Ok(Part { lines, checks })
+        Ok(Part { lines: outline.into_lines(), checks })
     }
 
     async fn nested_body(
@@ -290,16 +292,24 @@ fn paging<'a>(limit: &'a str, offset: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![("sortColumn", "clicks"), ("sortType", "desc"), ("limit", limit), ("offset", offset)]
 }
 
-/// Where the next page of a nested report begins, if there is one.
+/// How much further the next page of a nested report begins, if there is one.
 ///
 /// Whether a limit counts all rows or the outermost ones is not written anywhere, but a page tells: one with more rows
-/// than asked for counts the outermost ones.
-fn next_offset(offset: usize, rows: usize, outermost: usize) -> Option<usize> {
+/// than asked for counts the outermost ones. A page with fewer is the last, unless the sums speak of more: then the
+/// tracker may allow less than was asked for.
+fn next_page(rows: usize, outermost: usize, short: bool) -> Option<usize> {
     match rows.cmp(&PAGE_ROWS) {
-        std::cmp::Ordering::Less => None,
-        std::cmp::Ordering::Equal => Some(offset + PAGE_ROWS),
-        std::cmp::Ordering::Greater => (outermost == PAGE_ROWS).then_some(offset + PAGE_ROWS),
+        Ordering::Less => short.then_some(rows),
+        Ordering::Equal => Some(PAGE_ROWS),
+        Ordering::Greater => (outermost == PAGE_ROWS).then_some(PAGE_ROWS),
     }
+}
+
+/// The deepest rows held against the outermost ones, and those against the totals.
+fn differences(outline: &Outline<'_>, totals: Option<&Totals>) -> impl Iterator<Item = Check> {
+    let inner = wire::check(outline.leaves(), outline.roots(), "the rows above them say");
+    let outer = totals.map(|totals| wire::check(outline.roots(), &totals.metrics, "Binom's totals say"));
+    std::iter::once(inner).chain(outer)
 }
 
 /// The name of an entity in `stats/{entity}`.
@@ -352,10 +362,13 @@ impl Road {
     fn of(query: &StatsQuery) -> Result<Self, PlatformError> {
         let others: Vec<Dimension> =
             query.dimensions.iter().copied().filter(|dimension| !dimension.is_time()).collect();
-        match others.as_slice() {
-            [] => return Ok(Self::Totals),
-            [one] if let Some(name) = entity(*one) => return Ok(Self::Entities(*one, name)),
-            _ => {}
+        if others.is_empty() {
+            return Ok(Self::Totals);
+        }
+        if let [one] = *others.as_slice()
+            && let Some(name) = entity(one)
+        {
+            return Ok(Self::Entities(one, name));
         }
         let groupings: Vec<Dimension> =
             others.iter().copied().filter(|dimension| *dimension != Dimension::TrafficSource).collect();
@@ -386,14 +399,13 @@ pub(super) async fn report<'a>(
     afford(&api.upstream, windows.len(), query)?;
     let slices = api.slices(&road, query).await?;
     afford(&api.upstream, windows.len() * slices.len(), query)?;
-    // Within one call keys are unique, but a nested report is put together from several, and an hour comes every day.
-    let unique_keys = matches!(road, Road::Totals | Road::Entities(..))
-        && (query.has(Dimension::Date) || !query.has(Dimension::Hour));
-    let plan = std::sync::Arc::new((api, road, slices));
+    // A nested report is put together from several questions, any of which may have a part of a key.
+    let unique_keys = matches!(road, Road::Totals | Road::Entities(..)) && are_told_apart(&windows, query);
+    let plan = Arc::new((api, road, slices));
     let slices = plan.2.len();
     let questions = windows.into_iter().flat_map(move |window| (0..slices).map(move |slice| (window, slice)));
     let questions = questions.map(move |(window, slice)| {
-        let plan = std::sync::Arc::clone(&plan);
+        let plan = Arc::clone(&plan);
         async move {
             let (api, road, slices) = &*plan;
             match slices.get(slice) {
@@ -403,6 +415,17 @@ pub(super) async fn report<'a>(
         }
     });
     Ok(assemble(query, currency, unique_keys, stream::iter(questions)))
+}
+
+/// Whether no two windows give rows of the same key. The same hour of two days does, unless the day is part of it.
+fn are_told_apart(windows: &[Window], query: &StatsQuery) -> bool {
+    let mut seen = HashSet::new();
+    windows.iter().all(|window| {
+        seen.insert((
+            query.has(Dimension::Date).then_some(window.date),
+            query.has(Dimension::Hour).then_some(window.hour),
+        ))
+    })
 }
 
 impl Api {
@@ -516,12 +539,13 @@ mod tests {
     #[test]
     fn the_next_page_is_found_whatever_a_limit_counts() {
         // All rows: a full page may have a successor, any other is the last.
-        assert_eq!(next_offset(0, 1_000, 40), Some(1_000));
-        assert_eq!(next_offset(1_000, 999, 40), None);
+        assert_eq!(next_page(1_000, 40, false), Some(1_000));
+        assert_eq!(next_page(999, 40, false), None);
         // The outermost rows: the page has more rows than asked for.
-        assert_eq!(next_offset(0, 2_500, 1_000), Some(1_000));
-        assert_eq!(next_offset(1_000, 2_500, 900), None);
-        // A limit that is not heeded at all.
-        assert_eq!(next_offset(0, 9_000, 4_000), None);
+        assert_eq!(next_page(2_500, 1_000, false), Some(1_000));
+        assert_eq!(next_page(2_500, 900, false), None);
+        // A limit that is not heeded at all, and one that is cut.
+        assert_eq!(next_page(9_000, 4_000, false), None);
+        assert_eq!(next_page(100, 40, true), Some(100));
     }
 }

@@ -1,1 +1,3 @@
 //! What is peculiar to each platform, driven through the same road the service takes.
+
+mod binom;
