@@ -285,6 +285,9 @@ fn invalid(detail: &str) -> Reply {
     refused(400, "Webmozart.Assert.InvalidArgumentException", detail)
 }
 
+/// What a list holds, and which of it an event belongs to.
+type Listed<'a> = (Vec<(u32, &'a str)>, fn(&Event) -> Option<u32>);
+
 /// Either an answer or why there is none.
 type Answered = Result<Value, Reply>;
 
@@ -353,7 +356,7 @@ impl Binom {
     fn stats(&self, entity: &str, request: &Request) -> Answered {
         let events = self.in_period(request)?;
         let (limit, offset) = self.paging(request, 25)?;
-        let (known, of): (Vec<(u32, &str)>, fn(&Event) -> Option<u32>) = match entity {
+        let (known, of): Listed<'_> = match entity {
             "campaign" => (CAMPAIGNS.map(|(id, name, _)| (id, name)).to_vec(), |event| Some(event.campaign)),
             "offer" => (OFFERS.map(|(id, name, _)| (id, name)).to_vec(), |event| event.offer),
             "affiliate_network" => (NETWORKS.to_vec(), Event::network),
@@ -601,7 +604,7 @@ impl Binom {
             Some("all") => false,
             _ => return Err(panel_error("status")),
         };
-        let (known, of): (Vec<(u32, &str)>, fn(&Event) -> Option<u32>) = match page {
+        let (known, of): Listed<'_> = match page {
             "Campaigns" => (CAMPAIGNS.map(|(id, name, _)| (id, name)).to_vec(), |event| Some(event.campaign)),
             "Offers" => (OFFERS.map(|(id, name, _)| (id, name)).to_vec(), |event| event.offer),
             "Affiliate_Networks" => (NETWORKS.to_vec(), Event::network),

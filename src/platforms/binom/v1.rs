@@ -3,7 +3,8 @@
 //! List pages (`Campaigns`, `Offers`, …) have ids but one row per entity; the `Stats` page groups by up to three codes
 //! but names everything, with an id in campaigns' names only. So campaigns go with anything, traffic sources too
 //! (through their campaigns), and offers and networks only with days, one list per day. Days are counted at fixed
-//! whole-hour offsets from UTC: the day of a clock change is refused.
+//! whole-hour offsets from UTC: the day of a clock change is put together from its hours at either offset, or refused
+//! where there are none to be had.
 //!
 //! Its words for no data, for a wrong key and for nothing at all are all answers with status 200.
 
@@ -23,7 +24,7 @@ use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuer
 use super::super::transport::Upstream;
 use super::countries;
 use super::report::{Line, Outline, Part, Values, afford, assemble, is_idle};
-use super::windows::{Stretch, stretches};
+use super::windows::{Stretch, clocks_change, stretches};
 use super::wire::{self, Entity, Nested, Odd, PanelAnswer};
 
 pub(super) const ADDRESS_HINT: &str = "Binom v1: enter the full address of the panel as the browser shows it, with its \
@@ -89,8 +90,8 @@ impl Panel {
 
     async fn first_row(&self, status: Status) -> Result<(), PlatformError> {
         let today = DateRange::day(Zone::utc().date_at(Timestamp::now()));
-        let days = Stretch { days: today, offset_hours: 0 };
-        self.read(&list_parameters("Campaigns", status, days, "1", 1), wire::list_page).await.map(drop)
+        let days = Stretch { days: today, offset_hours: 0, hours: None };
+        self.read(&list_parameters("Campaigns", status, &days, "1", 1), wire::list_page).await.map(drop)
     }
 
     async fn read<T>(
@@ -157,7 +158,7 @@ impl Panel {
     }
 
     /// All entities of a list page that have traffic in these days.
-    async fn list(&self, page: &str, days: Stretch) -> Result<Vec<Entity>, PlatformError> {
+    async fn list(&self, page: &str, days: &Stretch) -> Result<Vec<Entity>, PlatformError> {
         let mut rows: Vec<Entity> = Vec::new();
         for number in 1.. {
             let parameters = list_parameters(page, Status::WithTraffic, days, "all", number);
@@ -177,7 +178,7 @@ impl Panel {
     }
 
     /// A nested report over the given campaigns.
-    async fn nested(&self, camps: &str, groupings: &[Dimension], days: Stretch) -> Result<Part, PlatformError> {
+    async fn nested(&self, camps: &str, groupings: &[Dimension], days: &Stretch) -> Result<Part, PlatformError> {
         let mut outline = Outline::new(groupings, meaning);
         let mut first: Vec<Nested> = Vec::new();
         for number in 1.. {
@@ -197,13 +198,14 @@ impl Panel {
             }
         }
         let check = wire::check(outline.leaves(), outline.roots(), "the rows above them say");
-        let lines = outline.into_lines();
+        let mut lines = outline.into_lines();
         if lines.iter().any(|line| !is_within(line, days.days)) {
             return Err(PlatformError::bad_response(format!(
                 "Binom at {} answered for days it was not asked about.",
                 self.upstream.host()
             )));
         }
+        lines.retain(|line| is_part(line, days));
         Ok(Part { lines, checks: vec![check] })
     }
 
@@ -233,7 +235,15 @@ fn is_within(line: &Line, days: DateRange) -> bool {
         .all(|(_, day)| day.id.parse::<Date>().is_ok_and(|day| days.contains(day)))
 }
 
-fn period(days: Stretch) -> [(&'static str, String); 4] {
+/// Whether a row's hour belongs to the stretch.
+fn is_part(line: &Line, days: &Stretch) -> bool {
+    let hours = || line.values.iter().filter(|(dimension, _)| *dimension == Dimension::Hour);
+    days.hours
+        .as_ref()
+        .is_none_or(|part| hours().any(|(_, hour)| hour.id.parse().is_ok_and(|hour| part.contains(&hour))))
+}
+
+fn period(days: &Stretch) -> [(&'static str, String); 4] {
     let offset = match days.offset_hours {
         0 => "0:00".to_owned(),
         hours => format!("{hours:+}:00"),
@@ -246,7 +256,7 @@ fn period(days: Stretch) -> [(&'static str, String); 4] {
     ]
 }
 
-fn list_parameters(page: &str, status: Status, days: Stretch, size: &str, number: u32) -> Vec<(&'static str, String)> {
+fn list_parameters(page: &str, status: Status, days: &Stretch, size: &str, number: u32) -> Vec<(&'static str, String)> {
     let mut parameters = vec![("page", page.to_owned()), ("status", status.code().to_owned())];
     let all: &[&'static str] = match page {
         "Campaigns" => &["user_group", "group", "traffic_source"],
@@ -259,7 +269,7 @@ fn list_parameters(page: &str, status: Status, days: Stretch, size: &str, number
     parameters
 }
 
-fn nested_parameters(camps: &str, groupings: &[Dimension], days: Stretch, number: u32) -> Vec<(&'static str, String)> {
+fn nested_parameters(camps: &str, groupings: &[Dimension], days: &Stretch, number: u32) -> Vec<(&'static str, String)> {
     let mut codes = groupings.iter().filter_map(|dimension| code(*dimension));
     let mut parameters = vec![("page", "Stats".to_owned()), ("camps", camps.to_owned())];
     for name in ["group1", "group2", "group3"] {
@@ -357,6 +367,29 @@ impl Road {
     }
 }
 
+impl Road {
+    /// The groupings that give the hours of one day, for a day that has to be put together from them.
+    fn hourly(&self) -> Option<Vec<Dimension>> {
+        let mut groupings = match self {
+            Self::List { dimension: Dimension::Campaign | Dimension::TrafficSource, .. } => vec![Dimension::Campaign],
+            Self::List { .. } => return None,
+            Self::Nested(groupings) => groupings.clone(),
+        };
+        groupings.retain(|dimension| !dimension.is_time());
+        groupings.push(Dimension::Hour);
+        Some(groupings)
+    }
+}
+
+/// One question to the tracker.
+enum Question {
+    List { page: &'static str, dimension: Dimension, days: Stretch },
+    Nested { groupings: Vec<Dimension>, camps: String, days: Stretch },
+}
+
+/// The traffic sources of campaigns, by campaign.
+type Sources = HashMap<CompactString, DimensionValue>;
+
 /// Plans and starts a report.
 pub(super) async fn report<'a>(
     panel: Panel,
@@ -365,86 +398,94 @@ pub(super) async fn report<'a>(
 ) -> Result<Report<'a>, PlatformError> {
     let road = Road::of(query)?;
     let stretches = stretches(&query.zone, query.range)?;
-    match road {
-        Road::List { page, dimension, daily } => lists(panel, query, currency, (page, dimension, daily), &stretches),
-        Road::Nested(groupings) => nested(panel, query, currency, groupings, &stretches).await,
+    afford(&panel.upstream, road.least_calls(&stretches), query)?;
+    let mut sources = Sources::new();
+    let mut questions = Vec::new();
+    for stretch in stretches {
+        questions.extend(panel.questions(&road, stretch, query, &mut sources).await?);
     }
-}
-
-fn lists<'a>(
-    panel: Panel,
-    query: &'a StatsQuery,
-    currency: Option<Currency>,
-    (page, dimension, daily): (&'static str, Dimension, bool),
-    stretches: &[Stretch],
-) -> Result<Report<'a>, PlatformError> {
-    let periods: Vec<Stretch> = if daily {
-        let each_day = |stretch: &Stretch| {
-            let offset_hours = stretch.offset_hours;
-            stretch.days.days().map(move |day| Stretch { days: DateRange::day(day), offset_hours })
-        };
-        stretches.iter().flat_map(each_day).collect()
-    } else {
-        stretches.to_vec()
-    };
-    afford(&panel.upstream, periods.len(), query)?;
-    let unique_keys = daily || periods.len() == 1;
-    let questions = periods.into_iter().map(move |days| {
-        let panel = panel.clone();
+    afford(&panel.upstream, questions.len(), query)?;
+    // Lists have every entity once; all else is put together from parts.
+    let whole = questions.iter().all(|question| matches!(question, Question::List { .. }));
+    let unique_keys = whole && (query.has(Dimension::Date) || questions.len() <= 1);
+    let plan = Arc::new((panel, sources));
+    let questions = questions.into_iter().map(move |question| {
+        let plan = Arc::clone(&plan);
         async move {
-            let rows = panel.list(page, days).await?;
-            let date = DimensionValue::date(days.days.from());
-            let line = |row: Entity| Line {
-                values: Values::from_iter([
-                    (dimension, DimensionValue::new(row.id, &row.name)),
-                    (Dimension::Date, date.clone()),
-                ]),
-                metrics: row.metrics,
-            };
-            Ok(Part { lines: rows.into_iter().map(line).collect(), checks: Vec::new() })
+            let (panel, sources) = &*plan;
+            panel.answer(question, sources).await
         }
     });
     Ok(assemble(query, currency, unique_keys, stream::iter(questions)))
 }
 
-/// The traffic sources of campaigns, by campaign.
-type Sources = HashMap<CompactString, DimensionValue>;
-
-async fn nested<'a>(
-    panel: Panel,
-    query: &'a StatsQuery,
-    currency: Option<Currency>,
-    groupings: Vec<Dimension>,
-    stretches: &[Stretch],
-) -> Result<Report<'a>, PlatformError> {
-    afford(&panel.upstream, stretches.len() * 2, query)?;
-    let mut sources = Sources::new();
-    let mut questions: Vec<(Stretch, String)> = Vec::new();
-    for stretch in stretches {
-        let campaigns = panel.campaigns(*stretch, query, &mut sources).await?;
-        questions.extend(campaigns.chunks(CAMPAIGNS_PER_CALL).map(|ids| (*stretch, ids.join(","))));
-    }
-    afford(&panel.upstream, questions.len(), query)?;
-    let plan = Arc::new((panel, groupings, sources));
-    let questions = questions.into_iter().map(move |(days, camps)| {
-        let plan = Arc::clone(&plan);
-        async move {
-            let (panel, groupings, sources) = &*plan;
-            let mut part = panel.nested(&camps, groupings, days).await?;
-            for line in &mut part.lines {
-                add_source(line, sources);
-            }
-            Ok(part)
+impl Road {
+    /// The fewest calls that can be enough.
+    fn least_calls(&self, stretches: &[Stretch]) -> usize {
+        let days = |stretch: &Stretch| usize::try_from(stretch.days.len_days()).unwrap_or(usize::MAX);
+        match self {
+            Self::List { daily: true, .. } => stretches.iter().map(days).sum(),
+            Self::List { .. } => stretches.len(),
+            Self::Nested(_) => stretches.len() * 2,
         }
-    });
-    Ok(assemble(query, currency, false, stream::iter(questions)))
+    }
 }
 
-fn add_source(line: &mut Line, sources: &Sources) {
-    let campaign = line.values.iter().find(|(dimension, _)| *dimension == Dimension::Campaign);
-    if let Some(source) = campaign.and_then(|(_, campaign)| sources.get(&campaign.id)) {
-        line.values.push((Dimension::TrafficSource, source.clone()));
+impl Panel {
+    /// The questions to ask about a stretch of days.
+    async fn questions(
+        &self,
+        road: &Road,
+        days: Stretch,
+        query: &StatsQuery,
+        sources: &mut Sources,
+    ) -> Result<Vec<Question>, PlatformError> {
+        let groupings = match (road, &days.hours) {
+            (Road::List { page, dimension, daily: true }, None) => return Ok(each_day(page, *dimension, &days)),
+            (Road::List { page, dimension, .. }, None) => {
+                return Ok(vec![Question::List { page, dimension: *dimension, days }]);
+            }
+            (Road::Nested(groupings), None) => groupings.clone(),
+            (_, Some(_)) => road.hourly().ok_or_else(|| clocks_change(&query.zone, days.days.from()))?,
+        };
+        let campaigns = self.campaigns(&days, query, sources).await?;
+        Ok(campaigns
+            .chunks(CAMPAIGNS_PER_CALL)
+            .map(|ids| Question::Nested { groupings: groupings.clone(), camps: ids.join(","), days: days.clone() })
+            .collect())
     }
+
+    async fn answer(&self, question: Question, sources: &Sources) -> Result<Part, PlatformError> {
+        let (mut part, days) = match question {
+            Question::List { page, dimension, days } => {
+                let line = |row: Entity| Line {
+                    values: Values::from_iter([(dimension, DimensionValue::new(row.id, &row.name))]),
+                    metrics: row.metrics,
+                };
+                let lines = self.list(page, &days).await?.into_iter().map(line).collect();
+                (Part { lines, checks: Vec::new() }, days)
+            }
+            Question::Nested { groupings, camps, days } => (self.nested(&camps, &groupings, &days).await?, days),
+        };
+        for line in &mut part.lines {
+            complete(line, &days, sources);
+        }
+        Ok(part)
+    }
+}
+
+fn each_day(page: &'static str, dimension: Dimension, stretch: &Stretch) -> Vec<Question> {
+    let day = |day: Date| Stretch { days: DateRange::day(day), ..stretch.clone() };
+    stretch.days.days().map(|date| Question::List { page, dimension, days: day(date) }).collect()
+}
+
+/// Adds what a row does not say itself: the day that was asked for, and the traffic source of its campaign.
+fn complete(line: &mut Line, days: &Stretch, sources: &Sources) {
+    let find = |wanted: Dimension| line.values.iter().find(|(dimension, _)| *dimension == wanted);
+    let source = find(Dimension::Campaign).and_then(|(_, campaign)| sources.get(&campaign.id)).cloned();
+    let day = find(Dimension::Date).is_none().then(|| DimensionValue::date(days.days.from()));
+    line.values.extend(source.map(|source| (Dimension::TrafficSource, source)));
+    line.values.extend(day.map(|day| (Dimension::Date, day)));
 }
 
 impl Panel {
@@ -452,7 +493,7 @@ impl Panel {
     /// traffic sources, those are added to `sources`.
     async fn campaigns(
         &self,
-        days: Stretch,
+        days: &Stretch,
         query: &StatsQuery,
         sources: &mut Sources,
     ) -> Result<Vec<String>, PlatformError> {
@@ -517,7 +558,7 @@ mod tests {
     fn an_offset_keeps_its_sign() {
         let written = |offset_hours: i64| {
             let [.., (_, offset)] =
-                period(Stretch { days: DateRange::day(jiff::civil::date(2026, 9, 1)), offset_hours });
+                period(&Stretch { days: DateRange::day(jiff::civil::date(2026, 9, 1)), offset_hours, hours: None });
             offset
         };
         assert_eq!((written(0), written(3), written(-5)), ("0:00".to_owned(), "+3:00".to_owned(), "-5:00".to_owned()));

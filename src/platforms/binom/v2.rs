@@ -69,7 +69,7 @@ impl Api {
             // Builds that do not have this call, or not for every user, have an older one.
             (403 | 404, Some(_)) => self.greet_older_build().await,
             (500, None) => Err(answer.failing(&self.upstream.host())),
-            (_, Some(words)) => Err(self.refusal(&answer, Some(words))),
+            (_, Some(words)) => Err(self.refusal(&answer, Some(&words))),
             (_, None) => Ok(Greeting::Stranger),
         }
     }
@@ -80,7 +80,7 @@ impl Api {
             return Ok(Greeting::Binom { user: None });
         }
         match wire::envelope(&answer.body) {
-            Some(words) if answer.status != 404 => Err(self.refusal(&answer, Some(words))),
+            Some(words) if answer.status != 404 => Err(self.refusal(&answer, Some(&words))),
             _ => Ok(Greeting::Stranger),
         }
     }
@@ -110,13 +110,13 @@ impl Api {
             return Ok(answer.body);
         }
         let words = wire::envelope(&answer.body);
-        Err(self.refusal(&answer, words))
+        Err(self.refusal(&answer, words.as_deref()))
     }
 
-    fn refusal(&self, answer: &Answer, words: Option<String>) -> PlatformError {
+    fn refusal(&self, answer: &Answer, words: Option<&str>) -> PlatformError {
         let host = self.upstream.host();
         let status = answer.status.as_u16();
-        let said = match words.as_deref().map(|words| self.upstream.quote(words)) {
+        let said = match words.map(|words| self.upstream.quote(words)) {
             Some(words) if !words.is_empty() => format!(": {words}"),
             _ => ".".to_owned(),
         };

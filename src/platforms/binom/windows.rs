@@ -4,6 +4,8 @@
 //! stretches of real time: a day of a clock change has 23 or 25 hours, and the hour that happens twice is one window
 //! of two hours. v1 only knows whole days at a fixed offset, so there a range falls into stretches of one offset.
 
+use std::ops::Range;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -138,50 +140,88 @@ fn is_listed(name: &str) -> bool {
     name == "UTC" || name.split_once('/').is_some_and(|(area, _)| AREAS.contains(&area))
 }
 
-/// Consecutive days that v1 counts right: all at the same whole number of hours from UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Consecutive days at one whole-hour offset from UTC, as v1 counts them, or a part of one such day.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stretch {
     pub(super) days: DateRange,
     pub(super) offset_hours: i64,
+    /// The hours of the day that belong to it, where not all do: the clocks change on that day.
+    pub(super) hours: Option<Range<u8>>,
 }
 
-/// Cuts a range into stretches of one offset, or refuses the day that has none of v1's.
+/// Cuts a range into stretches of one offset. On the day of a clock change the hours before it are one and the hours
+/// after it another. What v1 cannot count so is refused.
 pub(super) fn stretches(zone: &Zone, range: DateRange) -> Result<Vec<Stretch>, PlatformError> {
     let mut stretches: Vec<Stretch> = Vec::new();
     for day in range.days() {
-        let offset_hours = offset_on(zone, day)?;
-        match stretches.last_mut().filter(|last| last.offset_hours == offset_hours) {
-            Some(last) => last.days = DateRange::new(last.days.from(), day).unwrap_or(last.days),
-            None => stretches.push(Stretch { days: DateRange::day(day), offset_hours }),
+        for next in stretches_of(zone, day)? {
+            match stretches.last_mut().filter(|last| last.is_continued_by(&next)) {
+                Some(last) => last.days = DateRange::new(last.days.from(), day).unwrap_or(last.days),
+                None => stretches.push(next),
+            }
         }
     }
     Ok(stretches)
 }
 
-fn offset_on(zone: &Zone, day: Date) -> Result<i64, PlatformError> {
-    let windows = cut(zone, DateRange::day(day), Grain::Day)?;
-    let offset = match windows.as_slice() {
-        [whole] if whole.until.duration_since(whole.from).as_secs() == DAY => zone.rules().to_offset(whole.from),
-        _ => return Err(clocks_change(zone, day)),
-    };
-    let seconds = i64::from(offset.seconds());
-    if seconds % HOUR != 0 || seconds.abs() > 12 * HOUR {
-        return Err(PlatformError::unsupported(format!(
-            "{} is {offset} hours from UTC on {day}; Binom v1 counts days at whole hours from -12 to +12 only.",
-            zone.name()
-        ))
-        .hint("Ask in a zone at whole hours from UTC, such as UTC itself."));
+impl Stretch {
+    fn is_continued_by(&self, next: &Self) -> bool {
+        self.hours.is_none() && next.hours.is_none() && self.offset_hours == next.offset_hours
     }
-    Ok(seconds / HOUR)
 }
 
-fn clocks_change(zone: &Zone, day: Date) -> PlatformError {
+fn stretches_of(zone: &Zone, day: Date) -> Result<Vec<Stretch>, PlatformError> {
+    let days = DateRange::day(day);
+    let bounds = || Some((Zone::utc().start_of(day)?, zone.start_of(day)?, zone.start_of(day.tomorrow().ok()?)?));
+    let (midnight, start, end) = bounds().ok_or_else(|| beyond_the_calendar(days))?;
+    let mut stretches = Vec::new();
+    let mut from = start;
+    while from < end {
+        let offset = zone.rules().to_offset(from).seconds();
+        let changed = zone
+            .rules()
+            .following(from)
+            .map(|change| change.timestamp())
+            .take_while(|change| *change < end)
+            .find(|change| zone.rules().to_offset(*change).seconds() != offset);
+        let until = changed.unwrap_or(end);
+        let hour = |instant: Timestamp| {
+            let second = instant.as_second() + i64::from(offset) - midnight.as_second();
+            (second % HOUR == 0).then(|| u8::try_from(second / HOUR).ok()).flatten().filter(|hour| *hour <= 24)
+        };
+        let offset_hours = whole_hours(i64::from(offset)).ok_or_else(|| between_hours(zone, day))?;
+        let hours =
+            hour(from).zip(hour(until)).map(|(from, until)| from..until).ok_or_else(|| clocks_change(zone, day))?;
+        stretches.push(Stretch { days, offset_hours, hours: (hours != (0..24)).then_some(hours) });
+        from = until;
+    }
+    Ok(stretches)
+}
+
+/// The offset in hours, if it is one that v1 offers.
+fn whole_hours(seconds: i64) -> Option<i64> {
+    (seconds % HOUR == 0 && seconds.abs() <= 12 * HOUR).then_some(seconds / HOUR)
+}
+
+fn between_hours(zone: &Zone, day: Date) -> PlatformError {
     PlatformError::unsupported(format!(
-        "The clocks change on {day} in {}; Binom v1 counts days at fixed offsets from UTC only, so that day would be \
-         wrong.",
+        "Binom v1 counts days at whole hours from UTC only, from -12 to +12, and {} is at none of these on {day}.",
         zone.name()
     ))
-    .hint("Ask for a range without that day, or in a zone that never changes its clocks, such as UTC.")
+    .hint("Ask in a zone at whole hours from UTC, such as UTC itself.")
+}
+
+/// The refusal of a day that is asked for whole but consists of parts.
+pub(super) fn clocks_change(zone: &Zone, day: Date) -> PlatformError {
+    PlatformError::unsupported(format!(
+        "The clocks change on {day} in {}; Binom v1 counts days at fixed offsets from UTC, and cannot put that day \
+         together for these dimensions.",
+        zone.name()
+    ))
+    .hint(
+        "Ask for a range without that day, in a zone that never changes its clocks, such as UTC, or by date, hour, \
+         campaign, traffic source or country.",
+    )
 }
 
 #[cfg(test)]
@@ -235,22 +275,36 @@ mod tests {
             ["2026-09-06 01:00:00 … 2026-09-06 23:59:59 America/Santiago"]
         );
         assert_eq!(
-            worded("America/Havana", day(2026, 11, 1), Grain::Day),
-            ["2026-11-01 04:00:00 … 2026-11-02 04:59:59 UTC"]
+            worded("America/Havana", day(2024, 11, 3), Grain::Day),
+            ["2024-11-03 04:00:00 … 2024-11-04 04:59:59 UTC"]
         );
     }
 
     #[test]
-    fn a_range_falls_into_stretches_of_one_offset_and_the_day_of_the_change_is_refused() {
-        let berlin = zone("Europe/Berlin");
-        let summer = DateRange::new(date(2026, 9, 1), date(2026, 10, 24)).expect("a range");
-        assert_eq!(stretches(&berlin, summer).expect("stretches"), [Stretch { days: summer, offset_hours: 2 }]);
-        let error = stretches(&berlin, day(2026, 10, 25)).expect_err("a clock change");
-        assert!(error.detail.contains("2026-10-25"), "{error}");
-        // Morocco's and Samoa's calendars have odd days too.
-        assert!(stretches(&zone("Pacific/Apia"), day(2011, 12, 30)).is_err());
-        assert!(stretches(&zone("Asia/Kolkata"), day(2026, 9, 1)).is_err());
-        assert!(stretches(&zone("Pacific/Kiritimati"), day(2026, 9, 1)).is_err());
+    fn a_range_falls_into_stretches_of_one_offset_and_the_day_of_the_change_into_its_parts() {
+        let range = |from: i8, to: i8| DateRange::new(date(2026, 10, from), date(2026, 10, to)).expect("a range");
+        let stretch = |days, offset_hours, hours| Stretch { days, offset_hours, hours };
+        assert_eq!(
+            stretches(&zone("Europe/Berlin"), range(1, 31)).expect("stretches"),
+            [
+                stretch(range(1, 24), 2, None),
+                stretch(range(25, 25), 2, Some(0..3)),
+                stretch(range(25, 25), 1, Some(2..24)),
+                stretch(range(26, 31), 1, None),
+            ]
+        );
+        let santiago = stretches(&zone("America/Santiago"), day(2026, 9, 6)).expect("stretches");
+        assert_eq!(santiago, [stretch(day(2026, 9, 6), -3, Some(1..24))]);
+        // A day that never was has no parts.
+        assert_eq!(stretches(&zone("Pacific/Apia"), day(2011, 12, 30)).expect("stretches"), []);
+    }
+
+    #[test]
+    fn offsets_that_v1_does_not_offer_are_refused() {
+        for name in ["Asia/Kolkata", "Pacific/Kiritimati", "Australia/Lord_Howe"] {
+            let error = stretches(&zone(name), day(2026, 9, 1)).expect_err("a refusal");
+            assert!(error.detail.contains(name), "{error}");
+        }
     }
 
     proptest! {

@@ -383,7 +383,7 @@ async fn v2_counts_the_hours_of_days_with_23_24_and_25_of_them() {
         ("America/Santiago", date(2026, 9, 6), 23),
         ("Australia/Lord_Howe", date(2026, 4, 5), 24),
         ("Europe/Berlin", date(2026, 3, 29), 23),
-        ("America/Havana", date(2026, 11, 1), 24),
+        ("America/Havana", date(2024, 11, 3), 24),
     ] {
         let from = Zone::find(zone).expect("a zone").start_of(date).expect("a start");
         let events = sample(from - jiff::SignedDuration::from_hours(2), 30);
@@ -626,19 +626,64 @@ async fn v1_answers_every_combination_it_can_tell_apart() {
 
 #[actix_web::test]
 async fn v1_is_asked_once_for_every_stretch_of_one_offset() {
-    let events = sample("2026-10-21T20:00:00Z".parse().expect("an instant"), 24);
-    let mut events: Vec<Event> = events;
-    events.extend(sample("2026-10-28T20:00:00Z".parse().expect("an instant"), 24));
+    let events = sample("2026-10-20T20:00:00Z".parse().expect("an instant"), 11 * 24);
     let simulator = Simulator::start(Binom::v1(PANEL, events.clone()));
-    // Two ranges that a clock change lies between would be one query only without its day.
-    for (from, to, offset) in [(day(21), day(24), "+2:00"), (day(26), day(30), "+1:00")] {
-        simulator.forget();
-        let question = Question::by(&[Campaign], from, to, "Europe/Berlin");
-        let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
-        assert_true(&pulled, &question, &events);
-        let [request] = simulator.requests().try_into().expect("one request");
-        let sent = ["date_s", "date_e", "timezone"].map(|name| request.param(name).unwrap_or_default().to_owned());
-        assert_eq!(sent, [from.to_string(), to.to_string(), offset.to_owned()]);
+    let question = Question::by(&[Campaign], day(21), day(30), "Europe/Berlin");
+    let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
+    assert_true(&pulled, &question, &events);
+    let mut sent: Vec<_> = simulator
+        .requests()
+        .iter()
+        .map(|request| {
+            ["page", "date_s", "date_e", "timezone"].map(|name| request.param(name).unwrap_or("").to_owned())
+        })
+        .collect();
+    sent.sort();
+    assert_eq!(
+        sent,
+        [
+            ["Campaigns", "2026-10-21", "2026-10-24", "+2:00"],
+            // The day of the change, from its hours at either offset.
+            ["Campaigns", "2026-10-25", "2026-10-25", "+1:00"],
+            ["Campaigns", "2026-10-25", "2026-10-25", "+2:00"],
+            ["Campaigns", "2026-10-26", "2026-10-30", "+1:00"],
+            ["Stats", "2026-10-25", "2026-10-25", "+1:00"],
+            ["Stats", "2026-10-25", "2026-10-25", "+2:00"],
+        ]
+    );
+}
+
+#[actix_web::test]
+async fn v1_puts_days_of_clock_changes_together_from_their_hours() {
+    for (zone, date) in [
+        ("Europe/Berlin", day(25)),
+        ("Europe/Berlin", date(2026, 3, 29)),
+        ("America/New_York", date(2026, 11, 1)),
+        ("America/Santiago", date(2026, 9, 6)),
+        ("America/Santiago", date(2026, 4, 4)),
+        ("America/Havana", date(2024, 11, 3)),
+        ("Pacific/Auckland", date(2026, 4, 5)),
+    ] {
+        let events = around(date, 1);
+        let simulator = Simulator::start(Binom::v1(PANEL, events.clone()));
+        let asked = Asked::v1(&simulator);
+        for group_by in [
+            &[DAY][..],
+            &[Hour],
+            &[DAY, Hour, Country],
+            &[Campaign],
+            &[TrafficSource],
+            &[DAY, TrafficSource],
+            &[Campaign, TrafficSource, Country],
+            &[Campaign, Country, DAY],
+        ] {
+            let question = Question::by(group_by, date, date.saturating_add(1.day()), zone);
+            match asked.pull(&question).await {
+                Ok(pulled) => assert_true(&pulled, &question, &events),
+                // Summer time in Auckland is 13 hours from UTC.
+                Err(error) => assert!(zone == "Pacific/Auckland" && error.detail.contains("whole hours"), "{error}"),
+            }
+        }
     }
 }
 
@@ -649,7 +694,7 @@ async fn v1_refuses_what_it_would_get_wrong_and_says_what_works() {
     for (group_by, zone, words) in [
         (&[DAY][..], "Asia/Kolkata", "whole hours"),
         (&[DAY], "Pacific/Kiritimati", "whole hours"),
-        (&[Campaign], "Europe/Berlin", "2026-10-25"),
+        (&[Offer], "Europe/Berlin", "2026-10-25"),
         (&[Offer, Country], "UTC", "by offer or by affiliate network, alone or with date"),
         (&[Offer, Campaign], "UTC", "Binom v1 cannot group like that"),
         (&[Offer, Hour], "UTC", "Binom v1 cannot group like that"),
