@@ -125,25 +125,23 @@ impl Columns {
     }
 }
 
-/// Refuses a report that needs more calls than are allowed, and says how much of it would not.
-pub(super) fn afford(upstream: &Upstream, calls: usize, query: &StatsQuery) -> Result<(), PlatformError> {
+/// Refuses a report that needs more calls than are left, and says how much of it would not. `days` is how many days
+/// the calls are for, where more days are more calls.
+pub(super) fn afford(upstream: &Upstream, calls: usize, days: Option<u32>) -> Result<(), PlatformError> {
     let left = upstream.max_calls().saturating_sub(upstream.calls());
     let left = usize::try_from(left).unwrap_or(usize::MAX);
     if calls <= left {
         return Ok(());
     }
-    let days = usize::try_from(query.range.len_days()).unwrap_or(usize::MAX);
-    let longest = left / calls.div_ceil(days);
-    let hint = if longest == 0 {
-        "Ask for fewer dimensions, or filter by campaign or traffic source.".to_owned()
-    } else {
-        format!("Ask for at most {longest} days at once, for fewer dimensions, or filter.")
-    };
-    Err(PlatformError::unsupported(format!(
-        "Binom has to be asked {calls} times for this and may be asked {left} times; the longest range that works is \
-         {longest} days."
-    ))
-    .hint(hint))
+    let refusal = format!("Binom has to be asked {calls} times for this and may be asked {left} times");
+    let days = days.map(|days| usize::try_from(days).unwrap_or(usize::MAX));
+    let longest = days.map_or(0, |days| left / calls.div_ceil(days.max(1)));
+    Err(match longest {
+        0 => PlatformError::unsupported(format!("{refusal}."))
+            .hint("Ask for fewer dimensions, or filter by campaign or traffic source."),
+        longest => PlatformError::unsupported(format!("{refusal}; the longest range that works is {longest} days."))
+            .hint(format!("Ask for at most {longest} days at once, for fewer dimensions, or filter.")),
+    })
 }
 
 /// A nested report being read: rows come depth first, each followed by its children.

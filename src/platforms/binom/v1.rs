@@ -8,7 +8,7 @@
 //!
 //! Its words for no data, for a wrong key and for nothing at all are all answers with status 200.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -160,16 +160,13 @@ impl Panel {
     /// All entities of a list page that have traffic in these days.
     async fn list(&self, page: &str, days: &Stretch) -> Result<Vec<Entity>, PlatformError> {
         let mut rows: Vec<Entity> = Vec::new();
+        let mut known: HashSet<String> = HashSet::new();
         for number in 1.. {
             let parameters = list_parameters(page, Status::WithTraffic, days, "all", number);
             let read = self.pull(&parameters, wire::list_page).await?;
             let received = read.len();
             let before = rows.len();
-            for row in read {
-                if !rows.iter().any(|known| known.id == row.id) {
-                    rows.push(row);
-                }
-            }
+            rows.extend(read.into_iter().filter(|row| known.insert(row.id.clone())));
             if !may_be_cut(received) || rows.len() == before {
                 break;
             }
@@ -180,11 +177,13 @@ impl Panel {
     /// A nested report over the given campaigns.
     async fn nested(&self, camps: &str, groupings: &[Dimension], days: &Stretch) -> Result<Part, PlatformError> {
         let mut outline = Outline::new(groupings, meaning);
-        let mut first: Vec<Nested> = Vec::new();
+        let mut outermost: HashSet<String> = HashSet::new();
         for number in 1.. {
             let parameters = nested_parameters(camps, groupings, days, number);
             let read = self.pull(&parameters, wire::stats_page).await?;
-            if number > 1 && same_places(&first, &read) {
+            let mut roots = read.iter().filter(|row| row.level == 1);
+            // An outermost row stands on one page only, so this is the first page over again.
+            if number > 1 && roots.any(|row| outermost.contains(&row.name)) {
                 break;
             }
             for row in &read {
@@ -193,9 +192,7 @@ impl Panel {
             if !may_be_cut(read.len()) {
                 break;
             }
-            if number == 1 {
-                first = read;
-            }
+            outermost.extend(read.into_iter().filter(|row| row.level == 1).map(|row| row.name));
         }
         let check = wire::check(outline.leaves(), outline.roots(), "the rows above them say");
         let mut lines = outline.into_lines();
@@ -220,12 +217,6 @@ impl Panel {
 /// Whether a page may have a successor although all rows were asked for: some build may not know the word.
 fn may_be_cut(rows: usize) -> bool {
     rows > 0 && USUAL_SIZES.into_iter().any(|size| rows.is_multiple_of(size))
-}
-
-/// Whether a page repeats another: the same rows, though their figures may have moved.
-fn same_places(page: &[Nested], other: &[Nested]) -> bool {
-    page.len() == other.len()
-        && page.iter().zip(other).all(|(a, b)| (a.level, a.name.as_str()) == (b.level, b.name.as_str()))
 }
 
 fn is_within(line: &Line, days: DateRange) -> bool {
@@ -308,7 +299,7 @@ fn meaning(dimension: Dimension, row: &Nested) -> Option<DimensionValue> {
         Dimension::Date => name.parse().ok().map(DimensionValue::date),
         Dimension::Hour => {
             // Written as `05`, `5` or `05:00 - 06:00`.
-            let digits = name.find(|letter: char| !letter.is_ascii_digit()).map_or(name, |end| &name[..end]);
+            let digits = name.split(|letter: char| !letter.is_ascii_digit()).next()?;
             digits.parse().ok().filter(|hour| *hour < 24).map(DimensionValue::hour)
         }
         Dimension::Country => Some(countries::read(name)),
@@ -398,13 +389,14 @@ pub(super) async fn report<'a>(
 ) -> Result<Report<'a>, PlatformError> {
     let road = Road::of(query)?;
     let stretches = stretches(&query.zone, query.range)?;
-    afford(&panel.upstream, road.least_calls(&stretches), query)?;
+    let scale = road.is_daily().then(|| query.range.len_days());
+    afford(&panel.upstream, road.least_calls(&stretches), scale)?;
     let mut sources = Sources::new();
     let mut questions = Vec::new();
     for stretch in stretches {
         questions.extend(panel.questions(&road, stretch, query, &mut sources).await?);
     }
-    afford(&panel.upstream, questions.len(), query)?;
+    afford(&panel.upstream, questions.len(), scale)?;
     // Lists have every entity once; all else is put together from parts.
     let whole = questions.iter().all(|question| matches!(question, Question::List { .. }));
     let unique_keys = whole && (query.has(Dimension::Date) || questions.len() <= 1);
@@ -420,6 +412,11 @@ pub(super) async fn report<'a>(
 }
 
 impl Road {
+    /// Whether every day is a question of its own.
+    const fn is_daily(&self) -> bool {
+        matches!(self, Self::List { daily: true, .. })
+    }
+
     /// The fewest calls that can be enough.
     fn least_calls(&self, stretches: &[Stretch]) -> usize {
         let days = |stretch: &Stretch| usize::try_from(stretch.days.len_days()).unwrap_or(usize::MAX);

@@ -336,12 +336,13 @@ const fn grouping(dimension: Dimension) -> Option<&'static str> {
     }
 }
 
-/// What a row of a nested report stands for. Traffic that belongs to no entity has no id.
+/// What a row of a nested report stands for. Traffic that belongs to no entity has no id, or a zero and no name.
 fn meaning(dimension: Dimension, row: &Nested) -> Option<DimensionValue> {
+    let nameless = row.name.trim().is_empty();
     Some(match (dimension, row.id.as_deref()) {
         (Dimension::Country, _) => countries::read(&row.name),
-        (_, Some(id)) => DimensionValue::new(id, &row.name),
-        (_, None) => DimensionValue::unknown(),
+        (_, Some(id)) if id != "0" || !nameless => DimensionValue::new(id, &row.name),
+        (_, _) => DimensionValue::unknown(),
     })
 }
 
@@ -395,10 +396,12 @@ pub(super) async fn report<'a>(
     currency: Option<Currency>,
 ) -> Result<Report<'a>, PlatformError> {
     let road = Road::of(query)?;
-    let windows = cut(&query.zone, query.range, Grain::of(query))?;
-    afford(&api.upstream, windows.len(), query)?;
+    let grain = Grain::of(query);
+    let windows = cut(&query.zone, query.range, grain)?;
+    let scale = (grain != Grain::Whole).then(|| query.range.len_days());
+    afford(&api.upstream, windows.len(), scale)?;
     let slices = api.slices(&road, query).await?;
-    afford(&api.upstream, windows.len() * slices.len(), query)?;
+    afford(&api.upstream, windows.len() * slices.len(), scale)?;
     // A nested report is put together from several questions, any of which may have a part of a key.
     let unique_keys = matches!(road, Road::Totals | Road::Entities(..)) && are_told_apart(&windows, query);
     let plan = Arc::new((api, road, slices));
