@@ -20,13 +20,14 @@ use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use secrecy::SecretString;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::support::binom::{
     Ambiguity, Binom, CAMPAIGNS, COUNTRIES, CountryStyle, Event, HourStyle, KEY, NETWORKS, NoData, OFFERS, SOURCES,
     Sum, Wrapping, WrongKey, sample,
 };
-use crate::support::tracker::{Fault, Reply, Simulator};
+use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
 
 use Dimension::{AffiliateNetwork, Campaign, Country, Hour, Offer, TrafficSource};
 
@@ -515,6 +516,82 @@ async fn a_count_that_its_pages_do_not_hold_fails_and_wrong_totals_are_reported(
     simulator.always(Some(page("1", "5")));
     let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
     assert_eq!(pulled.checks, [Check { mismatch: None }]);
+}
+
+/// A v2 installation with more campaigns than a page holds, each with five offers of one click.
+struct Crowd {
+    campaigns: usize,
+    limit_counts_outermost: bool,
+}
+
+impl Tracker for Crowd {
+    fn answer(&self, request: &Request) -> Reply {
+        let number = |name: &str| -> usize { request.param(name).and_then(|text| text.parse().ok()).expect(name) };
+        let (limit, offset) = (number("limit"), number("offset"));
+        let row = |clicks: usize| serde_json::json!({"clicks": clicks.to_string(), "leads": "0", "revenue": "0.1"});
+        let with = |mut row: Value, more: Value| {
+            row.as_object_mut().expect("a row").extend(more.as_object().expect("more").clone());
+            row
+        };
+        if request.path.ends_with("/stats/campaign") {
+            let page = (0..self.campaigns).skip(offset).take(limit);
+            let mut rows: Vec<Value> =
+                page.map(|id| with(row(5), serde_json::json!({"id": id.to_string(), "name": "A"}))).collect();
+            let count = self.campaigns.to_string();
+            let totals = serde_json::json!({"id": "totals", "revenue": null, "total_count": count});
+            rows.push(with(row(self.campaigns * 5), totals));
+            return Reply::json(200, &Value::Array(rows));
+        }
+        let ids = request.params("ids[]");
+        let nested = |id: &&str| -> Vec<Value> {
+            let root = with(row(5), serde_json::json!({"level": "1", "entity_id": id, "name": "A"}));
+            let offers = (1..=5).map(|offer| {
+                with(row(1), serde_json::json!({"level": "2", "entity_id": offer, "name": "B", "revenue": "0.02"}))
+            });
+            std::iter::once(root).chain(offers).collect()
+        };
+        let rows: Vec<Value> = if self.limit_counts_outermost {
+            ids.iter().skip(offset).take(limit).flat_map(nested).collect()
+        } else {
+            ids.iter().flat_map(nested).skip(offset).take(limit).collect()
+        };
+        let totals = with(row(ids.len() * 5), serde_json::json!({"revenue": null}));
+        Reply::json(200, &serde_json::json!({"report": rows, "totals": totals}))
+    }
+}
+
+#[actix_web::test]
+async fn thousands_of_campaigns_come_whole_over_all_pages_and_questions() {
+    for limit_counts_outermost in [false, true] {
+        let simulator = Simulator::start(Crowd { campaigns: 2_350, limit_counts_outermost });
+        let question = Question::by(&[Campaign], day(23), day(24), "UTC");
+        let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
+        assert_eq!((pulled.rows.len(), simulator.requests().len()), (2_350, 3));
+        assert_eq!(pulled.checks, [Check { mismatch: None }]);
+        simulator.forget();
+        let question = Question::by(&[Campaign, Offer], day(23), day(24), "UTC");
+        let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
+        assert_eq!(pulled.rows.len(), 2_350 * 5);
+        assert!(pulled.rows.values().all(|row| row.clicks == Some(1)));
+        assert!(pulled.checks.iter().all(|check| check.mismatch.is_none()));
+        // Three pages of campaigns, and eight questions of at most 300 of them: two pages each where rows count.
+        let expected = if limit_counts_outermost { 3 + 8 } else { 3 + 8 * 2 };
+        assert_eq!(simulator.requests().len(), expected);
+        assert!(simulator.requests().iter().all(|request| request.params("ids[]").len() <= 300));
+    }
+}
+
+#[actix_web::test]
+async fn a_page_that_comes_twice_is_no_report() {
+    let simulator = Simulator::start(Binom::v2("", autumn()));
+    let row = |id: usize| serde_json::json!({"level": "1", "entity_id": id, "name": "A", "clicks": "1"});
+    let page: Vec<Value> = (0..1_000).map(row).collect();
+    let question = Question::by(&[Campaign, Country], day(23), day(24), "UTC");
+    let list = serde_json::json!([{"id": "7", "name": "A", "clicks": "1"}, {"id": "totals", "total_count": "1"}]);
+    simulator.inject([Fault::Instead(Reply::json(200, &list))]);
+    simulator.always(Some(Fault::Instead(Reply::json(200, &serde_json::json!({"report": page})))));
+    let error = Asked::v2(&simulator).pull(&question).await.expect_err("a loop");
+    assert_eq!(error.kind, ErrorKind::Inconsistent, "{error}");
 }
 
 #[actix_web::test]
