@@ -9,7 +9,7 @@
 mod address;
 pub mod affise;
 pub mod assemble;
-pub mod binom;
+mod binom;
 pub mod calendar;
 pub mod catalogue;
 pub mod demo;

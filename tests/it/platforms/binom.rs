@@ -312,6 +312,7 @@ async fn another_product_is_not_this_platform_and_the_full_address_is_asked_for(
         Reply::json(404, &serde_json::json!({"message": "no"})),
         Reply::json(200, &serde_json::json!({"hello": "world"})),
         Reply::text(200, "text/plain", "ok"),
+        Reply::json(200, &serde_json::json!([])),
         Reply::html(403),
     ] {
         let simulator = Simulator::start(Binom::v2("", Vec::new()));
