@@ -183,7 +183,13 @@ pub fn entries() -> &'static [PlatformEntry] {
                     .collect();
                 let status =
                     if connection_types.is_empty() { Availability::ComingSoon } else { Availability::Available };
-                PlatformEntry { platform, title: platform.title(), status, summary: summary(platform), connection_types }
+                PlatformEntry {
+                    platform,
+                    title: platform.title(),
+                    status,
+                    summary: summary(platform),
+                    connection_types,
+                }
             })
             .collect()
     });

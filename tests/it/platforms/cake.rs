@@ -1,7 +1,6 @@
 //! CAKE: generations that stand in for each other, two formats, contested ends of ranges, refusals inside of 200.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use affzero_connections::platforms::assemble::assemble;
