@@ -15,3 +15,4 @@ mod app;
 mod auth;
 mod platforms;
 mod smoke;
+mod stats;
