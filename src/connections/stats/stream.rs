@@ -4,6 +4,7 @@
 //! for complete.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -19,6 +20,9 @@ use crate::platforms::assemble;
 use crate::platforms::error::PlatformError;
 use crate::platforms::stats::{Batch, StatsQuery};
 use crate::problem::Problem;
+
+/// How long the last line of a failing stream gets to leave: the server drops what it has not sent when a body fails.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The form of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,7 @@ impl Connections {
                     Err(problem) => {
                         if form == Form::Ndjson {
                             yield Ok(Bytes::from(tell(&problem)));
+                            tokio::time::sleep(LAST_WORDS).await;
                         }
                         yield Err(std::io::Error::other("the pull failed"));
                         return;
