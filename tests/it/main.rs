@@ -8,6 +8,12 @@ mod support;
 
 mod app;
 mod auth;
+mod binary;
+mod edge;
+mod openapi;
 mod platforms;
+mod process;
+mod secrets;
 mod smoke;
 mod stats;
+mod tokens;
