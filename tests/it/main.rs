@@ -13,5 +13,7 @@ mod support;
 
 mod app;
 mod auth;
+mod connections;
 mod platforms;
 mod smoke;
+mod storage;
