@@ -179,6 +179,27 @@ async fn what_was_sealed_is_destroyed_with_its_connection_in_the_files_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_is_final_even_while_everybody_reads() {
+    let app = TestApp::start().await;
+    let tracker = Simulator::start(Affise::default());
+    let replica = app.replica(&[]).await;
+    let (user, reader) = (app.user("acme", Plan::Pro), replica.user("acme", Plan::Pro));
+    let id = user.add(affise("Brand", &tracker)).await;
+    let sealed = blobs(&app, &id).await;
+    let reading = async {
+        for _ in 0..25 {
+            futures_util::future::join_all((0..4).map(|_| reader.get(CONNECTIONS))).await;
+        }
+    };
+    let at = path(&id);
+    let (deleted, ()) = tokio::join!(user.delete(&at), reading);
+    deleted.ok(204);
+    for blob in &sealed {
+        assert!(!is_stored(&app, blob).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_blob_moved_to_another_row_or_organisation_does_not_open_and_hides_nothing_else() {
     let app = TestApp::start().await;
     let tracker = Simulator::start(Affise::default());

@@ -152,8 +152,8 @@ async fn every_wrong_field_is_named_at_once_and_no_value_is_repeated() {
     let expected = [
         ("/credentials/api_key", "required"),
         ("/credentials/api_kye", "unknown_field"),
-        ("/nam~1e", "unknown_field"),
         ("/name", "too_long"),
+        ("/nam~1e", "unknown_field"),
         ("/settings/base_ur", "unknown_field"),
         ("/settings/base_url", "type"),
     ];
