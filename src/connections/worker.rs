@@ -42,6 +42,7 @@ impl Connections {
         loop {
             tokio::time::sleep(TICK).await;
             self.flush_uses().await;
+            self.inner.db.finish_scrub().await;
             self.notice_changes(&mut seen).await;
         }
     }
