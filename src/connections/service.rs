@@ -281,6 +281,9 @@ impl Connections {
             &format!("{:?} {}", query.sort, query.descending),
         ]);
         query.after = cursor.map(|cursor| cursor::decode(&of, cursor)).transpose()?;
+        if query.after.as_ref().is_some_and(|(value, _)| !query.sort.can_hold(value)) {
+            return Err(cursor::damaged());
+        }
         let limit = query.limit;
         query.limit += 1;
         let sort = query.sort;
@@ -392,7 +395,7 @@ impl Connections {
             Err(_) if profile.hints.keys().all(|key| patch.credentials.contains_key(key)) => Default::default(),
             Err(error) => return Err(unreadable(&error)),
         };
-        let mut hints = profile.hints;
+        let Profile { settings: stored_settings, mut hints } = profile;
         for key in &patch.removed {
             credentials.remove(key);
             hints.remove(key);
@@ -410,17 +413,13 @@ impl Connections {
         let verification = self.verify_account(pair, account).await?;
         self.inner.failures.count(&actor.organisation, &verification);
         must_be_ok(&verification)?;
-        let changed_fields: Vec<&str> = patch
-            .settings
-            .iter()
-            .map(|_| "settings")
-            .chain(patch.credentials.keys().chain(&patch.removed).map(String::as_str))
-            .collect();
+        let moved = (settings != stored_settings).then(|| "settings".to_owned());
+        let fields = moved.into_iter().chain(patch.credentials.keys().chain(&patch.removed).cloned()).collect();
         Ok(Change {
             settings: sealer.seal_profile(&Profile { settings, hints }).map_err(Problem::internal)?,
             credentials: sealer.seal_credentials(&credentials).map_err(Problem::internal)?,
             verification: sealer.seal_verification(&verification).map_err(Problem::internal)?,
-            fields: json!(changed_fields),
+            fields,
         })
     }
 
@@ -447,14 +446,15 @@ impl Connections {
                 if change.is_some() && row.version != seen.version {
                     return Err(version_conflict());
                 }
+                let mut fields = change.as_ref().map(|change| change.fields.clone()).unwrap_or_default();
                 if let Some(name) = renamed {
                     if store::name_taken(db, &owner.organisation, &name, Some(id))? {
                         return Err(name_is_taken());
                     }
                     row.name_key = store::name_key(&name);
                     row.name = name;
+                    fields.insert(0, "name".to_owned());
                 }
-                let mut detail = json!({ "fields": ["name"] });
                 if let Some(change) = change {
                     store::remember_verification(db, &owner.organisation, id, &change.verification, now)?;
                     row.settings_sealed = Some(change.settings);
@@ -463,7 +463,6 @@ impl Connections {
                     row.status = Status::Active.key().to_owned();
                     row.verify_after = None;
                     row.lease_until = None;
-                    detail = json!({ "fields": change.fields });
                 }
                 row.version += 1;
                 row.updated_at = now;
@@ -485,8 +484,12 @@ impl Connections {
                     connections::updated_at.eq(row.updated_at),
                 ))
                 .execute(db)?;
-                let event =
-                    Event { action: "connection.updated", outcome: "ok".to_owned(), connection: Some(id), detail };
+                let event = Event {
+                    action: "connection.updated",
+                    outcome: "ok".to_owned(),
+                    connection: Some(id),
+                    detail: json!({ "fields": fields }),
+                };
                 store::audit(db, &owner, &event, now)?;
                 store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
             })
@@ -765,7 +768,8 @@ struct Change {
     settings: Vec<u8>,
     credentials: Vec<u8>,
     verification: Vec<u8>,
-    fields: Value,
+    /// What changes, by name.
+    fields: Vec<String>,
 }
 
 /// What an `If-Match` header allows.

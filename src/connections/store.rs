@@ -155,7 +155,8 @@ pub fn view(vault: &Vault, organisation: &OrgId, row: &ConnectionRow) -> Option<
     let (platform, connection_type, _) = kind(row).ok()?;
     let sealer = Sealer::new(vault, organisation, id_of(row), platform);
     let profile = sealer.open_profile(row.settings_sealed.as_deref());
-    let readable = profile.is_ok() && row.credentials_sealed.as_deref().is_some_and(|blob| vault.can_open(blob));
+    // Only opening tells a blob that was damaged or sealed for another row; what is opened is wiped at once.
+    let readable = profile.is_ok() && sealer.open_credentials(row.credentials_sealed.as_deref()).is_ok();
     let profile = profile.unwrap_or_default();
     let last_verification = if readable {
         row.verification_sealed.as_deref().and_then(|blob| sealer.open_verification(blob).ok())
@@ -210,6 +211,17 @@ pub enum SortColumn {
     CreatedAt,
     /// When it was last changed.
     UpdatedAt,
+}
+
+impl SortColumn {
+    /// Whether `value`, from a cursor, can be one of this column's.
+    #[must_use]
+    pub fn can_hold(self, value: &str) -> bool {
+        match self {
+            Self::Name => true,
+            Self::CreatedAt | Self::UpdatedAt => value.parse::<i64>().is_ok(),
+        }
+    }
 }
 
 /// Which connections are listed, and in which order.

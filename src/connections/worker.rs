@@ -13,9 +13,9 @@ use super::now_micros;
 use super::service::{Connections, Opened, outcome_of, status_after};
 use super::store::{self, Event, Sealer};
 use super::{Actor, Status};
-use crate::db::DbError;
 use crate::db::models::ConnectionRow;
 use crate::db::schema::connections;
+use crate::db::{DbConnection, DbError};
 use crate::platforms::transport::{CallScope, Purpose};
 use crate::platforms::verification::{self, VERIFICATION_DEADLINE, Verification, VerificationStatus};
 use crate::problem::{Code, Problem};
@@ -33,11 +33,23 @@ const LAST_REPEAT: i64 = 3_600 * 1_000_000;
 impl Connections {
     /// Runs until the future is dropped.
     pub async fn work(self) {
+        // Side by side: a tracker that takes its time must not keep a stale cache alive.
+        futures_util::join!(self.keep_up(), self.verify_deferred());
+    }
+
+    async fn keep_up(&self) {
         let mut seen = 0;
         loop {
-            let _ = tokio::time::timeout(TICK, self.inner.work.notified()).await;
+            tokio::time::sleep(TICK).await;
             self.flush_uses().await;
+            self.inner.db.finish_scrub().await;
             self.notice_changes(&mut seen).await;
+        }
+    }
+
+    async fn verify_deferred(&self) {
+        loop {
+            let _ = tokio::time::timeout(TICK, self.inner.work.notified()).await;
             loop {
                 match self.verify_one_due().await {
                     Ok(true) => {}
@@ -160,10 +172,12 @@ impl Connections {
         self.inner
             .db
             .write(actor.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
-                if store::learn(db, &actor.organisation, id, version, status, Some(&sealed))? {
-                    store::remember_verification(db, &actor.organisation, id, &sealed, now)?;
-                    store::audit(db, &actor, &event, now)?;
+                if !store::learn(db, &actor.organisation, id, version, status, Some(&sealed))? {
+                    // Renamed meanwhile, perhaps: what is there now is still to be verified.
+                    return Ok(release(db, &actor.organisation, &id.to_string())?);
                 }
+                store::remember_verification(db, &actor.organisation, id, &sealed, now)?;
+                store::audit(db, &actor, &event, now)?;
                 if again {
                     Ok(postpone(db, &actor.organisation, &id.to_string(), now, attempts)?)
                 } else {
@@ -193,13 +207,18 @@ impl Connections {
     }
 }
 
-fn postpone(
-    db: &mut crate::db::DbConnection,
-    organisation: &OrgId,
-    id: &str,
-    now: i64,
-    attempts: i64,
-) -> Result<(), DbError> {
+fn release(db: &mut DbConnection, organisation: &OrgId, id: &str) -> Result<(), DbError> {
+    diesel::update(
+        connections::table
+            .filter(connections::organisation_id.eq(organisation.as_str()))
+            .filter(connections::id.eq(id)),
+    )
+    .set(connections::lease_until.eq(None::<i64>))
+    .execute(db)?;
+    Ok(())
+}
+
+fn postpone(db: &mut DbConnection, organisation: &OrgId, id: &str, now: i64, attempts: i64) -> Result<(), DbError> {
     let doubled = FIRST_REPEAT.saturating_mul(1_i64 << attempts.clamp(0, 20));
     let wait = doubled.min(LAST_REPEAT);
     diesel::update(

@@ -102,6 +102,13 @@ impl TestApp {
         Self::run(config, Arc::clone(&self.folder), None).await
     }
 
+    /// Stops the service and starts it again over the same database.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.handle.stop(false).await;
+        let schema = self.schema.take();
+        Self::run(self.config.clone(), Arc::clone(&self.folder), schema).await
+    }
+
     async fn with_folder(variables: &[(&str, &str)], folder: Arc<TempDir>) -> Self {
         let schema = std::env::var("TEST_DATABASE_URL").ok().map(|server| {
             let name = format!("t{}", uuid::Uuid::now_v7().simple());
