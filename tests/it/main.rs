@@ -13,5 +13,11 @@ mod support;
 
 mod app;
 mod auth;
+mod binary;
+mod edge;
+mod openapi;
 mod platforms;
+mod process;
+mod secrets;
 mod smoke;
+mod tokens;
