@@ -179,7 +179,11 @@ fn examples_fit_the_schemas_they_stand_beside() {
     for (path, method, operation) in operations(&document) {
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             if let Some(example) = parameter.get("example") {
-                assert_valid(&validator(&document, &parameter["schema"]), example, &format!("{method} {path} {}", parameter["name"]));
+                assert_valid(
+                    &validator(&document, &parameter["schema"]),
+                    example,
+                    &format!("{method} {path} {}", parameter["name"]),
+                );
                 checked += 1;
             }
         }
@@ -214,7 +218,8 @@ async fn the_example_of_demo_works_when_pasted() {
     let user = app.user("acme", Plan::Pro);
     let document = document();
     for (path, status) in [("/api/v1/connections/verify", 200), ("/api/v1/connections", 201)] {
-        let example = &document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]["demo"];
+        let example =
+            &document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]["demo"];
         user.post(path, &example["value"]).await.ok(status);
     }
 }
@@ -339,7 +344,13 @@ async fn swagger_ui_comes_from_the_binary_alone() {
     let redirect = app.anonymous("GET", "/swagger-ui").await;
     assert_eq!((redirect.status, redirect.header("location")), (308, Some("/swagger-ui/")));
     let index = app.anonymous("GET", "/swagger-ui/").await;
-    let files = ["swagger-initializer.js", "swagger-ui-bundle.js", "swagger-ui-standalone-preset.js", "swagger-ui.css", "index.css"];
+    let files = [
+        "swagger-initializer.js",
+        "swagger-ui-bundle.js",
+        "swagger-ui-standalone-preset.js",
+        "swagger-ui.css",
+        "index.css",
+    ];
     for file in files {
         assert!(index.text.contains(file), "{file}");
         let answer = app.anonymous("GET", &format!("/swagger-ui/{file}")).await;

@@ -158,7 +158,9 @@ async fn a_good_token_is_believed_and_every_bad_one_refused() {
         assert!(answer.header("www-authenticate").is_some_and(|text| text.starts_with("Bearer ")));
         assert!(token.len() < 10 || !answer.text.contains(&token), "the token is not repeated");
     }
-    for header in ["", "Bearer", "bearer", "Basic dXNlcjpwYXNz", &good, &format!("Token {good}"), &format!("Bearer{good}")] {
+    for header in
+        ["", "Bearer", "bearer", "Basic dXNlcjpwYXNz", &good, &format!("Token {good}"), &format!("Bearer{good}")]
+    {
         app.send("GET", "/api/v1/usage", &[("authorization", header)], None).await.problem(401, "unauthorized");
     }
     for header in [format!("bearer {good}"), format!("BEARER   {good} ")] {
@@ -266,7 +268,7 @@ async fn a_service_names_the_organisation_on_each_call_and_the_plan_where_it_cou
         let answer = operation.send(&service, &[("x-org-id", "acme")]).await;
         if needs_plan {
             let problem = answer.problem(400, "malformed_request");
-            assert!(problem["detail"].as_str().expect("a detail").contains("X-Org-Plan"), "{problem}");
+            assert!(problem["hint"].as_str().expect("a hint").contains("X-Org-Plan"), "{problem}");
         } else if operation.method != "DELETE" {
             assert!((200..300).contains(&answer.status), "{}: {}", operation.id, answer.text);
         }
