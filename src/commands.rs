@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use actix_web::HttpServer;
 use clap::{Parser, Subcommand};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::auth::{AuthConfig, Grant, Verifier, mint};
 use crate::config::{Config, Environment, LogFormat};
@@ -99,11 +103,18 @@ fn start_logging(config: &Config) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&config.log_filter)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let colours = std::io::stderr().is_terminal();
+    let discreet = filter_fn(is_discreet);
     match config.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Pretty => builder.with_target(false).with_ansi(colours).init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(discreet).init(),
+        LogFormat::Pretty => builder.with_target(false).with_ansi(colours).finish().with(discreet).init(),
     }
     Ok(())
+}
+
+/// The libraries below name the hosts they call, and those are private: however loud the log is asked to be, their
+/// details stay out of it.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
 }
 
 fn print(text: &str) -> Result<(), Failure> {
