@@ -33,11 +33,22 @@ const LAST_REPEAT: i64 = 3_600 * 1_000_000;
 impl Connections {
     /// Runs until the future is dropped.
     pub async fn work(self) {
+        // Side by side: a verification may take long, and what others changed must be noticed within a second.
+        tokio::join!(self.keep_up(), self.verify_deferred());
+    }
+
+    async fn keep_up(&self) {
         let mut seen = 0;
         loop {
-            let _ = tokio::time::timeout(TICK, self.inner.work.notified()).await;
+            tokio::time::sleep(TICK).await;
             self.flush_uses().await;
             self.notice_changes(&mut seen).await;
+        }
+    }
+
+    async fn verify_deferred(&self) {
+        loop {
+            let _ = tokio::time::timeout(TICK, self.inner.work.notified()).await;
             loop {
                 match self.verify_one_due().await {
                     Ok(true) => {}
