@@ -28,15 +28,6 @@ pub enum Column {
     Metric(Metric),
 }
 
-impl Column {
-    pub(super) const fn key(self) -> &'static str {
-        match self {
-            Self::Dimension(dimension) => dimension.key(),
-            Self::Metric(metric) => metric.key(),
-        }
-    }
-}
-
 /// An order of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sort {

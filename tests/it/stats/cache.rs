@@ -271,7 +271,7 @@ async fn a_failed_pull_fails_all_who_shared_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_who_leaves_takes_only_a_pull_that_nobody_shares_along() {
+async fn a_caller_who_leaves_does_not_take_a_shared_pull_along() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
     let simulator = Simulator::start(Affise { rows_per_page: 1, ..Affise::default() });
