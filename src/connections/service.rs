@@ -92,7 +92,7 @@ impl Connections {
     /// Puts the service together.
     #[must_use]
     pub fn new(db: Db, vault: Arc<Vault>, platforms: Platforms, options: Options) -> Self {
-        let stats = Stats::new(&options.stats);
+        let stats = Stats::new();
         let failures = FailureMeter::new(options.verify_failures_per_minute);
         let inner =
             Inner { db, vault, platforms, options, stats, uses: Uses::default(), work: Notify::new(), failures };

@@ -33,8 +33,8 @@ const LAST_REPEAT: i64 = 3_600 * 1_000_000;
 impl Connections {
     /// Runs until the future is dropped.
     pub async fn work(self) {
-        // Side by side: a tracker that takes its time must not keep a stale cache alive.
-        futures_util::join!(self.keep_up(), self.verify_deferred());
+        // Side by side: a verification may take long, and what others changed must be noticed within a second.
+        tokio::join!(self.keep_up(), self.verify_deferred());
     }
 
     async fn keep_up(&self) {
