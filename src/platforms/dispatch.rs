@@ -6,7 +6,7 @@ use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
 use super::error::PlatformError;
 use super::transport::{CallScope, Limits};
 use super::{Account, Client, ConnectionType, FieldError, Gateways, Platform, PlatformClient, Platforms, Settings};
-use super::{affise, demo, everflow, voluum};
+use super::{affise, binom, demo, everflow, voluum};
 
 /// A platform and connection type that exist together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum Pair {
     AffiseAdmin,
     /// One affiliate of an Affise network.
     AffiseAffiliate,
+    /// The owner of a Binom installation.
+    BinomAdmin,
     /// A Voluum account.
     VoluumAdmin,
     /// An Everflow network's owner.
@@ -29,9 +31,10 @@ pub enum Pair {
 
 impl Pair {
     /// Every pair, in the catalogue's order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AffiseAdmin,
         Self::AffiseAffiliate,
+        Self::BinomAdmin,
         Self::VoluumAdmin,
         Self::EverflowAdmin,
         Self::EverflowAffiliate,
@@ -51,10 +54,11 @@ impl Pair {
         match self {
             Self::AffiseAdmin => "affise admin",
             Self::AffiseAffiliate => "affise affiliate",
-            Self::DemoAdmin => "demo admin",
+            Self::BinomAdmin => "binom admin",
             Self::VoluumAdmin => "voluum admin",
             Self::EverflowAdmin => "everflow admin",
             Self::EverflowAffiliate => "everflow affiliate",
+            Self::DemoAdmin => "demo admin",
             Self::DemoAffiliate => "demo affiliate",
         }
     }
@@ -64,6 +68,7 @@ impl Pair {
     pub const fn platform(self) -> Platform {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Platform::Affise,
+            Self::BinomAdmin => Platform::Binom,
             Self::VoluumAdmin => Platform::Voluum,
             Self::EverflowAdmin | Self::EverflowAffiliate => Platform::Everflow,
             Self::DemoAdmin | Self::DemoAffiliate => Platform::Demo,
@@ -74,7 +79,9 @@ impl Pair {
     #[must_use]
     pub const fn connection_type(self) -> ConnectionType {
         match self {
-            Self::AffiseAdmin | Self::VoluumAdmin | Self::EverflowAdmin | Self::DemoAdmin => ConnectionType::Admin,
+            Self::AffiseAdmin | Self::BinomAdmin | Self::VoluumAdmin | Self::EverflowAdmin | Self::DemoAdmin => {
+                ConnectionType::Admin
+            }
             Self::AffiseAffiliate | Self::EverflowAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
         }
     }
@@ -83,7 +90,7 @@ impl Pair {
     #[must_use]
     pub const fn address_field(self) -> Option<&'static str> {
         match self {
-            Self::AffiseAdmin | Self::AffiseAffiliate => Some("base_url"),
+            Self::AffiseAdmin | Self::AffiseAffiliate | Self::BinomAdmin => Some("base_url"),
             Self::VoluumAdmin => None,
             Self::EverflowAdmin | Self::EverflowAffiliate => Some("region"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
@@ -95,9 +102,11 @@ impl Pair {
     pub const fn main_secret(self) -> Option<&'static str> {
         match self {
             Self::VoluumAdmin => Some("access_key"),
-            Self::AffiseAdmin | Self::AffiseAffiliate | Self::EverflowAdmin | Self::EverflowAffiliate => {
-                Some("api_key")
-            }
+            Self::AffiseAdmin
+            | Self::AffiseAffiliate
+            | Self::BinomAdmin
+            | Self::EverflowAdmin
+            | Self::EverflowAffiliate => Some("api_key"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -106,6 +115,7 @@ impl Pair {
     const fn limits(self) -> Limits {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => affise::LIMITS,
+            Self::BinomAdmin => binom::LIMITS,
             Self::VoluumAdmin => voluum::LIMITS,
             Self::EverflowAdmin | Self::EverflowAffiliate => everflow::LIMITS,
             Self::DemoAdmin | Self::DemoAffiliate => demo::LIMITS,
@@ -122,6 +132,7 @@ impl Pair {
                     let described = match pair {
                         Pair::AffiseAdmin => affise::catalogue::admin(),
                         Pair::AffiseAffiliate => affise::catalogue::affiliate(),
+                        Pair::BinomAdmin => binom::catalogue::admin(),
                         Pair::VoluumAdmin => voluum::catalogue::admin(),
                         Pair::EverflowAdmin => everflow::catalogue::admin(),
                         Pair::EverflowAffiliate => everflow::catalogue::affiliate(),
@@ -175,7 +186,7 @@ pub fn entry(platform: Platform) -> Option<&'static PlatformEntry> {
 const fn summary(platform: Platform) -> &'static str {
     match platform {
         Platform::Affise => affise::catalogue::SUMMARY,
-        Platform::Binom => "Self-hosted tracker for media buyers.",
+        Platform::Binom => binom::catalogue::SUMMARY,
         Platform::Cake => "Performance marketing networks running on CAKE.",
         Platform::Voluum => voluum::catalogue::SUMMARY,
         Platform::Everflow => everflow::catalogue::SUMMARY,
@@ -192,6 +203,7 @@ const fn summary(platform: Platform) -> &'static str {
 pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldError>> {
     match pair {
         Pair::AffiseAdmin | Pair::AffiseAffiliate => affise::normalise(settings),
+        Pair::BinomAdmin => binom::normalise(settings),
         Pair::VoluumAdmin => Ok(()),
         Pair::EverflowAdmin | Pair::EverflowAffiliate => {
             everflow::normalise(settings);
@@ -208,7 +220,7 @@ pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldErr
 #[must_use]
 pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<String> {
     match pair {
-        Pair::AffiseAdmin | Pair::AffiseAffiliate => {
+        Pair::AffiseAdmin | Pair::AffiseAffiliate | Pair::BinomAdmin => {
             settings.get("base_url").and_then(|url| super::address::origin(url))
         }
         Pair::VoluumAdmin => super::address::origin(&gateways.voluum),
@@ -227,6 +239,7 @@ pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScop
     let platform: Box<dyn PlatformClient> = match pair {
         Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, upstream.clone())?),
         Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, upstream.clone())?),
+        Pair::BinomAdmin => Box::new(binom::AdminClient::open(account, upstream.clone())?),
         Pair::VoluumAdmin => Box::new(voluum::admin::AdminClient::open(&account, upstream.clone(), platforms)?),
         Pair::EverflowAdmin => Box::new(everflow::admin::AdminClient::open(&account, platforms, upstream.clone())?),
         Pair::EverflowAffiliate => {

@@ -9,6 +9,7 @@
 mod address;
 pub mod affise;
 pub mod assemble;
+mod binom;
 pub mod calendar;
 pub mod catalogue;
 pub mod demo;
