@@ -6,7 +6,7 @@ use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
 use super::error::PlatformError;
 use super::transport::{CallScope, Limits};
 use super::{Account, Client, ConnectionType, FieldError, Gateways, Platform, PlatformClient, Platforms, Settings};
-use super::{affise, binom, demo, everflow, voluum};
+use super::{affise, binom, cake, demo, everflow, voluum};
 
 /// A platform and connection type that exist together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +17,10 @@ pub enum Pair {
     AffiseAffiliate,
     /// The owner of a Binom installation.
     BinomAdmin,
+    /// One affiliate of a CAKE network.
+    CakeAffiliate,
+    /// A CAKE network's owner.
+    CakeAdmin,
     /// A Voluum account.
     VoluumAdmin,
     /// An Everflow network's owner.
@@ -31,10 +35,12 @@ pub enum Pair {
 
 impl Pair {
     /// Every pair, in the catalogue's order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::AffiseAdmin,
         Self::AffiseAffiliate,
         Self::BinomAdmin,
+        Self::CakeAffiliate,
+        Self::CakeAdmin,
         Self::VoluumAdmin,
         Self::EverflowAdmin,
         Self::EverflowAffiliate,
@@ -55,6 +61,8 @@ impl Pair {
             Self::AffiseAdmin => "affise admin",
             Self::AffiseAffiliate => "affise affiliate",
             Self::BinomAdmin => "binom admin",
+            Self::CakeAffiliate => "cake affiliate",
+            Self::CakeAdmin => "cake admin",
             Self::VoluumAdmin => "voluum admin",
             Self::EverflowAdmin => "everflow admin",
             Self::EverflowAffiliate => "everflow affiliate",
@@ -69,6 +77,7 @@ impl Pair {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Platform::Affise,
             Self::BinomAdmin => Platform::Binom,
+            Self::CakeAffiliate | Self::CakeAdmin => Platform::Cake,
             Self::VoluumAdmin => Platform::Voluum,
             Self::EverflowAdmin | Self::EverflowAffiliate => Platform::Everflow,
             Self::DemoAdmin | Self::DemoAffiliate => Platform::Demo,
@@ -79,10 +88,15 @@ impl Pair {
     #[must_use]
     pub const fn connection_type(self) -> ConnectionType {
         match self {
-            Self::AffiseAdmin | Self::BinomAdmin | Self::VoluumAdmin | Self::EverflowAdmin | Self::DemoAdmin => {
-                ConnectionType::Admin
+            Self::AffiseAdmin
+            | Self::BinomAdmin
+            | Self::CakeAdmin
+            | Self::VoluumAdmin
+            | Self::EverflowAdmin
+            | Self::DemoAdmin => ConnectionType::Admin,
+            Self::AffiseAffiliate | Self::CakeAffiliate | Self::EverflowAffiliate | Self::DemoAffiliate => {
+                ConnectionType::Affiliate
             }
-            Self::AffiseAffiliate | Self::EverflowAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
         }
     }
 
@@ -91,6 +105,7 @@ impl Pair {
     pub const fn address_field(self) -> Option<&'static str> {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate | Self::BinomAdmin => Some("base_url"),
+            Self::CakeAffiliate | Self::CakeAdmin => Some("domain"),
             Self::VoluumAdmin => None,
             Self::EverflowAdmin | Self::EverflowAffiliate => Some("region"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
@@ -105,6 +120,8 @@ impl Pair {
             Self::AffiseAdmin
             | Self::AffiseAffiliate
             | Self::BinomAdmin
+            | Self::CakeAffiliate
+            | Self::CakeAdmin
             | Self::EverflowAdmin
             | Self::EverflowAffiliate => Some("api_key"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
@@ -116,6 +133,7 @@ impl Pair {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => affise::LIMITS,
             Self::BinomAdmin => binom::LIMITS,
+            Self::CakeAffiliate | Self::CakeAdmin => cake::LIMITS,
             Self::VoluumAdmin => voluum::LIMITS,
             Self::EverflowAdmin | Self::EverflowAffiliate => everflow::LIMITS,
             Self::DemoAdmin | Self::DemoAffiliate => demo::LIMITS,
@@ -133,6 +151,8 @@ impl Pair {
                         Pair::AffiseAdmin => affise::catalogue::admin(),
                         Pair::AffiseAffiliate => affise::catalogue::affiliate(),
                         Pair::BinomAdmin => binom::catalogue::admin(),
+                        Pair::CakeAffiliate => cake::catalogue::affiliate(),
+                        Pair::CakeAdmin => cake::catalogue::admin(),
                         Pair::VoluumAdmin => voluum::catalogue::admin(),
                         Pair::EverflowAdmin => everflow::catalogue::admin(),
                         Pair::EverflowAffiliate => everflow::catalogue::affiliate(),
@@ -187,7 +207,7 @@ const fn summary(platform: Platform) -> &'static str {
     match platform {
         Platform::Affise => affise::catalogue::SUMMARY,
         Platform::Binom => binom::catalogue::SUMMARY,
-        Platform::Cake => "Performance marketing networks running on CAKE.",
+        Platform::Cake => cake::catalogue::SUMMARY,
         Platform::Voluum => voluum::catalogue::SUMMARY,
         Platform::Everflow => everflow::catalogue::SUMMARY,
         Platform::Demo => demo::catalogue::SUMMARY,
@@ -204,6 +224,7 @@ pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldErr
     match pair {
         Pair::AffiseAdmin | Pair::AffiseAffiliate => affise::normalise(settings),
         Pair::BinomAdmin => binom::normalise(settings),
+        Pair::CakeAffiliate | Pair::CakeAdmin => cake::normalise(settings),
         Pair::VoluumAdmin => Ok(()),
         Pair::EverflowAdmin | Pair::EverflowAffiliate => {
             everflow::normalise(settings);
@@ -223,6 +244,7 @@ pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<St
         Pair::AffiseAdmin | Pair::AffiseAffiliate | Pair::BinomAdmin => {
             settings.get("base_url").and_then(|url| super::address::origin(url))
         }
+        Pair::CakeAffiliate | Pair::CakeAdmin => cake::origin(settings, gateways),
         Pair::VoluumAdmin => super::address::origin(&gateways.voluum),
         Pair::EverflowAdmin | Pair::EverflowAffiliate => super::address::origin(everflow::gateway(settings, gateways)),
         Pair::DemoAdmin | Pair::DemoAffiliate => None,
@@ -234,12 +256,25 @@ pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<St
 /// # Errors
 /// Stored settings that no longer make sense.
 pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScope) -> Result<Client, PlatformError> {
+    let account = match pair {
+        Pair::CakeAffiliate | Pair::CakeAdmin => cake::unpaste(account),
+        Pair::AffiseAdmin
+        | Pair::AffiseAffiliate
+        | Pair::BinomAdmin
+        | Pair::VoluumAdmin
+        | Pair::EverflowAdmin
+        | Pair::EverflowAffiliate
+        | Pair::DemoAdmin
+        | Pair::DemoAffiliate => account,
+    };
     let address = origin(pair, &account.settings, &platforms.gateways);
     let upstream = platforms.transport.upstream(pair.platform(), address, &account.credentials, pair.limits(), scope);
     let platform: Box<dyn PlatformClient> = match pair {
         Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, upstream.clone())?),
         Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, upstream.clone())?),
         Pair::BinomAdmin => Box::new(binom::AdminClient::open(account, upstream.clone())?),
+        Pair::CakeAffiliate => Box::new(cake::affiliate::AffiliateClient::open(&account, upstream.clone())?),
+        Pair::CakeAdmin => Box::new(cake::admin::AdminClient::open(&account, upstream.clone())?),
         Pair::VoluumAdmin => Box::new(voluum::admin::AdminClient::open(&account, upstream.clone(), platforms)?),
         Pair::EverflowAdmin => Box::new(everflow::admin::AdminClient::open(&account, platforms, upstream.clone())?),
         Pair::EverflowAffiliate => {

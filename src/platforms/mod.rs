@@ -10,6 +10,7 @@ mod address;
 pub mod affise;
 pub mod assemble;
 mod binom;
+mod cake;
 pub mod calendar;
 pub mod catalogue;
 pub mod demo;

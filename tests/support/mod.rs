@@ -8,6 +8,7 @@
 
 pub mod affise;
 pub mod binom;
+pub mod cake;
 pub mod everflow;
 pub mod tracker;
 pub mod voluum;

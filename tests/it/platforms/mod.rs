@@ -2,6 +2,7 @@
 
 mod affise;
 mod binom;
+mod cake;
 mod demo;
 mod everflow;
 mod road;
