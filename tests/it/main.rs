@@ -8,5 +8,6 @@ mod support;
 
 mod app;
 mod auth;
+mod conformance;
 mod platforms;
 mod smoke;
