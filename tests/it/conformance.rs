@@ -4,26 +4,18 @@
 //! as [`samples::of`] has an arm for it, and does not compile before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use affzero_connections::platforms::assemble::assemble;
-use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::error::{ErrorKind, PlatformError};
-use affzero_connections::platforms::stats::{
-    Batch, Currency, Dimension, DimensionValue, Filters, Metrics, Row, StatsQuery, Warning,
-};
-use affzero_connections::platforms::transport::egress::EgressPolicy;
-use affzero_connections::platforms::transport::{CallScope, MAX_BODY_BYTES, Purpose, Transport, TransportConfig};
-use affzero_connections::platforms::verification::{
-    Detected, FailureCode, StageStatus, Verification, VerificationStatus, verify,
-};
-use affzero_connections::platforms::{Account, Client, Pair, Platforms, entries, normalise, open};
-use futures_util::TryStreamExt;
+use affzero_connections::platforms::error::ErrorKind;
+use affzero_connections::platforms::stats::{Dimension, DimensionValue, Filters, Metrics, Row};
+use affzero_connections::platforms::transport::MAX_BODY_BYTES;
+use affzero_connections::platforms::verification::{FailureCode, StageStatus, Verification, VerificationStatus};
+use affzero_connections::platforms::{Pair, entries, normalise};
 use jiff::civil::{Date, date};
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
-use crate::support::samples::{self, Sample, Texts};
+use crate::stage::{Ids, PATIENCE, Stage, range};
+use crate::support::samples;
 use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
 
 /// Berlin's day of 25 hours lies between these.
@@ -33,168 +25,6 @@ const TO: Date = date(2026, 10, 26);
 const LAST: Date = date(2026, 10, 31);
 /// Before any simulated tracker had traffic.
 const LONG_AGO: Date = date(2026, 2, 13);
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A sample whose simulator is running.
-struct Stage {
-    sample: Sample,
-    simulator: Option<Simulator>,
-    platforms: Platforms,
-}
-
-/// A report as a caller sees it.
-#[derive(Debug, Default)]
-struct Table {
-    rows: Vec<Row>,
-    mismatches: Vec<String>,
-    warnings: Vec<Warning>,
-}
-
-impl Stage {
-    fn set(mut sample: Sample) -> Self {
-        let tracker = sample.tracker.take();
-        Self::play(sample, tracker, PATIENCE)
-    }
-
-    fn play(sample: Sample, tracker: Option<impl Tracker>, patience: Duration) -> Self {
-        let simulator = tracker.map(Simulator::start);
-        let transport = Transport::new(TransportConfig {
-            egress: EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false },
-            timeout: patience,
-            connect_timeout: PATIENCE,
-        });
-        let url = simulator.as_ref().map(|simulator| simulator.url.as_str()).unwrap_or_default();
-        let platforms = Platforms::new(transport.expect("TLS"), samples::gateways(url));
-        Self { sample, simulator, platforms }
-    }
-
-    /// The simulator; only asked for where [`called`] has left nothing but trackers that are called.
-    fn simulator(&self) -> &Simulator {
-        self.simulator.as_ref().expect("a tracker that is called")
-    }
-
-    fn open(&self, purpose: Purpose, credentials: &Texts) -> Client {
-        let url = self.simulator.as_ref().map(|simulator| simulator.url.as_str()).unwrap_or_default();
-        let mut settings =
-            self.sample.settings_at(url).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        normalise(self.sample.pair, &mut settings).expect("good settings");
-        let account = Account {
-            connection: Uuid::from_u128(7),
-            settings,
-            credentials: credentials.iter().map(|(key, value)| ((*key).to_owned(), value.clone().into())).collect(),
-            detected: Detected::default(),
-        };
-        let scope = CallScope { purpose, deadline: Instant::now() + PATIENCE, max_calls: 2_000 };
-        open(self.sample.pair, account, &self.platforms, scope).expect("an account that opens")
-    }
-
-    async fn verify_with(&self, credentials: &Texts) -> Verification {
-        let verification = verify(&self.open(Purpose::Verify, credentials)).await;
-        self.assert_discreet(&format!("{verification:?}"));
-        verification
-    }
-
-    async fn verify(&self) -> Verification {
-        self.verify_with(&self.sample.credentials).await
-    }
-
-    /// Reads a report keyed by `group_by`; `filters` may be on other dimensions too.
-    async fn filtered(
-        &self,
-        group_by: &[Dimension],
-        filters: Filters,
-        range: DateRange,
-        zone: &str,
-    ) -> Result<Table, PlatformError> {
-        let client = self.open(Purpose::Pull, &self.sample.credentials);
-        let mut dimensions = group_by.to_vec();
-        dimensions.extend(filters.keys().filter(|dimension| !group_by.contains(dimension)));
-        let query = StatsQuery { dimensions, range, zone: Zone::find(zone).expect("a zone"), filters };
-        let outcome = read(&client, &query, group_by).await;
-        self.assert_discreet(&format!("{outcome:?}"));
-        outcome
-    }
-
-    async fn pull(&self, group_by: &[Dimension], range: DateRange, zone: &str) -> Result<Table, PlatformError> {
-        self.filtered(group_by, Filters::new(), range, zone).await
-    }
-
-    /// Reads a report that must be there, and agree with whatever the platform says of its totals.
-    async fn table(&self, group_by: &[Dimension], range: DateRange, zone: &str) -> Table {
-        let name = self.sample.name();
-        let table = self.pull(group_by, range, zone).await;
-        let table = table.unwrap_or_else(|error| panic!("{name} by {group_by:?} in {zone}: {error:?}"));
-        assert!(table.mismatches.is_empty(), "{name} by {group_by:?}: {:?}", table.mismatches);
-        assert!(table.warnings.iter().all(|warning| !warning.detail.is_empty()), "{name}: {:?}", table.warnings);
-        table
-    }
-
-    /// Fails if `text` has a secret in it.
-    #[track_caller]
-    fn assert_discreet(&self, text: &str) {
-        let all = [Some(&self.sample.credentials), Some(&self.sample.wrong), self.sample.other_portal.as_ref()];
-        for (field, secret) in all.into_iter().flatten().flatten() {
-            assert!(!text.contains(secret.as_str()), "{}: {field} shows in {text}", self.sample.name());
-        }
-    }
-
-    /// The dimensions of the catalogue.
-    fn dimensions(&self) -> Vec<Dimension> {
-        self.sample.pair.entry().dimensions.iter().map(|dimension| dimension.key).collect()
-    }
-
-    /// Whether the catalogue says that these go together.
-    fn allows(&self, group_by: &[Dimension]) -> bool {
-        let wanted: BTreeSet<_> = group_by.iter().collect();
-        let combinations = &self.sample.pair.entry().combinations;
-        combinations
-            .only
-            .as_ref()
-            .is_none_or(|only| only.iter().any(|possible| possible.iter().collect::<BTreeSet<_>>() == wanted))
-    }
-}
-
-async fn read(client: &Client, query: &StatsQuery, group_by: &[Dimension]) -> Result<Table, PlatformError> {
-    let report = client.stats(query).await?;
-    let batches: Vec<Batch> = assemble(query, group_by, report, 1_000_000).try_collect().await?;
-    let mut table = Table::default();
-    for batch in batches {
-        table.rows.extend(batch.rows);
-        table.mismatches.extend(batch.checks.into_iter().filter_map(|check| check.mismatch));
-        table.warnings.extend(batch.warnings);
-    }
-    Ok(table)
-}
-
-type Ids = (Vec<String>, Option<Currency>);
-
-impl Table {
-    fn by_ids(&self) -> BTreeMap<Ids, Metrics> {
-        let key = |row: &Row| (row.key.iter().map(|value| value.id.to_string()).collect(), row.currency);
-        let rows: BTreeMap<_, _> = self.rows.iter().map(|row| (key(row), row.metrics)).collect();
-        assert_eq!(rows.len(), self.rows.len(), "rows are unique by their ids and currency");
-        rows
-    }
-
-    /// The sums by currency, of what each row knows.
-    fn sums(&self) -> BTreeMap<Option<Currency>, Metrics> {
-        let mut sums = BTreeMap::new();
-        for row in &self.rows {
-            let sum = sums.entry(row.currency).or_insert(Metrics::ZERO);
-            *sum = sum.add(&row.metrics);
-        }
-        sums
-    }
-
-    fn has_traffic(&self) -> bool {
-        self.rows.iter().any(|row| row.metrics.clicks > Some(0))
-    }
-}
-
-fn range(from: Date, to: Date) -> DateRange {
-    DateRange::new(from, to).expect("a range")
-}
 
 /// Every sample of every pair.
 fn all() -> impl Iterator<Item = Stage> {
@@ -347,7 +177,8 @@ async fn an_answer_beyond_the_bound_is_not_read() {
 #[tokio::test]
 async fn what_is_not_an_answer_is_not_taken_for_an_empty_one() {
     for stage in called() {
-        for body in ["", "null", "true", "0", "\"\"", "{}", "hello", "{\"rows\":", "[[]]", "\u{feff}", "\0"] {
+        let bodies = ["", "null", "true", "0", "\"\"", "{}", "[]", "hello", "{\"rows\":", "[[]]", "\u{feff}", "\0"];
+        for body in bodies.into_iter().filter(|body| !stage.sample.says_nothing.contains(body)) {
             stage.simulator().always(Some(answer(body)));
             let name = stage.sample.name();
             let verification = stage.verify().await;
@@ -396,15 +227,7 @@ async fn a_report_with_a_broken_call_is_whole_or_an_error() {
         stage.simulator().forget();
         stage.table(&group_by, range(FROM, TO), "UTC").await;
         let calls = stage.simulator().requests().len();
-        let faults = [
-            Fault::Cut,
-            later(429),
-            later(502),
-            answer(""),
-            answer("{}"),
-            answer("[]"),
-            Fault::Instead(Reply::html(200)),
-        ];
+        let faults = [Fault::Cut, later(429), later(502), answer(""), answer("{}"), Fault::Instead(Reply::html(200))];
         for (place, fault) in (0..calls).flat_map(|place| faults.iter().map(move |fault| (place, fault.clone()))) {
             stage.simulator().inject(std::iter::repeat_n(Fault::None, place).chain([fault.clone()]));
             if let Ok(table) = stage.pull(&group_by, range(FROM, TO), "UTC").await {
@@ -490,6 +313,9 @@ async fn days_and_hours_are_inside_the_range_in_every_zone() {
                 same,
                 "{name} in {zone}: a day alone is the day in a range"
             );
+            if !stage.allows(&[Dimension::Hour]) {
+                continue;
+            }
             let hours = stage.table(&[Dimension::Hour], range(TO, TO), zone).await;
             let known: Vec<DimensionValue> = (0..24).map(DimensionValue::hour).collect();
             assert!(hours.rows.iter().all(|row| known.contains(&row.key[0])), "{name} in {zone}");

@@ -11,3 +11,4 @@ mod auth;
 mod conformance;
 mod platforms;
 mod smoke;
+mod stage;

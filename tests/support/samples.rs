@@ -44,6 +44,8 @@ pub struct Sample {
     pub other_portal: Option<Texts>,
     /// Whether combinations that the catalogue allows may still be refused, by name.
     pub refuses_combinations: bool,
+    /// Odd bodies that are this tracker's own way of saying that there is nothing.
+    pub says_nothing: &'static [&'static str],
 }
 
 impl Sample {
@@ -82,8 +84,8 @@ pub fn of(pair: Pair, last: Date) -> Vec<Sample> {
         Pair::AffiseAdmin => vec![affise(pair, affise::ADMIN_KEY, affise::AFFILIATE_KEY, last)],
         Pair::AffiseAffiliate => vec![affise(pair, affise::AFFILIATE_KEY, affise::ADMIN_KEY, last)],
         Pair::BinomAdmin => vec![
-            binom("v2", "", binom::Binom::v2("", binom_events(last))),
-            binom("v1", "/panel.php", binom::Binom::v1("/panel.php", binom_events(last))),
+            binom("v2", &["[]"], "", binom::Binom::v2("", binom_events(last))),
+            binom("v1", &["null", "[]"], "/panel.php", binom::Binom::v1("/panel.php", binom_events(last))),
         ],
         Pair::CakeAffiliate => vec![
             cake(pair, "", |_| {}),
@@ -130,6 +132,7 @@ fn keyed(pair: Pair, variant: &'static str, tracker: impl Tracker, address: Addr
         wrong: api_key(WRONG_KEY),
         other_portal: None,
         refuses_combinations: false,
+        says_nothing: &[],
     }
 }
 
@@ -150,9 +153,14 @@ fn binom_events(last: Date) -> Vec<binom::Event> {
     events
 }
 
-fn binom(variant: &'static str, path: &'static str, installation: binom::Binom) -> Sample {
+fn binom(
+    variant: &'static str,
+    says_nothing: &'static [&'static str],
+    path: &'static str,
+    installation: binom::Binom,
+) -> Sample {
     let sample = keyed(Pair::BinomAdmin, variant, installation, Address::Setting("base_url", path), binom::KEY);
-    Sample { refuses_combinations: true, ..sample }
+    Sample { refuses_combinations: true, says_nothing, ..sample }
 }
 
 fn cake(pair: Pair, variant: &'static str, change: fn(&mut cake::Readings)) -> Sample {
@@ -184,6 +192,7 @@ fn voluum(variant: &'static str, last: Date, readings: voluum::Readings) -> Samp
         wrong: vec![("access_key_id", voluum::ACCESS_ID.to_owned()), ("access_key", WRONG_KEY.to_owned())],
         other_portal: None,
         refuses_combinations: false,
+        says_nothing: &[],
     }
 }
 
@@ -212,6 +221,7 @@ fn demo(pair: Pair) -> Sample {
         wrong: Vec::new(),
         other_portal: None,
         refuses_combinations: false,
+        says_nothing: &[],
     }
 }
 
