@@ -9,6 +9,7 @@ mod support;
 mod app;
 mod auth;
 mod conformance;
+mod fixtures;
 mod platforms;
 mod smoke;
 mod stage;
