@@ -4,7 +4,6 @@
 //! prints the bodies of connections to them and how to start the service so that it may call them. It serves until it
 //! is interrupted.
 
-#![expect(missing_docs, reason = "the simulators are the tests' own, and no interface")]
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "the simulators are test code")]
 #![expect(dead_code, reason = "the tests use more of the simulators")]

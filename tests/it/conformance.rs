@@ -231,6 +231,11 @@ async fn a_report_with_a_broken_call_is_whole_or_an_error() {
         for (place, fault) in (0..calls).flat_map(|place| faults.iter().map(move |fault| (place, fault.clone()))) {
             stage.simulator().inject(std::iter::repeat_n(Fault::None, place).chain([fault.clone()]));
             if let Ok(table) = stage.pull(&group_by, range(FROM, TO), "UTC").await {
+                // A label may be lost with its call, and then a warning says so; a number may not.
+                let unnamed = table.rows.iter().all(|row| row.currency.is_none()) && !table.warnings.is_empty();
+                let named =
+                    |((ids, currency), metrics): (Ids, Metrics)| ((ids, currency.filter(|_| !unnamed)), metrics);
+                let whole: BTreeMap<Ids, Metrics> = whole.clone().into_iter().map(named).collect();
                 assert_eq!(table.by_ids(), whole, "{name}: call {place} of {calls} met {fault:?}");
             }
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use affzero_connections::platforms::error::ErrorKind;
 use affzero_connections::platforms::stats::{Dimension, Metric, MetricValue, Row};
 use affzero_connections::platforms::verification::FailureCode;
-use affzero_connections::platforms::{Pair, Platform};
+use affzero_connections::platforms::{ConnectionType, Pair, Platform};
 use jiff::civil::date;
 
 use crate::stage::{PATIENCE, Stage, Table, range};
@@ -89,7 +89,10 @@ impl Tracker for Reciting {
         let page = request.param("page").and_then(|page| page.parse::<usize>().ok()).unwrap_or(1);
         let mut texts = self.texts.iter().filter(|(path, ..)| request.path.ends_with(path));
         match texts.clone().nth(page - 1).or(texts.next_back()) {
-            Some((_, status, text)) => Reply::text(*status, "application/json", *text),
+            // Nobody here waits that long, so nothing is repeated.
+            Some((_, status, text)) => {
+                Reply::text(*status, "application/json", *text).with_header("retry-after", "3600")
+            }
             None => self.otherwise.answer(request),
         }
     }
@@ -152,13 +155,27 @@ async fn the_fixtures_of_affise_are_read_as_they_say() {
         (report, 200, fixture!("fixtures/affise/admin/stats_page_2.json")),
     ];
     let admin = reciting(Pair::AffiseAdmin, 0, &pages);
-    assert_eq!(lines(&admin, &table(&admin, &DAY_AND_OFFER).await), Vec::<String>::new());
+    assert_eq!(
+        lines(&admin, &table(&admin, &DAY_AND_OFFER).await),
+        [
+            "2026-10-30 906 Sweepstake – DE 7446 2482 1976 62 35 10 177.0761 123.9524 -",
+            "2026-10-31 906 Sweepstake – DE 0 120 97 0 0 0 0 0 -",
+            "2026-10-31 908 Loans 9096 3032 2415 3 2 1 -12.5 -10 -"
+        ]
+    );
     let pages = [
         (report, 200, fixture!("fixtures/affise/affiliate/stats_ok.json")),
         (report, 200, fixture!("fixtures/affise/affiliate/stats_page_2.json")),
     ];
     let affiliate = reciting(Pair::AffiseAffiliate, 0, &pages);
-    assert_eq!(lines(&affiliate, &table(&affiliate, &DAY_AND_OFFER).await), Vec::<String>::new());
+    assert_eq!(
+        lines(&affiliate, &table(&affiliate, &DAY_AND_OFFER).await),
+        [
+            "2026-10-30 906 Sweepstake – DE 7446 2482 1976 62 35 10 123.9524 - -",
+            "2026-10-31 906 Sweepstake – DE 0 120 97 0 0 0 0 - -",
+            "2026-10-31 908 Loans 9096 3032 2415 3 2 1 -10 - -"
+        ]
+    );
 
     for (pair, empty, rejected, throttled) in [
         (
@@ -185,7 +202,10 @@ async fn the_fixtures_of_binom_are_read_as_they_say() {
     let (v2, v1) = (0, 1);
     let offers = "/stats/offer";
     let stage = reciting(Pair::BinomAdmin, v2, &[(offers, 200, fixture!("fixtures/binom/admin/stats_ok.json"))]);
-    assert_eq!(lines(&stage, &table(&stage, &[Dimension::Offer]).await), Vec::<String>::new());
+    assert_eq!(
+        lines(&stage, &table(&stage, &[Dimension::Offer]).await),
+        ["43 Sweeps - 284 274 35 - - 432.09845 - 9.006492", "41 Loans „DE“ - 230 225 16 - - 197.53072 - 7.29399"]
+    );
     let stage = reciting(Pair::BinomAdmin, v2, &[(offers, 200, fixture!("fixtures/binom/admin/stats_empty.json"))]);
     assert!(table(&stage, &[Dimension::Offer]).await.rows.is_empty());
     let stage = reciting(Pair::BinomAdmin, v2, &[("", 401, fixture!("fixtures/binom/admin/rejected.json"))]);
@@ -193,7 +213,10 @@ async fn the_fixtures_of_binom_are_read_as_they_say() {
 
     let panel = "/panel.php";
     let stage = reciting(Pair::BinomAdmin, v1, &[(panel, 200, fixture!("fixtures/binom/admin/v1_stats_ok.json"))]);
-    assert_eq!(lines(&stage, &table(&stage, &[Dimension::Offer]).await), Vec::<String>::new());
+    assert_eq!(
+        lines(&stage, &table(&stage, &[Dimension::Offer]).await),
+        ["41 Loans - 2038 1999 16 5 6 1197.53072 - 7.29399", "42 Loans - 180 176 19 6 7 234.56773 - 5.70834"]
+    );
     let stage = reciting(Pair::BinomAdmin, v1, &[(panel, 200, fixture!("fixtures/binom/admin/v1_stats_empty.json"))]);
     assert!(table(&stage, &[Dimension::Offer]).await.rows.is_empty());
     let stage = reciting(Pair::BinomAdmin, v1, &[(panel, 200, fixture!("fixtures/binom/admin/v1_rejected.json"))]);
@@ -208,10 +231,22 @@ async fn the_fixtures_of_everflow_are_read_as_they_say() {
         (summary, 200, fixture!("fixtures/everflow/admin/summary.json")),
     ];
     let admin = reciting(Pair::EverflowAdmin, 0, &texts);
-    assert_eq!(lines(&admin, &table(&admin, &DAY_AND_OFFER).await), Vec::<String>::new());
+    assert_eq!(
+        lines(&admin, &table(&admin, &DAY_AND_OFFER).await),
+        [
+            "2026-10-30 301 Sweepstake – DE 473 240 231 19 19 4 332.22 204.78 20.3",
+            "2026-10-31 302 Loans 0 89 89 5 5 0 124.97 35.93 0"
+        ]
+    );
     let texts = [(report, 200, fixture!("fixtures/everflow/affiliate/stats_ok.json"))];
     let affiliate = reciting(Pair::EverflowAffiliate, 0, &texts);
-    assert_eq!(lines(&affiliate, &table(&affiliate, &DAY_AND_OFFER).await), Vec::<String>::new());
+    assert_eq!(
+        lines(&affiliate, &table(&affiliate, &DAY_AND_OFFER).await),
+        [
+            "2026-10-30 301 Sweepstake – DE 473 240 231 19 19 4 204.78 - -",
+            "2026-10-31 302 Loans 0 89 89 5 5 0 35.93 - -"
+        ]
+    );
 
     for (pair, empty, rejected, wrong_portal, throttled) in [
         (
@@ -235,7 +270,16 @@ async fn the_fixtures_of_everflow_are_read_as_they_say() {
         let read = reciting(pair, 0, &nothing).pull(&DAY_AND_OFFER, days, "UTC").await.expect("a table");
         assert!(read.rows.is_empty());
         assert_eq!(rejection(&reciting(pair, 0, &[("", 401, rejected)])).await, FailureCode::CredentialsRejected);
-        assert_eq!(refusal(&reciting(pair, 0, &[(report, 403, wrong_portal)])).await, ErrorKind::WrongPortal);
+        // This portal's own calls recite; the other portal knows the key.
+        let own: &[&'static str] = match pair.connection_type() {
+            ConnectionType::Admin => &["/v1/networks", report],
+            ConnectionType::Affiliate => &["/v1/affiliates/network", "/v1/affiliates/affiliate", report],
+        };
+        let texts: Vec<_> = own.iter().map(|path| (*path, 403, wrong_portal)).collect();
+        let stage = reciting(pair, 0, &texts);
+        let other = stage.sample.other_portal.clone().expect("credentials of the other portal");
+        let failure = stage.verify_with(&other).await.failure.expect("a failure");
+        assert_eq!(failure.code, FailureCode::WrongPortal);
         assert_eq!(refusal(&reciting(pair, 0, &[(report, 429, throttled)])).await, ErrorKind::RateLimited);
     }
 }

@@ -169,7 +169,7 @@ fn cake(pair: Pair, variant: &'static str, change: fn(&mut cake::Readings)) -> S
         ConnectionType::Affiliate => (cake::AFFILIATE_KEY, vec![("affiliate_id", cake::AFFILIATE_ID.to_owned())]),
     };
     let sample = keyed(pair, variant, cake::Cake::with(change), Address::Setting("domain", ""), key);
-    Sample { settings, ..sample }
+    Sample { settings, says_nothing: &["[]"], ..sample }
 }
 
 fn voluum(variant: &'static str, last: Date, readings: voluum::Readings) -> Sample {
