@@ -1,6 +1,6 @@
 //! The commands of the binary, and how the parts of the service are put together.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,9 +98,10 @@ fn configured() -> Result<Config, Failure> {
 fn start_logging(config: &Config) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&config.log_filter)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
     match config.log_format {
         LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Pretty => builder.with_target(false).init(),
+        LogFormat::Pretty => builder.with_target(false).with_ansi(colours).init(),
     }
     Ok(())
 }
@@ -255,7 +256,9 @@ fn serve_metrics(address: std::net::SocketAddr) -> Result<actix_web::dev::Server
     .disable_signals()
     .bind(address)
     .map_err(|error| format!("cannot serve metrics on {address}: {error}"))?;
-    tracing::info!("metrics: http://{address}/metrics");
+    for address in server.addrs() {
+        tracing::info!("metrics: http://{address}/metrics");
+    }
     Ok(server.run())
 }
 

@@ -86,7 +86,8 @@ impl Connections {
                 let mut pending = self.inner.uses.pending.lock().unwrap_or_else(PoisonError::into_inner);
                 let waiting = pending.entry(organisation).or_default();
                 if waiting.len() < 10_000 {
-                    waiting.extend(uses);
+                    // In front, so that what was used later is written later.
+                    waiting.splice(..0, uses);
                 }
             }
         }

@@ -169,6 +169,10 @@ fn read_list(query: &Query) -> Result<(ListQuery, Option<&str>), Problem> {
             (SortColumn::CreatedAt, true)
         }
     };
+    // No name has one, and PostgreSQL takes no text with a NUL.
+    if name.is_some_and(|name| name.contains(char::is_control)) {
+        errors.push(FieldProblem::new("/q", "format", "A name has no control characters."));
+    }
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }

@@ -117,6 +117,10 @@ fn set_security_headers(headers: &mut header::HeaderMap, is_swagger: bool) {
     }
 }
 
+/// What a problem keeps of the response it came in: the methods that there are, and who may read it.
+const KEPT: [HeaderName; 4] =
+    [header::ALLOW, header::VARY, header::ACCESS_CONTROL_ALLOW_ORIGIN, header::ACCESS_CONTROL_EXPOSE_HEADERS];
+
 /// Writes every problem in the one form, those that actix itself has answered too.
 pub(super) async fn write_problems<B: MessageBody + 'static>(
     request: ServiceRequest,
@@ -135,11 +139,12 @@ pub(super) async fn write_problems<B: MessageBody + 'static>(
     }
     let instance = response.request().path().to_owned();
     let body = problem.body(&instance, &id);
-    let kept_allow = response.headers().get(header::ALLOW).cloned();
     let mut written = HttpResponse::build(response.status());
     written.content_type("application/problem+json");
-    if let Some(allow) = kept_allow {
-        written.insert_header((header::ALLOW, allow));
+    for name in KEPT {
+        if let Some(value) = response.headers().get(&name) {
+            written.insert_header((name, value.clone()));
+        }
     }
     if problem.code == Code::Unauthorized {
         written

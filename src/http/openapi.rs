@@ -38,13 +38,16 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     text
 });
 
+/// The files of Swagger UI.
+const SWAGGER_ROUTE: &str = "/swagger-ui/{_:.*}";
+
 /// The document, as it is checked in and served.
 #[must_use]
 pub fn document() -> &'static str {
     &DOCUMENT
 }
 
-/// The methods of every documented path.
+/// The methods of every documented path, and of Swagger UI.
 pub(super) fn methods() -> BTreeMap<String, Vec<String>> {
     let document = build();
     let paths = document.get("paths").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -54,6 +57,7 @@ pub(super) fn methods() -> BTreeMap<String, Vec<String>> {
             let methods = item.as_object().map(|item| item.keys().map(|method| method.to_uppercase()).collect());
             (path, methods.unwrap_or_default())
         })
+        .chain([(SWAGGER_ROUTE.to_owned(), vec!["GET".to_owned()])])
         .collect()
 }
 
@@ -223,5 +227,5 @@ pub(super) fn swagger_ui() -> SwaggerUi {
         .persist_authorization(true)
         .try_it_out_enabled(true)
         .display_request_duration(true);
-    SwaggerUi::new("/swagger-ui/{_:.*}").config(config)
+    SwaggerUi::new(SWAGGER_ROUTE).config(config)
 }

@@ -104,8 +104,7 @@ fn page(request: &HttpRequest, answer: &Arc<Answer>, origin: Origin) -> HttpResp
     response
         .insert_header((header::ETAG, answer.etag.as_str()))
         .insert_header(("cache-status", cache))
-        .insert_header((header::AGE, answer.fetched_at.elapsed().as_secs().to_string()))
-        .insert_header((header::VARY, "accept, authorization"));
+        .insert_header((header::AGE, answer.fetched_at.elapsed().as_secs().to_string()));
     if unchanged {
         return response.finish();
     }
@@ -119,7 +118,9 @@ fn matches(tags: &str, etag: &str) -> bool {
 }
 
 fn private(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
-    response.insert_header((header::CACHE_CONTROL, "private, no-cache"));
+    response
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+        .insert_header((header::VARY, "accept, authorization"));
     response
 }
 

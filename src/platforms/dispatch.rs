@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::address;
 use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
 use super::error::PlatformError;
 use super::transport::{CallScope, Limits};
@@ -106,9 +107,8 @@ impl Pair {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate | Self::BinomAdmin => Some("base_url"),
             Self::CakeAffiliate | Self::CakeAdmin => Some("domain"),
-            Self::VoluumAdmin => None,
             Self::EverflowAdmin | Self::EverflowAffiliate => Some("region"),
-            Self::DemoAdmin | Self::DemoAffiliate => None,
+            Self::VoluumAdmin | Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
 
@@ -116,7 +116,6 @@ impl Pair {
     #[must_use]
     pub const fn main_secret(self) -> Option<&'static str> {
         match self {
-            Self::VoluumAdmin => Some("access_key"),
             Self::AffiseAdmin
             | Self::AffiseAffiliate
             | Self::BinomAdmin
@@ -124,6 +123,7 @@ impl Pair {
             | Self::CakeAdmin
             | Self::EverflowAdmin
             | Self::EverflowAffiliate => Some("api_key"),
+            Self::VoluumAdmin => Some("access_key"),
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -181,14 +181,12 @@ pub fn entries() -> &'static [PlatformEntry] {
                     .filter(|pair| pair.platform() == platform)
                     .map(|pair| pair.entry().clone())
                     .collect();
+                let status =
+                    if connection_types.is_empty() { Availability::ComingSoon } else { Availability::Available };
                 PlatformEntry {
                     platform,
                     title: platform.title(),
-                    status: if connection_types.is_empty() {
-                        Availability::ComingSoon
-                    } else {
-                        Availability::Available
-                    },
+                    status,
                     summary: summary(platform),
                     connection_types,
                 }
@@ -242,11 +240,11 @@ pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldErr
 pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<String> {
     match pair {
         Pair::AffiseAdmin | Pair::AffiseAffiliate | Pair::BinomAdmin => {
-            settings.get("base_url").and_then(|url| super::address::origin(url))
+            settings.get("base_url").and_then(|url| address::origin(url))
         }
         Pair::CakeAffiliate | Pair::CakeAdmin => cake::origin(settings, gateways),
-        Pair::VoluumAdmin => super::address::origin(&gateways.voluum),
-        Pair::EverflowAdmin | Pair::EverflowAffiliate => super::address::origin(everflow::gateway(settings, gateways)),
+        Pair::VoluumAdmin => address::origin(&gateways.voluum),
+        Pair::EverflowAdmin | Pair::EverflowAffiliate => address::origin(everflow::gateway(settings, gateways)),
         Pair::DemoAdmin | Pair::DemoAffiliate => None,
     }
 }
@@ -256,31 +254,39 @@ pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<St
 /// # Errors
 /// Stored settings that no longer make sense.
 pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScope) -> Result<Client, PlatformError> {
-    let account = match pair {
+    let account = without_pasted_extras(pair, account);
+    let address = origin(pair, &account.settings, &platforms.gateways);
+    let upstream = platforms.transport.upstream(pair.platform(), address, &account.credentials, pair.limits(), scope);
+    let road = upstream.clone();
+    let platform: Box<dyn PlatformClient> = match pair {
+        Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, road)?),
+        Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, road)?),
+        Pair::BinomAdmin => Box::new(binom::AdminClient::open(account, road)?),
+        Pair::CakeAffiliate => Box::new(cake::affiliate::AffiliateClient::open(&account, road)?),
+        Pair::CakeAdmin => Box::new(cake::admin::AdminClient::open(&account, road)?),
+        Pair::VoluumAdmin => Box::new(voluum::admin::AdminClient::open(&account, road, platforms)?),
+        Pair::EverflowAdmin => Box::new(everflow::admin::AdminClient::open(&account, platforms, road)?),
+        Pair::EverflowAffiliate => Box::new(everflow::affiliate::AffiliateClient::open(&account, platforms, road)?),
+        Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, road)),
+    };
+    Ok(Client { pair, upstream, platform })
+}
+
+/// Takes away what people paste around a key, before the road learns the secrets: it hides the key itself then, and
+/// not only the key with what was around it.
+fn without_pasted_extras(pair: Pair, mut account: Account) -> Account {
+    match pair {
+        Pair::BinomAdmin => {
+            binom::unwrap_pasted_key(&mut account.credentials);
+            account
+        }
         Pair::CakeAffiliate | Pair::CakeAdmin => cake::unpaste(account),
         Pair::AffiseAdmin
         | Pair::AffiseAffiliate
-        | Pair::BinomAdmin
         | Pair::VoluumAdmin
         | Pair::EverflowAdmin
         | Pair::EverflowAffiliate
         | Pair::DemoAdmin
         | Pair::DemoAffiliate => account,
-    };
-    let address = origin(pair, &account.settings, &platforms.gateways);
-    let upstream = platforms.transport.upstream(pair.platform(), address, &account.credentials, pair.limits(), scope);
-    let platform: Box<dyn PlatformClient> = match pair {
-        Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, upstream.clone())?),
-        Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, upstream.clone())?),
-        Pair::BinomAdmin => Box::new(binom::AdminClient::open(account, upstream.clone())?),
-        Pair::CakeAffiliate => Box::new(cake::affiliate::AffiliateClient::open(&account, upstream.clone())?),
-        Pair::CakeAdmin => Box::new(cake::admin::AdminClient::open(&account, upstream.clone())?),
-        Pair::VoluumAdmin => Box::new(voluum::admin::AdminClient::open(&account, upstream.clone(), platforms)?),
-        Pair::EverflowAdmin => Box::new(everflow::admin::AdminClient::open(&account, platforms, upstream.clone())?),
-        Pair::EverflowAffiliate => {
-            Box::new(everflow::affiliate::AffiliateClient::open(&account, platforms, upstream.clone())?)
-        }
-        Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, upstream.clone())),
-    };
-    Ok(Client { pair, upstream, platform })
+    }
 }

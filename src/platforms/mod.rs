@@ -9,8 +9,8 @@
 mod address;
 pub mod affise;
 pub mod assemble;
-mod binom;
-mod cake;
+pub mod binom;
+pub mod cake;
 pub mod calendar;
 pub mod catalogue;
 pub mod demo;

@@ -136,13 +136,7 @@ impl TestApp {
             });
         });
         let (address, handle) = receive.recv().expect("the service starts");
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(no_tls())
-            .no_proxy()
-            .build()
-            .expect("a client");
-        Self { url: format!("http://{address}"), config, connections, db, folder, client, handle, schema }
+        Self { url: format!("http://{address}"), config, connections, db, folder, client: client(), handle, schema }
     }
 
     /// A user of an organisation with all scopes.
@@ -261,6 +255,16 @@ impl Drop for TestApp {
             let _ = connection.batch_execute(&format!("DROP SCHEMA {name} CASCADE"));
         }
     }
+}
+
+/// A client that does nothing of its own accord.
+pub(crate) fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_backend_preconfigured(no_tls())
+        .no_proxy()
+        .build()
+        .expect("a client")
 }
 
 /// The tests speak plain HTTP to themselves; the client still wants to be told about TLS.

@@ -8,8 +8,15 @@ mod support;
 
 mod app;
 mod auth;
+mod binary;
 mod conformance;
+mod edge;
 mod fixtures;
+mod openapi;
 mod platforms;
+mod process;
+mod secrets;
 mod smoke;
 mod stage;
+mod stats;
+mod tokens;

@@ -106,6 +106,8 @@ pub enum CountryStyle {
     Name,
     Code,
     Both,
+    /// As nobody else spells it; only the tracker's own list tells.
+    Own,
 }
 
 /// What a report's list is wrapped in.
@@ -308,6 +310,13 @@ impl Binom {
         let answered = match call.split('/').collect::<Vec<_>>().as_slice() {
             ["user", "role"] if !self.readings.older_build => Ok(json!({"id": 2, "role": "admin"})),
             ["date_preset", "list"] => Ok(json!(["today", "yesterday", "last_7_days", "all_time", "custom_time"])),
+            ["geo", "country"] if !self.readings.older_build => Ok(COUNTRIES
+                .iter()
+                .map(|(code, name)| {
+                    let own = self.country(code);
+                    json!({"code": code, "name": own, "fullname": format!("{name} ({code})")})
+                })
+                .collect()),
             ["stats", entity] => self.stats(entity, request),
             ["report", page] => self.report(page, request),
             _ => Err(refused(404, "NotFoundHttpException", "No route found")),
@@ -495,6 +504,7 @@ impl Binom {
             CountryStyle::Name => (*name).to_owned(),
             CountryStyle::Code => (*code).to_owned(),
             CountryStyle::Both => format!("{name} ({code})"),
+            CountryStyle::Own => format!("The land of {name}"),
         }
     }
 }

@@ -133,7 +133,10 @@ impl Stats {
         }
     }
 
+    /// Whether nothing is kept. Entries are only counted once the cache has worked off what waits to be put in.
     pub(super) fn is_empty(&self) -> bool {
+        self.tables.run_pending_tasks();
+        self.answers.run_pending_tasks();
         self.tables.entry_count() == 0 && self.answers.entry_count() == 0
     }
 
@@ -230,7 +233,8 @@ impl Connections {
         let ttl = self.time_to_live(asked);
         let until = Instant::now() + ttl;
         let stored = !ttl.is_zero() && self.inner.stats.is_current(id, table.pulled_at_micros);
-        if stored && !shared {
+        // Whoever shares the pull stores it too: the one who started it may have gone away.
+        if stored {
             self.inner.stats.tables.insert(key, (Arc::clone(&table), until));
         }
         Ok(((table, until), Origin::Pulled { forced: manner.no_cache, shared, stored }))
@@ -276,9 +280,12 @@ impl Connections {
     /// Pulls a whole table, within the deadline.
     async fn pull(&self, actor: &Actor, id: Uuid, asked: &Asked) -> Result<Table, Problem> {
         let scope = self.pull_scope();
+        // Before the row is read: whatever changes it from now on makes the table one of the past.
+        let pulled_at_micros = now_micros();
         let row = self.live(&actor.organisation, id).await?;
         let opened = self.open_row(&actor.organisation, row, scope)?;
-        let outcome = tokio::time::timeout_at(scope.deadline.into(), self.read_table(&opened, asked)).await;
+        let reading = self.read_table(&opened, asked, pulled_at_micros);
+        let outcome = tokio::time::timeout_at(scope.deadline.into(), reading).await;
         let outcome = outcome.unwrap_or_else(|_| Err(out_of_time(&opened).into()));
         if outcome.is_ok() {
             self.learn_from_pull(&actor.organisation, &opened.row, Status::Active).await;
@@ -307,20 +314,19 @@ impl Connections {
         error.into()
     }
 
-    async fn read_table(&self, opened: &Opened, asked: &Asked) -> Result<Table, Refusal> {
-        match self.read_table_once(opened, asked).await {
+    async fn read_table(&self, opened: &Opened, asked: &Asked, pulled_at_micros: i64) -> Result<Table, Refusal> {
+        match self.read_table_once(opened, asked, pulled_at_micros).await {
             // The rows moved while they were read: once more, from the start.
             Err(Refusal::Platform(error)) if error.kind == ErrorKind::Inconsistent => {
-                self.read_table_once(opened, asked).await
+                self.read_table_once(opened, asked, pulled_at_micros).await
             }
             outcome => outcome,
         }
     }
 
-    async fn read_table_once(&self, opened: &Opened, asked: &Asked) -> Result<Table, Refusal> {
+    async fn read_table_once(&self, opened: &Opened, asked: &Asked, pulled_at_micros: i64) -> Result<Table, Refusal> {
         let options = &self.inner.options.stats;
         let started = Instant::now();
-        let pulled_at_micros = now_micros();
         let pair = opened.client.pair();
         let query = asked.for_client(pair, options.max_range_days)?;
         let report = opened.client.stats(&query).await?;
@@ -340,6 +346,7 @@ impl Connections {
             rows,
             tally,
             fetched_at: Timestamp::now(),
+            whole_at: Instant::now(),
             source: Source { upstream_calls: opened.client.upstream().calls(), duration_ms: millis(started.elapsed()) },
             perspective: pair.entry().perspective,
             pulled_at_micros,
@@ -430,7 +437,7 @@ fn write_page(table: &Table, asked: &Asked, after: Option<&Place>, of: &str, unt
         body: written.body.into(),
         // Weak: two answers with the same data may say different things about when they were fetched.
         etag: format!("W/\"{tag}\""),
-        fetched_at: Instant::now(),
+        fetched_at: table.whole_at,
         fresh_until: until,
     }
 }

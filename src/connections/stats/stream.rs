@@ -4,6 +4,7 @@
 //! for complete.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -12,13 +13,16 @@ use uuid::Uuid;
 
 use super::query::{Asked, Question};
 use super::table::{Layout, Tally, compare};
-use super::{Manner, Refusal, out_of_time};
+use super::{Manner, out_of_time};
 use crate::connections::service::{Connections, Opened};
 use crate::connections::{Actor, Status};
 use crate::platforms::assemble;
 use crate::platforms::error::PlatformError;
-use crate::platforms::stats::{Batch, Row, StatsQuery};
+use crate::platforms::stats::{Batch, StatsQuery};
 use crate::problem::Problem;
+
+/// How long the last line of a failing stream gets to leave: the server drops what it has not sent when a body fails.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The form of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +38,6 @@ pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>
 
 /// What a failing stream says in its last line.
 pub type Tell = Box<dyn Fn(&Problem) -> Vec<u8> + Send>;
-
-enum Part {
-    Rows(Vec<Row>),
-    End,
-}
 
 impl Connections {
     /// Streams all rows of a question. Returns when the first rows are there, so that a pull which cannot start is
@@ -61,33 +60,28 @@ impl Connections {
         let options = &self.inner.options.stats;
         let query = asked.for_client(opened.client.pair(), options.max_range_days)?;
         let layout = Layout::of(&asked, opened.client.pair().entry().perspective);
+        let mut batches = Box::pin(self.clone().batches(actor.clone(), opened, query, asked));
+        let first = batches.next().await.transpose()?;
         self.inner.uses.record(actor, id, manner.automation.as_deref());
-
-        let mut parts = Box::pin(self.clone().parts(actor.clone(), opened, query, asked));
-        let first = parts.next().await.transpose()?;
         let lines = async_stream::stream! {
             let mut writer = Writer { form, layout, tally: Tally::default() };
             yield Ok(writer.start());
             let mut next = first.map(Ok);
-            while let Some(part) = next {
-                match part {
-                    Ok((Part::Rows(rows), mut batch)) => {
-                        let bytes = writer.rows(rows, &mut batch);
-                        if !bytes.is_empty() {
-                            yield Ok(bytes);
-                        }
-                    }
-                    Ok((Part::End, _)) => yield Ok(writer.end()),
+            while let Some(batch) = next {
+                match batch {
+                    Ok(batch) => yield Ok(writer.rows(batch)),
                     Err(problem) => {
                         if form == Form::Ndjson {
                             yield Ok(Bytes::from(tell(&problem)));
+                            tokio::time::sleep(LAST_WORDS).await;
                         }
                         yield Err(std::io::Error::other("the pull failed"));
                         return;
                     }
                 }
-                next = parts.next().await;
+                next = batches.next().await;
             }
+            yield Ok(writer.end());
         };
         Ok(Box::pin(lines.filter(|part| {
             let empty = part.as_ref().is_ok_and(Bytes::is_empty);
@@ -95,14 +89,14 @@ impl Connections {
         })))
     }
 
-    /// The rows of a pull as they come in, or sorted at the end; then [`Part::End`].
-    fn parts(
+    /// The batches of a pull as they come in, those without rows put to the next; or, to be sorted, all in one.
+    fn batches(
         self,
         actor: Actor,
         opened: Opened,
         query: StatsQuery,
         asked: Asked,
-    ) -> impl Stream<Item = Result<(Part, Batch), Problem>> {
+    ) -> impl Stream<Item = Result<Batch, Problem>> {
         async_stream::stream! {
             let deadline = opened.client.upstream().deadline();
             let options = self.inner.options.stats.clone();
@@ -124,7 +118,7 @@ impl Connections {
                 }
             };
             let mut read = Box::pin(read);
-            let mut held: Vec<Row> = Vec::new();
+            let mut held = Batch::default();
             let mut count = 0;
             loop {
                 let batch = match tokio::time::timeout_at(deadline.into(), read.next()).await {
@@ -137,35 +131,27 @@ impl Connections {
                     if count > options.max_rows {
                         return Err(too_many(options.max_rows));
                     }
-                    if sort.is_some() {
-                        held.append(&mut batch.rows);
-                        if held.len() > options.max_rows_in_memory {
-                            return Err(assemble::too_many_rows(options.max_rows_in_memory));
-                        }
+                    if sort.is_some() && count > max_rows_in_memory {
+                        return Err(assemble::too_many_rows(max_rows_in_memory));
                     }
-                    Ok(batch)
+                    held.rows.append(&mut batch.rows);
+                    held.checks.append(&mut batch.checks);
+                    held.warnings.append(&mut batch.warnings);
+                    Ok(())
                 });
-                match within {
-                    Ok(mut batch) => {
-                        let rows = std::mem::take(&mut batch.rows);
-                        yield Ok((Part::Rows(rows), batch));
-                    }
-                    Err(error) => {
-                        let problem = match Refusal::from(error) {
-                            Refusal::Platform(error) => self.refused(&actor, &opened, error).await,
-                            Refusal::Question(problem) => problem,
-                        };
-                        yield Err(problem);
-                        return;
-                    }
+                if let Err(error) = within {
+                    yield Err(self.refused(&actor, &opened, error).await);
+                    return;
+                }
+                if sort.is_none() && !held.rows.is_empty() {
+                    yield Ok(std::mem::take(&mut held));
                 }
             }
             if sort.is_some() {
-                held.sort_by(|a, b| compare(a, b, sort, &layout));
-                yield Ok((Part::Rows(std::mem::take(&mut held)), Batch::default()));
+                held.rows.sort_by(|a, b| compare(a, b, sort, &layout));
             }
             self.learn_from_pull(&actor.organisation, &opened.row, Status::Active).await;
-            yield Ok((Part::End, Batch::default()));
+            yield Ok(held);
         }
     }
 }
@@ -190,9 +176,8 @@ impl Writer {
         }
     }
 
-    fn rows(&mut self, rows: Vec<Row>, batch: &mut Batch) -> Bytes {
-        batch.rows = rows;
-        self.tally.add(batch);
+    fn rows(&mut self, mut batch: Batch) -> Bytes {
+        self.tally.add(&mut batch);
         match self.form {
             Form::Csv => csv_lines(batch.rows.iter().map(|row| self.layout.csv_fields(row))),
             Form::Ndjson => {

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -155,11 +156,13 @@ pub struct Table {
     pub tally: Tally,
     /// When the last row came in.
     pub fetched_at: Timestamp,
+    /// The same moment on the clock that ages are measured by.
+    pub whole_at: Instant,
     /// Where it came from.
     pub source: Source,
     /// Whose point of view the money has.
     pub perspective: Perspective,
-    /// The version of the connection it was pulled through.
+    /// Before the connection it was pulled through was read, in microseconds.
     pub pulled_at_micros: i64,
 }
 
@@ -565,6 +568,7 @@ mod tests {
             rows: batch.rows,
             tally,
             fetched_at: Timestamp::UNIX_EPOCH,
+            whole_at: Instant::now(),
             source: Source { upstream_calls: 1, duration_ms: 1 },
             perspective: Perspective::Network,
             pulled_at_micros: 0,

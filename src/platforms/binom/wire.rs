@@ -370,6 +370,21 @@ pub(super) fn is_date_presets(body: &[u8]) -> bool {
     presets.is_some_and(|presets| presets.iter().any(|preset| preset == "custom_time"))
 }
 
+/// Country codes by the names a tracker has for them, as `geo/country` lists them, in lower case.
+pub(super) fn country_codes(body: &[u8]) -> Option<HashMap<String, String>> {
+    let mut codes = HashMap::new();
+    for raw in table(body).ok()?.elements {
+        let fields = Fields::read(raw)?;
+        let code = fields.text(&["code"]).ok()??;
+        for name in ["name", "fullname"] {
+            if let Some(name) = fields.text(&[name]).ok()? {
+                codes.insert(name.trim().to_lowercase(), code.clone().into_owned());
+            }
+        }
+    }
+    Some(codes)
+}
+
 /// The numbers that a tracker's totals can be held against: those that add up. Unique clicks do not, since one
 /// visitor may be in several rows.
 pub(super) fn check(rows: &Metrics, said: &Metrics, whose: &str) -> Check {
@@ -482,7 +497,7 @@ mod tests {
         fn no_body_makes_a_parser_panic(body in any::<Vec<u8>>(), json in "[\\[{\"a-z:,0-9}\\] .]{0,80}") {
             for body in [body.as_slice(), json.as_bytes()] {
                 let _ = (entity_page(body), nested_page(body), list_page(body), stats_page(body));
-                let _ = (envelope(body), user_role(body), is_date_presets(body));
+                let _ = (envelope(body), user_role(body), is_date_presets(body), country_codes(body));
             }
         }
 

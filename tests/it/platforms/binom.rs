@@ -425,10 +425,12 @@ async fn v2_is_asked_for_windows_of_local_time_to_the_second() {
 #[actix_web::test]
 async fn every_reading_of_v2_gives_the_same_numbers() {
     let events = autumn();
-    let readings: [fn(&mut crate::support::binom::Readings); 11] = [
+    let readings: [fn(&mut crate::support::binom::Readings); 13] = [
         |readings| readings.level_as_number = true,
         |readings| readings.country = CountryStyle::Code,
         |readings| readings.country = CountryStyle::Both,
+        |readings| readings.country = CountryStyle::Own,
+        |readings| readings.older_build = true,
         |readings| readings.wrapping = Wrapping::Data,
         |readings| (readings.wrapping, readings.totals_row_in_report) = (Wrapping::Bare, true),
         |readings| readings.totals_row_in_report = true,
@@ -585,7 +587,7 @@ async fn a_page_that_comes_twice_is_no_report() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
     let row = |id: usize| serde_json::json!({"level": "1", "entity_id": id, "name": "A", "clicks": "1"});
     let page: Vec<Value> = (0..1_000).map(row).collect();
-    let question = Question::by(&[Campaign, Country], day(23), day(24), "UTC");
+    let question = Question::by(&[Campaign, Offer], day(23), day(24), "UTC");
     let list = serde_json::json!([{"id": "7", "name": "A", "clicks": "1"}, {"id": "totals", "total_count": "1"}]);
     simulator.inject([Fault::Instead(Reply::json(200, &list))]);
     simulator.always(Some(Fault::Instead(Reply::json(200, &serde_json::json!({"report": page})))));

@@ -8,7 +8,7 @@
 mod plan;
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -150,6 +150,13 @@ impl Api {
             ErrorKind::Inconsistent,
             format!("The answers of Binom at {} disagree: {what}", self.upstream.host()),
         )
+    }
+
+    /// The codes of the countries the tracker names in its own way; none on a build that does not list them.
+    async fn country_codes(&self) -> Result<HashMap<String, String>, PlatformError> {
+        let answer = self.ask("geo/country", &[]).await?;
+        let codes = answer.status.is_success().then(|| wire::country_codes(&answer.body)).flatten();
+        Ok(codes.unwrap_or_default())
     }
 
     /// The totals of the whole tracker; `None` where it has no data.

@@ -1,11 +1,12 @@
 //! Which calls answer a query, and how many.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use compact_str::CompactString;
 use futures_util::stream;
 
+use super::super::countries;
 use super::super::report::{Line, Part, Values, afford, assemble, is_idle};
 use super::super::windows::{Grain, Window, Wording, cut};
 use super::super::wire;
@@ -74,22 +75,36 @@ pub(in super::super) async fn report<'a>(
     let windows = cut(&query.zone, query.range, grain)?;
     let scale = (grain != Grain::Whole).then(|| query.range.len_days());
     afford(&api.upstream, windows.len(), scale)?;
+    let codes = if query.has(Dimension::Country) { api.country_codes().await? } else { HashMap::new() };
     let slices = api.slices(&road, query).await?;
     afford(&api.upstream, windows.len() * slices.len(), scale)?;
     // A nested report is put together from several questions, any of which may have a part of a key.
     let unique_keys = matches!(road, Road::Totals | Road::Entities(..)) && are_told_apart(&windows, query);
-    let plan = Arc::new((api, road));
+    let plan = Arc::new((api, road, codes));
     let questions = windows.into_iter().flat_map(move |window| {
         let plan = Arc::clone(&plan);
         slices.clone().into_iter().map(move |slice| {
             let plan = Arc::clone(&plan);
             async move {
-                let (api, road) = &*plan;
-                api.answer(road, &slice, query, &window).await
+                let (api, road, codes) = &*plan;
+                let mut part = api.answer(road, &slice, query, &window).await?;
+                part.lines.iter_mut().for_each(|line| name_country(line, codes));
+                Ok(part)
             }
         })
     });
     Ok(assemble(query, currency, unique_keys, stream::iter(questions)))
+}
+
+/// Gives a country its code where only the tracker's own list knows the name.
+fn name_country(line: &mut Line, codes: &HashMap<String, String>) {
+    for (dimension, value) in &mut line.values {
+        if *dimension == Dimension::Country
+            && let Some(code) = codes.get(value.id.to_lowercase().as_str())
+        {
+            *value = countries::read(code);
+        }
+    }
 }
 
 /// Whether no two windows give rows of the same key. The same hour of two days does, unless the day is part of it.
