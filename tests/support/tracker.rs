@@ -69,6 +69,12 @@ pub trait Tracker: Send + Sync + 'static {
     fn answer(&self, request: &Request) -> Reply;
 }
 
+impl Tracker for Box<dyn Tracker> {
+    fn answer(&self, request: &Request) -> Reply {
+        (**self).answer(request)
+    }
+}
+
 /// Something that goes wrong instead of (or before) the tracker's answer, once.
 #[derive(Debug, Clone)]
 pub enum Fault {

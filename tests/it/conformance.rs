@@ -1,0 +1,439 @@
+//! What every platform promises, asked of every pair and every generation of its tracker.
+//!
+//! What is peculiar to a platform is in [`crate::platforms`]; here no platform is named. A new pair takes part as soon
+//! as [`samples::of`] has an arm for it, and does not compile before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use affzero_connections::platforms::error::ErrorKind;
+use affzero_connections::platforms::stats::{Dimension, DimensionValue, Filters, Metrics, Row};
+use affzero_connections::platforms::transport::MAX_BODY_BYTES;
+use affzero_connections::platforms::verification::{FailureCode, StageStatus, Verification, VerificationStatus};
+use affzero_connections::platforms::{Pair, entries, normalise};
+use jiff::civil::{Date, date};
+use serde_json::{Map, Value, json};
+
+use crate::stage::{Ids, PATIENCE, Stage, range};
+use crate::support::samples;
+use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
+
+/// Berlin's day of 25 hours lies between these.
+const FROM: Date = date(2026, 10, 24);
+const TO: Date = date(2026, 10, 26);
+/// The last day with traffic.
+const LAST: Date = date(2026, 10, 31);
+/// Before any simulated tracker had traffic.
+const LONG_AGO: Date = date(2026, 2, 13);
+
+/// Every sample of every pair.
+fn all() -> impl Iterator<Item = Stage> {
+    Pair::ALL.into_iter().flat_map(|pair| samples::of(pair, LAST)).map(Stage::set)
+}
+
+/// Every sample that calls a tracker.
+fn called() -> impl Iterator<Item = Stage> {
+    all().filter(|stage| stage.simulator.is_some())
+}
+
+fn code(verification: &Verification) -> Option<FailureCode> {
+    verification.failure.as_ref().map(|failure| failure.code)
+}
+
+/// A reply that asks for more patience than anybody here has, so that nothing is repeated.
+fn later(status: u16) -> Fault {
+    Fault::Instead(Reply::text(status, "text/plain", "later").with_header("retry-after", "3600"))
+}
+
+fn answer(body: impl Into<Vec<u8>>) -> Fault {
+    Fault::Instead(Reply::text(200, "application/json", body))
+}
+
+// Verification.
+
+#[tokio::test]
+async fn good_credentials_are_verified() {
+    for stage in all() {
+        let verification = stage.verify().await;
+        assert_eq!(verification.status, VerificationStatus::Ok, "{}: {verification:?}", stage.sample.name());
+        assert_eq!(verification.failure, None);
+        assert!(verification.stages.iter().all(|stage| stage.status != StageStatus::Failed));
+    }
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_rejected_and_point_at_their_field() {
+    for stage in called() {
+        let verification = stage.verify_with(&stage.sample.wrong).await;
+        let name = stage.sample.name();
+        assert_eq!(verification.status, VerificationStatus::Failed, "{name}: {verification:?}");
+        assert_eq!(code(&verification), Some(FailureCode::CredentialsRejected), "{name}: {verification:?}");
+        let failure = verification.failure.expect("a failure");
+        let field = stage.sample.pair.main_secret().expect("a secret");
+        assert_eq!(failure.pointer, Some(format!("/credentials/{field}")), "{name}");
+        assert!(!failure.retryable && !failure.hint.is_empty() && !failure.detail.is_empty(), "{name}: {failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_of_the_other_portal_are_named_as_such() {
+    for stage in called() {
+        let Some(other) = &stage.sample.other_portal else { continue };
+        let verification = stage.verify_with(other).await;
+        let name = stage.sample.name();
+        assert_eq!(code(&verification), Some(FailureCode::WrongPortal), "{name}: {verification:?}");
+        assert_eq!(verification.detected.connection_type, Some(stage.sample.pair.connection_type().other()), "{name}");
+        let failure = verification.failure.expect("a failure");
+        assert_eq!(failure.pointer.as_deref(), Some("/connection_type"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_with_status_200_never_passes() {
+    for stage in called() {
+        stage.simulator().always(Some(Fault::Instead(Reply::html(200))));
+        let verification = stage.verify().await;
+        let name = stage.sample.name();
+        assert_eq!(verification.status, VerificationStatus::Failed, "{name}: {verification:?}");
+        assert_eq!(code(&verification), Some(FailureCode::NotThisPlatform), "{name}: {verification:?}");
+        stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err(&name);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_named_and_never_followed() {
+    struct Elsewhere;
+    impl Tracker for Elsewhere {
+        fn answer(&self, _: &Request) -> Reply {
+            Reply::html(200)
+        }
+    }
+    let elsewhere = Simulator::start(Elsewhere);
+    for stage in called() {
+        for status in [301, 302, 303, 307, 308] {
+            let reply = Reply::text(status, "text/plain", "").with_header("location", format!("{}/in", elsewhere.url));
+            stage.simulator().always(Some(Fault::Instead(reply)));
+            let verification = stage.verify().await;
+            let name = stage.sample.name();
+            assert_eq!(code(&verification), Some(FailureCode::Redirected), "{name} {status}: {verification:?}");
+            let refused = stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err(&name);
+            assert_eq!(refused.kind, ErrorKind::Redirected, "{name} {status}: {refused:?}");
+        }
+    }
+    assert!(elsewhere.requests().is_empty(), "{:?}", elsewhere.requests());
+}
+
+#[tokio::test]
+async fn throttling_and_outages_say_nothing_of_the_credentials() {
+    let cases = [
+        (429, FailureCode::RateLimited, ErrorKind::RateLimited),
+        (502, FailureCode::PlatformError, ErrorKind::Failing),
+        (503, FailureCode::PlatformError, ErrorKind::Failing),
+        (504, FailureCode::PlatformError, ErrorKind::Failing),
+    ];
+    for stage in called() {
+        for (status, expected, kind) in cases {
+            stage.simulator().always(Some(later(status)));
+            let verification = stage.verify().await;
+            let name = stage.sample.name();
+            assert_eq!(verification.status, VerificationStatus::Inconclusive, "{name} {status}: {verification:?}");
+            assert_eq!(code(&verification), Some(expected), "{name} {status}: {verification:?}");
+            let failed = stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err(&name);
+            assert_eq!(failed.kind, kind, "{name} {status}: {failed:?}");
+            assert!(failed.kind.is_retryable() && !failed.kind.is_refusal());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tracker_that_does_not_answer_times_out() {
+    for pair in Pair::ALL {
+        for mut sample in samples::of(pair, LAST) {
+            let Some(tracker) = sample.tracker.take() else { continue };
+            let stage = Stage::play(sample, Some(tracker), Duration::from_millis(50));
+            stage.simulator().always(Some(Fault::Stall(Duration::from_secs(3_600))));
+            let verification = stage.verify().await;
+            let name = stage.sample.name();
+            assert_eq!(verification.status, VerificationStatus::Inconclusive, "{name}: {verification:?}");
+            assert_eq!(code(&verification), Some(FailureCode::Timeout), "{name}: {verification:?}");
+            let late = stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err(&name);
+            assert_eq!(late.kind, ErrorKind::Timeout, "{name}: {late:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_beyond_the_bound_is_not_read() {
+    let large = answer(vec![b' '; MAX_BODY_BYTES + 1]);
+    for stage in called() {
+        stage.simulator().always(Some(large.clone()));
+        let failed = stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err("too large");
+        assert_eq!(failed.kind, ErrorKind::BadResponse, "{}: {failed:?}", stage.sample.name());
+        let verification = stage.verify().await;
+        assert_ne!(verification.status, VerificationStatus::Ok, "{}", stage.sample.name());
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_an_answer_is_not_taken_for_an_empty_one() {
+    for stage in called() {
+        let bodies = ["", "null", "true", "0", "\"\"", "{}", "[]", "hello", "{\"rows\":", "[[]]", "\u{feff}", "\0"];
+        for body in bodies.into_iter().filter(|body| !stage.sample.says_nothing.contains(body)) {
+            stage.simulator().always(Some(answer(body)));
+            let name = stage.sample.name();
+            let verification = stage.verify().await;
+            assert_ne!(verification.status, VerificationStatus::Ok, "{name} answers {body:?}: {verification:?}");
+            let outcome = stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await;
+            let failed = outcome.expect_err(&format!("{name} answers {body:?}"));
+            assert!(!failed.detail.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_the_tracker_sends_back_is_left_out() {
+    for stage in called() {
+        let secrets: Vec<&str> = stage.sample.credentials.iter().map(|(_, secret)| secret.as_str()).collect();
+        let echo = secrets.join(" and ");
+        let bodies = [
+            json!({"error": echo, "Error": echo, "message": echo, "errors": {"message": echo, "detail": echo}})
+                .to_string(),
+            json!({"error": {"code": "X", "messages": [echo]}, "status": 2}).to_string(),
+            json!({"success": false, "message": echo}).to_string(),
+            format!("<response><success>false</success><message>{echo}</message></response>"),
+            echo.clone(),
+        ];
+        for (status, body) in [200, 400, 401, 403, 404, 422, 500]
+            .into_iter()
+            .flat_map(|status| bodies.iter().map(move |body| (status, body)))
+        {
+            stage.simulator().always(Some(Fault::Instead(Reply::text(status, "application/json", body.as_str()))));
+            // Both look for secrets in what comes out.
+            assert_ne!(stage.verify().await.status, VerificationStatus::Ok, "{} {status}", stage.sample.name());
+            stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err("an echo is no report");
+        }
+    }
+}
+
+// Reports.
+
+#[tokio::test]
+async fn a_report_with_a_broken_call_is_whole_or_an_error() {
+    for stage in called() {
+        let name = stage.sample.name();
+        let group_by = [Dimension::Offer, Dimension::Date];
+        let whole = stage.table(&group_by, range(FROM, TO), "UTC").await.by_ids();
+        // A second time: what is learned once (sessions, lists) is known by now.
+        stage.simulator().forget();
+        stage.table(&group_by, range(FROM, TO), "UTC").await;
+        let calls = stage.simulator().requests().len();
+        let faults = [Fault::Cut, later(429), later(502), answer(""), answer("{}"), Fault::Instead(Reply::html(200))];
+        for (place, fault) in (0..calls).flat_map(|place| faults.iter().map(move |fault| (place, fault.clone()))) {
+            stage.simulator().inject(std::iter::repeat_n(Fault::None, place).chain([fault.clone()]));
+            if let Ok(table) = stage.pull(&group_by, range(FROM, TO), "UTC").await {
+                // A label may be lost with its call, and then a warning says so; a number may not.
+                let unnamed = table.rows.iter().all(|row| row.currency.is_none()) && !table.warnings.is_empty();
+                let named =
+                    |((ids, currency), metrics): (Ids, Metrics)| ((ids, currency.filter(|_| !unnamed)), metrics);
+                let whole: BTreeMap<Ids, Metrics> = whole.clone().into_iter().map(named).collect();
+                assert_eq!(table.by_ids(), whole, "{name}: call {place} of {calls} met {fault:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_day_without_traffic_has_no_rows_and_is_no_error() {
+    for stage in called() {
+        let table = stage.table(&[Dimension::Date], range(LONG_AGO, LONG_AGO), "UTC").await;
+        assert!(!table.has_traffic(), "{}: {:?}", stage.sample.name(), table.rows);
+    }
+}
+
+#[tokio::test]
+async fn every_grouping_adds_up_to_the_same_sums() {
+    for stage in all() {
+        let name = stage.sample.name();
+        let by_day = stage.table(&[Dimension::Date], range(FROM, TO), "UTC").await;
+        assert!(by_day.has_traffic(), "{name}");
+        let dimensions = stage.dimensions();
+        let alone = dimensions.iter().map(|dimension| vec![*dimension]);
+        let dated = dimensions.iter().filter(|dimension| **dimension != Dimension::Date);
+        let dated = dated.map(|dimension| vec![*dimension, Dimension::Date]);
+        for group_by in alone.chain(dated) {
+            assert!(stage.allows(&group_by), "{name}: every dimension goes alone and with the date, {group_by:?} too");
+            let table = stage.table(&group_by, range(FROM, TO), "UTC").await;
+            assert_eq!(table.sums(), by_day.sums(), "{name} by {group_by:?}");
+            assert!(table.rows.iter().all(|row| row.key.len() == group_by.len()), "{name}");
+            table.by_ids();
+        }
+    }
+}
+
+#[tokio::test]
+async fn combinations_are_exact_or_refused_by_name() {
+    for stage in all() {
+        let name = stage.sample.name();
+        let sums = stage.table(&[Dimension::Date], range(FROM, FROM), "UTC").await.sums();
+        let dimensions = stage.dimensions();
+        for (place, first) in dimensions.iter().enumerate() {
+            for second in &dimensions[place + 1..] {
+                let group_by = [*first, *second];
+                match stage.pull(&group_by, range(FROM, FROM), "UTC").await {
+                    Ok(table) => assert_eq!(table.sums(), sums, "{name} by {group_by:?}"),
+                    Err(refused) => {
+                        let expected = !stage.allows(&group_by) || stage.sample.refuses_combinations;
+                        assert!(expected, "{name} by {group_by:?}: {refused:?}");
+                        assert_eq!(refused.kind, ErrorKind::Unsupported, "{name} by {group_by:?}: {refused:?}");
+                        let words = format!("{} {}", refused.detail, refused.hint.unwrap_or_default());
+                        let named = dimensions.iter().any(|dimension| words.contains(dimension.key()));
+                        assert!(named, "{name} by {group_by:?} names nothing that works: {words}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn days_and_hours_are_inside_the_range_in_every_zone() {
+    for stage in all() {
+        let name = stage.sample.name();
+        for zone in ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"] {
+            let days = match stage.pull(&[Dimension::Date], range(FROM, TO), zone).await {
+                Ok(table) => table,
+                Err(refused) => {
+                    assert!(zone != "UTC" && refused.kind == ErrorKind::Unsupported, "{name} in {zone}: {refused:?}");
+                    continue;
+                }
+            };
+            assert!(days.mismatches.is_empty(), "{name} in {zone}: {:?}", days.mismatches);
+            let asked: Vec<String> = range(FROM, TO).days().map(|day| day.to_string()).collect();
+            let seen: BTreeSet<String> = days.rows.iter().map(|row| row.key[0].id.to_string()).collect();
+            assert!(seen.iter().all(|day| asked.contains(day)), "{name} in {zone}: {seen:?}");
+            let one = stage.table(&[Dimension::Date], range(TO, TO), zone).await;
+            let same: Vec<&Row> = days.rows.iter().filter(|row| row.key[0].id == TO.to_string()).collect();
+            assert_eq!(
+                one.rows.iter().collect::<Vec<_>>(),
+                same,
+                "{name} in {zone}: a day alone is the day in a range"
+            );
+            if !stage.allows(&[Dimension::Hour]) {
+                continue;
+            }
+            let hours = stage.table(&[Dimension::Hour], range(TO, TO), zone).await;
+            let known: Vec<DimensionValue> = (0..24).map(DimensionValue::hour).collect();
+            assert!(hours.rows.iter().all(|row| known.contains(&row.key[0])), "{name} in {zone}");
+            assert_eq!(hours.sums(), one.sums(), "{name} in {zone}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn filters_are_exact() {
+    for stage in all() {
+        let name = stage.sample.name();
+        for dimension in stage.sample.pair.entry().dimensions.iter().filter(|dimension| dimension.filterable) {
+            let key = dimension.key;
+            let group_by = if key == Dimension::Date { vec![key] } else { vec![key, Dimension::Date] };
+            let whole = stage.table(&group_by, range(FROM, TO), "UTC").await;
+            let ids: BTreeSet<_> = whole.rows.iter().map(|row| row.key[0].id.clone()).collect();
+            let chosen: BTreeSet<_> = ids.into_iter().step_by(2).take(2).collect();
+            let filters = Filters::from([(key, chosen.clone())]);
+            let kept = whole.by_ids().into_iter().filter(|((ids, _), _)| chosen.contains(ids[0].as_str()));
+            let kept: BTreeMap<Ids, Metrics> = kept.collect();
+            let table = stage.filtered(&group_by, filters.clone(), range(FROM, TO), "UTC").await;
+            let table = table.unwrap_or_else(|error| panic!("{name} filtered by {key}: {error:?}"));
+            assert_eq!(table.by_ids(), kept, "{name} filtered by {key}");
+            let hidden = stage.filtered(&[Dimension::Date], filters, range(FROM, TO), "UTC").await;
+            let hidden = hidden.unwrap_or_else(|error| panic!("{name} filtered by {key}, unseen: {error:?}"));
+            assert_eq!(hidden.sums(), table.sums(), "{name} filtered by {key}, unseen");
+        }
+    }
+}
+
+/// A tracker some of whose answers arrive with a few bytes changed, dropped or doubled.
+struct Damaged(Box<dyn Tracker>, u64);
+
+impl Tracker for Damaged {
+    fn answer(&self, request: &Request) -> Reply {
+        let mut reply = self.0.answer(request);
+        let mut random = fastrand::Rng::with_seed(self.1);
+        for _ in 0..random.usize(1..4) {
+            if reply.body.is_empty() {
+                break;
+            }
+            let place = random.usize(0..reply.body.len());
+            match random.u8(0..4) {
+                0 => reply.body[place] = random.choice(*b"0-.eE\"[]{}<>,:&;n\xff\0").expect("a byte"),
+                1 => reply.body.truncate(place),
+                2 => drop(reply.body.remove(place)),
+                _ => reply.body.insert(place, random.choice(*b"09-\"[{<,").expect("a byte")),
+            }
+        }
+        reply
+    }
+}
+
+#[tokio::test]
+async fn damaged_answers_never_panic() {
+    for seed in 0..12 {
+        for pair in Pair::ALL {
+            for mut sample in samples::of(pair, LAST) {
+                let Some(tracker) = sample.tracker.take() else { continue };
+                let stage = Stage::play(sample, Some(Damaged(tracker, seed)), PATIENCE);
+                // Whether the damage shows depends on where it is; what comes out must be free of secrets anyway.
+                stage.verify().await;
+                drop(stage.pull(&[Dimension::Offer, Dimension::Date], range(FROM, TO), "UTC").await);
+            }
+        }
+    }
+}
+
+// The catalogue.
+
+#[test]
+fn the_catalogue_explains_itself() {
+    for platform in entries() {
+        assert!(!platform.title.is_empty() && !platform.summary.is_empty(), "{platform:?}");
+        let recommended = platform.connection_types.iter().filter(|kind| kind.recommended).count();
+        assert_eq!(recommended, usize::from(!platform.connection_types.is_empty()), "{}", platform.title);
+        for kind in &platform.connection_types {
+            let name = format!("{} {}", platform.title, kind.connection_type);
+            assert!(!kind.title.is_empty() && !kind.sees.is_empty() && !kind.use_when.is_empty(), "{name}");
+            assert!(!kind.dimensions.is_empty() && !kind.metrics.is_empty(), "{name}");
+            assert!(kind.dimensions.iter().all(|dimension| !dimension.label.is_empty()), "{name}");
+            assert!(kind.metrics.iter().all(|metric| !metric.label.is_empty() && !metric.native.is_empty()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_form_field_is_explained_and_its_example_passes() {
+    for pair in Pair::ALL {
+        let entry = pair.entry();
+        let settings = example(pair, &entry.settings_schema);
+        example(pair, &entry.credentials_schema);
+        let mut settings =
+            settings.into_iter().map(|(key, value)| (key, value.as_str().expect("a text").to_owned())).collect();
+        normalise(pair, &mut settings).unwrap_or_else(|errors| panic!("{}: {errors:?}", pair.key()));
+    }
+}
+
+/// The examples of a form together, having passed the form's schema.
+fn example(pair: Pair, schema: &Value) -> Map<String, Value> {
+    let name = pair.key();
+    let fields = schema["properties"].as_object().expect("fields");
+    for (key, field) in fields {
+        for text in ["title", "description"] {
+            assert!(field[text].as_str().is_some_and(|text| !text.trim().is_empty()), "{name}: {text} of {key}");
+        }
+    }
+    let examples: Map<String, Value> =
+        fields.iter().map(|(key, field)| (key.clone(), field["examples"][0].clone())).collect();
+    let validator = jsonschema::validator_for(schema).expect("a schema");
+    let body = Value::Object(examples.clone());
+    assert!(validator.is_valid(&body), "{name}: {body}");
+    assert!(!validator.is_valid(&json!({"misspelt": "x"})), "{name}");
+    examples
+}
