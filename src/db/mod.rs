@@ -245,7 +245,7 @@ impl Db {
             })
             .await;
         if let Err(error) = outcome {
-            tracing::warn!(error = %error, "the write-ahead log could not be cleared after a deletion");
+            tracing::warn!(error = ?error.to_string(), "the write-ahead log could not be cleared after a deletion");
         }
     }
 

@@ -2,6 +2,7 @@
 
 // Always true here; it tells clippy that helpers outside of `#[test]` functions are test code too.
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "tests call the service from outside")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -10,3 +11,4 @@ mod app;
 mod auth;
 mod platforms;
 mod smoke;
+mod trust;
