@@ -60,6 +60,9 @@ enum Command {
     RotateKeys,
 }
 
+/// How long the head of a request may take to arrive.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -213,7 +216,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     let server = HttpServer::new(move || http::app(&shared))
         .disable_signals()
         .shutdown_timeout(grace.as_secs())
-        .client_request_timeout(Duration::from_secs(15))
+        .client_request_timeout(HEAD_PATIENCE)
         .bind(config.bind_addr)
         .map_err(|error| format!("cannot listen on {}: {error}", config.bind_addr))?;
     let addresses = server.addrs();
