@@ -64,11 +64,17 @@ enum Command {
     RotateKeys,
 }
 
+/// How long the head of a request may take to arrive.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the command of the command line.
 #[must_use]
 pub fn run() -> ExitCode {
+    keep_memory_private();
     let cli = Cli::parse();
     let outcome = match cli.command.unwrap_or(Command::Serve) {
         Command::Openapi => print(http::openapi::document().trim_end()),
@@ -91,6 +97,27 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Secrets are in this process's memory: no core dump of it is written, and no other program of the same user may
+/// look into it. What a panic says goes nowhere, for it may quote what it stumbled over; where it happened does.
+fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+        // A system that refuses dumps nothing that it would not have dumped before.
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        if tracing::event_enabled!(tracing::Level::ERROR) {
+            tracing::error!(place, "panic");
+        } else {
+            // Logging has not started.
+            let _ = writeln!(std::io::stderr(), "affzero-connections: panic at {place}");
+        }
+    }));
 }
 
 fn configured() -> Result<Config, Failure> {
@@ -167,6 +194,7 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
     let options = Options {
         plan_limits: config.plan_limits,
         verify_failures_per_minute: config.rate_limits.verify_failures_per_minute.map_or(0, Into::into),
+        audit_retention: config.audit_retention_days.map(|days| DAY * days.get()),
         stats: stats::Options {
             deadline: config.stats_deadline,
             ttl: config.stats_cache_ttl,
@@ -179,12 +207,7 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
     };
     let vault = Arc::new(Vault::new(config.credentials_keys.clone()));
     let connections = Connections::new(db, vault, platforms, options);
-    let state = State::new(
-        connections.clone(),
-        verifier,
-        config.rate_limits.requests_per_second,
-        config.cors_allowed_origins.clone(),
-    );
+    let state = State::new(connections.clone(), verifier, &config.rate_limits, config.cors_allowed_origins.clone());
     Ok((state, connections))
 }
 
@@ -205,7 +228,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     let server = HttpServer::new(move || http::app(&shared))
         .disable_signals()
         .shutdown_timeout(grace.as_secs())
-        .client_request_timeout(Duration::from_secs(15))
+        .client_request_timeout(HEAD_PATIENCE)
         .bind(config.bind_addr)
         .map_err(|error| format!("cannot listen on {}: {error}", config.bind_addr))?;
     let addresses = server.addrs();

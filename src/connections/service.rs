@@ -44,6 +44,8 @@ pub struct Options {
     pub plan_limits: PlanLimits,
     /// Failed verifications a minute and organisation; 0 for no limit.
     pub verify_failures_per_minute: u32,
+    /// How long audit events are kept; for ever, if `None`.
+    pub audit_retention: Option<Duration>,
     /// How statistics are pulled.
     pub stats: super::stats::Options,
 }

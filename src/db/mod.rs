@@ -265,7 +265,7 @@ impl Db {
             self.unscrubbed.store(true, Ordering::Relaxed);
         }
         if let Err(error) = outcome {
-            tracing::warn!(error = %error, "the write-ahead log could not be cleared; it is tried again");
+            tracing::warn!(error = ?error.to_string(), "the write-ahead log could not be cleared; it is tried again");
         }
     }
 

@@ -2,6 +2,7 @@
 
 // Always true here; it tells clippy that helpers outside of `#[test]` functions are test code too.
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "tests call the service from outside")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -22,3 +23,4 @@ mod stage;
 mod stats;
 mod tokens;
 mod storage;
+mod trust;

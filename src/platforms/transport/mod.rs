@@ -536,6 +536,7 @@ impl Shared {
         if permitted { Ok(()) } else { Err(blocked(url)) }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where a client is made")]
     fn origin(&self, url: &Url, limits: Limits) -> Result<Arc<Origin>, PlatformError> {
         let key = url.origin().ascii_serialization();
         if let Some(origin) = self.origins.get(&key) {
