@@ -124,7 +124,8 @@ impl DateRange {
     /// The range cut into consecutive windows of at most `max_days` days, none lost and none doubled.
     #[must_use]
     pub fn windows(&self, max_days: u32) -> Vec<Self> {
-        let step = i64::from(max_days.max(1)) - 1;
+        // No calendar has more days than this, and a span of more would not exist.
+        let step = i64::from(max_days.clamp(1, 1_000_000)) - 1;
         let mut windows = Vec::new();
         let mut from = self.from;
         loop {
@@ -264,6 +265,12 @@ mod tests {
         let zone = Zone::find("America/Santiago").expect("a zone");
         let start = zone.start_of(date(2026, 9, 6)).expect("a start");
         assert_eq!(start.to_string(), "2026-09-06T04:00:00Z");
+    }
+
+    #[test]
+    fn a_window_as_long_as_can_be_is_the_whole_range() {
+        let range = DateRange::new(date(2026, 1, 1), date(2026, 12, 31)).expect("a range");
+        assert_eq!(range.windows(u32::MAX), [range]);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::sync::LazyLock;
 
+use super::address;
 use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
 use super::error::PlatformError;
 use super::transport::{CallScope, Limits};
 use super::{Account, Client, ConnectionType, FieldError, Gateways, Platform, PlatformClient, Platforms, Settings};
-use super::{affise, demo, everflow, voluum};
+use super::{affise, binom, cake, demo, everflow, voluum};
 
 /// A platform and connection type that exist together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +16,12 @@ pub enum Pair {
     AffiseAdmin,
     /// One affiliate of an Affise network.
     AffiseAffiliate,
+    /// The owner of a Binom installation.
+    BinomAdmin,
+    /// One affiliate of a CAKE network.
+    CakeAffiliate,
+    /// A CAKE network's owner.
+    CakeAdmin,
     /// A Voluum account.
     VoluumAdmin,
     /// An Everflow network's owner.
@@ -29,9 +36,12 @@ pub enum Pair {
 
 impl Pair {
     /// Every pair, in the catalogue's order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::AffiseAdmin,
         Self::AffiseAffiliate,
+        Self::BinomAdmin,
+        Self::CakeAffiliate,
+        Self::CakeAdmin,
         Self::VoluumAdmin,
         Self::EverflowAdmin,
         Self::EverflowAffiliate,
@@ -51,10 +61,13 @@ impl Pair {
         match self {
             Self::AffiseAdmin => "affise admin",
             Self::AffiseAffiliate => "affise affiliate",
-            Self::DemoAdmin => "demo admin",
+            Self::BinomAdmin => "binom admin",
+            Self::CakeAffiliate => "cake affiliate",
+            Self::CakeAdmin => "cake admin",
             Self::VoluumAdmin => "voluum admin",
             Self::EverflowAdmin => "everflow admin",
             Self::EverflowAffiliate => "everflow affiliate",
+            Self::DemoAdmin => "demo admin",
             Self::DemoAffiliate => "demo affiliate",
         }
     }
@@ -64,6 +77,8 @@ impl Pair {
     pub const fn platform(self) -> Platform {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => Platform::Affise,
+            Self::BinomAdmin => Platform::Binom,
+            Self::CakeAffiliate | Self::CakeAdmin => Platform::Cake,
             Self::VoluumAdmin => Platform::Voluum,
             Self::EverflowAdmin | Self::EverflowAffiliate => Platform::Everflow,
             Self::DemoAdmin | Self::DemoAffiliate => Platform::Demo,
@@ -74,8 +89,15 @@ impl Pair {
     #[must_use]
     pub const fn connection_type(self) -> ConnectionType {
         match self {
-            Self::AffiseAdmin | Self::VoluumAdmin | Self::EverflowAdmin | Self::DemoAdmin => ConnectionType::Admin,
-            Self::AffiseAffiliate | Self::EverflowAffiliate | Self::DemoAffiliate => ConnectionType::Affiliate,
+            Self::AffiseAdmin
+            | Self::BinomAdmin
+            | Self::CakeAdmin
+            | Self::VoluumAdmin
+            | Self::EverflowAdmin
+            | Self::DemoAdmin => ConnectionType::Admin,
+            Self::AffiseAffiliate | Self::CakeAffiliate | Self::EverflowAffiliate | Self::DemoAffiliate => {
+                ConnectionType::Affiliate
+            }
         }
     }
 
@@ -83,10 +105,10 @@ impl Pair {
     #[must_use]
     pub const fn address_field(self) -> Option<&'static str> {
         match self {
-            Self::AffiseAdmin | Self::AffiseAffiliate => Some("base_url"),
-            Self::VoluumAdmin => None,
+            Self::AffiseAdmin | Self::AffiseAffiliate | Self::BinomAdmin => Some("base_url"),
+            Self::CakeAffiliate | Self::CakeAdmin => Some("domain"),
             Self::EverflowAdmin | Self::EverflowAffiliate => Some("region"),
-            Self::DemoAdmin | Self::DemoAffiliate => None,
+            Self::VoluumAdmin | Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
 
@@ -94,10 +116,14 @@ impl Pair {
     #[must_use]
     pub const fn main_secret(self) -> Option<&'static str> {
         match self {
+            Self::AffiseAdmin
+            | Self::AffiseAffiliate
+            | Self::BinomAdmin
+            | Self::CakeAffiliate
+            | Self::CakeAdmin
+            | Self::EverflowAdmin
+            | Self::EverflowAffiliate => Some("api_key"),
             Self::VoluumAdmin => Some("access_key"),
-            Self::AffiseAdmin | Self::AffiseAffiliate | Self::EverflowAdmin | Self::EverflowAffiliate => {
-                Some("api_key")
-            }
             Self::DemoAdmin | Self::DemoAffiliate => None,
         }
     }
@@ -106,6 +132,8 @@ impl Pair {
     const fn limits(self) -> Limits {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => affise::LIMITS,
+            Self::BinomAdmin => binom::LIMITS,
+            Self::CakeAffiliate | Self::CakeAdmin => cake::LIMITS,
             Self::VoluumAdmin => voluum::LIMITS,
             Self::EverflowAdmin | Self::EverflowAffiliate => everflow::LIMITS,
             Self::DemoAdmin | Self::DemoAffiliate => demo::LIMITS,
@@ -122,6 +150,9 @@ impl Pair {
                     let described = match pair {
                         Pair::AffiseAdmin => affise::catalogue::admin(),
                         Pair::AffiseAffiliate => affise::catalogue::affiliate(),
+                        Pair::BinomAdmin => binom::catalogue::admin(),
+                        Pair::CakeAffiliate => cake::catalogue::affiliate(),
+                        Pair::CakeAdmin => cake::catalogue::admin(),
                         Pair::VoluumAdmin => voluum::catalogue::admin(),
                         Pair::EverflowAdmin => everflow::catalogue::admin(),
                         Pair::EverflowAffiliate => everflow::catalogue::affiliate(),
@@ -150,14 +181,12 @@ pub fn entries() -> &'static [PlatformEntry] {
                     .filter(|pair| pair.platform() == platform)
                     .map(|pair| pair.entry().clone())
                     .collect();
+                let status =
+                    if connection_types.is_empty() { Availability::ComingSoon } else { Availability::Available };
                 PlatformEntry {
                     platform,
                     title: platform.title(),
-                    status: if connection_types.is_empty() {
-                        Availability::ComingSoon
-                    } else {
-                        Availability::Available
-                    },
+                    status,
                     summary: summary(platform),
                     connection_types,
                 }
@@ -175,8 +204,8 @@ pub fn entry(platform: Platform) -> Option<&'static PlatformEntry> {
 const fn summary(platform: Platform) -> &'static str {
     match platform {
         Platform::Affise => affise::catalogue::SUMMARY,
-        Platform::Binom => "Self-hosted tracker for media buyers.",
-        Platform::Cake => "Performance marketing networks running on CAKE.",
+        Platform::Binom => binom::catalogue::SUMMARY,
+        Platform::Cake => cake::catalogue::SUMMARY,
         Platform::Voluum => voluum::catalogue::SUMMARY,
         Platform::Everflow => everflow::catalogue::SUMMARY,
         Platform::Demo => demo::catalogue::SUMMARY,
@@ -192,6 +221,8 @@ const fn summary(platform: Platform) -> &'static str {
 pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldError>> {
     match pair {
         Pair::AffiseAdmin | Pair::AffiseAffiliate => affise::normalise(settings),
+        Pair::BinomAdmin => binom::normalise(settings),
+        Pair::CakeAffiliate | Pair::CakeAdmin => cake::normalise(settings),
         Pair::VoluumAdmin => Ok(()),
         Pair::EverflowAdmin | Pair::EverflowAffiliate => {
             everflow::normalise(settings);
@@ -208,11 +239,12 @@ pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldErr
 #[must_use]
 pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<String> {
     match pair {
-        Pair::AffiseAdmin | Pair::AffiseAffiliate => {
-            settings.get("base_url").and_then(|url| super::address::origin(url))
+        Pair::AffiseAdmin | Pair::AffiseAffiliate | Pair::BinomAdmin => {
+            settings.get("base_url").and_then(|url| address::origin(url))
         }
-        Pair::VoluumAdmin => super::address::origin(&gateways.voluum),
-        Pair::EverflowAdmin | Pair::EverflowAffiliate => super::address::origin(everflow::gateway(settings, gateways)),
+        Pair::CakeAffiliate | Pair::CakeAdmin => cake::origin(settings, gateways),
+        Pair::VoluumAdmin => address::origin(&gateways.voluum),
+        Pair::EverflowAdmin | Pair::EverflowAffiliate => address::origin(everflow::gateway(settings, gateways)),
         Pair::DemoAdmin | Pair::DemoAffiliate => None,
     }
 }
@@ -222,17 +254,39 @@ pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<St
 /// # Errors
 /// Stored settings that no longer make sense.
 pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScope) -> Result<Client, PlatformError> {
+    let account = without_pasted_extras(pair, account);
     let address = origin(pair, &account.settings, &platforms.gateways);
     let upstream = platforms.transport.upstream(pair.platform(), address, &account.credentials, pair.limits(), scope);
+    let road = upstream.clone();
     let platform: Box<dyn PlatformClient> = match pair {
-        Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, upstream.clone())?),
-        Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, upstream.clone())?),
-        Pair::VoluumAdmin => Box::new(voluum::admin::AdminClient::open(&account, upstream.clone(), platforms)?),
-        Pair::EverflowAdmin => Box::new(everflow::admin::AdminClient::open(&account, platforms, upstream.clone())?),
-        Pair::EverflowAffiliate => {
-            Box::new(everflow::affiliate::AffiliateClient::open(&account, platforms, upstream.clone())?)
-        }
-        Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, upstream.clone())),
+        Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, road)?),
+        Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, road)?),
+        Pair::BinomAdmin => Box::new(binom::AdminClient::open(account, road)?),
+        Pair::CakeAffiliate => Box::new(cake::affiliate::AffiliateClient::open(&account, road)?),
+        Pair::CakeAdmin => Box::new(cake::admin::AdminClient::open(&account, road)?),
+        Pair::VoluumAdmin => Box::new(voluum::admin::AdminClient::open(&account, road, platforms)?),
+        Pair::EverflowAdmin => Box::new(everflow::admin::AdminClient::open(&account, platforms, road)?),
+        Pair::EverflowAffiliate => Box::new(everflow::affiliate::AffiliateClient::open(&account, platforms, road)?),
+        Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, road)),
     };
     Ok(Client { pair, upstream, platform })
+}
+
+/// Takes away what people paste around a key, before the road learns the secrets: it hides the key itself then, and
+/// not only the key with what was around it.
+fn without_pasted_extras(pair: Pair, mut account: Account) -> Account {
+    match pair {
+        Pair::BinomAdmin => {
+            binom::unwrap_pasted_key(&mut account.credentials);
+            account
+        }
+        Pair::CakeAffiliate | Pair::CakeAdmin => cake::unpaste(account),
+        Pair::AffiseAdmin
+        | Pair::AffiseAffiliate
+        | Pair::VoluumAdmin
+        | Pair::EverflowAdmin
+        | Pair::EverflowAffiliate
+        | Pair::DemoAdmin
+        | Pair::DemoAffiliate => account,
+    }
 }

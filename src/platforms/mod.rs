@@ -9,6 +9,8 @@
 mod address;
 pub mod affise;
 pub mod assemble;
+pub mod binom;
+pub mod cake;
 pub mod calendar;
 pub mod catalogue;
 pub mod demo;

@@ -7,6 +7,8 @@
 #![expect(unreachable_pub, reason = "an example shows the same simulators to people")]
 
 pub mod affise;
+pub mod binom;
+pub mod cake;
 pub mod everflow;
 pub mod tracker;
 pub mod voluum;

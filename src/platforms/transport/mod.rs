@@ -316,6 +316,12 @@ impl Upstream {
         self.trip.scope.deadline
     }
 
+    /// Scheme, host and port this road leads to.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.trip.address.as_deref()
+    }
+
     /// The host (and port) this road leads to, for messages to the connection's own users.
     #[must_use]
     pub fn host(&self) -> String {

@@ -1,6 +1,8 @@
 //! What is peculiar to each platform, driven through the same road the service takes.
 
 mod affise;
+mod binom;
+mod cake;
 mod demo;
 mod everflow;
 mod road;

@@ -1,0 +1,58 @@
+//! What the catalogue says of Binom.
+
+use super::super::ConnectionType;
+use super::super::catalogue::{Combinations, Described, TimezoneAbility};
+use super::super::schema::{CURRENCY, Field};
+use super::super::stats::{Dimension, Metric, Perspective};
+
+pub(in super::super) const SUMMARY: &str = "Self-hosted tracker for media buyers, generations v1 and v2.";
+
+const BASE_URL: Field = Field::text(
+    "base_url",
+    "Tracker address",
+    "Binom v2: the address of the tracker's domain. Binom v1: the whole address of the admin panel as the browser shows it, with its .php file. The generation is found out by itself.",
+    "https://trk.example.com",
+);
+
+const API_KEY: Field = Field::secret(
+    "api_key",
+    "API key",
+    "Binom v2: Settings → User. Binom v1: Settings, at the bottom of the page, block API. The connection sees what the key's user sees.",
+    "0123456789abcdef0123456789abcdef01234567",
+);
+
+/// One entry for both generations: which one an installation is shows only when it is verified, and what it cannot
+/// combine it refuses by name.
+pub(in super::super) fn admin() -> Described {
+    Described {
+        connection_type: ConnectionType::Admin,
+        title: "Tracker",
+        recommended: true,
+        sees: "The whole tracker, or the part of it that the key's user may see",
+        use_when: "You run your own Binom tracker, or have a user with an API key on one",
+        settings: vec![BASE_URL, CURRENCY],
+        credentials: vec![API_KEY],
+        dimensions: &[
+            Dimension::Date,
+            Dimension::Hour,
+            Dimension::Campaign,
+            Dimension::Offer,
+            Dimension::AffiliateNetwork,
+            Dimension::TrafficSource,
+            Dimension::Country,
+        ],
+        combinations: Combinations { max: 3, only: None },
+        metrics: &[
+            (Metric::Clicks, "clicks"),
+            (Metric::UniqueClicks, "unique_clicks"),
+            (Metric::Conversions, "leads"),
+            (Metric::Approved, "a_leads (v1 only, where switched on)"),
+            (Metric::Rejected, "r_leads (v1 only, where switched on)"),
+            (Metric::Hold, "h_leads (v1 only, where switched on)"),
+            (Metric::Revenue, "revenue"),
+            (Metric::Cost, "cost"),
+        ],
+        timezone: TimezoneAbility::Any,
+        perspective: Perspective::MediaBuyer,
+    }
+}

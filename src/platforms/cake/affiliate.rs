@@ -1,0 +1,138 @@
+//! CAKE, one affiliate.
+//!
+//! Three reports answer everything: days, hours, and campaigns, whose rows name their offer. A table of days by
+//! campaign or offer is one campaign report for each day.
+
+use async_trait::async_trait;
+use jiff::civil::Date;
+
+use super::super::calendar::Zone;
+use super::super::error::{PlatformError, Stage};
+use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery};
+use super::super::transport::Upstream;
+use super::super::verification::Detected;
+use super::super::{Account, ConnectionType, PlatformClient};
+use super::currency::Labels;
+use super::pull::{Clock, Pull, Reader};
+use super::session::{Generation, Road, Session};
+use super::tree::Fields;
+use super::{reports, wire, zone};
+
+/// The longest window that networks are known to accept on the newer paths.
+const LONGEST_WINDOW: u32 = 28;
+
+const READER: Reader = Reader { entity, metrics: wire::affiliate_metrics };
+
+/// The newer generation, as `platform_version` names it.
+const NEWER: &str = "newer";
+/// The classic services.
+const CLASSIC: &str = "classic";
+
+pub(in super::super) struct AffiliateClient {
+    session: Session,
+    currency: Option<Currency>,
+    zone: Option<Zone>,
+    campaigns: Road,
+    days: Road,
+    hours: Road,
+}
+
+impl AffiliateClient {
+    pub(in super::super) fn open(account: &Account, upstream: Upstream) -> Result<Self, PlatformError> {
+        let classic = account.detected.platform_version.as_deref() == Some(CLASSIC);
+        Ok(Self {
+            currency: super::currency(account),
+            zone: super::account_zone(account),
+            session: super::session(ConnectionType::Affiliate, account, upstream)?,
+            campaigns: reports::affiliate_campaigns(classic),
+            days: reports::affiliate_days(classic),
+            hours: reports::affiliate_hours(classic),
+        })
+    }
+
+    fn plan(&self, query: &StatsQuery) -> Result<(&Road, Clock), PlatformError> {
+        let by_entity = query.has(Dimension::Offer) || query.has(Dimension::Campaign);
+        match (query.has(Dimension::Hour), by_entity) {
+            (true, true) => Err(PlatformError::unsupported("CAKE has no hours by offer or campaign.")
+                .hint("Group or filter by hour alone or with date; offer and campaign go together and with date.")),
+            (true, false) => Ok((&self.hours, Clock::Hour)),
+            (false, true) => Ok((&self.campaigns, Clock::Window)),
+            (false, false) => Ok((&self.days, Clock::Date)),
+        }
+    }
+
+    /// Whether a rejected key is one of the network's own: then its reports answer to it.
+    async fn is_admin_key(&self, day: Date) -> bool {
+        self.session.as_portal(ConnectionType::Admin).probe(&reports::admin_affiliates(), day).await.is_ok()
+    }
+
+    /// The currency of a sample row, or what the connection says it is.
+    async fn reported_currency(&self, sample: &[Fields]) -> Result<Option<String>, PlatformError> {
+        let currency = match sample.first() {
+            Some(row) => {
+                let listed = self.session.listed_for(sample).await?.cloned().unwrap_or_default();
+                Labels::new(self.currency).of(wire::denomination(row), &listed)?
+            }
+            None => self.currency,
+        };
+        Ok(currency.map(|code| code.as_str().to_owned()))
+    }
+}
+
+/// Campaigns have no name of their own: the offer's, with the campaign's id, tells them apart.
+fn entity(row: &Fields, dimension: Dimension) -> Option<DimensionValue> {
+    let offer = || wire::entity(row, &["offer", "site_offer"]);
+    match dimension {
+        Dimension::Offer => offer(),
+        Dimension::Campaign => {
+            let campaign = wire::entity(row, &["campaign"])?;
+            let named = offer().filter(|_| campaign.id != DimensionValue::UNKNOWN_ID);
+            Some(match named {
+                Some(offer) => DimensionValue::new(campaign.id.clone(), format!("{} ({})", offer.name, campaign.id)),
+                None => campaign,
+            })
+        }
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl PlatformClient for AffiliateClient {
+    async fn verify(&self) -> Result<Detected, PlatformError> {
+        let day = super::yesterday(self.zone.as_ref());
+        self.session.upstream.enter(Stage::Authorize);
+        let table = match self.session.probe(&self.campaigns, day).await {
+            Ok(table) => table,
+            Err(error) if super::is_rejected(error.kind) && self.is_admin_key(day).await => {
+                return Err(self.session.wrong_portal("a key of the network itself, not of an affiliate"));
+            }
+            Err(error) => return Err(error),
+        };
+        let generation = match self.campaigns.generation() {
+            Generation::Newer => NEWER,
+            Generation::Classic => CLASSIC,
+        };
+        Ok(Detected {
+            connection_type: Some(ConnectionType::Affiliate),
+            platform_version: Some(generation.to_owned()),
+            account: self.session.affiliate_id().map(str::to_owned),
+            currency: self.reported_currency(&table.rows.unwrap_or_default()).await?,
+            timezone: None,
+        })
+    }
+
+    async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
+        let (road, clock) = self.plan(query)?;
+        let pull = Pull {
+            session: &self.session,
+            road,
+            reader: READER,
+            clock,
+            longest: LONGEST_WINDOW,
+            labels: Labels::new(self.currency),
+            warning: zone::warning(self.zone.as_ref(), query),
+            proof: None,
+        };
+        pull.start(query)
+    }
+}

@@ -1,0 +1,881 @@
+//! CAKE: generations that stand in for each other, two formats, contested ends of ranges, refusals inside of 200.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use affzero_connections::platforms::assemble::assemble;
+use affzero_connections::platforms::calendar::{DateRange, Zone};
+use affzero_connections::platforms::error::{ErrorKind, PlatformError};
+use affzero_connections::platforms::stats::{Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning};
+use affzero_connections::platforms::transport::egress::EgressPolicy;
+use affzero_connections::platforms::transport::{CallScope, Purpose, Transport, TransportConfig};
+use affzero_connections::platforms::verification::{Detected, FailureCode, Verification, VerificationStatus, verify};
+use affzero_connections::platforms::{Account, Client, ConnectionType, Gateways, Pair, Platforms, open};
+use futures_util::StreamExt;
+use jiff::civil::{Date, date};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::support::cake::{
+    ADMIN_KEY, AFFILIATE_ID, AFFILIATE_KEY, Cake, Campaign, Format, HourLabel, Numbers, Readings, Refusal, RowCount,
+    truth,
+};
+use crate::support::tracker::{Fault, Reply, Request, Simulator};
+
+/// A connection to be opened.
+#[derive(Clone)]
+struct Connection {
+    pair: Pair,
+    settings: Vec<(&'static str, String)>,
+    key: &'static str,
+    detected: Detected,
+    max_calls: u32,
+}
+
+impl Connection {
+    fn affiliate(simulator: &Simulator) -> Self {
+        let settings = vec![("domain", simulator.url.clone()), ("affiliate_id", AFFILIATE_ID.to_owned())];
+        let detected = Detected::default();
+        Self { pair: Pair::CakeAffiliate, settings, key: AFFILIATE_KEY, detected, max_calls: 2_000 }
+    }
+
+    fn admin(simulator: &Simulator) -> Self {
+        let settings = vec![("domain", simulator.url.clone())];
+        let detected = Detected::default();
+        Self { pair: Pair::CakeAdmin, settings, key: ADMIN_KEY, detected, max_calls: 2_000 }
+    }
+
+    fn with(mut self, field: &'static str, value: &str) -> Self {
+        self.settings.push((field, value.to_owned()));
+        self
+    }
+
+    fn without_affiliate_id(mut self) -> Self {
+        self.settings.retain(|(field, _)| *field != "affiliate_id");
+        self
+    }
+
+    fn with_key(mut self, key: &'static str) -> Self {
+        self.key = key;
+        self
+    }
+
+    fn open(&self, purpose: Purpose) -> Client {
+        let transport = Transport::new(TransportConfig {
+            egress: EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false },
+            timeout: Duration::from_secs(20),
+            connect_timeout: Duration::from_secs(5),
+        });
+        let gateways = Gateways {
+            voluum: String::new(),
+            everflow_us: String::new(),
+            everflow_eu: String::new(),
+            cake_domain: "cakemarketing.com".to_owned(),
+        };
+        let platforms = Platforms::new(transport.expect("TLS"), gateways);
+        let account = Account {
+            connection: Uuid::now_v7(),
+            settings: self.settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+            credentials: [("api_key".to_owned(), self.key.into())].into(),
+            detected: self.detected.clone(),
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        open(self.pair, account, &platforms, CallScope { purpose, deadline, max_calls: self.max_calls })
+            .expect("an account that opens")
+    }
+
+    async fn verify(&self) -> Verification {
+        verify(&self.open(Purpose::Verify)).await
+    }
+
+    async fn failure(&self) -> FailureCode {
+        let verification = self.verify().await;
+        assert!(verification.failure.as_ref().is_none_or(|failure| !failure.detail.contains(self.key)));
+        verification.failure.expect("a failure").code
+    }
+
+    async fn pull(&self, query: &StatsQuery) -> Result<Table, PlatformError> {
+        let client = self.open(Purpose::Pull);
+        let report = client.stats(query).await?;
+        let mut batches = assemble(query, &query.dimensions, report, 1_000_000);
+        let mut table = Table::default();
+        while let Some(batch) = batches.next().await {
+            let batch = batch?;
+            table.rows.extend(batch.rows);
+            table.checks.extend(batch.checks);
+            table.warnings.extend(batch.warnings);
+        }
+        Ok(table)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    rows: Vec<Row>,
+    checks: Vec<Check>,
+    warnings: Vec<Warning>,
+}
+
+impl Table {
+    fn by_id(&self) -> BTreeMap<Vec<String>, Metrics> {
+        let rows: BTreeMap<_, _> = self.rows.iter().map(|row| (ids(row), row.metrics)).collect();
+        assert_eq!(rows.len(), self.rows.len(), "rows are unique");
+        rows
+    }
+
+    fn sum(&self) -> Metrics {
+        self.rows.iter().fold(Metrics::ZERO, |sum, row| sum.add(&row.metrics))
+    }
+
+    fn agrees(&self) -> bool {
+        self.checks.iter().all(|check| check.mismatch.is_none())
+    }
+}
+
+fn ids(row: &Row) -> Vec<String> {
+    row.key.iter().map(|value| value.id.to_string()).collect()
+}
+
+fn range(from: Date, to: Date) -> DateRange {
+    DateRange::new(from, to).expect("a range")
+}
+
+fn september() -> DateRange {
+    range(date(2026, 9, 1), date(2026, 9, 30))
+}
+
+fn query(dimensions: &[Dimension], range: DateRange) -> StatsQuery {
+    StatsQuery { dimensions: dimensions.to_vec(), range, zone: Zone::utc(), filters: Filters::new() }
+}
+
+fn as_affiliate(numbers: Numbers) -> Metrics {
+    Metrics {
+        impressions: Some(numbers.impressions),
+        clicks: Some(numbers.clicks),
+        conversions: Some(numbers.conversions),
+        revenue: Some(numbers.revenue),
+        ..Metrics::default()
+    }
+}
+
+fn as_network(numbers: Numbers) -> Metrics {
+    Metrics {
+        approved: Some(numbers.approved),
+        pending: Some(numbers.pending),
+        rejected: Some(numbers.rejected + numbers.returned),
+        payout: Some(numbers.cost),
+        ..as_affiliate(numbers)
+    }
+}
+
+fn is_own(campaign: Campaign) -> bool {
+    campaign.affiliate.0 == 42
+}
+
+/// The metrics of the keys that `key` gives to traffic, summed independently; keys without traffic are left out.
+fn expected(
+    range: DateRange,
+    metrics: fn(Numbers) -> Metrics,
+    key: impl Fn(Date, i8, Campaign) -> Option<Vec<String>>,
+) -> BTreeMap<Vec<String>, Metrics> {
+    let mut sums: BTreeMap<Vec<String>, Numbers> = BTreeMap::new();
+    for day in range.days() {
+        for hour in 0..24 {
+            for campaign in crate::support::cake::CAMPAIGNS {
+                if let Some(key) = key(day, hour, campaign) {
+                    sums.entry(key).or_default().add(crate::support::cake::traffic(day, hour, campaign));
+                }
+            }
+        }
+    }
+    let busy = sums.into_iter().filter(|(_, numbers)| *numbers != Numbers::default());
+    busy.map(|(key, numbers)| (key, metrics(numbers))).collect()
+}
+
+/// The rows of a table that have traffic: whether idle keys have a row of zeros is up to the platform.
+fn busy(table: &Table) -> BTreeMap<Vec<String>, Metrics> {
+    table.by_id().into_iter().filter(|(_, metrics)| metrics.clicks != Some(0)).collect()
+}
+
+fn dimension_id(dimension: Dimension, day: Date, hour: i8, campaign: Campaign) -> String {
+    match dimension {
+        Dimension::Date => day.to_string(),
+        Dimension::Hour => format!("{hour:02}"),
+        Dimension::Affiliate => campaign.affiliate.0.to_string(),
+        Dimension::Offer => campaign.offer.0.to_string(),
+        Dimension::Advertiser => campaign.advertiser.0.to_string(),
+        Dimension::Campaign => campaign.id.to_string(),
+        other => panic!("{other} is no dimension of CAKE"),
+    }
+}
+
+const AFFILIATE_COMBINATIONS: &[&[Dimension]] = &[
+    &[Dimension::Date],
+    &[Dimension::Hour],
+    &[Dimension::Offer],
+    &[Dimension::Campaign],
+    &[Dimension::Hour, Dimension::Date],
+    &[Dimension::Date, Dimension::Offer],
+    &[Dimension::Campaign, Dimension::Date],
+    &[Dimension::Offer, Dimension::Campaign],
+    &[Dimension::Date, Dimension::Offer, Dimension::Campaign],
+];
+
+const ADMIN_COMBINATIONS: &[&[Dimension]] = &[
+    &[Dimension::Date],
+    &[Dimension::Affiliate],
+    &[Dimension::Offer],
+    &[Dimension::Advertiser],
+    &[Dimension::Campaign],
+    &[Dimension::Date, Dimension::Affiliate],
+    &[Dimension::Date, Dimension::Advertiser],
+    &[Dimension::Affiliate, Dimension::Offer],
+    &[Dimension::Advertiser, Dimension::Affiliate, Dimension::Date],
+    &[Dimension::Affiliate, Dimension::Offer, Dimension::Advertiser],
+    &[Dimension::Campaign, Dimension::Affiliate, Dimension::Offer],
+];
+
+async fn assert_affiliate_is_exact(change: impl FnOnce(&mut Readings)) {
+    let cake = Cake::with(change);
+    let readings = cake.readings.clone();
+    let simulator = Simulator::start(cake);
+    let connection = Connection::affiliate(&simulator);
+    let days = range(date(2026, 9, 10), date(2026, 9, 14));
+    for dimensions in AFFILIATE_COMBINATIONS {
+        let table = connection.pull(&query(dimensions, days)).await.unwrap_or_else(|error| {
+            panic!("{dimensions:?} with {readings:?}: {error}");
+        });
+        let expected = expected(days, as_affiliate, |day, hour, campaign| {
+            is_own(campaign)
+                .then(|| dimensions.iter().map(|dimension| dimension_id(*dimension, day, hour, campaign)).collect())
+        });
+        assert_eq!(busy(&table), expected, "{dimensions:?} with {readings:?}");
+        assert!(table.agrees(), "{:?}", table.checks);
+    }
+}
+
+async fn assert_admin_is_exact(change: impl FnOnce(&mut Readings)) {
+    let simulator = Simulator::start(Cake::with(change));
+    let connection = Connection::admin(&simulator);
+    let days = range(date(2026, 9, 11), date(2026, 9, 14));
+    for dimensions in ADMIN_COMBINATIONS {
+        let table = connection.pull(&query(dimensions, days)).await.expect("a table");
+        let expected = expected(days, as_network, |day, hour, campaign| {
+            Some(dimensions.iter().map(|dimension| dimension_id(*dimension, day, hour, campaign)).collect())
+        });
+        assert_eq!(busy(&table), expected, "{dimensions:?}");
+        assert!(!table.checks.is_empty() && table.agrees(), "{:?}", table.checks);
+    }
+}
+
+#[tokio::test]
+async fn every_combination_of_an_affiliate_is_exact() {
+    assert_affiliate_is_exact(|_| {}).await;
+}
+
+#[tokio::test]
+async fn every_contested_reading_of_the_newer_paths_gives_the_same_numbers() {
+    let readings: [fn(&mut Readings); 14] = [
+        |cake| cake.format = Format::Xml,
+        |cake| cake.format = Format::BareJson,
+        |cake| cake.format = Format::BareXml,
+        |cake| cake.end_included = true,
+        |cake| (cake.row_count, cake.page_cap) = (RowCount::Total, 2),
+        |cake| (cake.row_count, cake.page_cap) = (RowCount::Page, 100_000),
+        |cake| cake.row_count = RowCount::Absent,
+        |cake| cake.decimal_counts = true,
+        |cake| cake.renamed = true,
+        |cake| cake.money_with_symbol = true,
+        |cake| cake.currency_list = false,
+        |cake| cake.stray_days = true,
+        |cake| cake.ignores_paging = true,
+        |cake| cake.longest = 2,
+    ];
+    for change in readings {
+        assert_affiliate_is_exact(change).await;
+    }
+}
+
+#[tokio::test]
+async fn hours_are_the_same_however_they_are_labelled() {
+    for label in [HourLabel::Clock, HourLabel::HalfDay, HourLabel::Stamp, HourLabel::DateStamp] {
+        for format in [Format::Json, Format::Xml] {
+            assert_affiliate_is_exact(|cake| (cake.hour_label, cake.format) = (label, format)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_classic_services_stand_in_for_missing_paths_and_older_versions_for_newer_ones() {
+    assert_affiliate_is_exact(|cake| cake.newer = false).await;
+    assert_affiliate_is_exact(|cake| {
+        cake.newer = false;
+        cake.missing = &[
+            "/affiliates/api/5/reports.asmx/CampaignSummary",
+            "/affiliates/api/3/reports.asmx/DailySummary",
+            "/affiliates/api/3/reports.asmx/HourlySummary",
+        ];
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_combination_of_a_network_is_exact_in_newer_and_older_versions() {
+    assert_admin_is_exact(|_| {}).await;
+    assert_admin_is_exact(|cake| cake.longest = 1).await;
+    assert_admin_is_exact(|cake| {
+        cake.missing = &[
+            "/api/3/reports.asmx/SourceAffiliateSummary",
+            "/api/4/reports.asmx/SiteOfferSummary",
+            "/api/3/reports.asmx/BrandAdvertiserSummary",
+            "/api/2/reports.asmx/DailySummaryExport",
+        ];
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn windows_end_at_the_last_second_or_the_next_midnight_and_are_as_long_as_allowed() {
+    let bounds = |requests: Vec<Request>| -> Vec<(String, String)> {
+        let bound = |request: &Request, name: &str| request.param(name).unwrap_or_default().to_owned();
+        let mut bounds: Vec<_> =
+            requests.iter().map(|request| (bound(request, "start_date"), bound(request, "end_date"))).collect();
+        bounds.retain(|(start, _)| !start.is_empty());
+        bounds.sort();
+        bounds
+    };
+    let both = |start: &str, end: &str| (start.to_owned(), end.to_owned());
+    let days = range(date(2026, 8, 1), date(2026, 9, 1));
+
+    let simulator = Simulator::start(Cake::default());
+    Connection::affiliate(&simulator).pull(&query(&[Dimension::Date], days)).await.expect("a table");
+    assert_eq!(
+        bounds(simulator.requests()),
+        [both("2026-08-01 00:00:00", "2026-08-28 23:59:59"), both("2026-08-29 00:00:00", "2026-09-01 23:59:59")]
+    );
+
+    let simulator = Simulator::start(Cake::default());
+    Connection::admin(&simulator).pull(&query(&[Dimension::Offer], days)).await.expect("a table");
+    assert_eq!(
+        bounds(simulator.requests()),
+        [both("2026-08-01 00:00:00", "2026-09-01 00:00:00"), both("2026-09-01 00:00:00", "2026-09-02 00:00:00")]
+    );
+}
+
+#[tokio::test]
+async fn the_questions_carry_what_cake_wants_and_ask_for_json() {
+    let simulator = Simulator::start(Cake::default());
+    let connection = Connection::affiliate(&simulator);
+    connection.pull(&query(&[Dimension::Campaign], september())).await.expect("a table");
+    let requests = simulator.requests();
+    let question = &requests[0];
+    assert_eq!((question.method.as_str(), question.path.as_str()), ("GET", "/affiliates/api/Reports/CampaignSummary"));
+    for (name, value) in [
+        ("api_key", AFFILIATE_KEY),
+        ("affiliate_id", AFFILIATE_ID),
+        ("conversion_type", "all"),
+        ("start_at_row", "1"),
+        ("row_limit", "10000"),
+        ("format", "json"),
+    ] {
+        assert_eq!(question.params(name), [value], "{name}");
+    }
+    assert_eq!(question.header("accept"), Some("application/json"));
+}
+
+#[tokio::test]
+async fn pages_shorter_than_asked_are_followed_to_the_end() {
+    for (row_count, calls) in [(RowCount::Total, 2), (RowCount::Page, 2), (RowCount::Absent, 2)] {
+        let simulator = Simulator::start(Cake::with(|cake| {
+            (cake.row_count, cake.page_cap, cake.currency_list) = (row_count, 3, false);
+        }));
+        let table = Connection::affiliate(&simulator)
+            .pull(&query(&[Dimension::Campaign], range(date(2026, 9, 1), date(2026, 9, 5))))
+            .await
+            .expect("a table");
+        assert_eq!(table.rows.len(), 4, "{row_count:?}");
+        let starts: Vec<_> = simulator
+            .requests()
+            .iter()
+            .filter_map(|request| request.param("start_at_row").map(str::to_owned))
+            .collect();
+        assert_eq!(starts.len(), calls);
+        assert_eq!(starts[1], "4");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_sent_again_ends_the_report() {
+    let simulator = Simulator::start(Cake::with(|cake| (cake.page_cap, cake.ignores_paging) = (2, true)));
+    let refused = Connection::affiliate(&simulator).pull(&query(&[Dimension::Campaign], september())).await;
+    assert_eq!(refused.expect_err("a refusal").kind, ErrorKind::BadResponse);
+}
+
+#[tokio::test]
+async fn a_second_page_is_never_taken_from_another_version() {
+    let simulator = Simulator::start(Cake::with(|cake| (cake.page_cap, cake.currency_list) = (2, false)));
+    simulator.inject([Fault::None, Fault::Instead(Reply::html(404))]);
+    let days = range(date(2026, 9, 1), date(2026, 9, 2));
+    let refused = Connection::affiliate(&simulator).pull(&query(&[Dimension::Campaign], days)).await;
+    assert_eq!(refused.map(|table| table.rows.len()).expect_err("a refusal").kind, ErrorKind::NotThisPlatform);
+    assert_eq!(simulator.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn rows_that_are_counted_but_not_sent_end_the_report() {
+    for body in [
+        r#"{"success": true, "row_count": 3, "data": []}"#,
+        r#"{"success": true, "row_count": 3, "data": null}"#,
+        r#"{"success": true, "row_count": 1, "data": [{"date": "2026-09-01", "clicks": 1}, {"date": "2026-09-02", "clicks": 1}]}"#,
+        r#"{"success": true, "row_count": 1, "data": [{"date": "2026-09-01", "clicks": "many"}]}"#,
+        r#"{"success": true, "row_count": 1, "data": [{"clicks": 1}]}"#,
+        r#"{"success": true"#,
+        "<r><success>true</success><row_count>1</row_count><days>",
+        "<!DOCTYPE r [<!ENTITY a 'b'>]><r>&a;</r>",
+        "",
+    ] {
+        let simulator = Simulator::start(Cake::default());
+        simulator.always(Some(Fault::Instead(Reply::text(200, "application/json", body))));
+        let refused = Connection::affiliate(&simulator).pull(&query(&[Dimension::Date], september())).await;
+        let kind = refused.expect_err(body).kind;
+        assert!(matches!(kind, ErrorKind::BadResponse | ErrorKind::Inconsistent), "{kind:?} for {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_summary_that_disagrees_is_reported_and_not_hidden() {
+    let simulator = Simulator::start(Cake::with(|cake| cake.summary_off_by = 5));
+    let table =
+        Connection::affiliate(&simulator).pull(&query(&[Dimension::Offer], september())).await.expect("a table");
+    let mismatch = table.checks.iter().find_map(|check| check.mismatch.clone()).expect("a mismatch");
+    assert!(mismatch.contains("clicks"), "{mismatch}");
+    let simulator = Simulator::start(Cake::with(|cake| (cake.summary_off_by, cake.ignores_paging) = (5, true)));
+    let again =
+        Connection::affiliate(&simulator).pull(&query(&[Dimension::Offer], september())).await.expect("a table");
+    assert_eq!(again.by_id(), table.by_id());
+    assert!(!again.agrees());
+}
+
+#[tokio::test]
+async fn a_range_that_is_too_long_is_halved_until_it_is_not() {
+    let simulator = Simulator::start(Cake::with(|cake| cake.longest = 5));
+    let table = Connection::affiliate(&simulator).pull(&query(&[Dimension::Date], september())).await.expect("a table");
+    let whole = truth(september(), |_, _, campaign| is_own(campaign));
+    assert_eq!(table.sum().clicks, Some(whole.clicks));
+    assert_eq!(table.sum().revenue, Some(whole.revenue));
+}
+
+#[tokio::test]
+async fn currencies_are_named_by_their_list_and_never_added_together() {
+    for dimensions in [&[Dimension::Date][..], &[Dimension::Offer], &[Dimension::Campaign, Dimension::Date]] {
+        let simulator = Simulator::start(Cake::with(|cake| cake.euro = true));
+        let table = Connection::affiliate(&simulator).pull(&query(dimensions, september())).await.expect("a table");
+        let revenue = |code: &str| {
+            let rows = table.rows.iter().filter(|row| row.currency.is_some_and(|currency| currency.as_str() == code));
+            rows.fold(Metrics::ZERO, |sum, row| sum.add(&row.metrics)).revenue
+        };
+        let euro = truth(september(), |_, _, campaign| campaign.id == 5123);
+        let dollars = truth(september(), |_, _, campaign| is_own(campaign) && campaign.id != 5123);
+        assert_eq!(revenue("EUR"), Some(euro.revenue));
+        assert_eq!(revenue("USD"), Some(dollars.revenue));
+        let lists = simulator.requests().iter().filter(|request| request.path.ends_with("Currencies")).count();
+        assert_eq!(lists, 1, "the list is read once");
+    }
+}
+
+#[tokio::test]
+async fn without_a_list_the_setting_names_what_a_symbol_leaves_open() {
+    let currencies = |table: &Table| {
+        let mut codes: Vec<_> =
+            table.rows.iter().map(|row| row.currency.map(|code| code.as_str().to_owned())).collect();
+        codes.sort();
+        codes.dedup();
+        codes
+    };
+    let question = query(&[Dimension::Campaign], september());
+    let some = |code: &str| Some(code.to_owned());
+    let simulator = Simulator::start(Cake::with(|cake| (cake.euro, cake.currency_list) = (true, false)));
+    let plain = Connection::affiliate(&simulator);
+    assert_eq!(currencies(&plain.pull(&question).await.expect("a table")), [None, some("EUR")]);
+    let labelled = plain.with("currency", "CAD");
+    assert_eq!(currencies(&labelled.pull(&question).await.expect("a table")), [some("CAD"), some("EUR")]);
+    let admin = Connection::admin(&simulator);
+    assert_eq!(currencies(&admin.pull(&question).await.expect("a table")), [None]);
+}
+
+#[tokio::test]
+async fn labels_say_which_offer_a_campaign_is_for() {
+    let simulator = Simulator::start(Cake::default());
+    let days = range(date(2026, 9, 1), date(2026, 9, 2));
+    let table = Connection::affiliate(&simulator).pull(&query(&[Dimension::Campaign], days)).await.expect("a table");
+    let names: Vec<_> = table.rows.iter().map(|row| row.key[0].name.as_str()).collect();
+    assert_eq!(names, ["Solar Quote US (5120)", "Loan \"Fast\" (5121)", "Solar Quote US (5122)", "Casino äöü (5123)"]);
+    let table = Connection::admin(&simulator).pull(&query(&[Dimension::Advertiser], days)).await.expect("a table");
+    let names: Vec<_> = table.rows.iter().map(|row| row.key[0].name.as_str()).collect();
+    assert_eq!(names, ["Sun <Co>", "House"]);
+}
+
+#[tokio::test]
+async fn filters_are_applied_exactly() {
+    let simulator = Simulator::start(Cake::default());
+    let mut question = query(&[Dimension::Date, Dimension::Offer], range(date(2026, 9, 1), date(2026, 9, 3)));
+    question.filters.insert(Dimension::Offer, ["77".into()].into());
+    let table = Connection::affiliate(&simulator).pull(&question).await.expect("a table");
+    let expected = truth(question.range, |_, _, campaign| is_own(campaign) && campaign.offer.0 == 77);
+    assert_eq!(table.sum().clicks, Some(expected.clicks));
+    assert!(table.rows.iter().all(|row| row.key[1].id == "77"));
+}
+
+#[tokio::test]
+async fn the_true_time_zone_is_stated_and_never_pretended() {
+    let simulator = Simulator::start(Cake::default());
+    let mut question = query(&[Dimension::Date], range(date(2026, 9, 1), date(2026, 9, 2)));
+    let warnings = async |connection: Connection, question: &StatsQuery| {
+        connection.pull(question).await.expect("a table").warnings
+    };
+    for connection in [Connection::affiliate(&simulator), Connection::admin(&simulator)] {
+        let unknown = warnings(connection.clone(), &question).await;
+        assert_eq!(unknown[0].code, "timezone_fixed_by_platform");
+        let known = connection.with("timezone", "America/New_York");
+        let other = warnings(known.clone(), &question).await;
+        assert_eq!(other[0].code, "timezone_fixed_by_platform");
+        assert!(other[0].detail.contains("America/New_York"));
+        for same in ["US/Eastern", "America/Toronto"] {
+            question.zone = Zone::find(same).expect("a zone");
+            assert_eq!(warnings(known.clone(), &question).await, []);
+        }
+        question.zone = Zone::utc();
+    }
+}
+
+#[tokio::test]
+async fn what_cake_cannot_group_is_refused_before_anything_is_asked() {
+    let simulator = Simulator::start(Cake::default());
+    let affiliate = Connection::affiliate(&simulator);
+    let mut few = affiliate.clone();
+    few.max_calls = 10;
+    for (connection, dimensions) in [
+        (affiliate, &[Dimension::Hour, Dimension::Offer][..]),
+        (Connection::admin(&simulator), &[Dimension::Hour]),
+        (few, &[Dimension::Date, Dimension::Offer]),
+    ] {
+        let error = connection.pull(&query(dimensions, september())).await.expect_err("a refusal");
+        assert_eq!(error.kind, ErrorKind::Unsupported);
+        assert!(error.hint.is_some());
+    }
+    assert!(simulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_failed_window_fails_the_report() {
+    let simulator = Simulator::start(Cake::with(|cake| cake.currency_list = false));
+    simulator.inject([Fault::None, Fault::None, Fault::Instead(Reply::html(200))]);
+    let error = Connection::affiliate(&simulator)
+        .pull(&query(&[Dimension::Date, Dimension::Offer], september()))
+        .await
+        .map(|table| table.rows.len())
+        .expect_err("a failure");
+    assert_eq!(error.kind, ErrorKind::NotThisPlatform);
+}
+
+#[tokio::test]
+async fn a_currency_list_that_cannot_be_read_is_said_and_fails_nothing() {
+    for answer in [Reply::html(200), Reply::html(404), Reply::text(403, "text/plain", "")] {
+        let simulator = Simulator::start(Cake::default());
+        simulator.inject([Fault::None, Fault::Instead(answer)]);
+        let table = Connection::affiliate(&simulator)
+            .with("currency", "CAD")
+            .pull(&query(&[Dimension::Offer], range(date(2026, 9, 1), date(2026, 9, 2))))
+            .await
+            .expect("a table");
+        assert!(table.warnings.iter().any(|warning| warning.code == "currencies_unnamed"));
+        assert!(table.rows.iter().all(|row| row.currency.is_some_and(|code| code.as_str() == "CAD")));
+    }
+}
+
+#[tokio::test]
+async fn one_id_is_filtered_by_the_network_and_several_are_filtered_here() {
+    let simulator = Simulator::start(Cake::default());
+    let days = range(date(2026, 9, 1), date(2026, 9, 2));
+    let parameter = |simulator: &Simulator| {
+        let requests = simulator.requests();
+        simulator.forget();
+        requests[0].param("source_affiliate_id").map(str::to_owned)
+    };
+    for (ids, sent) in
+        [(&["43"][..], "43"), (&["43", "44"], "0"), (&["unknown"], "0"), (&["0"], "0"), (&["999"], "999")]
+    {
+        let mut question = query(&[Dimension::Offer, Dimension::Affiliate], days);
+        question.filters.insert(Dimension::Affiliate, ids.iter().map(|id| (*id).into()).collect());
+        let table = Connection::admin(&simulator).pull(&question).await.expect("a table");
+        let expected = truth(days, |_, _, campaign| ids.contains(&campaign.affiliate.0.to_string().as_str()));
+        assert_eq!(table.sum().clicks, Some(expected.clicks), "{ids:?}");
+        assert_eq!(parameter(&simulator).as_deref(), Some(sent));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_bare_list_is_not_believed_when_the_key_is_refused() {
+    let simulator = Simulator::start(Cake::with(|cake| cake.bare_refusal = true));
+    let question = query(&[Dimension::Date], range(date(2026, 9, 1), date(2026, 9, 2)));
+    let refused = Connection::admin(&simulator).with_key("revoked").pull(&question).await.expect_err("a refusal");
+    assert_eq!(refused.kind, ErrorKind::CredentialsRejected);
+}
+
+#[tokio::test]
+async fn a_good_key_is_verified_by_one_row_of_a_real_report() {
+    let simulator = Simulator::start(Cake::default());
+    let verification = Connection::affiliate(&simulator).verify().await;
+    assert_eq!(verification.status, VerificationStatus::Ok, "{:?}", verification.failure);
+    assert_eq!(
+        verification.detected,
+        Detected {
+            connection_type: Some(ConnectionType::Affiliate),
+            platform_version: Some("newer".to_owned()),
+            account: Some(AFFILIATE_ID.to_owned()),
+            currency: Some("USD".to_owned()),
+            timezone: None,
+        }
+    );
+    assert_eq!(simulator.requests()[0].param("row_limit"), Some("1"));
+    let verification = Connection::admin(&simulator).verify().await;
+    assert_eq!(verification.status, VerificationStatus::Ok, "{:?}", verification.failure);
+    assert_eq!(verification.detected.connection_type, Some(ConnectionType::Admin));
+}
+
+#[tokio::test]
+async fn a_classic_network_is_recognised_and_remembered() {
+    let simulator = Simulator::start(Cake::with(|cake| cake.newer = false));
+    let mut connection = Connection::affiliate(&simulator);
+    connection.detected = connection.verify().await.detected;
+    assert_eq!(connection.detected.platform_version.as_deref(), Some("classic"));
+    simulator.forget();
+    connection.pull(&query(&[Dimension::Date], september())).await.expect("a table");
+    assert!(simulator.requests().iter().all(|request| request.path.contains(".asmx/")));
+}
+
+#[tokio::test]
+async fn keys_are_refused_for_their_true_cause() {
+    for refusal in
+        [Refusal::InEnvelope, Refusal::Message(403), Refusal::Message(400), Refusal::Message(401), Refusal::Silent(403)]
+    {
+        let simulator = Simulator::start(Cake::with(|cake| cake.refusal = refusal));
+        let affiliate = Connection::affiliate(&simulator);
+        assert_eq!(
+            affiliate.clone().with_key("wrong").failure().await,
+            FailureCode::CredentialsRejected,
+            "{refusal:?}"
+        );
+        assert_eq!(affiliate.clone().with_key(ADMIN_KEY).failure().await, FailureCode::WrongPortal, "{refusal:?}");
+        assert_eq!(affiliate.without_affiliate_id().failure().await, FailureCode::AffiliateIdRequired, "{refusal:?}");
+    }
+    let simulator = Simulator::start(Cake::with(|cake| cake.affiliate_id_needed = false));
+    let admin = Connection::admin(&simulator);
+    assert_eq!(admin.clone().with_key("wrong").failure().await, FailureCode::CredentialsRejected);
+    let verification = admin.with_key(AFFILIATE_KEY).verify().await;
+    assert_eq!(verification.detected.connection_type, Some(ConnectionType::Affiliate));
+    assert_eq!(verification.failure.expect("a failure").code, FailureCode::WrongPortal);
+}
+
+#[tokio::test]
+async fn a_key_without_an_affiliate_id_works_where_the_network_does_not_want_one() {
+    let simulator = Simulator::start(Cake::with(|cake| cake.affiliate_id_needed = false));
+    let connection = Connection::affiliate(&simulator).without_affiliate_id();
+    assert_eq!(connection.verify().await.status, VerificationStatus::Ok);
+    assert_eq!(simulator.requests()[0].param("affiliate_id"), None);
+    let classic = Simulator::start(Cake::with(|cake| cake.newer = false));
+    let connection = Connection::affiliate(&classic).without_affiliate_id();
+    assert_eq!(connection.failure().await, FailureCode::AffiliateIdRequired);
+}
+
+#[tokio::test]
+async fn a_pasted_pair_is_taken_apart() {
+    let simulator = Simulator::start(Cake::default());
+    let pasted = Connection::affiliate(&simulator).without_affiliate_id().with_key("Aff1l1ateKey+/9|42");
+    assert_eq!(pasted.verify().await.status, VerificationStatus::Ok);
+    let requests = simulator.requests();
+    assert_eq!(requests[0].params("api_key"), [AFFILIATE_KEY]);
+    assert_eq!(requests[0].params("affiliate_id"), [AFFILIATE_ID]);
+}
+
+#[tokio::test]
+async fn refusals_in_words_are_understood_and_quoted_without_the_key() {
+    for (message, code) in [
+        ("Your API key Aff1l1ateKey+/9 has expired", FailureCode::CredentialsRejected),
+        ("You do not have permission to view this report", FailureCode::InsufficientPermissions),
+        ("IP address 203.0.113.9 is not allowed", FailureCode::IpNotAllowed),
+        ("Too many requests", FailureCode::RateLimited),
+        ("Nope", FailureCode::CredentialsRejected),
+    ] {
+        for body in [
+            serde_json::json!({ "success": false, "message": message }),
+            serde_json::json!({ "row_count": 0, "message": message, "data": [] }),
+            serde_json::json!({ "Message": message }),
+        ] {
+            let simulator = Simulator::start(Cake::default());
+            simulator.always(Some(Fault::Instead(Reply::json(200, &body))));
+            assert_eq!(Connection::affiliate(&simulator).failure().await, code, "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_cake_never_passes() {
+    let html = Reply::html(200);
+    let xhtml = Reply::text(200, "text/html", "<?xml version=\"1.0\"?><!DOCTYPE html><html><body>Log in</body></html>");
+    let json = Reply::text(200, "application/json", r#"{"status": "ok", "items": []}"#);
+    for reply in [html, xhtml, json, Reply::html(404), Reply::text(200, "text/plain", "hello")] {
+        for connect in [Connection::affiliate, Connection::admin] {
+            let simulator = Simulator::start(Cake::default());
+            simulator.always(Some(Fault::Instead(reply.clone())));
+            assert_eq!(connect(&simulator).failure().await, FailureCode::NotThisPlatform, "{reply:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_asp_net_failure_is_a_failing_platform_and_a_refused_parameter_is_not() {
+    let simulator = Simulator::start(Cake::default());
+    let page = "<html><title>Runtime Error</title></html>";
+    simulator.always(Some(Fault::Instead(Reply::text(500, "text/html", page))));
+    assert_eq!(Connection::admin(&simulator).failure().await, FailureCode::PlatformError);
+    simulator.always(Some(Fault::Instead(Reply::text(500, "text/plain", "Missing parameter: something_new."))));
+    let error =
+        Connection::admin(&simulator).pull(&query(&[Dimension::Offer], september())).await.expect_err("a refusal");
+    assert_eq!(error.kind, ErrorKind::BadResponse);
+    assert!(error.detail.contains("something_new"), "{}", error.detail);
+}
+
+fn fixture(status: u16, body: &str) -> Reply {
+    Reply::text(status, "text/plain", body)
+}
+
+fn decimal(text: &str) -> Option<rust_decimal::Decimal> {
+    text.parse().ok()
+}
+
+#[tokio::test]
+async fn an_affiliates_fixtures_are_read_as_they_say() {
+    let days = range(date(2026, 9, 1), date(2026, 9, 2));
+    let read = async |bodies: &[&str], dimension: Dimension| {
+        let simulator = Simulator::start(Cake::default());
+        simulator.inject(bodies.iter().map(|body| Fault::Instead(fixture(200, body))));
+        Connection::affiliate(&simulator).pull(&query(&[dimension], days)).await.expect("a table")
+    };
+
+    let daily = read(&[include_str!("../../fixtures/cake/affiliate/stats_ok.json")], Dimension::Date).await;
+    assert_eq!((daily.rows.len(), daily.sum().clicks, daily.sum().revenue), (2, Some(787), decimal("250.125")));
+    assert!(daily.rows.iter().all(|row| row.currency.is_some_and(|code| code.as_str() == "GBP")));
+
+    let campaigns = read(&[include_str!("../../fixtures/cake/affiliate/stats_ok.xml")], Dimension::Campaign).await;
+    assert_eq!(campaigns.rows[0].key[0].name, "Solar & Wind US (5120)");
+    assert_eq!((campaigns.sum().conversions, campaigns.sum().revenue), (Some(31), decimal("412.5")));
+    assert_eq!(campaigns.checks, [Check { mismatch: None }]);
+
+    let pages = [
+        include_str!("../../fixtures/cake/affiliate/stats_page_1.json"),
+        include_str!("../../fixtures/cake/affiliate/stats_page_2.json"),
+    ];
+    let paged = read(&pages, Dimension::Offer).await;
+    assert_eq!((paged.sum().clicks, paged.sum().revenue), (Some(316), decimal("1112.8333")));
+    assert_eq!((paged.rows[2].metrics.impressions, paged.rows[2].key[0].name.as_str()), (None, "79"));
+
+    let empty = read(&[include_str!("../../fixtures/cake/affiliate/stats_empty.json")], Dimension::Hour).await;
+    assert_eq!(
+        empty.rows.iter().filter(|row| row.key[0].id == "00").count(),
+        1,
+        "the second day's answer is the simulator's"
+    );
+}
+
+#[tokio::test]
+async fn a_networks_fixtures_are_read_as_they_say() {
+    let day = range(date(2026, 9, 1), date(2026, 9, 1));
+    let read = async |body: &str, dimension: Dimension| {
+        let simulator = Simulator::start(Cake::default());
+        simulator.inject([Fault::Instead(fixture(200, body))]);
+        Connection::admin(&simulator).pull(&query(&[dimension], day)).await.expect("a table")
+    };
+
+    let affiliates = read(include_str!("../../fixtures/cake/admin/stats_ok.xml"), Dimension::Affiliate).await;
+    let metrics = affiliates.by_id();
+    assert_eq!(
+        metrics[&vec!["42".to_owned()]],
+        Metrics {
+            impressions: Some(2),
+            clicks: Some(20),
+            conversions: Some(3),
+            approved: Some(2),
+            pending: Some(1),
+            rejected: Some(1),
+            revenue: decimal("10"),
+            payout: decimal("15"),
+            ..Metrics::default()
+        }
+    );
+    // What a row leaves out is unknown, and half a conversion is rounded to even.
+    assert_eq!(
+        (metrics[&vec!["43".to_owned()]].approved, metrics[&vec!["43".to_owned()]].conversions),
+        (None, Some(0))
+    );
+    assert!(affiliates.warnings.iter().any(|warning| warning.code == "counts_rounded"));
+    assert!(!affiliates.checks.is_empty() && affiliates.agrees());
+
+    let daily = read(include_str!("../../fixtures/cake/admin/stats_days.xml"), Dimension::Date).await;
+    assert_eq!((daily.sum().conversions, daily.sum().payout), (Some(1), decimal("2.5")));
+    let empty = read(include_str!("../../fixtures/cake/admin/stats_empty.xml"), Dimension::Offer).await;
+    assert_eq!(empty.rows, []);
+}
+
+#[tokio::test]
+async fn refusals_in_the_fixtures_are_understood() {
+    let affiliate: fn(&Simulator) -> Connection = Connection::affiliate;
+    let admin: fn(&Simulator) -> Connection = Connection::admin;
+    let cases = [
+        (affiliate, 200, include_str!("../../fixtures/cake/affiliate/rejected.xml"), ErrorKind::CredentialsRejected),
+        (affiliate, 403, include_str!("../../fixtures/cake/affiliate/forbidden.json"), ErrorKind::CredentialsRejected),
+        (affiliate, 429, include_str!("../../fixtures/cake/affiliate/rate_limited.json"), ErrorKind::RateLimited),
+        (admin, 200, include_str!("../../fixtures/cake/admin/rejected.xml"), ErrorKind::CredentialsRejected),
+        (admin, 429, include_str!("../../fixtures/cake/admin/rate_limited.json"), ErrorKind::RateLimited),
+        (admin, 500, include_str!("../../fixtures/cake/admin/missing_parameter.txt"), ErrorKind::BadResponse),
+    ];
+    for (connect, status, body, kind) in cases {
+        let simulator = Simulator::start(Cake::default());
+        // A wait beyond the deadline is not waited for.
+        simulator.always(Some(Fault::Instead(fixture(status, body).with_header("retry-after", "3600"))));
+        let refused = connect(&simulator).pull(&query(&[Dimension::Offer], september())).await;
+        assert_eq!(refused.map(|table| table.rows.len()).expect_err(body).kind, kind, "{body}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// Windows of any cut, in either format, from either generation: nothing is lost and nothing is doubled.
+    #[test]
+    fn sums_are_those_of_the_traffic(
+        start in 0_i32..300,
+        length in 0_i32..70,
+        longest in 1_u32..40,
+        format in prop_oneof![Just(Format::Json), Just(Format::Xml), Just(Format::BareJson), Just(Format::BareXml)],
+        end_included: bool,
+        newer: bool,
+        by_day: bool,
+    ) {
+        let from = date(2026, 1, 1).saturating_add(jiff::Span::new().days(start));
+        let days = range(from, from.saturating_add(jiff::Span::new().days(length)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let table = runtime.block_on(async {
+            let simulator = Simulator::start(Cake::with(|cake| {
+                (cake.longest, cake.format, cake.end_included, cake.newer) = (longest, format, end_included, newer);
+            }));
+            let dimension = if by_day { Dimension::Date } else { Dimension::Campaign };
+            Connection::affiliate(&simulator).pull(&query(&[dimension], days)).await
+        }).expect("a table");
+        let whole = truth(days, |_, _, campaign| is_own(campaign));
+        prop_assert_eq!(table.sum().clicks, Some(whole.clicks));
+        prop_assert_eq!(table.sum().conversions, Some(whole.conversions));
+        prop_assert_eq!(table.sum().revenue, Some(whole.revenue));
+        prop_assert!(table.agrees());
+    }
+}
