@@ -70,7 +70,8 @@ const fn at_least_one(number: u32) -> NonZeroU32 {
 
 impl Gate {
     pub(super) fn new(limits: Limits) -> Self {
-        let pace = limits.pace.map(|pace| RateLimiter::direct(Quota::per_second(pace.per_second).allow_burst(pace.burst)));
+        let pace =
+            limits.pace.map(|pace| RateLimiter::direct(Quota::per_second(pace.per_second).allow_burst(pace.burst)));
         let lanes = Lanes { free: limits.concurrency, waiting: VecDeque::new() };
         Self { lanes: Arc::new(Mutex::new(lanes)), pace }
     }
