@@ -9,4 +9,5 @@ mod support;
 mod app;
 mod auth;
 mod platforms;
+mod resilience;
 mod smoke;

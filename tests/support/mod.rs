@@ -10,5 +10,6 @@ pub mod affise;
 pub mod binom;
 pub mod cake;
 pub mod everflow;
+pub mod toxic;
 pub mod tracker;
 pub mod voluum;
