@@ -648,7 +648,10 @@ fn redirected(url: &Url, headers: &HeaderMap) -> PlatformError {
 /// Finds the true cause in what the HTTP client reports. Its own text is never used: it contains the URL.
 fn classify(error: &reqwest::Error, url: &Url) -> PlatformError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    // Whatever happens to a body is called a decoding error; one of the connection has another error inside.
+    let mut garbled = error.is_decode();
     while let Some(source) = cause {
+        garbled &= !source.is::<reqwest::Error>();
         if let Some(unresolved_name) = source.downcast_ref::<ResolveError>() {
             return unresolved(unresolved_name, url);
         }
@@ -675,7 +678,7 @@ fn classify(error: &reqwest::Error, url: &Url) -> PlatformError {
     if error.is_connect() {
         return PlatformError::new(ErrorKind::ConnectFailed, format!("{host} does not accept connections."));
     }
-    if error.is_decode() {
+    if garbled {
         return PlatformError::bad_response(format!("The answer of {host} cannot be decompressed."));
     }
     PlatformError::new(ErrorKind::ConnectFailed, format!("{host} broke the connection before its answer was complete."))
