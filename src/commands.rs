@@ -229,6 +229,8 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
         .disable_signals()
         .shutdown_timeout(grace.as_secs())
         .client_request_timeout(HEAD_PATIENCE)
+        // A caller that closes its side has left: what nobody else waits for ends with it.
+        .h1_allow_half_closed(false)
         .bind(config.bind_addr)
         .map_err(|error| format!("cannot listen on {}: {error}", config.bind_addr))?;
     let addresses = server.addrs();

@@ -4,6 +4,7 @@
 //! if the connection did not change meanwhile.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -251,18 +252,30 @@ impl Connections {
             credentials: draft.credentials.clone(),
             detected: verification::Detected::default(),
         };
-        let verification = self.verify_account(draft.pair, account).await?;
+        let verification = self.verify_account(&actor.organisation, draft.pair, account).await?;
         self.inner.failures.count(&actor.organisation, &verification);
         Ok(verification)
     }
 
-    pub(super) async fn verify_account(&self, pair: Pair, account: Account) -> Result<Verification, Problem> {
+    /// What clients are opened with, so that an organisation's calls take their turns beside those of others.
+    fn platforms_for(&self, organisation: &OrgId) -> Platforms {
+        let mut hasher = DefaultHasher::new();
+        organisation.as_str().hash(&mut hasher);
+        self.inner.platforms.on_behalf_of(hasher.finish())
+    }
+
+    async fn verify_account(
+        &self,
+        organisation: &OrgId,
+        pair: Pair,
+        account: Account,
+    ) -> Result<Verification, Problem> {
         let scope = CallScope {
             purpose: Purpose::Verify,
             deadline: Instant::now() + verification::VERIFICATION_DEADLINE,
             max_calls: 100,
         };
-        let client = platforms::open(pair, account, &self.inner.platforms, scope).map_err(Problem::from)?;
+        let client = platforms::open(pair, account, &self.platforms_for(organisation), scope).map_err(Problem::from)?;
         Ok(verification::verify(&client).await)
     }
 
@@ -412,7 +425,7 @@ impl Connections {
             credentials: credentials.clone(),
             detected: verification::Detected::default(),
         };
-        let verification = self.verify_account(pair, account).await?;
+        let verification = self.verify_account(&actor.organisation, pair, account).await?;
         self.inner.failures.count(&actor.organisation, &verification);
         must_be_ok(&verification)?;
         let moved = (settings != stored_settings).then(|| "settings".to_owned());
@@ -602,7 +615,7 @@ impl Connections {
             .map(|verification| verification.detected)
             .unwrap_or_default();
         let account = Account { connection: id, settings: profile.settings, credentials, detected };
-        let client = platforms::open(pair, account, &self.inner.platforms, scope).map_err(Problem::from)?;
+        let client = platforms::open(pair, account, &self.platforms_for(organisation), scope).map_err(Problem::from)?;
         Ok(Opened { row, client })
     }
 

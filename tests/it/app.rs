@@ -132,6 +132,7 @@ impl TestApp {
                 let server = HttpServer::new(move || http::app(&state))
                     .workers(2)
                     .shutdown_timeout(1)
+                    .h1_allow_half_closed(false)
                     .disable_signals()
                     .bind(("127.0.0.1", 0))
                     .expect("a port");

@@ -18,6 +18,7 @@ mod connections;
 mod platforms;
 mod process;
 mod secrets;
+mod resilience;
 mod smoke;
 mod stage;
 mod stats;
