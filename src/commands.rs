@@ -69,6 +69,9 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
+/// How long requests are still answered with `shutting_down` before the door closes.
+const DRAIN_NOTICE: Duration = Duration::from_millis(300);
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the command of the command line.
@@ -250,6 +253,8 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
         stop_signal().await;
         tracing::info!("stopping: requests in flight may finish");
         state.drain();
+        // Whoever looks at readiness, or keeps a connection open, gets a moment to notice before nobody listens.
+        tokio::time::sleep(DRAIN_NOTICE.min(grace)).await;
         handle.stop(true).await;
     });
     server.await?;

@@ -570,7 +570,8 @@ impl Connections {
         self.inner.failures.count(&actor.organisation, &verification);
         let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, platform);
         let sealed = sealer.seal_verification(&verification).map_err(Problem::internal)?;
-        let status = status_after(verification.status);
+        let settled = verification.status != VerificationStatus::Inconclusive;
+        let status = status_after(&verification);
         let event = Event {
             action: "connection.verified",
             outcome: outcome_of(&verification),
@@ -584,7 +585,7 @@ impl Connections {
             .write(actor.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
                 if store::learn(db, &owner.organisation, id, version, status, Some(&sealed))? {
                     store::remember_verification(db, &owner.organisation, id, &sealed, now)?;
-                    if status.is_some() {
+                    if settled {
                         store::settle_deferred(db, &owner.organisation, id)?;
                     }
                 }
@@ -860,12 +861,13 @@ fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
     Err(problem)
 }
 
-/// What a verification says of a connection's health: nothing, where it was inconclusive.
-pub(super) fn status_after(status: VerificationStatus) -> Option<Status> {
-    match status {
-        VerificationStatus::Ok => Some(Status::Active),
-        VerificationStatus::Failed => Some(Status::Failing),
-        VerificationStatus::Inconclusive => None,
+/// What a verification says of a connection's health: only a refusal makes it `failing`; a wrong page at the address
+/// or an outage says nothing of the credentials.
+pub(super) fn status_after(verification: &Verification) -> Option<Status> {
+    match &verification.failure {
+        None => Some(Status::Active),
+        Some(failure) if failure.code.is_refusal() => Some(Status::Failing),
+        Some(_) => None,
     }
 }
 
@@ -928,6 +930,11 @@ impl Limits {
     }
 }
 
+fn in_progress() -> Problem {
+    Problem::new(Code::RequestInProgress, "A request with this Idempotency-Key is still running.")
+        .retry_after(Duration::from_secs(1))
+}
+
 /// An `Idempotency-Key` with the body it came with. Neither is stored: only fingerprints are.
 #[derive(Clone)]
 struct IdempotencyKey {
@@ -982,19 +989,23 @@ impl IdempotencyKey {
         }
         match known.connection_id.and_then(|id| id.parse().ok()) {
             Some(id) => Ok(Some(id)),
-            None => Err(Problem::new(Code::RequestInProgress, "A request with this Idempotency-Key is still running.")
-                .retry_after(Duration::from_secs(1))),
+            None => Err(in_progress()),
         }
     }
 
-    fn keep(&self, db: &mut DbConnection, organisation: &OrgId, id: Uuid, now: i64) -> Result<(), DbError> {
-        diesel::update(self.row(organisation))
+    fn keep(&self, db: &mut DbConnection, organisation: &OrgId, id: Uuid, now: i64) -> Result<(), Problem> {
+        let mine = self
+            .row(organisation)
+            .filter(idempotency_keys::connection_id.is_null())
+            .filter(idempotency_keys::body_hash.eq(&self.body_hash));
+        let kept = diesel::update(mine)
             .set((
                 idempotency_keys::connection_id.eq(Some(id.to_string())),
                 idempotency_keys::expires_at.eq(now + KEY_LIFE),
             ))
             .execute(db)?;
-        Ok(())
+        // The lease ran out and another request has the key: it must not stand for two connections.
+        if kept == 0 { Err(in_progress()) } else { Ok(()) }
     }
 
     fn release(&self, db: &mut DbConnection, organisation: &OrgId) -> Result<(), Problem> {

@@ -110,8 +110,8 @@ impl Connections {
             *seen = now_micros();
             return;
         }
-        // Commits become visible a little after the time they carry.
-        let since = seen.saturating_sub(5_000_000);
+        // Commits become visible a little after the time they carry, and other processes have other clocks.
+        let since = seen.saturating_sub(60_000_000);
         let changed = self
             .inner
             .db
@@ -198,7 +198,7 @@ impl Connections {
         };
         let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, platform);
         let sealed = sealer.seal_verification(&verification).map_err(Problem::internal)?;
-        let status = status_after(verification.status);
+        let status = status_after(&verification);
         let event = Event {
             action: "connection.verified",
             outcome: outcome_of(&verification),
@@ -227,7 +227,9 @@ impl Connections {
 
     /// Writes what a pull taught about a connection's health.
     pub(super) async fn learn_from_pull(&self, organisation: &OrgId, row: &ConnectionRow, status: Status) {
-        if row.status == status.key() {
+        // The row may be of before the pull: what it says now decides whether there is anything to write.
+        let known = self.live(organisation, store::id_of(row)).await;
+        if known.is_ok_and(|known| known.status == status.key()) {
             return;
         }
         let (owner, id, version) = (organisation.clone(), store::id_of(row), row.version);

@@ -95,20 +95,28 @@ where
     not_until.wait_time_from(DefaultClock::default().now()).max(Duration::from_millis(1))
 }
 
-/// Turns away what is too long, and what is too much at once. Health is always told.
+/// Turns away what is too long, what is too much at once, and what comes after the order to stop. Health is always
+/// told.
 pub(super) async fn admit<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
-    let in_flight = request.app_data::<web::Data<State>>().map(|state| Arc::clone(&state.in_flight));
-    let place = match (request.path(), in_flight) {
+    let state = request.app_data::<web::Data<State>>().cloned();
+    let place = match (request.path(), state) {
         ("/healthz" | "/readyz", _) | (_, None) => Ok(None),
-        (_, Some(in_flight)) => enter(&in_flight, request.uri()).map(Some),
+        (_, Some(state)) if state.is_draining() => Err(shutting_down()),
+        (_, Some(state)) => enter(&state.in_flight, request.uri()).map(Some),
     };
     match place {
         Ok(_place) => Ok(next.call(request).await?.map_into_left_body()),
         Err(problem) => Ok(request.into_response(ApiError(problem).error_response()).map_into_right_body()),
     }
+}
+
+fn shutting_down() -> Problem {
+    Problem::new(Code::ShuttingDown, "This instance is being stopped.")
+        .hint("Send the request again; another instance takes it.")
+        .retry_after(Duration::from_secs(1))
 }
 
 fn enter(

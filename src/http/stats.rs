@@ -138,7 +138,7 @@ fn manner(headers: &HeaderMap) -> Result<Manner, Problem> {
             return Err(Problem::new(Code::MalformedRequest, detail));
         }
     };
-    Ok(Manner { no_cache, automation })
+    Ok(Manner { no_cache, automation, deadline: None })
 }
 
 /// Pull the same statistics through several connections at once.

@@ -93,6 +93,22 @@ pub enum FailureCode {
     CredentialsUnreadable,
 }
 
+impl FailureCode {
+    /// Whether the tracker refused the credentials or the right to report, or they cannot even be read.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::CredentialsRejected
+                | Self::WrongPortal
+                | Self::InsufficientPermissions
+                | Self::IpNotAllowed
+                | Self::AffiliateIdRequired
+                | Self::CredentialsUnreadable
+        )
+    }
+}
+
 /// Who can mend a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -168,10 +184,14 @@ pub struct Verification {
 /// Verifies through `client`, within [`VERIFICATION_DEADLINE`], and reports by stages.
 pub async fn verify(client: &Client) -> Verification {
     let started = Instant::now();
-    let outcome = match client.upstream().preflight().await {
-        Ok(()) => client.verify().await,
-        Err(error) => Err(error),
+    let reading = async {
+        client.upstream().preflight().await?;
+        client.verify().await
     };
+    let outcome = tokio::time::timeout_at(client.upstream().deadline().into(), reading).await.unwrap_or_else(|_| {
+        let detail = format!("{} did not answer everything in time.", client.upstream().host());
+        Err(PlatformError::new(ErrorKind::Timeout, detail))
+    });
     let timings = client.upstream().timings();
     let failed_at = outcome.as_ref().err().map(stage_of);
     let stages = Stage::ALL

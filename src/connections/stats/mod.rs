@@ -5,6 +5,7 @@ pub mod stream;
 pub mod table;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,9 @@ use crate::problem::Problem;
 /// Bytes of tables, and of written answers, that are kept.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Connections of one question that are pulled at the same time.
+const MANY_AT_ONCE: usize = 32;
+
 /// How statistics are pulled.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -55,12 +59,14 @@ pub struct Options {
 type Outcome = Result<Arc<Table>, Problem>;
 type Flight = Shared<BoxFuture<'static, Outcome>>;
 type PullKey = (String, Uuid, String);
+/// Pulls by what they pull, each with a number of its own.
+type Flights = HashMap<PullKey, (u64, WeakShared<BoxFuture<'static, Outcome>>)>;
 
 /// Tables and answers in memory, and pulls in flight.
 pub(super) struct Stats {
     tables: Cache<PullKey, (Arc<Table>, Instant)>,
     answers: Cache<PullKey, (Arc<Answer>, Instant)>,
-    flights: Mutex<HashMap<PullKey, WeakShared<BoxFuture<'static, Outcome>>>>,
+    flights: Mutex<Flights>,
     forgotten: Cache<Uuid, i64>,
 }
 
@@ -75,6 +81,8 @@ pub struct Answer {
     pub fetched_at: Instant,
     /// Until when it is kept.
     pub fresh_until: Instant,
+    /// When the pull behind it began.
+    pulled_at_micros: i64,
 }
 
 /// Where an answer came from.
@@ -100,6 +108,8 @@ pub struct Manner {
     pub no_cache: bool,
     /// The calling automation.
     pub automation: Option<String>,
+    /// When the answer must be there, where that is decided already.
+    pub deadline: Option<Instant>,
 }
 
 /// One connection that could not answer.
@@ -133,11 +143,13 @@ impl Stats {
         }
     }
 
-    /// Whether nothing is kept. Entries are only counted once the cache has worked off what waits to be put in.
+    /// Whether nothing is kept nor being pulled. Entries are only counted once the cache has worked off what waits to be put in.
     pub(super) fn is_empty(&self) -> bool {
         self.tables.run_pending_tasks();
         self.answers.run_pending_tasks();
-        self.tables.entry_count() == 0 && self.answers.entry_count() == 0
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.retain(|_, (_, flight)| flight.upgrade().is_some());
+        flights.is_empty() && self.tables.entry_count() == 0 && self.answers.entry_count() == 0
     }
 
     /// Forgets what is kept of a connection, and what is being pulled through it right now.
@@ -196,6 +208,7 @@ impl Connections {
         if !manner.no_cache
             && let Some((answer, until)) = self.inner.stats.answers.get(&answer_key)
             && until > now
+            && self.inner.stats.is_current(id, answer.pulled_at_micros)
         {
             metrics::cache("hit");
             self.inner.uses.record(actor, id, manner.automation.as_deref());
@@ -223,14 +236,15 @@ impl Connections {
         if !manner.no_cache
             && let Some(kept) = self.inner.stats.tables.get(&key)
             && kept.1 > Instant::now()
+            && self.inner.stats.is_current(id, kept.0.pulled_at_micros)
         {
             metrics::cache("hit");
             return Ok((kept, Origin::Hit));
         }
-        let (flight, shared) = self.flight(actor, id, asked, key.clone());
+        let (flight, shared) = self.flight(actor, id, asked, key.clone(), manner.deadline);
         metrics::cache(if shared { "shared" } else { "miss" });
         let table = flight.await?;
-        let ttl = self.time_to_live(asked);
+        let ttl = self.time_to_live(asked, &table);
         let until = Instant::now() + ttl;
         let stored = !ttl.is_zero() && self.inner.stats.is_current(id, table.pulled_at_micros);
         // Whoever shares the pull stores it too: the one who started it may have gone away.
@@ -241,45 +255,58 @@ impl Connections {
     }
 
     /// The pull of this table that is in flight, or a new one. It ends when the last caller goes away.
-    fn flight(&self, actor: &Actor, id: Uuid, asked: &Asked, key: PullKey) -> (Flight, bool) {
+    fn flight(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        asked: &Asked,
+        key: PullKey,
+        deadline: Option<Instant>,
+    ) -> (Flight, bool) {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let mut flights = self.inner.stats.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(&key).and_then(WeakShared::upgrade)
+        if let Some(flight) = flights.get(&key).and_then(|(_, flight)| flight.upgrade())
             && flight.peek().is_none()
         {
             return (flight, true);
         }
         if flights.len() > 1_000 {
-            flights.retain(|_, flight| flight.upgrade().is_some());
+            flights.retain(|_, (_, flight)| flight.upgrade().is_some());
         }
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let (service, actor, asked, own) = (self.clone(), actor.clone(), asked.clone(), key.clone());
         let flight = async move {
-            let outcome = service.pull(&actor, id, &asked).await.map(Arc::new);
+            let outcome = service.pull(&actor, id, &asked, deadline).await.map(Arc::new);
             let mut flights = service.inner.stats.flights.lock().unwrap_or_else(PoisonError::into_inner);
-            flights.remove(&own);
+            // A change may have sent the next pull on its way already: that one is left alone.
+            if flights.get(&own).is_some_and(|(known, _)| *known == number) {
+                flights.remove(&own);
+            }
             drop(flights);
             outcome
         }
         .boxed()
         .shared();
         if let Some(weak) = flight.downgrade() {
-            flights.insert(key, weak);
+            flights.insert(key, (number, weak));
         }
         (flight, false)
     }
 
-    fn time_to_live(&self, asked: &Asked) -> Duration {
+    /// How long a table is kept: days count as closed if they were over when the pull began.
+    fn time_to_live(&self, asked: &Asked, table: &Table) -> Duration {
         let options = &self.inner.options.stats;
-        let today = asked.question.zone.date_at(Timestamp::now());
-        if asked.range.to() >= today {
-            options.ttl
-        } else {
-            options.closed_ttl.min(options.ttl.saturating_mul(u32::MAX))
+        let today = asked.question.zone.date_at(super::time(table.pulled_at_micros));
+        match (options.ttl.is_zero(), asked.range.to() >= today) {
+            (true, _) => Duration::ZERO,
+            (false, true) => options.ttl,
+            (false, false) => options.closed_ttl,
         }
     }
 
     /// Pulls a whole table, within the deadline.
-    async fn pull(&self, actor: &Actor, id: Uuid, asked: &Asked) -> Result<Table, Problem> {
-        let scope = self.pull_scope();
+    async fn pull(&self, actor: &Actor, id: Uuid, asked: &Asked, deadline: Option<Instant>) -> Result<Table, Problem> {
+        let scope = self.pull_scope(deadline);
         // Before the row is read: whatever changes it from now on makes the table one of the past.
         let pulled_at_micros = now_micros();
         let row = self.live(&actor.organisation, id).await?;
@@ -297,11 +324,11 @@ impl Connections {
         }
     }
 
-    fn pull_scope(&self) -> CallScope {
+    fn pull_scope(&self, deadline: Option<Instant>) -> CallScope {
         let options = &self.inner.options.stats;
         CallScope {
             purpose: Purpose::Pull,
-            deadline: Instant::now() + options.deadline,
+            deadline: deadline.unwrap_or_else(|| Instant::now() + options.deadline),
             max_calls: options.max_upstream_calls,
         }
     }
@@ -365,10 +392,17 @@ impl Connections {
         manner: &Manner,
     ) -> Result<Vec<(Uuid, Result<Arc<Answer>, Problem>)>, Problem> {
         let ids = if ids.is_empty() { self.all_ids(actor).await? } else { ids };
-        let answers = futures_util::stream::iter(ids.into_iter().map(|id| async move {
-            (id, self.stats(actor, id, question.clone(), manner).await.map(|(answer, _)| answer))
+        // One deadline for the whole question, and nobody waits behind a slow one.
+        let deadline = Some(Instant::now() + self.inner.options.stats.deadline);
+        let manner = Manner { deadline, ..manner.clone() };
+        let manner = &manner;
+        let answers = futures_util::stream::iter(ids.into_iter().enumerate().map(|(place, id)| async move {
+            let answer = self.stats(actor, id, question.clone(), manner).await.map(|(answer, _)| answer);
+            (place, id, answer)
         }));
-        Ok(answers.buffered(8).collect().await)
+        let mut answers: Vec<_> = answers.buffer_unordered(MANY_AT_ONCE).collect().await;
+        answers.sort_by_key(|(place, _, _)| *place);
+        Ok(answers.into_iter().map(|(_, id, answer)| (id, answer)).collect())
     }
 
     async fn all_ids(&self, actor: &Actor) -> Result<Vec<Uuid>, Problem> {
@@ -439,6 +473,7 @@ fn write_page(table: &Table, asked: &Asked, after: Option<&Place>, of: &str, unt
         etag: format!("W/\"{tag}\""),
         fetched_at: table.whole_at,
         fresh_until: until,
+        pulled_at_micros: table.pulled_at_micros,
     }
 }
 
@@ -448,7 +483,13 @@ mod tests {
 
     fn answer() -> Arc<Answer> {
         let now = Instant::now();
-        Arc::new(Answer { body: Bytes::new(), etag: String::new(), fetched_at: now, fresh_until: now })
+        Arc::new(Answer {
+            body: Bytes::new(),
+            etag: String::new(),
+            fetched_at: now,
+            fresh_until: now,
+            pulled_at_micros: 0,
+        })
     }
 
     #[test]

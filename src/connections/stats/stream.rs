@@ -56,7 +56,7 @@ impl Connections {
     ) -> Result<Body, Problem> {
         let asked = question.at(Timestamp::now());
         let row = self.live(&actor.organisation, id).await?;
-        let opened = self.open_row(&actor.organisation, row, self.pull_scope())?;
+        let opened = self.open_row(&actor.organisation, row, self.pull_scope(None))?;
         let options = &self.inner.options.stats;
         let query = asked.for_client(opened.client.pair(), options.max_range_days)?;
         let layout = Layout::of(&asked, opened.client.pair().entry().perspective);

@@ -165,6 +165,7 @@ impl Transport {
                 limits,
                 tenant: self.tenant,
                 scope,
+                started: Instant::now(),
                 calls: AtomicU32::new(0),
                 timings: Mutex::new(Timings::default()),
             }),
@@ -186,6 +187,7 @@ struct Trip {
     limits: Limits,
     tenant: u64,
     scope: CallScope,
+    started: Instant,
     calls: AtomicU32,
     timings: Mutex<Timings>,
 }
@@ -466,7 +468,8 @@ impl Call {
         shared.check(&self.url).await?;
         let origin = shared.origin(&self.url, self.upstream.trip.limits)?;
         let url = self.full_url();
-        retry::run(self.upstream.trip.scope, &origin.budget, || self.attempt(&origin, &url)).await
+        retry::run(self.upstream.trip.scope, self.upstream.trip.started, &origin.budget, || self.attempt(&origin, &url))
+            .await
     }
 
     fn full_url(&self) -> Url {
@@ -611,6 +614,7 @@ fn host_of(url: &Url) -> String {
 
 fn overloaded(url: &Url) -> PlatformError {
     PlatformError::new(ErrorKind::Overloaded, format!("Too many calls are waiting for {} already.", host_of(url)))
+        .hint("This service is busy with that tracker; try again in a moment.")
         .retry_after(Some(Duration::from_secs(5)))
 }
 

@@ -16,8 +16,10 @@ const MAX_RETRIES: usize = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// Longer waits than this are only made because the platform asks for them.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How long a verification goes on repeating.
+/// How long a verification goes on repeating, all its calls together.
 const VERIFY_PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait that a platform is believed to mean.
+const MOST_BELIEVED: Duration = Duration::from_secs(24 * 3_600);
 
 /// A failed attempt.
 #[derive(Debug)]
@@ -81,13 +83,18 @@ impl Answer {
 }
 
 /// Runs `attempt` until it works, is not worth repeating, or time or the origin's budget runs out.
-pub(super) async fn run<F, Fut>(scope: CallScope, budget: &Budget, attempt: F) -> Result<Answer, PlatformError>
+pub(super) async fn run<F, Fut>(
+    scope: CallScope,
+    since: Instant,
+    budget: &Budget,
+    attempt: F,
+) -> Result<Answer, PlatformError>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<Answer, Fault>>,
 {
     let give_up_at = match scope.purpose {
-        Purpose::Verify => scope.deadline.min(Instant::now() + VERIFY_PATIENCE),
+        Purpose::Verify => scope.deadline.min(since + VERIFY_PATIENCE),
         Purpose::Pull => scope.deadline,
     };
     budget.deposit();
@@ -103,7 +110,8 @@ where
         })
         .adjust(|fault, wait| {
             let wait = wait?.max(fault.error.retry_after.unwrap_or_default());
-            (Instant::now() + wait < give_up_at && budget.withdraw()).then_some(wait)
+            let left = give_up_at.saturating_duration_since(Instant::now());
+            (wait < left && budget.withdraw()).then_some(wait)
         })
         .await;
     match outcome {
@@ -113,16 +121,17 @@ where
     }
 }
 
-/// How long the platform asks to be left alone: seconds or an HTTP date.
+/// How long the platform asks to be left alone: seconds or an HTTP date. Absurd waits are cut to a day.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
             let at = httpdate::parse_http_date(text).ok()?;
-            Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+            at.duration_since(SystemTime::now()).unwrap_or_default()
         }
-    }
+    };
+    Some(wait.min(MOST_BELIEVED))
 }
 
 /// Exponential waits, each drawn anew between zero and its bound.
@@ -196,5 +205,6 @@ mod tests {
         assert!(retry_after(&headers(&soon)).is_some_and(|wait| wait > Duration::from_secs(27)));
         assert_eq!(retry_after(&headers("Thu, 01 Jan 1970 00:00:00 GMT")), Some(Duration::ZERO));
         assert_eq!(retry_after(&headers("soon")), None);
+        assert_eq!(retry_after(&headers("18446744073709551615")), Some(MOST_BELIEVED));
     }
 }
