@@ -86,7 +86,7 @@ async fn carry(mut client: TcpStream, target: &str, mood: &Mutex<Toxic>, sent: &
         Toxic::HangUp => Ok(()),
         Toxic::Flood => {
             client.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n").await?;
-            let blanks = [b' '; 65_536];
+            let blanks = vec![b' '; 65_536];
             while sent.load(Ordering::Relaxed) < GIBIBYTE {
                 client.write_all(&blanks).await?;
                 sent.fetch_add(blanks.len() as u64, Ordering::Relaxed);

@@ -191,7 +191,10 @@ mod tests {
     }
 
     fn now(gate: &Gate, tenant: u64) -> Place {
-        gate.enter(tenant).now_or_never().expect("no waiting").ok().expect("a place")
+        match gate.enter(tenant).now_or_never() {
+            Some(Ok(place)) => place,
+            _ => panic!("there is no place"),
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod bounds;
 mod breaker;
 mod crash;
+mod database;
 mod fairness;
 mod leases;
 mod retries;
