@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use actix_web::HttpServer;
 use clap::{Parser, Subcommand};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::auth::{AuthConfig, Grant, Verifier, mint};
 use crate::config::{Config, Environment, LogFormat};
@@ -60,11 +64,17 @@ enum Command {
     RotateKeys,
 }
 
+/// How long the head of a request may take to arrive.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the command of the command line.
 #[must_use]
 pub fn run() -> ExitCode {
+    keep_memory_private();
     let cli = Cli::parse();
     let outcome = match cli.command.unwrap_or(Command::Serve) {
         Command::Openapi => print(http::openapi::document().trim_end()),
@@ -89,6 +99,27 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Secrets are in this process's memory: no core dump of it is written, and no other program of the same user may
+/// look into it. What a panic says goes nowhere, for it may quote what it stumbled over; where it happened does.
+fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+        // A system that refuses dumps nothing that it would not have dumped before.
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        if tracing::event_enabled!(tracing::Level::ERROR) {
+            tracing::error!(place, "panic");
+        } else {
+            // Logging has not started.
+            let _ = writeln!(std::io::stderr(), "affzero-connections: panic at {place}");
+        }
+    }));
+}
+
 fn configured() -> Result<Config, Failure> {
     let config = Config::from_env()?;
     start_logging(&config)?;
@@ -99,11 +130,18 @@ fn start_logging(config: &Config) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&config.log_filter)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let colours = std::io::stderr().is_terminal();
+    let discreet = filter_fn(is_discreet);
     match config.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Pretty => builder.with_target(false).with_ansi(colours).init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(discreet).init(),
+        LogFormat::Pretty => builder.with_target(false).with_ansi(colours).finish().with(discreet).init(),
     }
     Ok(())
+}
+
+/// The libraries below name the hosts they call, and those are private: however loud the log is asked to be, their
+/// details stay out of it.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
 }
 
 fn print(text: &str) -> Result<(), Failure> {
@@ -156,6 +194,7 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
     let options = Options {
         plan_limits: config.plan_limits,
         verify_failures_per_minute: config.rate_limits.verify_failures_per_minute.map_or(0, Into::into),
+        audit_retention: config.audit_retention_days.map(|days| DAY * days.get()),
         stats: stats::Options {
             deadline: config.stats_deadline,
             ttl: config.stats_cache_ttl,
@@ -168,12 +207,7 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
     };
     let vault = Arc::new(Vault::new(config.credentials_keys.clone()));
     let connections = Connections::new(db, vault, platforms, options);
-    let state = State::new(
-        connections.clone(),
-        verifier,
-        config.rate_limits.requests_per_second,
-        config.cors_allowed_origins.clone(),
-    );
+    let state = State::new(connections.clone(), verifier, &config.rate_limits, config.cors_allowed_origins.clone());
     Ok((state, connections))
 }
 
@@ -194,7 +228,9 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     let server = HttpServer::new(move || http::app(&shared))
         .disable_signals()
         .shutdown_timeout(grace.as_secs())
-        .client_request_timeout(Duration::from_secs(15))
+        .client_request_timeout(HEAD_PATIENCE)
+        // A caller that closes its side has left: what nobody else waits for ends with it.
+        .h1_allow_half_closed(false)
         .bind(config.bind_addr)
         .map_err(|error| format!("cannot listen on {}: {error}", config.bind_addr))?;
     let addresses = server.addrs();

@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 struct Metrics {
     registry: Registry,
@@ -11,6 +13,9 @@ struct Metrics {
     request_seconds: HistogramVec,
     upstream_calls: IntCounterVec,
     upstream_seconds: HistogramVec,
+    upstream_waiting: IntGauge,
+    breaker_opens: IntCounter,
+    breakers_open: IntGauge,
     cache: IntCounterVec,
 }
 
@@ -31,12 +36,24 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
                 &["platform", "outcome"],
             )?,
             upstream_seconds: histogram("affzero_upstream_seconds", "Time of a tracker's answer.", &["platform"])?,
+            upstream_waiting: IntGauge::new(
+                "affzero_upstream_waiting",
+                "Calls that wait for their turn at a tracker.",
+            )?,
+            breaker_opens: IntCounter::new(
+                "affzero_breaker_opens_total",
+                "How often a tracker that kept failing was cut off.",
+            )?,
+            breakers_open: IntGauge::new("affzero_breakers_open", "Trackers that are cut off right now.")?,
             cache: counter("affzero_stats_cache_total", "Statistics answers by cache outcome.", &["outcome"])?,
         };
         metrics.registry.register(Box::new(metrics.requests.clone()))?;
         metrics.registry.register(Box::new(metrics.request_seconds.clone()))?;
         metrics.registry.register(Box::new(metrics.upstream_calls.clone()))?;
         metrics.registry.register(Box::new(metrics.upstream_seconds.clone()))?;
+        metrics.registry.register(Box::new(metrics.upstream_waiting.clone()))?;
+        metrics.registry.register(Box::new(metrics.breaker_opens.clone()))?;
+        metrics.registry.register(Box::new(metrics.breakers_open.clone()))?;
         metrics.registry.register(Box::new(metrics.cache.clone()))?;
         Ok(metrics)
     };
@@ -56,6 +73,34 @@ pub fn request(route: &str, status: u16, time: Duration) {
 pub fn upstream_call(platform: &str, outcome: &str, time: Duration) {
     METRICS.upstream_calls.with_label_values(&[platform, outcome]).inc();
     METRICS.upstream_seconds.with_label_values(&[platform]).observe(time.as_secs_f64());
+}
+
+/// Counts a call that waits for its turn, until the guard is dropped.
+#[must_use]
+pub fn upstream_waiting() -> Waiting {
+    METRICS.upstream_waiting.inc();
+    Waiting
+}
+
+/// A call that waits for its turn at a tracker.
+#[derive(Debug)]
+pub struct Waiting;
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        METRICS.upstream_waiting.dec();
+    }
+}
+
+/// Counts a tracker that is cut off from now on.
+pub fn breaker_opened() {
+    METRICS.breaker_opens.inc();
+    METRICS.breakers_open.inc();
+}
+
+/// Counts a tracker that is called again.
+pub fn breaker_closed() {
+    METRICS.breakers_open.dec();
 }
 
 /// Counts a statistics answer by where it came from: `hit`, `miss` or `shared`.

@@ -116,7 +116,7 @@ impl Shared {
         let keys = match self.source.fetch().await {
             Ok(document) => usable_keys(&document),
             Err(error) => {
-                tracing::warn!(error = %error, "the keys of the token issuer cannot be fetched");
+                tracing::warn!(error = ?error.to_string(), "the keys of the token issuer cannot be fetched");
                 return;
             }
         };

@@ -63,6 +63,8 @@ pub struct Config {
     pub stats_limits: StatsLimits,
     /// `RATE_LIMIT_…`
     pub rate_limits: RateLimits,
+    /// `AUDIT_RETENTION_DAYS`: how long audit events are kept; `None` is for ever, written `0`.
+    pub audit_retention_days: Option<NonZeroU32>,
     /// `SHUTDOWN_GRACE_S`: how long requests in flight may go on after SIGTERM.
     pub shutdown_grace: Duration,
     /// `CORS_ALLOWED_ORIGINS`, exact.
@@ -95,13 +97,15 @@ pub struct StatsLimits {
     pub max_rows_in_memory: usize,
 }
 
-/// How often one organisation may ask. `None` is unlimited, written `0`.
+/// How often one organisation, or one address, may ask. `None` is unlimited, written `0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimits {
     /// `RATE_LIMIT_PER_ORG`
     pub requests_per_second: Option<NonZeroU32>,
     /// `RATE_LIMIT_VERIFY_FAILURES`
     pub verify_failures_per_minute: Option<NonZeroU32>,
+    /// `RATE_LIMIT_AUTH_FAILURES`, by the caller's address.
+    pub auth_failures_per_minute: Option<NonZeroU32>,
 }
 
 /// How log lines look.
@@ -192,7 +196,13 @@ impl Config {
                     120,
                     0..=1_000_000,
                 )),
+                auth_failures_per_minute: NonZeroU32::new(reader.number(
+                    "RATE_LIMIT_AUTH_FAILURES",
+                    600,
+                    0..=1_000_000,
+                )),
             },
+            audit_retention_days: NonZeroU32::new(reader.number("AUDIT_RETENTION_DAYS", 365, 0..=36_500)),
             shutdown_grace: seconds(reader, "SHUTDOWN_GRACE_S", 30),
             cors_allowed_origins: reader.list("CORS_ALLOWED_ORIGINS", exact_origin),
             log_format: log_format(reader, environment),

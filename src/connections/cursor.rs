@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::problem::{FieldProblem, Problem};
 
@@ -42,17 +43,37 @@ pub fn encode<T: Serialize>(of: &str, at: T) -> Option<String> {
 /// # Errors
 /// One that is damaged, or was made for another organisation or query.
 pub fn decode<T: DeserializeOwned>(of: &str, cursor: &str) -> Result<T, Problem> {
-    let refuse = |detail: &str| Problem::validation(vec![FieldProblem::new("/cursor", "invalid_cursor", detail)]);
-    let damaged = "The cursor is damaged. Start again without one.";
     if cursor.len() > MAX_LENGTH {
-        return Err(refuse(damaged));
+        return Err(damaged());
     }
-    let text = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refuse(damaged))?;
-    let envelope: Envelope<serde_json::Value> = serde_json::from_slice(&text).map_err(|_| refuse(damaged))?;
+    let text = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| damaged())?;
+    let envelope: Envelope<Value> = serde_json::from_slice(&text).map_err(|_| damaged())?;
     if envelope.of != of {
         return Err(refuse("The cursor belongs to another query. Start again without one."));
     }
-    serde_json::from_value(envelope.at).map_err(|_| refuse(damaged))
+    if holds_nul(&envelope.at) {
+        return Err(damaged());
+    }
+    serde_json::from_value(envelope.at).map_err(|_| damaged())
+}
+
+/// What is said of a cursor that this service did not write.
+pub fn damaged() -> Problem {
+    refuse("The cursor is damaged. Start again without one.")
+}
+
+fn refuse(detail: &str) -> Problem {
+    Problem::validation(vec![FieldProblem::new("/cursor", "invalid_cursor", detail)])
+}
+
+/// PostgreSQL takes no NUL in a text, so none was ever handed out.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(holds_nul),
+        Value::Object(members) => members.values().any(holds_nul),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::platforms::{self, ConnectionType, Credentials, Pair, Platform, Settin
 use crate::problem::{Code, FieldProblem, Problem};
 
 /// The longest name, in characters.
-const MAX_NAME: usize = 100;
+pub const MAX_NAME: usize = 100;
 
 /// A connection as it was posted, ready to be verified and saved.
 #[derive(Debug)]
@@ -96,15 +96,19 @@ impl Patch {
 
         let mut settings: Map<String, Value> =
             current.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))).collect();
-        merge(&mut settings, members.get("settings"), "/settings", &mut errors);
+        let entry = pair.entry();
+        merge(&mut settings, members.get("settings"), "/settings", &entry.settings_schema, &mut errors);
         // Stored secrets take part in the check by name only.
         let mut credentials: Map<String, Value> =
             secrets.iter().map(|key| (key.clone(), Value::String("stored".to_owned()))).collect();
-        merge(&mut credentials, members.get("credentials"), "/credentials", &mut errors);
+        merge(&mut credentials, members.get("credentials"), "/credentials", &entry.credentials_schema, &mut errors);
 
-        check_schemas(pair, &settings, &credentials, &mut errors);
-        if errors.is_empty() {
-            normalise(pair, &mut settings, &mut errors);
+        // A new name is welcome even where what is stored cannot be read, or no longer fits.
+        if members.contains_key("settings") || members.contains_key("credentials") {
+            check_schemas(pair, &settings, &credentials, &mut errors);
+            if errors.is_empty() {
+                normalise(pair, &mut settings, &mut errors);
+            }
         }
         if !errors.is_empty() {
             return Err(Problem::validation(errors));
@@ -119,7 +123,7 @@ impl Patch {
             settings: members.contains_key("settings").then(|| plain(settings)),
             credentials: secret(changed),
             removed: mentioned("credentials")
-                .filter(|(_, value)| value.is_null())
+                .filter(|(key, value)| value.is_null() && secrets.contains(key))
                 .map(|(key, _)| key.clone())
                 .collect(),
         })
@@ -227,16 +231,26 @@ fn trimmed(value: &Value) -> Value {
     }
 }
 
-/// RFC 7396, one level deep: all values are texts.
-fn merge(into: &mut Map<String, Value>, patch: Option<&Value>, at: &str, errors: &mut Vec<FieldProblem>) {
+/// RFC 7396, one level deep: all values are texts. Taking away a field that `schema` does not know is refused, because
+/// it is as likely a misspelt name as any other.
+fn merge(
+    into: &mut Map<String, Value>,
+    patch: Option<&Value>,
+    at: &str,
+    schema: &Value,
+    errors: &mut Vec<FieldProblem>,
+) {
     match patch {
         None => {}
         Some(Value::Object(members)) => {
             for (key, value) in members {
                 match value {
-                    Value::Null => into.remove(key),
-                    value => into.insert(key.clone(), trimmed(value)),
-                };
+                    Value::Null if schema.pointer(&pointer("/properties", key)).is_none() => {
+                        errors.push(unknown_field(at, key));
+                    }
+                    Value::Null => drop(into.remove(key)),
+                    value => drop(into.insert(key.clone(), trimmed(value))),
+                }
             }
         }
         Some(_) => errors.push(FieldProblem::new(at, "type", "This must be a JSON object.")),
@@ -285,10 +299,7 @@ fn check(validator: &Validator, members: &Map<String, Value>, at: &str, errors: 
                 errors.push(FieldProblem::new(pointer(&place, key), "required", "This field is required."));
             }
             ValidationErrorKind::AdditionalProperties { unexpected } => {
-                for key in unexpected {
-                    let detail = "There is no such field; see the platform's schema in the catalogue.";
-                    errors.push(FieldProblem::new(pointer(&place, key), "unknown_field", detail));
-                }
+                errors.extend(unexpected.iter().map(|key| unknown_field(&place, key)));
             }
             ValidationErrorKind::Type { .. } => {
                 errors.push(FieldProblem::new(place, "type", "The value must be text."));
@@ -311,6 +322,11 @@ fn check(validator: &Validator, members: &Map<String, Value>, at: &str, errors: 
             _ => errors.push(FieldProblem::new(place, "invalid", "The value does not fit the platform's schema.")),
         }
     }
+}
+
+fn unknown_field(at: &str, key: &str) -> FieldProblem {
+    let detail = "There is no such field; see the platform's schema in the catalogue.";
+    FieldProblem::new(pointer(at, key), "unknown_field", detail)
 }
 
 fn normalise(pair: Pair, settings: &mut Map<String, Value>, errors: &mut Vec<FieldProblem>) {

@@ -4,6 +4,7 @@
 //! if the connection did not change meanwhile.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ pub struct Options {
     pub plan_limits: PlanLimits,
     /// Failed verifications a minute and organisation; 0 for no limit.
     pub verify_failures_per_minute: u32,
+    /// How long audit events are kept; for ever, if `None`.
+    pub audit_retention: Option<Duration>,
     /// How statistics are pulled.
     pub stats: super::stats::Options,
 }
@@ -92,7 +95,7 @@ impl Connections {
     /// Puts the service together.
     #[must_use]
     pub fn new(db: Db, vault: Arc<Vault>, platforms: Platforms, options: Options) -> Self {
-        let stats = Stats::new(&options.stats);
+        let stats = Stats::new();
         let failures = FailureMeter::new(options.verify_failures_per_minute);
         let inner =
             Inner { db, vault, platforms, options, stats, uses: Uses::default(), work: Notify::new(), failures };
@@ -249,18 +252,30 @@ impl Connections {
             credentials: draft.credentials.clone(),
             detected: verification::Detected::default(),
         };
-        let verification = self.verify_account(draft.pair, account).await?;
+        let verification = self.verify_account(&actor.organisation, draft.pair, account).await?;
         self.inner.failures.count(&actor.organisation, &verification);
         Ok(verification)
     }
 
-    pub(super) async fn verify_account(&self, pair: Pair, account: Account) -> Result<Verification, Problem> {
+    /// What clients are opened with, so that an organisation's calls take their turns beside those of others.
+    fn platforms_for(&self, organisation: &OrgId) -> Platforms {
+        let mut hasher = DefaultHasher::new();
+        organisation.as_str().hash(&mut hasher);
+        self.inner.platforms.on_behalf_of(hasher.finish())
+    }
+
+    async fn verify_account(
+        &self,
+        organisation: &OrgId,
+        pair: Pair,
+        account: Account,
+    ) -> Result<Verification, Problem> {
         let scope = CallScope {
             purpose: Purpose::Verify,
             deadline: Instant::now() + verification::VERIFICATION_DEADLINE,
             max_calls: 100,
         };
-        let client = platforms::open(pair, account, &self.inner.platforms, scope).map_err(Problem::from)?;
+        let client = platforms::open(pair, account, &self.platforms_for(organisation), scope).map_err(Problem::from)?;
         Ok(verification::verify(&client).await)
     }
 
@@ -281,6 +296,9 @@ impl Connections {
             &format!("{:?} {}", query.sort, query.descending),
         ]);
         query.after = cursor.map(|cursor| cursor::decode(&of, cursor)).transpose()?;
+        if query.after.as_ref().is_some_and(|(value, _)| !query.sort.can_hold(value)) {
+            return Err(cursor::damaged());
+        }
         let limit = query.limit;
         query.limit += 1;
         let sort = query.sort;
@@ -392,7 +410,7 @@ impl Connections {
             Err(_) if profile.hints.keys().all(|key| patch.credentials.contains_key(key)) => Default::default(),
             Err(error) => return Err(unreadable(&error)),
         };
-        let mut hints = profile.hints;
+        let Profile { settings: stored_settings, mut hints } = profile;
         for key in &patch.removed {
             credentials.remove(key);
             hints.remove(key);
@@ -407,20 +425,16 @@ impl Connections {
             credentials: credentials.clone(),
             detected: verification::Detected::default(),
         };
-        let verification = self.verify_account(pair, account).await?;
+        let verification = self.verify_account(&actor.organisation, pair, account).await?;
         self.inner.failures.count(&actor.organisation, &verification);
         must_be_ok(&verification)?;
-        let changed_fields: Vec<&str> = patch
-            .settings
-            .iter()
-            .map(|_| "settings")
-            .chain(patch.credentials.keys().chain(&patch.removed).map(String::as_str))
-            .collect();
+        let moved = (settings != stored_settings).then(|| "settings".to_owned());
+        let fields = moved.into_iter().chain(patch.credentials.keys().chain(&patch.removed).cloned()).collect();
         Ok(Change {
             settings: sealer.seal_profile(&Profile { settings, hints }).map_err(Problem::internal)?,
             credentials: sealer.seal_credentials(&credentials).map_err(Problem::internal)?,
             verification: sealer.seal_verification(&verification).map_err(Problem::internal)?,
-            fields: json!(changed_fields),
+            fields,
         })
     }
 
@@ -447,14 +461,15 @@ impl Connections {
                 if change.is_some() && row.version != seen.version {
                     return Err(version_conflict());
                 }
+                let mut fields = change.as_ref().map(|change| change.fields.clone()).unwrap_or_default();
                 if let Some(name) = renamed {
                     if store::name_taken(db, &owner.organisation, &name, Some(id))? {
                         return Err(name_is_taken());
                     }
                     row.name_key = store::name_key(&name);
                     row.name = name;
+                    fields.insert(0, "name".to_owned());
                 }
-                let mut detail = json!({ "fields": ["name"] });
                 if let Some(change) = change {
                     store::remember_verification(db, &owner.organisation, id, &change.verification, now)?;
                     row.settings_sealed = Some(change.settings);
@@ -463,7 +478,6 @@ impl Connections {
                     row.status = Status::Active.key().to_owned();
                     row.verify_after = None;
                     row.lease_until = None;
-                    detail = json!({ "fields": change.fields });
                 }
                 row.version += 1;
                 row.updated_at = now;
@@ -485,8 +499,12 @@ impl Connections {
                     connections::updated_at.eq(row.updated_at),
                 ))
                 .execute(db)?;
-                let event =
-                    Event { action: "connection.updated", outcome: "ok".to_owned(), connection: Some(id), detail };
+                let event = Event {
+                    action: "connection.updated",
+                    outcome: "ok".to_owned(),
+                    connection: Some(id),
+                    detail: json!({ "fields": fields }),
+                };
                 store::audit(db, &owner, &event, now)?;
                 store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
             })
@@ -597,7 +615,7 @@ impl Connections {
             .map(|verification| verification.detected)
             .unwrap_or_default();
         let account = Account { connection: id, settings: profile.settings, credentials, detected };
-        let client = platforms::open(pair, account, &self.inner.platforms, scope).map_err(Problem::from)?;
+        let client = platforms::open(pair, account, &self.platforms_for(organisation), scope).map_err(Problem::from)?;
         Ok(Opened { row, client })
     }
 
@@ -765,7 +783,8 @@ struct Change {
     settings: Vec<u8>,
     credentials: Vec<u8>,
     verification: Vec<u8>,
-    fields: Value,
+    /// What changes, by name.
+    fields: Vec<String>,
 }
 
 /// What an `If-Match` header allows.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{Actor, ConnectionView, SecretHint, Status, time};
 use crate::db::models::{AuditRow, AutomationRow, ConnectionRow, VerificationRow};
-use crate::db::schema::{audit_events, automations, connections, verifications};
+use crate::db::schema::{audit_events, automations, connections, idempotency_keys, verifications};
 use crate::db::{DbConnection, DbError};
 use crate::platforms::verification::Verification;
 use crate::platforms::{ConnectionType, Credentials, Pair, Platform, Settings};
@@ -19,6 +19,9 @@ use crate::vault::{Binding, Purpose, Vault, VaultError};
 
 /// How many verifications of a connection are kept.
 const HISTORY: i64 = 50;
+
+/// How many rows one transaction prunes.
+const PRUNED_AT_ONCE: i64 = 500;
 
 /// What is sealed beside the secrets: hosts are private, and so are four characters of a key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -155,7 +158,8 @@ pub fn view(vault: &Vault, organisation: &OrgId, row: &ConnectionRow) -> Option<
     let (platform, connection_type, _) = kind(row).ok()?;
     let sealer = Sealer::new(vault, organisation, id_of(row), platform);
     let profile = sealer.open_profile(row.settings_sealed.as_deref());
-    let readable = profile.is_ok() && row.credentials_sealed.as_deref().is_some_and(|blob| vault.can_open(blob));
+    // Only opening tells a blob that was damaged or sealed for another row; what is opened is wiped at once.
+    let readable = profile.is_ok() && sealer.open_credentials(row.credentials_sealed.as_deref()).is_ok();
     let profile = profile.unwrap_or_default();
     let last_verification = if readable {
         row.verification_sealed.as_deref().and_then(|blob| sealer.open_verification(blob).ok())
@@ -210,6 +214,17 @@ pub enum SortColumn {
     CreatedAt,
     /// When it was last changed.
     UpdatedAt,
+}
+
+impl SortColumn {
+    /// Whether `value`, from a cursor, can be one of this column's.
+    #[must_use]
+    pub fn can_hold(self, value: &str) -> bool {
+        match self {
+            Self::Name => true,
+            Self::CreatedAt | Self::UpdatedAt => value.parse::<i64>().is_ok(),
+        }
+    }
 }
 
 /// Which connections are listed, and in which order.
@@ -560,4 +575,51 @@ pub fn audit(db: &mut DbConnection, actor: &Actor, event: &Event, now: i64) -> R
     };
     diesel::insert_into(audit_events::table).values(&row).execute(db)?;
     Ok(())
+}
+
+/// The last of the oldest audit events made before `before`, a batch of them at most.
+///
+/// Their ids begin with the time, so the primary key finds them.
+///
+/// # Errors
+/// A failing database.
+pub fn audit_before(db: &mut DbConnection, before: i64) -> Result<Option<String>, DbError> {
+    let millis = u64::try_from(before.div_euclid(1_000)).unwrap_or_default();
+    let first_kept = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid().to_string();
+    let batch: Vec<String> = audit_events::table
+        .filter(audit_events::id.lt(first_kept))
+        .order(audit_events::id.asc())
+        .limit(PRUNED_AT_ONCE)
+        .select(audit_events::id)
+        .load(db)?;
+    Ok(batch.into_iter().next_back())
+}
+
+/// When the last of the oldest idempotency keys that are over has ended, a batch of them at most.
+///
+/// # Errors
+/// A failing database.
+pub fn idempotency_keys_before(db: &mut DbConnection, now: i64) -> Result<Option<i64>, DbError> {
+    let batch: Vec<i64> = idempotency_keys::table
+        .filter(idempotency_keys::expires_at.lt(now))
+        .order(idempotency_keys::expires_at.asc())
+        .limit(PRUNED_AT_ONCE)
+        .select(idempotency_keys::expires_at)
+        .load(db)?;
+    Ok(batch.into_iter().next_back())
+}
+
+/// Deletes audit events up to this id, and idempotency keys that ended up to this time; says how many.
+///
+/// # Errors
+/// A failing database.
+pub fn prune(db: &mut DbConnection, (event, key): (Option<String>, Option<i64>)) -> Result<usize, DbError> {
+    let mut pruned = 0;
+    if let Some(last) = event {
+        pruned += diesel::delete(audit_events::table.filter(audit_events::id.le(last))).execute(db)?;
+    }
+    if let Some(last) = key {
+        pruned += diesel::delete(idempotency_keys::table.filter(idempotency_keys::expires_at.le(last))).execute(db)?;
+    }
+    Ok(pruned)
 }

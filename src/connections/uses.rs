@@ -38,7 +38,8 @@ struct Use {
     actor: Actor,
     connection: Uuid,
     automation: Option<String>,
-    at: i64,
+    first: i64,
+    last: i64,
     tell: bool,
 }
 
@@ -54,10 +55,15 @@ impl Uses {
             .iter_mut()
             .find(|known| known.connection == connection && known.automation.as_deref() == automation && !tell)
         {
-            Some(known) => known.at = at,
-            None => {
-                uses.push(Use { actor: actor.clone(), connection, automation: automation.map(str::to_owned), at, tell })
-            }
+            Some(known) => known.last = at,
+            None => uses.push(Use {
+                actor: actor.clone(),
+                connection,
+                automation: automation.map(str::to_owned),
+                first: at,
+                last: at,
+                tell,
+            }),
         }
     }
 
@@ -69,7 +75,9 @@ impl Uses {
 impl Connections {
     /// Writes what was used since the last time. What cannot be written now is tried again with the next batch.
     pub async fn flush_uses(&self) {
-        for (organisation, uses) in self.inner.uses.take() {
+        for (organisation, mut uses) in self.inner.uses.take() {
+            // The last one written is the last use.
+            uses.sort_by_key(|one| one.last);
             let (batch, owner) = (uses.clone(), organisation.clone());
             let outcome = self
                 .inner
@@ -100,7 +108,7 @@ fn write(db: &mut DbConnection, organisation: &OrgId, one: &Use) -> Result<(), D
             .filter(connections::organisation_id.eq(organisation.as_str()))
             .filter(connections::id.eq(one.connection.to_string())),
     )
-    .set(connections::last_used_at.eq(Some(one.at)))
+    .set(connections::last_used_at.eq(Some(one.last)))
     .execute(db)?;
     if let Some(automation) = &one.automation {
         let known = diesel::update(
@@ -109,15 +117,15 @@ fn write(db: &mut DbConnection, organisation: &OrgId, one: &Use) -> Result<(), D
                 .filter(automations::connection_id.eq(one.connection.to_string()))
                 .filter(automations::automation_id.eq(automation)),
         )
-        .set(automations::last_used_at.eq(one.at))
+        .set(automations::last_used_at.eq(one.last))
         .execute(db)?;
         if known == 0 {
             let row = AutomationRow {
                 connection_id: one.connection.to_string(),
                 automation_id: automation.clone(),
                 organisation_id: organisation.as_str().to_owned(),
-                first_used_at: one.at,
-                last_used_at: one.at,
+                first_used_at: one.first,
+                last_used_at: one.last,
             };
             diesel::insert_into(automations::table).values(&row).execute(db)?;
         }
@@ -129,7 +137,7 @@ fn write(db: &mut DbConnection, organisation: &OrgId, one: &Use) -> Result<(), D
             connection: Some(one.connection),
             detail: json!({ "automation_id": one.automation }),
         };
-        store::audit(db, &one.actor, &event, one.at)?;
+        store::audit(db, &one.actor, &event, one.first)?;
     }
     Ok(())
 }

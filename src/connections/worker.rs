@@ -1,9 +1,9 @@
-//! Work in the background: deferred verifications, batches of uses, and changes made by other processes.
+//! Work in the background: deferred verifications, batches of uses, changes made by other processes, and pruning.
 //!
 //! A deferred verification lives on the connection's own row, so a restart loses none. A worker claims a row by a
 //! conditional update that sets a lease; if the process dies, the lease ends and another worker takes over.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
@@ -13,9 +13,9 @@ use super::now_micros;
 use super::service::{Connections, Opened, outcome_of, status_after};
 use super::store::{self, Event, Sealer};
 use super::{Actor, Status};
-use crate::db::DbError;
 use crate::db::models::ConnectionRow;
 use crate::db::schema::connections;
+use crate::db::{DbConnection, DbError};
 use crate::platforms::transport::{CallScope, Purpose};
 use crate::platforms::verification::{self, VERIFICATION_DEADLINE, Verification, VerificationStatus};
 use crate::problem::{Code, Problem};
@@ -29,15 +29,33 @@ const LEASE: i64 = 60 * 1_000_000;
 /// twice as long, up to an hour.
 const FIRST_REPEAT: i64 = 5 * 1_000_000;
 const LAST_REPEAT: i64 = 3_600 * 1_000_000;
+/// How often the background looks for what is kept too long. While there is more, a batch goes with every tick.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
 impl Connections {
     /// Runs until the future is dropped.
     pub async fn work(self) {
+        // Side by side: a verification may take long, and what others changed must be noticed within a second.
+        tokio::join!(self.keep_up(), self.verify_deferred());
+    }
+
+    async fn keep_up(&self) {
         let mut seen = 0;
+        let mut prune_at = Instant::now();
+        loop {
+            tokio::time::sleep(TICK).await;
+            self.flush_uses().await;
+            self.inner.db.finish_scrub().await;
+            self.notice_changes(&mut seen).await;
+            if Instant::now() >= prune_at && !self.prune_and_tell().await {
+                prune_at = Instant::now() + PRUNE_EVERY;
+            }
+        }
+    }
+
+    async fn verify_deferred(&self) {
         loop {
             let _ = tokio::time::timeout(TICK, self.inner.work.notified()).await;
-            self.flush_uses().await;
-            self.notice_changes(&mut seen).await;
             loop {
                 match self.verify_one_due().await {
                     Ok(true) => {}
@@ -49,6 +67,41 @@ impl Connections {
                 }
             }
         }
+    }
+
+    /// Prunes one batch; says whether there is more to do now.
+    async fn prune_and_tell(&self) -> bool {
+        match self.prune().await {
+            Ok(pruned) => pruned > 0,
+            Err(problem) => {
+                tracing::warn!(cause = problem.cause.as_deref(), "pruning has to wait");
+                false
+            }
+        }
+    }
+
+    /// Deletes a small batch of what is over: audit events past their retention, and idempotency keys. Says how many
+    /// rows went; zero means that nothing is left.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub async fn prune(&self) -> Result<usize, Problem> {
+        let now = now_micros();
+        let retention = self.inner.options.audit_retention;
+        let audit_before =
+            retention.map(|kept| now.saturating_sub(i64::try_from(kept.as_micros()).unwrap_or(i64::MAX)));
+        let over = self
+            .inner
+            .db
+            .read(move |db| -> Result<_, DbError> {
+                let events = audit_before.map(|before| store::audit_before(db, before)).transpose()?.flatten();
+                Ok((events, store::idempotency_keys_before(db, now)?))
+            })
+            .await?;
+        if over == (None, None) {
+            return Ok(0);
+        }
+        self.inner.db.write_all(move |db| Ok(store::prune(db, over)?)).await
     }
 
     /// Forgets cached statistics of connections that another process changed.
@@ -136,11 +189,8 @@ impl Connections {
             address: None,
             request_id: format!("background-{}", Timestamp::now().as_microsecond()),
         };
-        let scope = CallScope {
-            purpose: Purpose::Verify,
-            deadline: std::time::Instant::now() + VERIFICATION_DEADLINE,
-            max_calls: 100,
-        };
+        let scope =
+            CallScope { purpose: Purpose::Verify, deadline: Instant::now() + VERIFICATION_DEADLINE, max_calls: 100 };
         let verification = match self.open_row(&actor.organisation, Box::new(row), scope) {
             Ok(Opened { client, .. }) => verification::verify(&client).await,
             Err(problem) if problem.code == Code::CredentialsUnreadable => Verification::unreadable(),
@@ -160,10 +210,12 @@ impl Connections {
         self.inner
             .db
             .write(actor.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
-                if store::learn(db, &actor.organisation, id, version, status, Some(&sealed))? {
-                    store::remember_verification(db, &actor.organisation, id, &sealed, now)?;
-                    store::audit(db, &actor, &event, now)?;
+                if !store::learn(db, &actor.organisation, id, version, status, Some(&sealed))? {
+                    // Renamed meanwhile, perhaps: what is there now is still to be verified.
+                    return Ok(release(db, &actor.organisation, &id.to_string())?);
                 }
+                store::remember_verification(db, &actor.organisation, id, &sealed, now)?;
+                store::audit(db, &actor, &event, now)?;
                 if again {
                     Ok(postpone(db, &actor.organisation, &id.to_string(), now, attempts)?)
                 } else {
@@ -193,13 +245,18 @@ impl Connections {
     }
 }
 
-fn postpone(
-    db: &mut crate::db::DbConnection,
-    organisation: &OrgId,
-    id: &str,
-    now: i64,
-    attempts: i64,
-) -> Result<(), DbError> {
+fn release(db: &mut DbConnection, organisation: &OrgId, id: &str) -> Result<(), DbError> {
+    diesel::update(
+        connections::table
+            .filter(connections::organisation_id.eq(organisation.as_str()))
+            .filter(connections::id.eq(id)),
+    )
+    .set(connections::lease_until.eq(None::<i64>))
+    .execute(db)?;
+    Ok(())
+}
+
+fn postpone(db: &mut DbConnection, organisation: &OrgId, id: &str, now: i64, attempts: i64) -> Result<(), DbError> {
     let doubled = FIRST_REPEAT.saturating_mul(1_i64 << attempts.clamp(0, 20));
     let wait = doubled.min(LAST_REPEAT);
     diesel::update(

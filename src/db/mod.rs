@@ -10,6 +10,7 @@ pub mod schema;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
@@ -119,6 +120,16 @@ pub struct Db {
     pool: Pool<Manager>,
     /// SQLite has one writer; waiting for it here is fair and burns no time.
     writer: Option<Arc<Mutex<()>>>,
+    /// Whether the write-ahead log may still hold what was deleted.
+    unscrubbed: Arc<AtomicBool>,
+}
+
+/// What SQLite says of a checkpoint.
+#[derive(QueryableByName)]
+struct Checkpoint {
+    /// Not 0 if others were reading or writing all the time.
+    #[diesel(sql_type = diesel::sql_types::Integer)]
+    busy: i32,
 }
 
 impl Db {
@@ -139,7 +150,9 @@ impl Db {
             .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
             .build(Manager { url: url.clone() })
             .map_err(|error| DbError::Unavailable(Box::new(error)))?;
-        Ok(Self { pool, writer })
+        // A process that died may have left its log behind.
+        let unscrubbed = Arc::new(AtomicBool::new(writer.is_some()));
+        Ok(Self { pool, writer, unscrubbed })
     }
 
     /// Applies every migration that is still missing.
@@ -234,18 +247,25 @@ impl Db {
         .await
     }
 
-    /// Overwrites what deleted rows left in SQLite's write-ahead log. PostgreSQL looks after itself.
+    /// Clears SQLite's write-ahead log of what deleted rows left in it. PostgreSQL looks after itself.
     pub async fn scrub(&self) {
-        if self.writer.is_none() {
+        if self.writer.is_some() {
+            self.unscrubbed.store(true, Ordering::Relaxed);
+            self.finish_scrub().await;
+        }
+    }
+
+    /// Does what [`Db::scrub`] could not do because others were at work.
+    pub async fn finish_scrub(&self) {
+        if !self.unscrubbed.swap(false, Ordering::Relaxed) {
             return;
         }
-        let outcome = self
-            .run(|connection| -> Result<(), DbError> {
-                connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)").map_err(DbError::from)
-            })
-            .await;
+        let outcome = self.run(|connection| checkpoint(connection).map_err(DbError::from)).await;
+        if !matches!(outcome, Ok(true)) {
+            self.unscrubbed.store(true, Ordering::Relaxed);
+        }
         if let Err(error) = outcome {
-            tracing::warn!(error = %error, "the write-ahead log could not be cleared after a deletion");
+            tracing::warn!(error = ?error.to_string(), "the write-ahead log could not be cleared; it is tried again");
         }
     }
 
@@ -263,6 +283,17 @@ impl Db {
         match done.await {
             Ok(outcome) => outcome,
             Err(error) => Err(DbError::Unavailable(Box::new(error)).into()),
+        }
+    }
+}
+
+/// Moves the whole write-ahead log into the database and empties it; says whether nobody was in the way.
+fn checkpoint(connection: &mut DbConnection) -> Result<bool, DieselError> {
+    match connection {
+        DbConnection::Postgres(_) => Ok(true),
+        DbConnection::Sqlite(connection) => {
+            let done: Checkpoint = sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(connection)?;
+            Ok(done.busy == 0)
         }
     }
 }

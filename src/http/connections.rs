@@ -12,6 +12,7 @@ use super::extract::{
 };
 use super::negotiation::{Media, choose};
 use super::types::{ConnectionCreate, ConnectionPatch, ConnectionTry};
+use crate::connections::draft::MAX_NAME;
 use crate::connections::service::{VerifyMode, read_sort};
 use crate::connections::store::{ListQuery, SortColumn};
 use crate::connections::{AuditEventView, AutomationView, ConnectionView, Page, Status, Usage};
@@ -169,9 +170,8 @@ fn read_list(query: &Query) -> Result<(ListQuery, Option<&str>), Problem> {
             (SortColumn::CreatedAt, true)
         }
     };
-    // No name has one, and PostgreSQL takes no text with a NUL.
-    if name.is_some_and(|name| name.contains(char::is_control)) {
-        errors.push(FieldProblem::new("/q", "format", "A name has no control characters."));
+    if let Some(wrong) = name.and_then(impossible_part) {
+        errors.push(wrong);
     }
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
@@ -187,6 +187,18 @@ fn read_list(query: &Query) -> Result<(ListQuery, Option<&str>), Problem> {
         limit,
     };
     Ok((wanted, cursor))
+}
+
+/// What is wrong with a `q` that no name can contain.
+fn impossible_part(part: &str) -> Option<FieldProblem> {
+    let (code, detail) = if part.chars().count() > MAX_NAME {
+        ("too_long", format!("No name has more than {MAX_NAME} characters."))
+    } else if part.chars().any(char::is_control) {
+        ("invalid_characters", "No name contains control characters.".to_owned())
+    } else {
+        return None;
+    };
+    Some(FieldProblem::new("/q", code, detail))
 }
 
 /// Show a connection.

@@ -135,7 +135,8 @@ pub(super) async fn write_problems<B: MessageBody + 'static>(
     };
     let id = request_id(response.request());
     if let Some(cause) = &problem.cause {
-        tracing::error!(request.id = %id, problem.code = problem.code.slug(), cause = %cause, "request failed");
+        // Its `Debug`, here and elsewhere: foreign words are escaped, so that none can pass for a line of its own.
+        tracing::error!(request.id = %id, problem.code = problem.code.slug(), cause = ?cause, "request failed");
     }
     let instance = response.request().path().to_owned();
     let body = problem.body(&instance, &id);
@@ -155,8 +156,9 @@ pub(super) async fn write_problems<B: MessageBody + 'static>(
         written.insert_header((header::RETRY_AFTER, seconds.to_string()));
         if problem.code == Code::RateLimited {
             let limit = problem.members.get("limit").and_then(serde_json::Value::as_u64).unwrap_or_default();
-            written.insert_header(("ratelimit-policy", format!("\"organisation\";q={limit}")));
-            written.insert_header(("ratelimit", format!("\"organisation\";r=0;t={seconds}")));
+            let of = problem.members.get("limited_by").and_then(serde_json::Value::as_str).unwrap_or("organisation");
+            written.insert_header(("ratelimit-policy", format!("\"{of}\";q={limit}")));
+            written.insert_header(("ratelimit", format!("\"{of}\";r=0;t={seconds}")));
         }
     }
     let written = match serde_json::to_vec(&body) {

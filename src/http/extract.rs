@@ -2,15 +2,12 @@
 //! check can be forgotten.
 
 use std::marker::PhantomData;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -21,6 +18,9 @@ use crate::connections::Actor;
 use crate::connections::service::IfMatch;
 use crate::problem::{Code, FieldProblem, Problem};
 use crate::tenancy::{OrgId, Plan};
+
+/// How long a body may take to arrive.
+const BODY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a token must carry for a call.
 pub(super) trait Needs: 'static {
@@ -67,12 +67,8 @@ impl<N: Needs> FromRequest for Caller<N> {
             let state = request
                 .app_data::<web::Data<State>>()
                 .ok_or_else(|| Problem::internal("the application has no state"))?;
-            let token = state.verifier.verify(bearer(request.headers())?).await.map_err(|error| match error {
-                AuthError::KeysUnavailable => {
-                    Problem::new(Code::Overloaded, error.to_string()).retry_after(Duration::from_secs(5))
-                }
-                refused => Problem::new(Code::Unauthorized, refused.to_string()),
-            })?;
+            let token =
+                authenticate(state, request.headers()).await.map_err(|problem| hold_up(state, &request, problem))?;
             let (organisation, plan) = whose(&token, request.headers())?;
             if let Some(limit) = &state.rate_limit {
                 limit.check(&organisation)?;
@@ -95,6 +91,25 @@ impl<N: Needs> FromRequest for Caller<N> {
             };
             Ok(Self { actor, scope: PhantomData })
         })
+    }
+}
+
+async fn authenticate(state: &State, headers: &HeaderMap) -> Result<Token, Problem> {
+    state.verifier.verify(bearer(headers)?).await.map_err(|error| match error {
+        AuthError::KeysUnavailable => {
+            Problem::new(Code::Overloaded, error.to_string()).retry_after(Duration::from_secs(5))
+        }
+        refused => Problem::new(Code::Unauthorized, refused.to_string()),
+    })
+}
+
+/// The problem of a refused token or, where its sender has had too many of them, that.
+fn hold_up(state: &State, request: &HttpRequest, problem: Problem) -> Problem {
+    match (&state.auth_failures, request.peer_addr()) {
+        (Some(failures), Some(peer)) if problem.code == Code::Unauthorized => {
+            failures.count(peer.ip()).err().unwrap_or(problem)
+        }
+        _ => problem,
     }
 }
 
@@ -150,30 +165,6 @@ pub(super) fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Opti
         .transpose()
 }
 
-/// Requests a second, by organisation.
-pub(super) struct RateLimit {
-    limiter: DefaultKeyedRateLimiter<OrgId>,
-    allowed: NonZeroU32,
-}
-
-impl RateLimit {
-    pub(super) fn new(allowed: NonZeroU32) -> Self {
-        Self { limiter: RateLimiter::keyed(Quota::per_second(allowed)), allowed }
-    }
-
-    fn check(&self, organisation: &OrgId) -> Result<(), Problem> {
-        if self.limiter.len() > 100_000 {
-            self.limiter.retain_recent();
-        }
-        self.limiter.check_key(organisation).map_err(|not_until| {
-            let wait = not_until.wait_time_from(DefaultClock::default().now());
-            Problem::new(Code::RateLimited, format!("The organisation may make {} requests a second.", self.allowed))
-                .retry_after(wait.max(Duration::from_millis(1)))
-                .with("limit", self.allowed.get())
-        })
-    }
-}
-
 /// A JSON body.
 pub(super) struct JsonBody(pub(super) Value);
 
@@ -202,7 +193,7 @@ impl FromRequest for JsonBody {
                 )
                 .into());
             }
-            let bytes = bytes.await.map_err(|error| {
+            let bytes = in_time(BODY_PATIENCE, bytes).await?.map_err(|error| {
                 if error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE {
                     Problem::new(Code::PayloadTooLarge, "The body is larger than 64 KiB.")
                 } else {
@@ -219,6 +210,12 @@ impl FromRequest for JsonBody {
             Ok(Self(value))
         })
     }
+}
+
+/// Whoever sends a body byte by byte is not waited for.
+async fn in_time<T>(patience: Duration, body: impl Future<Output = T>) -> Result<T, Problem> {
+    let late = |_| Problem::new(Code::MalformedRequest, "The body did not arrive in time.");
+    tokio::time::timeout(patience, body).await.map_err(late)
 }
 
 /// The decoded pairs of the query string.
@@ -295,4 +292,16 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
         return Err(Problem::new(Code::MalformedRequest, "An Idempotency-Key has 1 to 255 characters."));
     }
     Ok(Some(key.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_not_waited_for() {
+        let late = in_time(Duration::from_millis(1), std::future::pending::<()>()).await.expect_err("no body");
+        assert_eq!(late.code, Code::MalformedRequest);
+        assert_eq!(in_time(Duration::ZERO, std::future::ready(7)).await.expect("a body"), 7);
+    }
 }

@@ -4,6 +4,7 @@ mod connections;
 mod edge;
 mod extract;
 mod health;
+mod limits;
 mod negotiation;
 pub mod openapi;
 mod platforms;
@@ -17,12 +18,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_cors::Cors;
 use actix_web::dev::ServiceFactory;
 use actix_web::{App, dev, middleware, web};
+use tokio::sync::Semaphore;
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use self::extract::RateLimit;
+use self::limits::{AuthFailures, MAX_IN_FLIGHT, RateLimit};
 use crate::auth::Verifier;
+use crate::config::RateLimits;
 use crate::connections::service::Connections;
 
 /// The largest body that is read.
@@ -33,6 +36,8 @@ pub struct State {
     connections: Connections,
     verifier: Verifier,
     rate_limit: Option<RateLimit>,
+    auth_failures: Option<AuthFailures>,
+    in_flight: Arc<Semaphore>,
     cors_origins: Vec<String>,
     draining: AtomicBool,
 }
@@ -43,13 +48,15 @@ impl State {
     pub fn new(
         connections: Connections,
         verifier: Verifier,
-        requests_per_second: Option<std::num::NonZeroU32>,
+        rate_limits: &RateLimits,
         cors_origins: Vec<String>,
     ) -> Arc<Self> {
         Arc::new(Self {
             connections,
             verifier,
-            rate_limit: requests_per_second.map(RateLimit::new),
+            rate_limit: rate_limits.requests_per_second.map(RateLimit::new),
+            auth_failures: rate_limits.auth_failures_per_minute.map(AuthFailures::new),
+            in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             cors_origins,
             draining: AtomicBool::new(false),
         })
@@ -110,6 +117,7 @@ pub fn app(
         .default_service(web::to(problems::no_route))
         .app_data(web::Data::from(Arc::clone(state)))
         .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+        .wrap(middleware::from_fn(limits::admit))
         .wrap(cors(&state.cors_origins))
         .wrap(middleware::from_fn(edge::write_problems))
         .wrap(middleware::from_fn(edge::observe))

@@ -183,7 +183,7 @@ pub(super) async fn of_many(
             Ok(answer) => results.push(answer),
             Err(problem) => {
                 if let Some(cause) = &problem.cause {
-                    tracing::error!(request.id = %request_id, problem.code = problem.code.slug(), cause = %cause, "a connection's statistics failed");
+                    tracing::error!(request.id = %request_id, problem.code = problem.code.slug(), cause = ?cause, "a connection's statistics failed");
                 }
                 failures.push(json!({ "connection_id": id, "problem": problem.body(instance, &request_id) }));
             }

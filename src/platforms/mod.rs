@@ -276,4 +276,10 @@ impl Platforms {
             everflow: everflow::Zones::default(),
         }
     }
+
+    /// The same, used for one tenant: its calls take their turns beside those of all others.
+    #[must_use]
+    pub fn on_behalf_of(&self, tenant: u64) -> Self {
+        Self { transport: self.transport.on_behalf_of(tenant), ..self.clone() }
+    }
 }

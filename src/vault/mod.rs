@@ -163,12 +163,6 @@ impl Vault {
         key_id(blob) != Some(self.active_key_id())
     }
 
-    /// Whether a blob was sealed under a key of the ring. That it is undamaged only opening it can tell.
-    #[must_use]
-    pub fn can_open(&self, blob: &[u8]) -> bool {
-        key_id(blob).is_some_and(|id| self.keys.find(id).is_some())
-    }
-
     /// The name of the key that new blobs are sealed under.
     #[must_use]
     pub fn active_key_id(&self) -> &str {

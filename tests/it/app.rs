@@ -102,6 +102,13 @@ impl TestApp {
         Self::run(config, Arc::clone(&self.folder), None).await
     }
 
+    /// Stops the service and starts it again over the same database.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.handle.stop(false).await;
+        let schema = self.schema.take();
+        Self::run(self.config.clone(), Arc::clone(&self.folder), schema).await
+    }
+
     async fn with_folder(variables: &[(&str, &str)], folder: Arc<TempDir>) -> Self {
         let schema = std::env::var("TEST_DATABASE_URL").ok().map(|server| {
             let name = format!("t{}", uuid::Uuid::now_v7().simple());
@@ -125,6 +132,7 @@ impl TestApp {
                 let server = HttpServer::new(move || http::app(&state))
                     .workers(2)
                     .shutdown_timeout(1)
+                    .h1_allow_half_closed(false)
                     .disable_signals()
                     .bind(("127.0.0.1", 0))
                     .expect("a port");

@@ -3,13 +3,14 @@
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::app::{KEYS, SECRET};
-use crate::process::{Service, complaint, run};
+use crate::process::{Service, command, complaint, run};
 use crate::support::affise::{ADMIN_KEY, Affise};
 use crate::support::tracker::{Fault, Simulator};
 
@@ -152,9 +153,14 @@ fn a_port_that_is_taken_is_named() {
 fn a_database_that_cannot_be_reached_is_said_without_its_password() {
     let folder = folder();
     let variables = [("DATABASE_URL", "postgres://user:canary-password@127.0.0.1:1/nothing")];
-    for command in ["serve", "migrate", "rotate-keys"] {
-        let output = run(folder.path(), &[command], &variables);
-        assert!(!output.status.success(), "{command}");
+    // Each waits a while for the database; together they wait once.
+    let outputs = ["serve", "migrate", "rotate-keys"].map(|name| {
+        let mut command = command(folder.path(), &[name], &variables);
+        command.stderr(Stdio::piped()).spawn().expect("the binary starts")
+    });
+    for child in outputs {
+        let output = child.wait_with_output().expect("an end");
+        assert!(!output.status.success());
         let complaint = complaint(&output);
         assert!(complaint.to_lowercase().contains("database"), "{complaint}");
         assert!(!complaint.contains("canary-password") && !complaint.contains("panicked"), "{complaint}");
@@ -270,20 +276,64 @@ async fn a_request_in_flight_is_answered_before_the_process_ends() {
         id.as_str().expect("an id")
     );
     tracker.forget();
-    tracker.inject([Fault::Stall(Duration::from_millis(1_500))]);
+    tracker.always(Some(Fault::Stall(Duration::from_millis(700))));
     let (answer, ()) = tokio::join!(service.send(&user, "GET", &stats, None), async {
-        for _ in 0..2_000 {
-            if !tracker.requests().is_empty() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert!(!tracker.requests().is_empty(), "the tracker is never asked");
+        asked(&tracker).await;
         service.terminate();
     });
     assert_eq!(answer.ok(200)["row_count"], 2);
     let (status, written) = service.wait();
     assert_eq!(status.code(), Some(0), "{written}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_only_kept_open_does_not_hold_the_end_up() {
+    let folder = folder();
+    // Longer than the tests have patience.
+    let service = Service::start(folder.path(), &[("SHUTDOWN_GRACE_S", "600")]);
+    let client = crate::app::client();
+    let answer = client.get(format!("{}/healthz", service.url)).send().await.expect("an answer");
+    assert_eq!(answer.text().await.expect("text"), r#"{"status":"ok","checks":{}}"#);
+    let (status, written) = service.stop();
+    assert_eq!(status.code(), Some(0), "{written}");
+    drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_takes_longer_than_the_grace_is_given_up() {
+    let tracker = Simulator::start(Affise::default());
+    let folder = folder();
+    let variables = [
+        ("EGRESS_ALLOW", "127.0.0.0/8"),
+        ("SHUTDOWN_GRACE_S", "1"),
+        ("UPSTREAM_TIMEOUT_MS", "600000"),
+        ("STATS_DEADLINE_MS", "600000"),
+    ];
+    let service = Service::start(folder.path(), &variables);
+    let user = token(folder.path(), &[], &[]);
+    let body = json!({"name": "Slow", "platform": "affise", "connection_type": "admin", "settings": {"base_url": tracker.url}, "credentials": {"api_key": ADMIN_KEY}});
+    let id = service.send(&user, "POST", "/api/v1/connections", Some(&body)).await.ok(201)["id"].clone();
+    let url =
+        format!("{}/api/v1/connections/{}/stats?group_by=date&preset=today", service.url, id.as_str().expect("an id"));
+    tracker.forget();
+    tracker.always(Some(Fault::Stall(Duration::from_secs(600))));
+    let hopeless = tokio::spawn(crate::app::client().get(url).bearer_auth(user).send());
+    asked(&tracker).await;
+    let (status, written) = service.stop();
+    assert_eq!(status.code(), Some(0), "{written}");
+    let answer = hopeless.await.expect("a task");
+    assert!(answer.is_err(), "the caller sees that there is no answer: {answer:?} {written}");
+}
+
+/// Waits until a tracker has been asked something.
+async fn asked(tracker: &Simulator) {
+    for _ in 0..2_000 {
+        if !tracker.requests().is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the tracker is never asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

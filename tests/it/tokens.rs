@@ -83,7 +83,7 @@ fn claims() -> Value {
 }
 
 /// The claims with some members changed, or taken away with `null`.
-fn claims_but(changes: Value) -> Value {
+fn claims_but(changes: &Value) -> Value {
     let mut claims = claims();
     for (key, value) in changes.as_object().expect("members") {
         claims[key] = value.clone();
@@ -106,6 +106,10 @@ async fn without_a_token_only_the_open_addresses_answer() {
             let challenge = answer.header("www-authenticate").expect("a challenge");
             assert!(challenge.starts_with("Bearer "), "{challenge}");
         }
+    }
+    for (kind, body) in [("text/plain", "x"), ("application/json", "{"), ("application/json", &" ".repeat(70_000))] {
+        let answer = app.send("POST", "/api/v1/connections", &[("content-type", kind)], Some(body.into())).await;
+        answer.problem(401, "unauthorized");
     }
     for path in ["/api-docs/openapi.json", "/swagger-ui/", "/healthz", "/readyz", "/problems/internal"] {
         assert_eq!(app.anonymous("GET", path).await.status, 200, "{path}");
@@ -131,7 +135,7 @@ async fn a_good_token_is_believed_and_every_bad_one_refused() {
         format!("{head}.{body}."),
         format!("{head}.{body}"),
         format!("{good}.{signature}"),
-        format!("{head}.{}.{signature}", part(claims_but(json!({"org": "other"})))),
+        format!("{head}.{}.{signature}", part(claims_but(&json!({"org": "other"})))),
         format!("{}.{body}.", part(json!({"alg": "none", "typ": "JWT"}))),
         format!("{}.{body}.{signature}", part(json!({"alg": "none"}))),
         format!("{}.{body}.{signature}", part(json!({"alg": "HS384"}))),
@@ -140,16 +144,16 @@ async fn a_good_token_is_believed_and_every_bad_one_refused() {
         signed(Algorithm::HS384, SECRET, &claims()),
         signed(Algorithm::HS256, "another secret, which is also long enough", &claims()),
         signed(Algorithm::HS256, "", &claims()),
-        signed(Algorithm::HS256, SECRET, &claims_but(json!({"exp": now - 3_600}))),
-        signed(Algorithm::HS256, SECRET, &claims_but(json!({"exp": null}))),
-        signed(Algorithm::HS256, SECRET, &claims_but(json!({"exp": "soon"}))),
-        signed(Algorithm::HS256, SECRET, &claims_but(json!({"nbf": now + 3_600}))),
-        signed(Algorithm::HS256, SECRET, &claims_but(json!({"org": ""}))),
-        signed(Algorithm::HS256, SECRET, &claims_but(json!({"org": "  "}))),
-        signed(Algorithm::HS256, SECRET, &claims_but(json!({"org": null}))),
-        signed(Algorithm::HS256, SECRET, &claims_but(json!({"org": ["acme"]}))),
-        signed(Algorithm::HS256, SECRET, &claims_but(json!({"org": "a\u{0}b"}))),
-        signed(Algorithm::HS256, SECRET, &claims_but(json!({"plan": "gold"}))),
+        signed(Algorithm::HS256, SECRET, &claims_but(&json!({"exp": now - 3_600}))),
+        signed(Algorithm::HS256, SECRET, &claims_but(&json!({"exp": null}))),
+        signed(Algorithm::HS256, SECRET, &claims_but(&json!({"exp": "soon"}))),
+        signed(Algorithm::HS256, SECRET, &claims_but(&json!({"nbf": now + 3_600}))),
+        signed(Algorithm::HS256, SECRET, &claims_but(&json!({"org": ""}))),
+        signed(Algorithm::HS256, SECRET, &claims_but(&json!({"org": "  "}))),
+        signed(Algorithm::HS256, SECRET, &claims_but(&json!({"org": null}))),
+        signed(Algorithm::HS256, SECRET, &claims_but(&json!({"org": ["acme"]}))),
+        signed(Algorithm::HS256, SECRET, &claims_but(&json!({"org": "a\u{0}b"}))),
+        signed(Algorithm::HS256, SECRET, &claims_but(&json!({"plan": "gold"}))),
         signed(Algorithm::HS256, SECRET, &json!([])),
     ];
     for token in bad {
@@ -180,7 +184,7 @@ async fn issuer_and_audience_are_checked_where_they_are_configured() {
         (json!({"iss": "https://login.test/", "aud": "other"}), 401),
         (json!({"iss": "https://login.test/", "aud": []}), 401),
     ] {
-        let token = signed(Algorithm::HS256, SECRET, &claims_but(changes.clone()));
+        let token = signed(Algorithm::HS256, SECRET, &claims_but(&changes));
         assert_eq!(app.holder(&token).get("/api/v1/usage").await.status, status, "{changes}");
     }
     assert_eq!(app.user("acme", Plan::Pro).get("/api/v1/usage").await.status, 200, "minted tokens carry both");
@@ -209,7 +213,7 @@ async fn every_operation_needs_its_scope_and_no_other() {
 }
 
 fn token(scope: &str) -> String {
-    signed(Algorithm::HS256, SECRET, &claims_but(json!({"scope": scope})))
+    signed(Algorithm::HS256, SECRET, &claims_but(&json!({"scope": scope})))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,5 +11,6 @@ pub mod binom;
 pub mod cake;
 pub mod everflow;
 pub mod samples;
+pub mod toxic;
 pub mod tracker;
 pub mod voluum;

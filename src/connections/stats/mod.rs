@@ -28,7 +28,7 @@ use crate::platforms::assemble;
 use crate::platforms::error::{ErrorKind, PlatformError};
 use crate::platforms::transport::{CallScope, Purpose};
 use crate::platforms::verification::millis;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 
 /// Bytes of tables, and of written answers, that are kept.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -114,7 +114,7 @@ pub struct Failure {
 }
 
 impl Stats {
-    pub(super) fn new(_options: &Options) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             tables: Cache::builder()
                 .max_capacity(CACHE_BYTES)
@@ -442,8 +442,40 @@ fn write_page(table: &Table, asked: &Asked, after: Option<&Place>, of: &str, unt
     }
 }
 
-/// The problem of a question that is not allowed here.
-#[must_use]
-pub fn not_acceptable() -> Problem {
-    Problem::new(Code::NotAcceptable, "None of the accepted media types can be produced here.")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer() -> Arc<Answer> {
+        let now = Instant::now();
+        Arc::new(Answer { body: Bytes::new(), etag: String::new(), fetched_at: now, fresh_until: now })
+    }
+
+    #[test]
+    fn what_was_just_kept_counts_at_once() {
+        let stats = Stats::new();
+        assert!(stats.is_empty());
+        let key = ("acme".to_owned(), Uuid::nil(), String::new());
+        stats.answers.insert(key, (answer(), Instant::now()));
+        assert!(!stats.is_empty());
+    }
+
+    #[test]
+    fn a_connection_is_forgotten_without_the_others() {
+        let stats = Stats::new();
+        let (changed, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let key = |id| ("acme".to_owned(), id, String::new());
+        for id in [changed, other] {
+            stats.answers.insert(key(id), (answer(), Instant::now()));
+        }
+        stats.forget_older(changed, 10);
+        assert!(stats.answers.get(&key(changed)).is_none());
+        assert!(stats.answers.get(&key(other)).is_some());
+        assert!(!stats.is_current(changed, 10), "a pull that began before the change was seen is of the past");
+        assert!(stats.is_current(changed, 11) && stats.is_current(other, 0));
+        // The same change, noticed again, takes nothing that came after it.
+        stats.answers.insert(key(changed), (answer(), Instant::now()));
+        stats.forget_older(changed, 10);
+        assert!(stats.answers.get(&key(changed)).is_some());
+    }
 }

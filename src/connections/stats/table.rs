@@ -406,11 +406,6 @@ pub struct Written {
 }
 
 impl Table {
-    /// Sorts all rows.
-    pub fn sort(&mut self, sort: Option<Sort>, layout: &Layout) {
-        self.rows.sort_by(|a, b| compare(a, b, sort, layout));
-    }
-
     /// Writes the page after `after`, as JSON.
     pub fn page(
         &self,

@@ -28,7 +28,7 @@ use super::transport::{Answer, Limits, Upstream};
 use super::{Account, FieldError, Settings, address};
 
 /// Affise publishes no limit. One report reads four pages at a time; two reports of a network may run side by side.
-pub(super) const LIMITS: Limits = Limits { concurrency: 8 };
+pub(super) const LIMITS: Limits = Limits { concurrency: 8, pace: None };
 
 /// How long a verification waits for something it can do without.
 const OPTIONAL_PATIENCE: Duration = Duration::from_secs(3);

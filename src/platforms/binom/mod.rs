@@ -30,7 +30,7 @@ use super::verification::Detected;
 use super::{Account, ConnectionType, Credentials, FieldError, PlatformClient, Settings, address};
 
 /// It is somebody's live tracking server, so it is asked gently.
-pub(super) const LIMITS: Limits = Limits { concurrency: CONCURRENCY };
+pub(super) const LIMITS: Limits = Limits { concurrency: CONCURRENCY, pace: None };
 
 /// How many calls of one report are under way at once.
 const CONCURRENCY: usize = 2;

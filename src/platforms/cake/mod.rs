@@ -44,7 +44,7 @@ use super::{Account, ConnectionType, FieldError, Gateways, Settings, address};
 use session::Session;
 
 /// No limit is documented and reports are slow: one or two calls at a time is what networks are used to.
-pub(super) const LIMITS: Limits = Limits { concurrency: 2 };
+pub(super) const LIMITS: Limits = Limits { concurrency: 2, pace: None };
 
 /// Brings the settings into the form they are stored in.
 ///

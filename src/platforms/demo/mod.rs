@@ -30,7 +30,7 @@ use super::verification::Detected;
 use super::{Account, Pair, PlatformClient, Settings};
 
 /// Never reached: nothing is called.
-pub(super) const LIMITS: Limits = Limits { concurrency: 1 };
+pub(super) const LIMITS: Limits = Limits { concurrency: 1, pace: None };
 
 /// How long the scenario of throttling asks to be left alone.
 const THROTTLED_FOR: Duration = Duration::from_secs(30);

@@ -25,13 +25,14 @@ mod total;
 mod wire;
 mod zones;
 
-use super::transport::Limits;
+use super::transport::{Limits, Pace};
 use super::{Gateways, Settings};
 
 pub use zones::Zones;
 
-/// Well below the ten reports that one network may have running at the same time.
-pub(super) const LIMITS: Limits = Limits { concurrency: 4 };
+/// Well below the ten reports that one network may have running at the same time, and the five calls a second (20 in a
+/// row) that an affiliate's key may make. All networks together stay below that, because they share the gateway.
+pub(super) const LIMITS: Limits = Limits { concurrency: 4, pace: Some(Pace::new(4, 20)) };
 
 const REGION: &str = "region";
 const US: &str = "us";

@@ -66,11 +66,15 @@ pub fn is_public(ip: IpAddr) -> bool {
     }
 }
 
+/// Azure's host agent, which hands out credentials to the machines it hosts.
+const AZURE_HOST: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     !(a == 0                                             // "this network"
         || a == 10 || a == 127                           // private, loopback
         || (a == 100 && (64..128).contains(&b))          // carrier-grade NAT
+        || ip == AZURE_HOST                              // looks public, and is not
         || (a == 169 && b == 254)                        // link-local, cloud metadata
         || (a == 172 && (16..32).contains(&b))           // private
         || (a == 192 && b == 0 && (c == 0 || c == 2))    // protocol assignments, documentation
@@ -113,6 +117,7 @@ mod tests {
             "10.1.2.3",
             "100.64.0.1",
             "127.0.0.1",
+            "168.63.129.16",
             "169.254.169.254",
             "172.16.0.1",
             "192.0.0.8",

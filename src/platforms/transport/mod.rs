@@ -2,15 +2,18 @@
 //!
 //! Every call to a tracker goes through [`Upstream`]: the address is checked and pinned (`egress`), no redirect is
 //! followed, no proxy variable is read, the answer is bounded in time and in bytes after decompression, reads are
-//! retried within the request's deadline, and calls to one origin are bounded in number. An error that leaves here
+//! retried within the request's deadline, calls to one origin are bounded in number and pace and shared fairly between
+//! tenants (`gate`), and an origin that keeps failing is left alone for a while (`breaker`). An error that leaves here
 //! carries no URL.
 
+mod breaker;
 pub mod egress;
+mod gate;
 mod resolver;
 mod retry;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,11 +22,13 @@ use moka::sync::Cache;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use self::breaker::Breaker;
 use self::egress::EgressPolicy;
+use self::gate::Gate;
+pub use self::gate::Pace;
 use self::resolver::{Blocked, CheckedResolver, ResolveError, Resolver};
 use self::retry::Budget;
 use super::error::{ErrorKind, PlatformError, Stage};
@@ -32,9 +37,6 @@ use super::{Credentials, Platform};
 
 /// The largest answer that is read, in bytes after decompression.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
-
-/// How many calls may wait for one origin before further ones are turned away.
-const MAX_WAITING: usize = 1_000;
 
 /// The longest a public document may take to arrive.
 const DOCUMENT_PATIENCE: Duration = Duration::from_secs(10);
@@ -57,6 +59,7 @@ pub struct TransportConfig {
 #[derive(Clone)]
 pub struct Transport {
     shared: Arc<Shared>,
+    tenant: u64,
 }
 
 struct Shared {
@@ -69,8 +72,8 @@ struct Shared {
 /// One scheme, host and port, shared by all connections that lead there.
 struct Origin {
     client: reqwest::Client,
-    slots: Semaphore,
-    waiting: AtomicUsize,
+    gate: Gate,
+    breaker: Breaker,
     budget: Budget,
 }
 
@@ -79,6 +82,8 @@ struct Origin {
 pub struct Limits {
     /// Calls at the same time.
     pub concurrency: usize,
+    /// How often, where the platform documents a limit.
+    pub pace: Option<Pace>,
 }
 
 /// What calls are made for; it bounds how long they may go on.
@@ -115,7 +120,13 @@ impl Transport {
             .with_no_client_auth();
         let resolver = Resolver::new(config.connect_timeout);
         let origins = Cache::builder().max_capacity(2_000).time_to_idle(Duration::from_secs(600)).build();
-        Ok(Self { shared: Arc::new(Shared { config, resolver, tls, origins }) })
+        Ok(Self { shared: Arc::new(Shared { config, resolver, tls, origins }), tenant: 0 })
+    }
+
+    /// The same transport, used for this tenant: all tenants get their turn at an origin, however much one asks.
+    #[must_use]
+    pub fn on_behalf_of(&self, tenant: u64) -> Self {
+        Self { shared: Arc::clone(&self.shared), tenant }
     }
 
     /// Reads a public document that belongs to no account, such as the keys of a token issuer, under the same rules
@@ -125,7 +136,7 @@ impl Transport {
     /// An address that may not be called, no answer in time, any status but 2xx, or an answer that is too large.
     pub async fn fetch_public(&self, url: &Url) -> Result<Bytes, PlatformError> {
         self.shared.check(url).await?;
-        let origin = self.shared.origin(url, Limits { concurrency: 2 })?;
+        let origin = self.shared.origin(url, Limits { concurrency: 2, pace: None })?;
         let patience = self.shared.config.timeout.min(DOCUMENT_PATIENCE);
         let request = origin.client.get(url.clone()).header("accept", "application/json").timeout(patience);
         let response = request.send().await.map_err(|error| classify(&error, url))?;
@@ -152,6 +163,7 @@ impl Transport {
                 address,
                 secrets: Mutex::new(credentials.values().cloned().collect()),
                 limits,
+                tenant: self.tenant,
                 scope,
                 calls: AtomicU32::new(0),
                 timings: Mutex::new(Timings::default()),
@@ -172,6 +184,7 @@ struct Trip {
     address: Option<String>,
     secrets: Mutex<Vec<SecretString>>,
     limits: Limits,
+    tenant: u64,
     scope: CallScope,
     calls: AtomicU32,
     timings: Mutex<Timings>,
@@ -468,15 +481,24 @@ impl Call {
     }
 
     async fn attempt(&self, origin: &Origin, url: &Url) -> Result<Answer, retry::Fault> {
-        let remaining = self.upstream.deadline().saturating_duration_since(Instant::now());
-        let _slot = tokio::time::timeout(remaining, origin.slot(&self.url))
+        let Trip { tenant, scope, .. } = *self.upstream.trip;
+        origin.breaker.check(scope.purpose, Instant::now()).map_err(retry::Fault::last)?;
+        let _place = tokio::time::timeout_at(scope.deadline.into(), origin.gate.enter(tenant))
             .await
-            .map_err(|_| retry::Fault::from(overloaded(&self.url)))??;
-        let remaining = self.upstream.deadline().saturating_duration_since(Instant::now());
-        let patience = remaining.min(self.upstream.shared.config.timeout);
+            .map_err(|_| overloaded(&self.url))?
+            .map_err(|_| overloaded(&self.url))?;
+        let now = Instant::now();
+        let pass = origin.breaker.admit(scope.purpose, now).map_err(retry::Fault::last)?;
+        let patience = scope.deadline.saturating_duration_since(now).min(self.upstream.shared.config.timeout);
         if patience.is_zero() {
             return Err(timed_out(&self.url, None).into());
         }
+        let outcome = self.exchange(origin, url, patience).await;
+        pass.report(outcome.as_ref().err().map(retry::Fault::error), Instant::now());
+        outcome
+    }
+
+    async fn exchange(&self, origin: &Origin, url: &Url, patience: Duration) -> Result<Answer, retry::Fault> {
         let mut request =
             origin.client.request(self.method.clone(), url.clone()).headers(self.headers.clone()).timeout(patience);
         if let Some(body) = &self.body {
@@ -490,29 +512,6 @@ impl Call {
         }
         let body = read_bounded(response, &self.url).await?;
         retry::judge(Answer { status, headers, body }, &host_of(&self.url))
-    }
-}
-
-impl Origin {
-    /// A place among the calls that may run at the same time.
-    async fn slot(&self, url: &Url) -> Result<tokio::sync::SemaphorePermit<'_>, PlatformError> {
-        if let Ok(permit) = self.slots.try_acquire() {
-            return Ok(permit);
-        }
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(overloaded(url));
-        }
-        let _leave = Leave(&self.waiting);
-        self.slots.acquire().await.map_err(|_| overloaded(url))
-    }
-}
-
-struct Leave<'a>(&'a AtomicUsize);
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -536,6 +535,7 @@ impl Shared {
         if permitted { Ok(()) } else { Err(blocked(url)) }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where a client is made")]
     fn origin(&self, url: &Url, limits: Limits) -> Result<Arc<Origin>, PlatformError> {
         let key = url.origin().ascii_serialization();
         if let Some(origin) = self.origins.get(&key) {
@@ -564,8 +564,8 @@ impl Shared {
             .map_err(|_| PlatformError::new(ErrorKind::InvalidUrl, "No connection can be set up for this address."))?;
         let made = Arc::new(Origin {
             client,
-            slots: Semaphore::new(limits.concurrency),
-            waiting: AtomicUsize::new(0),
+            gate: Gate::new(limits),
+            breaker: Breaker::default(),
             budget: Budget::default(),
         });
         Ok(self.origins.get_with(key, || made))
@@ -649,7 +649,10 @@ fn redirected(url: &Url, headers: &HeaderMap) -> PlatformError {
 /// Finds the true cause in what the HTTP client reports. Its own text is never used: it contains the URL.
 fn classify(error: &reqwest::Error, url: &Url) -> PlatformError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    // Whatever happens to a body is called a decoding error; one of the connection has another error inside.
+    let mut garbled = error.is_decode();
     while let Some(source) = cause {
+        garbled &= !source.is::<reqwest::Error>();
         if let Some(unresolved_name) = source.downcast_ref::<ResolveError>() {
             return unresolved(unresolved_name, url);
         }
@@ -676,7 +679,7 @@ fn classify(error: &reqwest::Error, url: &Url) -> PlatformError {
     if error.is_connect() {
         return PlatformError::new(ErrorKind::ConnectFailed, format!("{host} does not accept connections."));
     }
-    if error.is_decode() {
+    if garbled {
         return PlatformError::bad_response(format!("The answer of {host} cannot be decompressed."));
     }
     PlatformError::new(ErrorKind::ConnectFailed, format!("{host} broke the connection before its answer was complete."))

@@ -79,3 +79,48 @@ impl Resolve for CheckedResolver {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
+
+    use super::super::egress::EgressPolicy;
+    use super::*;
+
+    /// What a connection would be opened to if DNS gave these addresses at that very moment.
+    fn connectable(answers: &[IpAddr]) -> Option<Vec<IpAddr>> {
+        let resolver = Resolver::new(Duration::ZERO);
+        let addresses = answers.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+        resolver.known.insert("rebound.example".to_owned(), addresses);
+        let policy = EgressPolicy::default();
+        let checked = CheckedResolver { resolver, permits: Arc::new(move |address| policy.permits(address, true)) };
+        let name = "Rebound.Example".parse().expect("a name");
+        let found = futures_util::FutureExt::now_or_never(checked.resolve(name)).expect("no lookup");
+        match found {
+            Ok(addresses) => Some(addresses.map(|address| address.ip()).collect()),
+            Err(error) => {
+                assert!(error.is::<Blocked>(), "{error}");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_turns_inward_after_the_check_leads_nowhere() {
+        let [public, inside]: [IpAddr; 2] = ["1.1.1.1", "169.254.169.254"].map(|ip| ip.parse().expect("an address"));
+        assert_eq!(connectable(&[public]), Some(vec![public]));
+        assert_eq!(connectable(&[inside]), None);
+        assert_eq!(connectable(&[inside, public, inside]), Some(vec![public]));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_dns_says_only_public_addresses_are_connected_to(answers in prop::collection::vec(any::<IpAddr>(), 1..8)) {
+            for ip in connectable(&answers).unwrap_or_default() {
+                prop_assert!(super::super::egress::is_public(ip.to_canonical()), "{ip}");
+            }
+        }
+    }
+}

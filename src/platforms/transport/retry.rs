@@ -25,11 +25,25 @@ pub(super) struct Fault {
     error: PlatformError,
     /// A 500 keeps its answer: some platforms put the reason there, and one repetition is all it gets.
     answer: Option<Box<Answer>>,
+    /// Whether it is known that repeating it cannot help.
+    last: bool,
+}
+
+impl Fault {
+    /// A failure that is not repeated, whatever its kind.
+    pub(super) fn last(error: PlatformError) -> Self {
+        Self { error, answer: None, last: true }
+    }
+
+    /// What went wrong.
+    pub(super) fn error(&self) -> &PlatformError {
+        &self.error
+    }
 }
 
 impl From<PlatformError> for Fault {
     fn from(error: PlatformError) -> Self {
-        Self { error, answer: None }
+        Self { error, answer: None, last: false }
     }
 }
 
@@ -47,8 +61,9 @@ pub(super) fn judge(answer: Answer, host: &str) -> Result<Answer, Fault> {
         429 => Err(PlatformError::new(ErrorKind::RateLimited, format!("{host} asks to be called less often (429)."))
             .retry_after(wait)
             .into()),
-        500 => Err(Fault { error: failing(host, status), answer: Some(Box::new(answer)) }),
-        501.. => Err(failing(host, status).retry_after(wait).into()),
+        500 => Err(Fault { error: failing(host, status), answer: Some(Box::new(answer)), last: false }),
+        502..=504 => Err(failing(host, status).retry_after(wait).into()),
+        501.. => Err(Fault::last(failing(host, status).retry_after(wait))),
         _ => Ok(answer),
     }
 }
@@ -80,6 +95,7 @@ where
     let outcome = attempt
         .retry(FullJitter)
         .when(|fault| match fault.error.kind {
+            _ if fault.last => false,
             ErrorKind::ConnectFailed | ErrorKind::RateLimited => true,
             ErrorKind::Failing if fault.answer.is_some() => !repeated_500.swap(true, Ordering::Relaxed),
             ErrorKind::Failing => true,

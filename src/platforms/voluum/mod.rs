@@ -18,9 +18,10 @@ mod reading;
 mod session;
 mod wire;
 
-use super::transport::Limits;
+use super::transport::{Limits, Pace};
 
 pub use session::Sessions;
 
 /// Voluum counts calls by the caller's address, so all accounts together stay at the few at once that one may make.
-pub(super) const LIMITS: Limits = Limits { concurrency: 3 };
+/// The published 15 calls a second are kept as a burst only, because another limit by the minute is not published.
+pub(super) const LIMITS: Limits = Limits { concurrency: 3, pace: Some(Pace::new(5, 15)) };

@@ -107,7 +107,8 @@ async fn a_filter_keeps_exactly_its_ids_whether_grouped_by_or_not() {
     let simulator = Simulator::start(network.clone());
     let id = add(&user, &simulator, Owner::Network).await;
     let by_all = network.expected(Owner::Network, &["offer", "affiliate", "country"], FROM, TO, "UTC");
-    let cases: [(&str, fn(&[String]) -> bool); 5] = [
+    type Keeps = fn(&[String]) -> bool;
+    let cases: [(&str, Keeps); 5] = [
         ("filter[offer]=906", |key| key[0] == "906"),
         ("filter[affiliate]=71,5000", |key| ["71", "5000"].contains(&key[1].as_str())),
         ("filter[affiliate]=unknown&filter[country]=unknown", |key| key[1] == "unknown" && key[2] == "unknown"),

@@ -184,7 +184,7 @@ async fn a_deleted_connection_is_gone_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_process_notices_edits_and_deletions_without_being_asked_in_between() {
+async fn another_process_notices_edits_and_deletions() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
     let simulator = Simulator::start(Affise::default());
@@ -203,6 +203,34 @@ async fn another_process_notices_edits_and_deletions_without_being_asked_in_betw
         (there.get(&question(&id)).await.status == 410).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_notices_edits_while_it_verifies_something_slow() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Business);
+    let simulator = Simulator::start(Affise::default());
+    let id = add(&user, &simulator, Owner::Network).await;
+    let replica = app.replica(&[]).await;
+    let there = replica.user("acme", Plan::Business);
+    there.get(&question(&id)).await.ok(200);
+    let slow = Simulator::start(Affise::default());
+    slow.always(Some(Fault::Stall(Duration::from_secs(60))));
+    for name in ["Slow", "Slower"] {
+        let mut body = super::affise(&slow, Owner::Network);
+        body["name"] = json!(name);
+        user.post("/api/v1/connections?verify=deferred", &body).await.ok(201);
+    }
+    // Each process verifies one at a time, so two at once are one here and one there.
+    eventually("two verifications", async || (slow.requests().len() >= 2).then_some(())).await;
+    rename(&user, &id, "Renamed").await;
+    let asked = std::time::Instant::now();
+    eventually("the new name in the other process", async || {
+        let page = there.get(&question(&id)).await.ok(200);
+        (page["connection"]["name"] == "Renamed").then_some(())
+    })
+    .await;
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,7 +271,7 @@ async fn a_failed_pull_fails_all_who_shared_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_who_leaves_takes_only_a_pull_that_nobody_shares_along() {
+async fn a_caller_who_leaves_does_not_take_a_shared_pull_along() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
     let simulator = Simulator::start(Affise { rows_per_page: 1, ..Affise::default() });

@@ -414,6 +414,35 @@ async fn a_future_range_is_an_empty_table_and_not_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_ends_of_the_calendar_are_days_like_others() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let id = user.add_demo("Ends").await;
+    for zone in ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+        for days in ["from=0001-01-01&to=0001-01-03", "from=9999-12-30&to=9999-12-31", "from=1969-12-31&to=1970-01-01"]
+        {
+            for group in ["date", "hour", "offer"] {
+                user.get(&path(&id, &format!("group_by={group}&{days}&timezone={zone}"))).await.ok(200);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_string_may_be_escaped_and_may_not_be_garbage() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let id = user.add_demo("Escapes").await;
+    let plain = user.get(&path(&id, "group_by=date,offer&preset=yesterday&filter[country]=US,DE")).await.ok(200);
+    let escaped = "group_by=date%2Coffer&preset=yesterday&filter%5Bcountry%5D=DE%2C%20US";
+    assert_eq!(user.get(&path(&id, escaped)).await.ok(200), plain);
+    for garbage in ["%FF%00", "filter[", "filter[]=1", "filter[offer]x=1", "=", "&&&a", "group_by[]=date", "%"] {
+        let answer = user.get(&path(&id, &format!("group_by=date&preset=today&{garbage}"))).await;
+        answer.problem(422, "validation_failed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_media_types_that_exist_are_answered() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);

@@ -1,0 +1,173 @@
+//! How much is taken from whom: requests by organisation, refused tokens by address, and requests at the same time.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::{Error, ResponseError, web};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
+use moka::sync::Cache;
+use tokio::sync::Semaphore;
+
+use super::State;
+use super::edge::ApiError;
+use crate::problem::{Code, Problem};
+use crate::tenancy::OrgId;
+
+/// Requests that one process works on at the same time.
+pub(super) const MAX_IN_FLIGHT: usize = 4_096;
+
+/// The longest path and query together.
+const MAX_TARGET_BYTES: usize = 16 * 1024;
+
+/// How many addresses are remembered for their refused tokens.
+const MAX_ADDRESSES: u64 = 10_000;
+
+/// Requests a second, by organisation.
+pub(super) struct RateLimit {
+    limiter: DefaultKeyedRateLimiter<OrgId>,
+    allowed: NonZeroU32,
+}
+
+impl RateLimit {
+    pub(super) fn new(allowed: NonZeroU32) -> Self {
+        Self { limiter: RateLimiter::keyed(Quota::per_second(allowed)), allowed }
+    }
+
+    pub(super) fn check(&self, organisation: &OrgId) -> Result<(), Problem> {
+        if self.limiter.len() > 100_000 {
+            self.limiter.retain_recent();
+        }
+        self.limiter.check_key(organisation).map_err(|not_until| {
+            let detail = format!("The organisation may make {} requests a second.", self.allowed);
+            Problem::new(Code::RateLimited, detail).retry_after(wait(&not_until)).with("limit", self.allowed.get())
+        })
+    }
+}
+
+/// Refused tokens a minute, by address. Only who is refused is held up: a good token gets through from any address,
+/// so that callers who share one, behind a proxy say, cannot lock each other out.
+pub(super) struct AuthFailures {
+    by_address: Cache<IpAddr, Arc<DefaultDirectRateLimiter>>,
+    allowed: NonZeroU32,
+}
+
+impl AuthFailures {
+    pub(super) fn new(allowed: NonZeroU32) -> Self {
+        let by_address = Cache::builder().max_capacity(MAX_ADDRESSES).time_to_idle(Duration::from_secs(60)).build();
+        Self { by_address, allowed }
+    }
+
+    /// Counts a refused token.
+    ///
+    /// # Errors
+    /// Too many of them.
+    pub(super) fn count(&self, address: IpAddr) -> Result<(), Problem> {
+        let quota = Quota::per_minute(self.allowed);
+        let limiter = self.by_address.get_with(network(address), || Arc::new(RateLimiter::direct(quota)));
+        limiter.check().map_err(|not_until| {
+            Problem::new(Code::RateLimited, "Too many tokens from this address were refused within a minute.")
+                .hint("Get a new token before trying again.")
+                .retry_after(wait(&not_until))
+                .with("limit", self.allowed.get())
+                .with("limited_by", "address")
+        })
+    }
+}
+
+/// What one caller has to himself: an IPv4 address, or the /64 of an IPv6 address.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+fn wait<I: governor::clock::Reference>(not_until: &NotUntil<I>) -> Duration
+where
+    DefaultClock: Clock<Instant = I>,
+{
+    not_until.wait_time_from(DefaultClock::default().now()).max(Duration::from_millis(1))
+}
+
+/// Turns away what is too long, and what is too much at once. Health is always told.
+pub(super) async fn admit<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let in_flight = request.app_data::<web::Data<State>>().map(|state| Arc::clone(&state.in_flight));
+    let place = match (request.path(), in_flight) {
+        ("/healthz" | "/readyz", _) | (_, None) => Ok(None),
+        (_, Some(in_flight)) => enter(&in_flight, request.uri()).map(Some),
+    };
+    match place {
+        Ok(_place) => Ok(next.call(request).await?.map_into_left_body()),
+        Err(problem) => Ok(request.into_response(ApiError(problem).error_response()).map_into_right_body()),
+    }
+}
+
+fn enter(
+    in_flight: &Arc<Semaphore>,
+    target: &actix_web::http::Uri,
+) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
+    if target.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
+        let detail = format!("The address with its query is longer than {} KiB.", MAX_TARGET_BYTES / 1024);
+        return Err(Problem::new(Code::MalformedRequest, detail));
+    }
+    Arc::clone(in_flight).try_acquire_owned().map_err(|_| {
+        Problem::new(Code::Overloaded, "The service works on as many requests as it can.")
+            .retry_after(Duration::from_secs(1))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(failures: &AuthFailures, address: &str) -> bool {
+        failures.count(address.parse().expect("an address")).is_err()
+    }
+
+    #[test]
+    fn refused_tokens_are_counted_by_address_and_by_ipv6_network() {
+        let failures = AuthFailures::new(NonZeroU32::new(2).expect("not zero"));
+        for (address, over) in [
+            ("192.0.2.1", false),
+            ("::ffff:192.0.2.1", false),
+            ("192.0.2.1", true),
+            ("192.0.2.2", false),
+            ("2001:db8::1", false),
+            ("2001:db8::ffff", false),
+            ("2001:db8::2", true),
+            ("2001:db8:0:1::1", false),
+        ] {
+            assert_eq!(refused(&failures, address), over, "{address}");
+        }
+    }
+
+    #[test]
+    fn addresses_beyond_number_take_no_more_memory() {
+        let failures = AuthFailures::new(NonZeroU32::MIN);
+        for number in 0..50_000_u32 {
+            let _ = failures.count(IpAddr::from(number.to_be_bytes()));
+        }
+        failures.by_address.run_pending_tasks();
+        assert!(failures.by_address.entry_count() <= MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn what_comes_when_all_places_are_taken_is_turned_away() {
+        let places = Arc::new(Semaphore::new(1));
+        let target = actix_web::http::Uri::from_static("/api/v1/usage");
+        let first = enter(&places, &target).expect("a place");
+        let problem = enter(&places, &target).expect_err("no place");
+        assert_eq!((problem.code, problem.retry_after), (Code::Overloaded, Some(Duration::from_secs(1))));
+        drop(first);
+        assert!(enter(&places, &target).is_ok());
+    }
+}

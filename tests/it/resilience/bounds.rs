@@ -1,0 +1,70 @@
+//! Reports without an end, and callers who leave before it.
+
+use std::time::Duration;
+
+use affzero_connections::tenancy::Plan;
+use serde_json::{Value, json};
+
+use super::{Stage, connect, report, uncached};
+use crate::support::affise::Affise;
+use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
+
+/// A network whose reports by offer have another page for ever.
+struct Endless {
+    network: Affise,
+    repeats_itself: bool,
+}
+
+impl Tracker for Endless {
+    fn answer(&self, request: &Request) -> Reply {
+        if request.path != "/3.0/stats/custom" || request.params("slice[]") != ["offer"] {
+            return self.network.answer(request);
+        }
+        let page: u64 = request.param("page").and_then(|page| page.parse().ok()).expect("a page");
+        let offer = if self.repeats_itself { 1 } else { page };
+        let row = json!({"slice": {"offer": {"id": offer, "title": "Offer"}}, "traffic": {"raw": "1", "uniq": "1"},
+            "actions": [], "views": 1});
+        let pagination: Value = json!({"per_page": 1, "total_count": page + 1, "page": page, "next_page": page + 1});
+        Reply::json(200, &json!({"status": 1, "stats": [row], "pagination": pagination}))
+    }
+}
+
+async fn endless(repeats_itself: bool) -> (crate::app::Answer, usize) {
+    let network = Simulator::start(Endless { network: Affise::default(), repeats_itself });
+    let app = uncached(&[("STATS_MAX_UPSTREAM_CALLS", "40")]).await;
+    let user = app.user("acme", Plan::Pro);
+    let id = connect(&user, "Network", &network.url).await;
+    network.forget();
+    let answer = user.get(&report(&id)).await;
+    (answer, network.requests().len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_comes_again_and_again_is_nonsense() {
+    let (answer, calls) = endless(true).await;
+    answer.problem(502, "upstream_protocol_error");
+    assert!(calls <= 8, "{calls}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_without_an_end_end_at_the_bound_on_calls() {
+    let (answer, calls) = endless(false).await;
+    answer.problem(422, "unsupported_query");
+    assert!(calls <= 40, "{calls}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_leaves_takes_the_pull_along() {
+    let stage = Stage::set_with(&[], Affise { rows_per_page: 1, ..Affise::default() }).await;
+    stage.network.always(Some(Fault::Stall(Duration::from_millis(300))));
+    let path =
+        format!("/api/v1/connections/{}/stats?group_by=date,offer,affiliate&from=2026-09-01&to=2026-09-30", stage.id);
+    let user = stage.user();
+    let left = tokio::time::timeout(Duration::from_millis(1_500), user.get(&path)).await;
+    assert!(left.is_err(), "the report is longer than that");
+    // Calls on their way when the caller left may still be counted, and then no more.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asked = stage.reports();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(stage.reports(), asked);
+}

@@ -1,0 +1,109 @@
+//! Too much, too long, too slow, too often.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use affzero_connections::tenancy::Plan;
+use serde_json::json;
+
+use super::egress::Process;
+use crate::app::TestApp;
+
+/// Sends these very bytes and reads until the service closes the connection.
+pub(super) fn exchange(url: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    // A service that has closed already has its reasons, which are read below.
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_tokens_are_held_up_and_good_ones_are_not() {
+    let app = TestApp::with(&[("RATE_LIMIT_AUTH_FAILURES", "3")]).await;
+    let (good, bad) = (app.user("acme", Plan::Pro), app.holder("not.a.token"));
+    for _ in 0..3 {
+        bad.get("/api/v1/usage").await.problem(401, "unauthorized");
+    }
+    for _ in 0..3 {
+        let held_up = bad.get("/api/v1/usage").await;
+        held_up.problem(429, "rate_limited");
+        let wait: u64 = held_up.header("retry-after").expect("a time").parse().expect("seconds");
+        assert!((1..=60).contains(&wait), "{wait}");
+        assert_eq!(held_up.header("ratelimit-policy"), Some("\"address\";q=3"));
+        assert!(held_up.header("ratelimit").expect("a state").starts_with("\"address\";r=0;t="));
+        app.anonymous("GET", "/api/v1/usage").await.problem(429, "rate_limited");
+        good.get("/api/v1/usage").await.ok(200);
+    }
+    let unlimited = TestApp::with(&[("RATE_LIMIT_AUTH_FAILURES", "0")]).await;
+    for _ in 0..700 {
+        unlimited.anonymous("GET", "/api/v1/usage").await.problem(401, "unauthorized");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forwarded_address_is_not_believed() {
+    let app = TestApp::with(&[("RATE_LIMIT_AUTH_FAILURES", "2")]).await;
+    let mut statuses = Vec::new();
+    for number in 0..4 {
+        let address = format!("192.0.2.{number}");
+        let forwarded = format!("for={address}");
+        let headers = [("x-forwarded-for", address.as_str()), ("forwarded", forwarded.as_str())];
+        statuses.push(app.send("GET", "/api/v1/usage", &headers, None).await.status);
+    }
+    assert_eq!(statuses, [401, 401, 429, 429]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_addresses_and_heads_are_refused() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let long = format!("/api/v1/connections?q={}", "x".repeat(20_000));
+    user.get(&long).await.problem(400, "malformed_request");
+    for (name, value) in [("x-padding", "x".repeat(300_000)), ("cookie", "x=y;".repeat(100_000))] {
+        let answer = exchange(&app.url, &format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{name}: {value}\r\n\r\n"));
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+    let many: String = (0..500).map(|number| format!("x-{number}: y\r\n")).collect();
+    let answer = exchange(&app.url, &format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{many}\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    user.get("/api/v1/usage").await.ok(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_too_deep_or_too_large_are_refused() {
+    let app = TestApp::start().await;
+    let bearer = format!("Bearer {}", app.user("acme", Plan::Pro).token());
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    for deep in ["[".repeat(60_000), "{\"a\":".repeat(10_000), format!("{}{}", "[".repeat(200), "]".repeat(200))] {
+        let answer = app.send("POST", "/api/v1/connections", &headers, Some(deep.into_bytes())).await;
+        answer.problem(400, "malformed_request");
+    }
+    let large = json!({ "name": "x".repeat(70_000), "platform": "demo" }).to_string().into_bytes();
+    app.send("POST", "/api/v1/connections", &headers, Some(large)).await.problem(413, "payload_too_large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_with_two_ends_are_refused() {
+    let app = TestApp::start().await;
+    for two_ends in [
+        "content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: x\r\n\r\n",
+        "content-length: 0\r\ncontent-length: 5\r\n\r\nhello",
+        "transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    ] {
+        let head = "POST /api/v1/connections HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+        let answer = exchange(&app.url, &format!("{head}{two_ends}"));
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    }
+}
+
+#[test]
+fn whoever_sends_a_head_byte_by_byte_is_cut_off() {
+    let service = Process::start(&[]);
+    let answer = exchange(&service.url, "GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ");
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}

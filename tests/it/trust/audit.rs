@@ -1,0 +1,122 @@
+//! The audit trail: what it says, and how long it is kept.
+
+use affzero_connections::connections::now_micros;
+use affzero_connections::db::DbError;
+use affzero_connections::db::models::{AuditRow, IdempotencyRow};
+use affzero_connections::db::schema::{audit_events, idempotency_keys};
+use affzero_connections::tenancy::Plan;
+use diesel::prelude::*;
+use serde_json::json;
+
+use crate::app::TestApp;
+
+const DAY: i64 = 24 * 3_600 * 1_000_000;
+
+/// Adds `count` events that are `days` old.
+async fn remember(app: &TestApp, count: u16, days: i64) {
+    let at = now_micros() - days * DAY;
+    app.db
+        .write("acme".to_owned(), at, move |db| -> Result<(), DbError> {
+            for number in 0..count {
+                let mut random = [0; 10];
+                random[8..].copy_from_slice(&number.to_be_bytes());
+                let millis = u64::try_from(at / 1_000).expect("after 1970");
+                let row = AuditRow {
+                    id: uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string(),
+                    organisation_id: "acme".to_owned(),
+                    connection_id: None,
+                    action: format!("test.{days}"),
+                    outcome: "ok".to_owned(),
+                    actor: "user-1".to_owned(),
+                    address: None,
+                    request_id: None,
+                    detail: "{}".to_owned(),
+                    created_at: at,
+                };
+                diesel::insert_into(audit_events::table).values(&row).execute(db)?;
+            }
+            Ok(())
+        })
+        .await
+        .expect("events");
+}
+
+async fn remembered(app: &TestApp, days: i64) -> i64 {
+    let action = format!("test.{days}");
+    app.db
+        .read(move |db| -> Result<i64, DbError> {
+            Ok(audit_events::table.filter(audit_events::action.eq(action)).count().get_result(db)?)
+        })
+        .await
+        .expect("a count")
+}
+
+async fn prune_all(app: &TestApp) {
+    while app.connections.prune().await.expect("pruned") > 0 {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_past_their_retention_go_and_younger_ones_stay() {
+    let app = TestApp::with(&[("AUDIT_RETENTION_DAYS", "30")]).await;
+    for (count, days) in [(1_200, 31), (3, 29), (2, 0)] {
+        remember(&app, count, days).await;
+    }
+    assert!(app.connections.prune().await.expect("pruned") <= 500, "a small batch");
+    prune_all(&app).await;
+    assert_eq!((remembered(&app, 31).await, remembered(&app, 29).await, remembered(&app, 0).await), (0, 3, 2));
+    assert_eq!(app.connections.prune().await.expect("nothing"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_retention_events_are_kept_for_ever() {
+    let app = TestApp::with(&[("AUDIT_RETENTION_DAYS", "0")]).await;
+    remember(&app, 3, 5_000).await;
+    prune_all(&app).await;
+    assert_eq!(remembered(&app, 5_000).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idempotency_keys_that_are_over_go() {
+    let app = TestApp::start().await;
+    let now = now_micros();
+    app.db
+        .write("acme".to_owned(), now, move |db| -> Result<(), DbError> {
+            for (key_hash, expires_at) in [("over", now - 1), ("long over", 0), ("good", now + DAY)] {
+                let row = IdempotencyRow {
+                    organisation_id: "gone".to_owned(),
+                    key_hash: key_hash.to_owned(),
+                    body_hash: "k1:00".to_owned(),
+                    connection_id: None,
+                    expires_at,
+                };
+                diesel::insert_into(idempotency_keys::table).values(&row).execute(db)?;
+            }
+            Ok(())
+        })
+        .await
+        .expect("keys");
+    prune_all(&app).await;
+    let left = app
+        .db
+        .read(|db| -> Result<Vec<String>, DbError> {
+            Ok(idempotency_keys::table.select(idempotency_keys::key_hash).load(db)?)
+        })
+        .await
+        .expect("keys");
+    assert_eq!(left, ["good"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_says_who_as_whom_from_where_and_in_which_request() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let body = json!({ "name": "A", "platform": "demo" });
+    let headers = [("x-request-id", "order-4711"), ("x-forwarded-for", "192.0.2.7")];
+    let created = user.send("POST", "/api/v1/connections", &headers, Some(&body)).await.ok(201);
+    let events = user.get("/api/v1/audit-events").await.ok(200);
+    let event = &events["data"][0];
+    assert_eq!(event["action"], "connection.created");
+    assert_eq!(event["connection_id"], created["id"]);
+    assert_eq!(event["actor"], created["created_by"]);
+    assert_eq!((&event["request_id"], &event["address"]), (&json!("order-4711"), &json!("127.0.0.1")));
+}
