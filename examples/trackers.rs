@@ -11,6 +11,8 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::net::TcpListener;
+
 use affzero_connections::platforms::Pair;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -24,14 +26,16 @@ const FIRST_PORT: u16 = 9_101;
 fn main() {
     let tomorrow = Timestamp::now() + 24.hours();
     let samples = Pair::ALL.into_iter().flat_map(|pair| samples::of(pair, TimeZone::UTC.to_datetime(tomorrow).date()));
-    let called: Vec<Running> =
-        samples.filter(|sample| sample.tracker.is_some()).zip(FIRST_PORT..).map(Running::start).collect();
+    let mut called: Vec<Running> = Vec::new();
+    for sample in samples.filter(|sample| sample.tracker.is_some()) {
+        called.extend(Running::start(sample, &called));
+    }
     println!("Start the service in another terminal, so that it may call these trackers:\n");
     println!("    {} cargo run\n", environment(&called).join(" "));
     println!("Then add connections, for instance at http://127.0.0.1:8080/swagger-ui/ with one of these bodies:\n");
     for running in &called {
-        println!("# {} at {}", running.sample.name(), running.simulator.url);
-        println!("{}\n", body(&running.sample, &running.simulator.url));
+        println!("# {} at {}", running.sample.name(), running.url);
+        println!("{}\n", body(&running.sample, &running.url));
     }
     println!("Ctrl-C stops the trackers.");
     loop {
@@ -39,30 +43,39 @@ fn main() {
     }
 }
 
-/// A sample and the simulator that plays it.
+/// A sample, and where the simulator stands that plays it.
 struct Running {
     sample: Sample,
-    simulator: Simulator,
+    url: String,
+    /// `None` where an earlier sample's simulator plays this one too. It stops when dropped.
+    _simulator: Option<Simulator>,
 }
 
 impl Running {
-    fn start((mut sample, port): (Sample, u16)) -> Self {
-        let is_free = std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-        let tracker = sample.tracker.take().expect("a sample that calls a tracker");
-        Self { sample, simulator: Simulator::start_at(tracker, if is_free { port } else { 0 }) }
+    /// Starts a sample's simulator. A gateway has one address for all connections, so the first simulator there plays
+    /// every portal of its platform, and its other variants play nowhere.
+    fn start(mut sample: Sample, called: &[Self]) -> Option<Self> {
+        let shares = |earlier: &&Self| earlier.sample.address == sample.address;
+        if let Address::Gateway(_) = sample.address
+            && let Some(first) = called.iter().find(shares)
+        {
+            return sample.variant.is_empty().then(|| Self { sample, url: first.url.clone(), _simulator: None });
+        }
+        let port = FIRST_PORT + u16::try_from(called.len()).expect("a small number");
+        let is_free = TcpListener::bind(("127.0.0.1", port)).is_ok();
+        let simulator = Simulator::start_at(sample.tracker.take()?, if is_free { port } else { 0 });
+        Some(Self { sample, url: simulator.url.clone(), _simulator: Some(simulator) })
     }
 }
 
-/// The variables under which the service finds the simulators. A gateway has one address, so its first sample is used.
+/// The variables under which the service finds the simulators.
 fn environment(called: &[Running]) -> Vec<String> {
-    let mut variables = vec!["EGRESS_ALLOW=127.0.0.0/8".to_owned()];
-    for running in called {
-        if let Address::Gateway(name) = running.sample.address
-            && !variables.iter().any(|known| known.starts_with(name))
-        {
-            variables.push(format!("{name}={}", running.simulator.url));
-        }
-    }
+    let gateways = called.iter().filter_map(|running| match running.sample.address {
+        Address::Gateway(name) => Some(format!("{name}={}", running.url)),
+        Address::Setting(..) | Address::Nowhere => None,
+    });
+    let mut variables: Vec<String> = std::iter::once("EGRESS_ALLOW=127.0.0.0/8".to_owned()).chain(gateways).collect();
+    variables.dedup();
     variables
 }
 

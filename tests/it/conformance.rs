@@ -203,9 +203,8 @@ async fn a_secret_that_the_tracker_sends_back_is_left_out() {
             format!("<response><success>false</success><message>{echo}</message></response>"),
             echo.clone(),
         ];
-        for (status, body) in [200, 400, 401, 403, 404, 422, 500]
-            .into_iter()
-            .flat_map(|status| bodies.iter().map(move |body| (status, body)))
+        for (status, body) in
+            [200, 400, 401, 403].into_iter().flat_map(|status| bodies.iter().map(move |body| (status, body)))
         {
             stage.simulator().always(Some(Fault::Instead(Reply::text(status, "application/json", body.as_str()))));
             // Both look for secrets in what comes out.
