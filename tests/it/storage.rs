@@ -257,7 +257,7 @@ async fn after_a_rotation_the_old_key_is_not_needed_any_more() {
     let mut heard = Vec::new();
     let report = rotate(&app.db, &vault, |rows| heard.push(rows)).await.expect("a rotation");
     assert_eq!((report.rows, report.sealed, report.unreadable), (2, 2 * (3 + 2), 0));
-    assert_eq!(heard, [2]);
+    assert_eq!(heard, [2, 2], "a second pass looks for what was left");
     let again = rotate(&app.db, &vault, |_| {}).await.expect("a rotation");
     assert_eq!((again.rows, again.sealed), (2, 0), "a second run finds everything done");
     for id in &ids {

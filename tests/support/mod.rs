@@ -11,6 +11,7 @@ pub mod binom;
 pub mod cake;
 pub mod everflow;
 pub mod samples;
+#[cfg(test)]
 pub mod toxic;
 pub mod tracker;
 pub mod voluum;

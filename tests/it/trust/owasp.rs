@@ -12,7 +12,7 @@ const STATS: &str = "group_by=date&preset=yesterday";
 
 /// Every documented call that needs a token: method and path.
 fn documented() -> Vec<(String, String)> {
-    let document: Value = serde_json::from_str(&openapi::document()).expect("a document");
+    let document: Value = serde_json::from_str(openapi::document()).expect("a document");
     let paths = document["paths"].as_object().expect("paths").iter();
     let calls: Vec<_> = paths
         .filter(|(path, _)| path.starts_with("/api/v1"))
