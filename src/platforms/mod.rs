@@ -7,22 +7,22 @@
 //! Nothing here knows our HTTP statuses, the database or who is asking.
 
 mod address;
-pub mod affise;
+mod affise;
 pub mod assemble;
-pub mod binom;
-pub mod cake;
+mod binom;
+mod cake;
 pub mod calendar;
 pub mod catalogue;
-pub mod demo;
+mod demo;
 mod dispatch;
 pub mod error;
-pub mod everflow;
+mod everflow;
 mod number;
 mod schema;
 pub mod stats;
 pub mod transport;
 pub mod verification;
-pub mod voluum;
+mod voluum;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -260,9 +260,9 @@ pub struct Platforms {
     /// Fixed addresses.
     pub gateways: Arc<Gateways>,
     /// The sessions that Voluum's access keys have bought.
-    pub voluum: voluum::Sessions,
+    voluum: voluum::Sessions,
     /// Everflow's lists of time zones.
-    pub everflow: everflow::Zones,
+    everflow: everflow::Zones,
 }
 
 impl Platforms {

@@ -28,7 +28,7 @@ mod zones;
 use super::transport::{Limits, Pace};
 use super::{Gateways, Settings};
 
-pub use zones::Zones;
+pub(super) use zones::Zones;
 
 /// Well below the ten reports that one network may have running at the same time. The pace is what the oldest quota
 /// lets one network's keys do, though all networks share the gateway; affiliates' smaller quotas show in the headers of

@@ -122,7 +122,7 @@ const WELL_KNOWN: [&str; 5] = ["UTC", "Europe/Berlin", "America/New_York", "Amer
 
 /// The lists of zones already read, by gateway; shared by all connections of a process.
 #[derive(Clone)]
-pub struct Zones {
+pub(in super::super) struct Zones {
     lists: Cache<String, Arc<[Listed]>>,
 }
 
