@@ -17,6 +17,8 @@ mod demo;
 mod dispatch;
 pub mod error;
 mod everflow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod number;
 mod schema;
 pub mod stats;

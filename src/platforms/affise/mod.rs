@@ -26,6 +26,8 @@ use super::error::{ErrorKind, PlatformError};
 use super::stats::Currency;
 use super::transport::{Answer, Limits, Upstream};
 use super::{Account, FieldError, Settings, address};
+#[cfg(fuzzing)]
+pub(super) use wire::fuzz;
 
 /// Affise publishes no limit. One report reads four pages at a time; two reports of a network may run side by side.
 pub(super) const LIMITS: Limits = Limits { concurrency: 8, pace: None };

@@ -432,6 +432,20 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Reads any bytes as every answer there is, each page by each slice.
+#[cfg(fuzzing)]
+pub(in crate::platforms) fn fuzz(body: &[u8]) {
+    let _ = Envelope::read(body).map(|envelope| envelope.text().map(Cow::into_owned));
+    let _ = (User::read(body), default_currency(body));
+    let Some(window) = DateRange::new(Date::MIN, Date::MAX) else { return };
+    let slices = [Slice::Date, Slice::Hour, Slice::Affiliate, Slice::Offer, Slice::Advertiser, Slice::Country];
+    for portal in ConnectionType::ALL {
+        for slice in slices {
+            let _ = Reading { slices: &[slice], window, portal, currency: None }.page(body);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;

@@ -28,6 +28,8 @@ use super::stats::{Currency, Report, StatsQuery};
 use super::transport::{Limits, Upstream};
 use super::verification::Detected;
 use super::{Account, ConnectionType, Credentials, FieldError, PlatformClient, Settings, address};
+#[cfg(fuzzing)]
+pub(super) use wire::fuzz;
 
 /// It is somebody's live tracking server, so it is asked gently.
 pub(super) const LIMITS: Limits = Limits { concurrency: CONCURRENCY, pace: None };

@@ -414,6 +414,14 @@ fn same_amount(a: Decimal, b: Decimal) -> bool {
     apart < half_a_cent || a.abs().max(b.abs()).checked_mul(one_in_a_billion).is_some_and(|noise| apart <= noise)
 }
 
+/// Reads any bytes as every answer of both generations.
+#[cfg(fuzzing)]
+pub(in crate::platforms) fn fuzz(body: &[u8]) {
+    let _ = (entity_page(body), nested_page(body));
+    let _ = (list_page(body), stats_page(body));
+    let _ = (envelope(body), user_role(body), is_date_presets(body), country_codes(body));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -42,6 +42,8 @@ use super::stats::Currency;
 use super::transport::{Limits, Upstream};
 use super::{Account, ConnectionType, FieldError, Gateways, Settings, address};
 use session::Session;
+#[cfg(fuzzing)]
+pub(super) use wire::fuzz;
 
 /// No limit is documented and reports are slow: one or two calls at a time is what networks are used to.
 pub(super) const LIMITS: Limits = Limits { concurrency: 2, pace: None };

@@ -334,6 +334,20 @@ fn sum(rows: &[Fields], names: &[&str]) -> Result<Option<Decimal>, Malformed> {
     })
 }
 
+/// Reads any bytes as a report, and its rows as those of both portals.
+#[cfg(fuzzing)]
+pub(in crate::platforms) fn fuzz(body: &[u8]) {
+    let row_names = ["campaign", "campaignsummary", "day", "dailysummary", "sourceaffiliatesummary"];
+    let Ok(table) = super::tree::parse(body).and_then(|document| Table::read(document, &row_names)) else { return };
+    let rows = table.rows.unwrap_or_default();
+    for row in &rows {
+        let _ = (admin_metrics(row), affiliate_metrics(row));
+        let _ = (entity(row, &["source_affiliate", "affiliate"]), entity(row, &["campaign"]));
+        let _ = (day(row), hour(row), denomination(row));
+    }
+    let _ = table.summary.map(|summary| hold_against(&summary, &rows));
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;

@@ -28,6 +28,8 @@ mod zones;
 use super::transport::{Limits, Pace};
 use super::{Gateways, Settings};
 
+#[cfg(fuzzing)]
+pub(super) use wire::fuzz;
 pub(super) use zones::Zones;
 
 /// Well below the ten reports that one network may have running at the same time. The pace is what the oldest quota

@@ -222,6 +222,19 @@ fn owned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error>
     text(deserializer).map(|text| text.trim().to_owned())
 }
 
+/// Reads any bytes as every answer there is, and its rows as those of both portals.
+#[cfg(fuzzing)]
+pub(in crate::platforms) fn fuzz(body: &[u8]) {
+    let rows = Table::read(body).map(|table| table.rows).unwrap_or_default();
+    let total = serde_json::from_slice::<Reporting>(body).ok();
+    for reporting in rows.iter().map(|row| &row.reporting).chain(&total) {
+        let _ = (reporting.metrics(Portal::Network), reporting.metrics(Portal::Affiliate));
+    }
+    let _ = serde_json::from_slice::<Profile>(body).map(|profile| (profile.account(), profile.currency()));
+    let _ = serde_json::from_slice::<Timezones>(body);
+    let _ = (complaint(body), is_exhausted(body));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

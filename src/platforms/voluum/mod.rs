@@ -21,6 +21,8 @@ mod wire;
 use super::transport::{Limits, Pace};
 
 pub(super) use session::Sessions;
+#[cfg(fuzzing)]
+pub(super) use wire::fuzz;
 
 /// Voluum counts calls by the caller's address, so all accounts together stay at the few at once that one may make.
 /// The published 15 calls a second are kept as a burst only, because another limit by the minute is not published.

@@ -398,6 +398,19 @@ impl Words {
     }
 }
 
+/// Reads any bytes as a page, its rows by every dimension, and as a refusal.
+#[cfg(fuzzing)]
+pub(in crate::platforms) fn fuzz(body: &[u8]) {
+    let rows = page(&Bytes::copy_from_slice(body)).map(|page| page.rows).unwrap_or_default();
+    for row in rows {
+        for dimension in Dimension::ALL {
+            let _ = row.value(dimension);
+        }
+        let _ = (row.is_idle(), row.metrics());
+    }
+    let _ = (Words::of(body), is_throttled(body));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
