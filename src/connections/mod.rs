@@ -6,6 +6,8 @@
 
 pub mod cursor;
 pub mod draft;
+mod failures;
+mod idempotency;
 pub mod rotation;
 pub mod service;
 pub mod stats;

@@ -3,9 +3,8 @@
 //! Verification always stays outside a transaction; what it found out is saved in a transaction of its own, and only
 //! if the connection did not change meanwhile.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
@@ -15,14 +14,16 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::draft::{Draft, Patch};
+use super::failures::FailureMeter;
+use super::idempotency::IdempotencyKey;
 use super::stats::Stats;
 use super::store::{self, Event, Found, ListQuery, Profile, Sealer, SortColumn};
 use super::uses::Uses;
 use super::{
     Actor, AuditEventView, AutomationView, ConnectionView, Page, SecretHint, Status, Usage, cursor, now_micros, time,
 };
-use crate::db::models::{ConnectionRow, IdempotencyRow};
-use crate::db::schema::{connections, idempotency_keys};
+use crate::db::models::ConnectionRow;
+use crate::db::schema::connections;
 use crate::db::{Db, DbConnection, DbError};
 use crate::platforms::transport::{CallScope, Purpose};
 use crate::platforms::verification::{self, Verification, VerificationStatus};
@@ -33,10 +34,6 @@ use crate::vault::{Vault, VaultError};
 
 /// Demo connections do not count, but there is an end to them too.
 const MAX_DEMO: u32 = 100;
-/// How long an `Idempotency-Key` is remembered, in microseconds.
-const KEY_LIFE: i64 = 24 * 3_600 * 1_000_000;
-/// How long a keyed request may run before its key is free again, in microseconds.
-const KEY_LEASE: i64 = 60 * 1_000_000;
 
 /// What the service is configured with.
 #[derive(Debug, Clone)]
@@ -927,144 +924,6 @@ impl Limits {
             return Err(name_is_taken());
         }
         Ok(())
-    }
-}
-
-fn in_progress() -> Problem {
-    Problem::new(Code::RequestInProgress, "A request with this Idempotency-Key is still running.")
-        .retry_after(Duration::from_secs(1))
-}
-
-/// An `Idempotency-Key` with the body it came with. Neither is stored: only fingerprints are.
-#[derive(Clone)]
-struct IdempotencyKey {
-    key_hash: String,
-    body: Vec<u8>,
-    body_hash: String,
-}
-
-impl IdempotencyKey {
-    const LABEL: &'static str = "idempotent body";
-
-    fn new(vault: &Vault, key: &str, body: &Value) -> Self {
-        // Objects keep their members sorted, so that order and blanks do not make another body.
-        let body = body.to_string().into_bytes();
-        let body_hash = vault.keyed_hash(Self::LABEL, &body);
-        Self { key_hash: cursor::fingerprint(&[key]), body, body_hash }
-    }
-
-    fn begin(
-        &self,
-        db: &mut DbConnection,
-        vault: &Vault,
-        organisation: &OrgId,
-        now: i64,
-    ) -> Result<Option<Uuid>, Problem> {
-        diesel::delete(
-            idempotency_keys::table
-                .filter(idempotency_keys::organisation_id.eq(organisation.as_str()))
-                .filter(idempotency_keys::expires_at.lt(now)),
-        )
-        .execute(db)?;
-        let known = idempotency_keys::table
-            .filter(idempotency_keys::organisation_id.eq(organisation.as_str()))
-            .filter(idempotency_keys::key_hash.eq(&self.key_hash))
-            .select(IdempotencyRow::as_select())
-            .first(db)
-            .optional()?;
-        let Some(known) = known else {
-            let row = IdempotencyRow {
-                organisation_id: organisation.as_str().to_owned(),
-                key_hash: self.key_hash.clone(),
-                body_hash: self.body_hash.clone(),
-                connection_id: None,
-                expires_at: now + KEY_LEASE,
-            };
-            diesel::insert_into(idempotency_keys::table).values(&row).execute(db)?;
-            return Ok(None);
-        };
-        if !vault.verify_keyed_hash(Self::LABEL, &self.body, &known.body_hash) {
-            return Err(Problem::new(Code::IdempotencyKeyReused, "This Idempotency-Key was used with another body.")
-                .hint("Use a new key for a new request."));
-        }
-        match known.connection_id.and_then(|id| id.parse().ok()) {
-            Some(id) => Ok(Some(id)),
-            None => Err(in_progress()),
-        }
-    }
-
-    fn keep(&self, db: &mut DbConnection, organisation: &OrgId, id: Uuid, now: i64) -> Result<(), Problem> {
-        let mine = self
-            .row(organisation)
-            .filter(idempotency_keys::connection_id.is_null())
-            .filter(idempotency_keys::body_hash.eq(&self.body_hash));
-        let kept = diesel::update(mine)
-            .set((
-                idempotency_keys::connection_id.eq(Some(id.to_string())),
-                idempotency_keys::expires_at.eq(now + KEY_LIFE),
-            ))
-            .execute(db)?;
-        // The lease ran out and another request has the key: it must not stand for two connections.
-        if kept == 0 { Err(in_progress()) } else { Ok(()) }
-    }
-
-    fn release(&self, db: &mut DbConnection, organisation: &OrgId) -> Result<(), Problem> {
-        diesel::delete(self.row(organisation).filter(idempotency_keys::connection_id.is_null())).execute(db)?;
-        Ok(())
-    }
-
-    #[diesel::dsl::auto_type(no_type_alias)]
-    fn row<'a>(&'a self, organisation: &'a OrgId) -> _ {
-        let organisation: &'a str = organisation.as_str();
-        let key_hash: &'a str = &self.key_hash;
-        idempotency_keys::table
-            .filter(idempotency_keys::organisation_id.eq(organisation))
-            .filter(idempotency_keys::key_hash.eq(key_hash))
-    }
-}
-
-/// Counts failed verifications by organisation and minute: verification must not be a way to guess keys.
-struct FailureMeter {
-    allowed: u32,
-    minutes: Mutex<HashMap<OrgId, (Instant, u32)>>,
-}
-
-impl FailureMeter {
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn new(allowed: u32) -> Self {
-        Self { allowed, minutes: Mutex::default() }
-    }
-
-    fn check(&self, organisation: &OrgId) -> Result<(), Problem> {
-        if self.allowed == 0 {
-            return Ok(());
-        }
-        let minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
-        match minutes.get(organisation) {
-            Some((since, failures)) if since.elapsed() < Self::MINUTE && *failures >= self.allowed => {
-                Err(Problem::new(Code::RateLimited, "Too many verifications failed within a minute.")
-                    .hint("Wait, and check the credentials before trying again.")
-                    .retry_after(Self::MINUTE.saturating_sub(since.elapsed()))
-                    .with("limit", self.allowed))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn count(&self, organisation: &OrgId, verification: &Verification) {
-        if self.allowed == 0 || verification.status == VerificationStatus::Ok {
-            return;
-        }
-        let mut minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
-        if minutes.len() > 10_000 {
-            minutes.retain(|_, (since, _)| since.elapsed() < Self::MINUTE);
-        }
-        let minute = minutes.entry(organisation.clone()).or_insert((Instant::now(), 0));
-        if minute.0.elapsed() >= Self::MINUTE {
-            *minute = (Instant::now(), 0);
-        }
-        minute.1 += 1;
     }
 }
 

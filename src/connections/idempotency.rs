@@ -1,0 +1,116 @@
+//! `Idempotency-Key`: the same request twice makes one connection.
+//!
+//! Neither key nor body is stored, only fingerprints. A key is claimed under a lease while its request runs, kept for
+//! a day if that made a connection, and free again if it did not.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::cursor;
+use crate::db::DbConnection;
+use crate::db::models::IdempotencyRow;
+use crate::db::schema::idempotency_keys;
+use crate::problem::{Code, Problem};
+use crate::tenancy::OrgId;
+use crate::vault::Vault;
+
+/// How long an `Idempotency-Key` is remembered, in microseconds.
+const KEY_LIFE: i64 = 24 * 3_600 * 1_000_000;
+/// How long a keyed request may run before its key is free again, in microseconds.
+const KEY_LEASE: i64 = 60 * 1_000_000;
+
+fn in_progress() -> Problem {
+    Problem::new(Code::RequestInProgress, "A request with this Idempotency-Key is still running.")
+        .retry_after(Duration::from_secs(1))
+}
+
+/// An `Idempotency-Key` with the body it came with. Neither is stored: only fingerprints are.
+#[derive(Clone)]
+pub(super) struct IdempotencyKey {
+    key_hash: String,
+    body: Vec<u8>,
+    body_hash: String,
+}
+
+impl IdempotencyKey {
+    const LABEL: &'static str = "idempotent body";
+
+    pub(super) fn new(vault: &Vault, key: &str, body: &Value) -> Self {
+        // Objects keep their members sorted, so that order and blanks do not make another body.
+        let body = body.to_string().into_bytes();
+        let body_hash = vault.keyed_hash(Self::LABEL, &body);
+        Self { key_hash: cursor::fingerprint(&[key]), body, body_hash }
+    }
+
+    pub(super) fn begin(
+        &self,
+        db: &mut DbConnection,
+        vault: &Vault,
+        organisation: &OrgId,
+        now: i64,
+    ) -> Result<Option<Uuid>, Problem> {
+        diesel::delete(
+            idempotency_keys::table
+                .filter(idempotency_keys::organisation_id.eq(organisation.as_str()))
+                .filter(idempotency_keys::expires_at.lt(now)),
+        )
+        .execute(db)?;
+        let known = idempotency_keys::table
+            .filter(idempotency_keys::organisation_id.eq(organisation.as_str()))
+            .filter(idempotency_keys::key_hash.eq(&self.key_hash))
+            .select(IdempotencyRow::as_select())
+            .first(db)
+            .optional()?;
+        let Some(known) = known else {
+            let row = IdempotencyRow {
+                organisation_id: organisation.as_str().to_owned(),
+                key_hash: self.key_hash.clone(),
+                body_hash: self.body_hash.clone(),
+                connection_id: None,
+                expires_at: now + KEY_LEASE,
+            };
+            diesel::insert_into(idempotency_keys::table).values(&row).execute(db)?;
+            return Ok(None);
+        };
+        if !vault.verify_keyed_hash(Self::LABEL, &self.body, &known.body_hash) {
+            return Err(Problem::new(Code::IdempotencyKeyReused, "This Idempotency-Key was used with another body.")
+                .hint("Use a new key for a new request."));
+        }
+        match known.connection_id.and_then(|id| id.parse().ok()) {
+            Some(id) => Ok(Some(id)),
+            None => Err(in_progress()),
+        }
+    }
+
+    pub(super) fn keep(&self, db: &mut DbConnection, organisation: &OrgId, id: Uuid, now: i64) -> Result<(), Problem> {
+        let mine = self
+            .row(organisation)
+            .filter(idempotency_keys::connection_id.is_null())
+            .filter(idempotency_keys::body_hash.eq(&self.body_hash));
+        let kept = diesel::update(mine)
+            .set((
+                idempotency_keys::connection_id.eq(Some(id.to_string())),
+                idempotency_keys::expires_at.eq(now + KEY_LIFE),
+            ))
+            .execute(db)?;
+        // The lease ran out and another request has the key: it must not stand for two connections.
+        if kept == 0 { Err(in_progress()) } else { Ok(()) }
+    }
+
+    pub(super) fn release(&self, db: &mut DbConnection, organisation: &OrgId) -> Result<(), Problem> {
+        diesel::delete(self.row(organisation).filter(idempotency_keys::connection_id.is_null())).execute(db)?;
+        Ok(())
+    }
+
+    #[diesel::dsl::auto_type(no_type_alias)]
+    fn row<'a>(&'a self, organisation: &'a OrgId) -> _ {
+        let organisation: &'a str = organisation.as_str();
+        let key_hash: &'a str = &self.key_hash;
+        idempotency_keys::table
+            .filter(idempotency_keys::organisation_id.eq(organisation))
+            .filter(idempotency_keys::key_hash.eq(key_hash))
+    }
+}
