@@ -299,6 +299,21 @@ pub fn list(db: &mut DbConnection, organisation: &OrgId, query: &ListQuery) -> R
     Ok(rows.load(db)?)
 }
 
+/// The ids of all of an organisation's connections, oldest first: all of them, so that a question about all leaves
+/// none out.
+///
+/// # Errors
+/// A failing database.
+pub fn ids(db: &mut DbConnection, organisation: &OrgId) -> Result<Vec<Uuid>, DbError> {
+    let ids: Vec<String> = connections::table
+        .filter(connections::organisation_id.eq(organisation.as_str()))
+        .filter(connections::deleted_at.is_null())
+        .order((connections::created_at.asc(), connections::id.asc()))
+        .select(connections::id)
+        .load(db)?;
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+}
+
 /// Where a list goes on after this row.
 #[must_use]
 pub fn place_of(row: &ConnectionRow, sort: SortColumn) -> (String, String) {

@@ -407,18 +407,7 @@ impl Connections {
 
     async fn all_ids(&self, actor: &Actor) -> Result<Vec<Uuid>, Problem> {
         let owner = actor.organisation.clone();
-        let query = store::ListQuery {
-            platform: None,
-            connection_type: None,
-            status: None,
-            name_contains: None,
-            sort: store::SortColumn::CreatedAt,
-            descending: false,
-            after: None,
-            limit: 1_000,
-        };
-        let rows = self.inner.db.read(move |db| store::list(db, &owner, &query)).await.map_err(Problem::from)?;
-        Ok(rows.iter().map(store::id_of).collect())
+        self.inner.db.read(move |db| store::ids(db, &owner)).await.map_err(Problem::from)
     }
 }
 
