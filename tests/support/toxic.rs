@@ -16,27 +16,68 @@ use tokio::task::JoinHandle;
 pub enum Toxic {
     /// Nothing.
     Pass,
-    /// The connection is closed before anything is answered.
-    HangUp,
-    /// Half of the answer, and then nothing more on an open connection.
-    Stall,
-    /// One byte a second.
-    Drip,
-    /// Half of the answer, and an orderly end.
-    Truncate,
+    /// The answer up to here, and the end.
+    Cut(At),
+    /// The answer up to here, and then nothing more on an open connection.
+    Stall(At),
+    /// The answer up to here, and from there one byte a second.
+    Drip(At),
     /// A gibibyte of blanks in place of the answer.
     Flood,
     /// A few mebibytes of gzip that stand for a gibibyte of blanks.
     Bomb,
 }
 
+/// Where in an answer it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Before its first byte.
+    Start,
+    /// In the middle of its head.
+    Head,
+    /// In the middle of its body.
+    Body,
+}
+
+impl At {
+    pub const ALL: [Self; 3] = [Self::Start, Self::Head, Self::Body];
+
+    fn of(self, answer: &[u8]) -> usize {
+        let head = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |end| end + 4);
+        match self {
+            Self::Start => 0,
+            Self::Head => head / 2,
+            Self::Body => (head + answer.len()) / 2,
+        }
+    }
+}
+
 /// A running proxy; it stops when dropped.
 pub struct Proxy {
     /// `http://127.0.0.1:<port>`
     pub url: String,
-    toxic: Arc<Mutex<Toxic>>,
+    mood: Arc<Mutex<Mood>>,
     sent: Arc<AtomicU64>,
     task: JoinHandle<()>,
+}
+
+/// What happens to the next answers.
+struct Mood {
+    toxic: Toxic,
+    /// How many come through before.
+    spared: usize,
+}
+
+impl Mood {
+    fn next(&mut self) -> Toxic {
+        match self.spared.checked_sub(1) {
+            Some(left) => {
+                self.spared = left;
+                Toxic::Pass
+            }
+            None => self.toxic,
+        }
+    }
 }
 
 const GIBIBYTE: u64 = 1 << 30;
@@ -47,24 +88,29 @@ impl Proxy {
         let target = target.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let toxic = Arc::new(Mutex::new(Toxic::Pass));
+        let mood = Arc::new(Mutex::new(Mood { toxic: Toxic::Pass, spared: 0 }));
         let sent = Arc::new(AtomicU64::new(0));
-        let (mood, counter) = (Arc::clone(&toxic), Arc::clone(&sent));
+        let (shared, counter) = (Arc::clone(&mood), Arc::clone(&sent));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (target, mood, counter) = (target.clone(), Arc::clone(&mood), Arc::clone(&counter));
+                let (target, mood, counter) = (target.clone(), Arc::clone(&shared), Arc::clone(&counter));
                 tokio::spawn(async move {
                     // The service hanging up is what most of the tests are about.
                     let _ = carry(client, &target, &mood, &counter).await;
                 });
             }
         });
-        Self { url, toxic, sent, task }
+        Self { url, mood, sent, task }
     }
 
     /// Changes what happens to the answers from now on.
     pub fn turn(&self, toxic: Toxic) {
-        *self.toxic.lock().unwrap_or_else(PoisonError::into_inner) = toxic;
+        self.turn_after(0, toxic);
+    }
+
+    /// Lets so many answers through, and then changes what happens to the others.
+    pub fn turn_after(&self, spared: usize, toxic: Toxic) {
+        *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = Mood { toxic, spared };
     }
 
     /// How many bytes of floods and bombs the service took before it hung up.
@@ -79,11 +125,10 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(mut client: TcpStream, target: &str, mood: &Mutex<Toxic>, sent: &AtomicU64) -> io::Result<()> {
+async fn carry(mut client: TcpStream, target: &str, mood: &Mutex<Mood>, sent: &AtomicU64) -> io::Result<()> {
     let request = head(&mut client).await?;
-    let toxic = *mood.lock().unwrap_or_else(PoisonError::into_inner);
+    let toxic = mood.lock().unwrap_or_else(PoisonError::into_inner).next();
     match toxic {
-        Toxic::HangUp => Ok(()),
         Toxic::Flood => {
             client.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n").await?;
             let blanks = vec![b' '; 65_536];
@@ -108,18 +153,21 @@ async fn carry(mut client: TcpStream, target: &str, mood: &Mutex<Toxic>, sent: &
             }
         }
         Toxic::Pass => client.write_all(&ask(target, &request).await?).await,
-        Toxic::Stall => {
+        Toxic::Cut(at) => {
             let answer = ask(target, &request).await?;
-            client.write_all(&answer[..answer.len() / 2]).await?;
+            client.write_all(&answer[..at.of(&answer)]).await
+        }
+        Toxic::Stall(at) => {
+            let answer = ask(target, &request).await?;
+            client.write_all(&answer[..at.of(&answer)]).await?;
             client.read_u8().await.map(drop)
         }
-        Toxic::Truncate => {
+        Toxic::Drip(at) => {
             let answer = ask(target, &request).await?;
-            client.write_all(&answer[..answer.len() / 2]).await
-        }
-        Toxic::Drip => {
-            for byte in ask(target, &request).await? {
-                client.write_u8(byte).await?;
+            let (sound, dripping) = answer.split_at(at.of(&answer));
+            client.write_all(sound).await?;
+            for byte in dripping {
+                client.write_u8(*byte).await?;
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Ok(())
@@ -176,4 +224,49 @@ const fn bits<const N: usize>(text: &str) -> [bool; N] {
         place += 1;
     }
     all
+}
+
+/// What stands where a TLS server is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stranger {
+    /// Says this and hangs up.
+    Says(&'static [u8]),
+    /// Takes everything and says nothing.
+    IsSilent,
+    /// Begins to speak TLS, one byte a second.
+    Drips,
+}
+
+/// `https://127.0.0.1:<port>`, where nobody completes a handshake. It stands there as long as the test runs.
+pub async fn stranger(stranger: Stranger) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port");
+    let url = format!("https://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = greet(client, stranger).await;
+            });
+        }
+    });
+    url
+}
+
+async fn greet(mut client: TcpStream, stranger: Stranger) -> io::Result<()> {
+    let mut hello = [0; 1_024];
+    let _ = client.read(&mut hello).await?;
+    match stranger {
+        Stranger::Says(words) => client.write_all(words).await,
+        Stranger::IsSilent => {
+            while client.read(&mut hello).await? > 0 {}
+            Ok(())
+        }
+        Stranger::Drips => {
+            // The head of a server's hello of 122 bytes, and zeros that would be its body.
+            for byte in [0x16, 3, 3, 0, 122].into_iter().chain(std::iter::repeat_n(0, 122)) {
+                client.write_u8(byte).await?;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Ok(())
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The stage the simulators play on: a loopback HTTP server with a recording of what was asked and faults to inject.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ struct Script {
     requests: Mutex<Vec<Request>>,
     faults: Mutex<VecDeque<Fault>>,
     always: Mutex<Option<Fault>>,
+    running: AtomicUsize,
+    most_at_once: AtomicUsize,
 }
 
 /// A running simulator; it stops when dropped.
@@ -145,6 +148,11 @@ impl Simulator {
         self.script.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The most requests that were being answered at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.script.most_at_once.load(Ordering::SeqCst)
+    }
+
     /// Forgets what was asked so far.
     pub fn forget(&self) {
         self.script.requests.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -169,6 +177,9 @@ impl Drop for Simulator {
 }
 
 async fn play(tracker: Arc<dyn Tracker>, script: Arc<Script>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    let running = script.running.fetch_add(1, Ordering::SeqCst) + 1;
+    script.most_at_once.fetch_max(running, Ordering::SeqCst);
+    let _done = Done(Arc::clone(&script));
     let seen = Request {
         method: request.method().to_string(),
         path: request.path().to_owned(),
@@ -196,6 +207,15 @@ async fn play(tracker: Arc<dyn Tracker>, script: Arc<Script>, request: HttpReque
             HttpResponse::Ok().streaming(futures_util::stream::iter(parts))
         }
         Some(Fault::None) | None => respond(tracker.answer(&seen)),
+    }
+}
+
+/// A request that is being answered, until this is dropped.
+struct Done(Arc<Script>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

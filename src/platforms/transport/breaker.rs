@@ -1,187 +1,170 @@
 //! Leaves an origin alone that keeps failing, and finds out by itself when it is back.
 //!
 //! What counts as failing is what a struggling host does: no connection, no answer in time, a 5xx. A refusal, a 429 or
-//! an answer that makes no sense is an answer. While the breaker is open calls are turned away at once with the last
+//! an answer that makes no sense is an answer. While a circuit is open calls are turned away at once with the last
 //! cause; when its time is over a single pull goes through as a probe and decides.
 //!
+//! Nobody can have an origin cut off for others. What one organisation meets cuts off that organisation only: it has a
+//! small share of what decides for everyone, so that takes the failures of three or more. And a 500 may be the
+//! question's own: one that is asked again and again is cut off by itself, and counts once among the organisation's
+//! calls. Many different questions that all end so are the host's failure again.
+//!
 //! A verification was asked for by someone who wants to know how the host is right now, so it is always let through.
-//! Its success closes the breaker. Its failure counts for nothing, because what it was made with is not proven yet, and
-//! some platforms answer a wrong key with a 500.
+//! Its success closes what is open for that organisation and for everyone. Its failure counts for nothing, because what
+//! it was made with is not proven yet, and some platforms answer a wrong key with a 500.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Purpose;
-use crate::metrics;
+use super::circuit::{Circuit, Outcome, SAMPLE};
+use super::retry::Fault;
 use crate::platforms::error::{ErrorKind, PlatformError};
 
-/// The latest outcomes that are looked at: at most this many,
-const SAMPLE: usize = 20;
-/// none older than this,
-const WINDOW: Duration = Duration::from_secs(60);
-/// and fewer than these prove nothing.
-const FEWEST: usize = 10;
-/// How long the breaker stays open at first; each failed probe doubles it.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How many of the outcomes that decide for everyone may be one organisation's.
+const SHARE: usize = 4;
+/// Circuits of one origin. Calls beyond go uncounted until some of them are idle.
+const MOST_CIRCUITS: usize = 1_000;
 
 /// The breaker of one origin.
 #[derive(Default)]
 pub(super) struct Breaker {
-    state: Mutex<State>,
+    circuits: Mutex<HashMap<Scope, Circuit>>,
 }
 
-#[derive(Default)]
-struct State {
-    outcomes: VecDeque<(Instant, Outcome)>,
-    open: Option<Open>,
+/// Whose calls a circuit stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Scope {
+    Everyone,
+    Tenant(u64),
+    Question(u64, u64),
 }
 
-struct Open {
-    cause: PlatformError,
-    pause: Duration,
-    until: Instant,
-    probing: bool,
+impl Scope {
+    fn circuit(self) -> Circuit {
+        Circuit::new(if self == Self::Everyone { SHARE } else { SAMPLE })
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Answered,
-    Failed,
+/// Who calls, and with which question.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker {
+    pub(super) tenant: u64,
+    /// Tells questions apart, whatever they are.
+    pub(super) question: u64,
+}
+
+impl Asker {
+    const fn scopes(self) -> [Scope; 3] {
+        [Scope::Everyone, Scope::Tenant(self.tenant), Scope::Question(self.tenant, self.question)]
+    }
 }
 
 impl Breaker {
     /// Whether a call would be turned away right now.
-    pub(super) fn check(&self, purpose: Purpose, now: Instant) -> Result<(), PlatformError> {
-        match &self.lock().open {
-            Some(open) if purpose == Purpose::Pull && !open.may_probe(now) => Err(open.refusal(now)),
-            _ => Ok(()),
-        }
+    pub(super) fn check(&self, purpose: Purpose, asker: Asker, now: Instant) -> Result<(), PlatformError> {
+        check(&self.lock(), purpose, asker, now)
     }
 
     /// Lets a call through, or turns it away. The pass is given back with the call's outcome; one that is dropped
     /// without (nobody waited for the answer) says nothing about the origin.
-    pub(super) fn admit(&self, purpose: Purpose, now: Instant) -> Result<Pass<'_>, PlatformError> {
-        let mut state = self.lock();
-        let role = match (purpose, &mut state.open) {
-            (Purpose::Verify, _) => Role::Verification,
-            (Purpose::Pull, None) => Role::Pull,
-            (Purpose::Pull, Some(open)) if open.may_probe(now) => {
-                open.probing = true;
-                Role::Probe
-            }
-            (Purpose::Pull, Some(open)) => return Err(open.refusal(now)),
-        };
-        Ok(Pass { breaker: self, role })
+    pub(super) fn admit(&self, purpose: Purpose, asker: Asker, now: Instant) -> Result<Pass<'_>, PlatformError> {
+        let mut circuits = self.lock();
+        check(&circuits, purpose, asker, now)?;
+        let probes =
+            asker.scopes().map(|scope| purpose == Purpose::Pull && circuits.get_mut(&scope).is_some_and(Circuit::pass));
+        Ok(Pass { breaker: self, purpose, asker, probes })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Scope, Circuit>> {
+        self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Breaker {
-    fn drop(&mut self) {
-        if self.lock().open.is_some() {
-            metrics::breaker_closed();
+fn check(
+    circuits: &HashMap<Scope, Circuit>,
+    purpose: Purpose,
+    asker: Asker,
+    now: Instant,
+) -> Result<(), PlatformError> {
+    match purpose {
+        Purpose::Verify => Ok(()),
+        Purpose::Pull => {
+            asker.scopes().iter().filter_map(|scope| circuits.get(scope)).try_for_each(|circuit| circuit.check(now))
         }
     }
 }
 
-impl State {
-    fn answered(&mut self, now: Instant) {
-        if self.open.take().is_some() {
-            metrics::breaker_closed();
-            self.outcomes.clear();
+/// The circuit of a scope, made if there is room.
+fn circuit(circuits: &mut HashMap<Scope, Circuit>, scope: Scope, now: Instant) -> Option<&mut Circuit> {
+    if !circuits.contains_key(&scope) {
+        if circuits.len() >= MOST_CIRCUITS {
+            circuits.retain(|_, circuit| !circuit.is_idle(now));
         }
-        self.remember(now, Outcome::Answered);
-    }
-
-    fn failed(&mut self, now: Instant, cause: &PlatformError, role: Role) {
-        match (role, &mut self.open) {
-            (Role::Probe, Some(open)) => {
-                open.pause = (open.pause * 2).min(LONGEST_PAUSE);
-                open.until = now + open.pause;
-                open.cause = cause.clone();
-            }
-            // A pull that was on its way when the breaker opened tells nothing new.
-            (Role::Verification, _) | (Role::Pull, Some(_)) => {}
-            (Role::Pull | Role::Probe, None) => {
-                self.remember(now, Outcome::Failed);
-                if self.is_failing() {
-                    let pause = FIRST_PAUSE;
-                    self.open = Some(Open { cause: cause.clone(), pause, until: now + pause, probing: false });
-                    metrics::breaker_opened();
-                }
-            }
+        if circuits.len() >= MOST_CIRCUITS {
+            return None;
         }
     }
-
-    fn remember(&mut self, now: Instant, outcome: Outcome) {
-        self.outcomes.push_back((now, outcome));
-        while self.outcomes.len() > SAMPLE
-            || self.outcomes.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW)
-        {
-            self.outcomes.pop_front();
-        }
-    }
-
-    /// Half of the sample or more has failed.
-    fn is_failing(&self) -> bool {
-        let failed = self.outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Failed).count();
-        self.outcomes.len() >= FEWEST && failed * 2 >= self.outcomes.len()
-    }
-}
-
-impl Open {
-    fn may_probe(&self, now: Instant) -> bool {
-        !self.probing && now >= self.until
-    }
-
-    /// The cause, and when the next call will be let through.
-    fn refusal(&self, now: Instant) -> PlatformError {
-        // While a probe is on its way nobody knows; its answer will not be long.
-        let wait = self.until.saturating_duration_since(now).max(Duration::from_secs(1));
-        let seconds = wait.as_millis().div_ceil(1_000);
-        PlatformError::new(
-            ErrorKind::Failing,
-            format!("{} It kept failing and is left alone; the next try is in {seconds} s.", self.cause.detail),
-        )
-        .retry_after(Some(wait))
-    }
+    Some(circuits.entry(scope).or_insert_with(|| scope.circuit()))
 }
 
 /// The right to make one call.
 pub(super) struct Pass<'a> {
     breaker: &'a Breaker,
-    role: Role,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Pull,
-    Probe,
-    Verification,
+    purpose: Purpose,
+    asker: Asker,
+    /// Of which of the asker's circuits it is the probe.
+    probes: [bool; 3],
 }
 
 impl Pass<'_> {
     /// Learns how the call ended.
-    pub(super) fn report(self, error: Option<&PlatformError>, now: Instant) {
-        let mut state = self.breaker.lock();
-        match error {
-            Some(error) if is_outage(error.kind) => state.failed(now, error, self.role),
-            _ => state.answered(now),
+    pub(super) fn report(self, fault: Option<&Fault>, now: Instant) {
+        match fault {
+            Some(fault) if is_outage(fault.error().kind) => self.failed(fault, now),
+            _ => self.answered(now),
+        }
+    }
+
+    fn answered(&self, now: Instant) {
+        let mut circuits = self.breaker.lock();
+        let outcome = Outcome { at: now, tenant: self.asker.tenant, failed: false, question: None };
+        for scope in self.asker.scopes() {
+            // Only questions that ever failed have a circuit.
+            if !matches!(scope, Scope::Question(..)) || circuits.contains_key(&scope) {
+                circuit(&mut circuits, scope, now).into_iter().for_each(|circuit| circuit.answered(outcome));
+            }
+        }
+    }
+
+    fn failed(&self, fault: &Fault, now: Instant) {
+        if self.purpose == Purpose::Verify {
+            return;
+        }
+        let mut circuits = self.breaker.lock();
+        let suspect = fault.may_be_the_question().then_some(self.asker.question);
+        let outcome = Outcome { at: now, tenant: self.asker.tenant, failed: true, question: suspect };
+        for (scope, probe) in self.asker.scopes().into_iter().zip(self.probes) {
+            let outcome = match scope {
+                Scope::Everyone | Scope::Tenant(_) => outcome,
+                Scope::Question(..) if suspect.is_some() || probe => Outcome { question: None, ..outcome },
+                Scope::Question(..) => continue,
+            };
+            if let Some(circuit) = circuit(&mut circuits, scope, now) {
+                circuit.failed(outcome, fault.error(), probe);
+            }
         }
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        if self.role == Role::Probe
-            && let Some(open) = &mut self.breaker.lock().open
-        {
-            open.probing = false;
+        if self.probes.contains(&true) {
+            let mut circuits = self.breaker.lock();
+            for (scope, _) in self.asker.scopes().iter().zip(self.probes).filter(|(_, probe)| *probe) {
+                circuits.get_mut(scope).into_iter().for_each(Circuit::give_up_probe);
+            }
         }
     }
 }
@@ -193,14 +176,32 @@ const fn is_outage(kind: ErrorKind) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::circuit::{FEWEST, FIRST_PAUSE, LONGEST_PAUSE};
     use super::*;
 
-    fn error(kind: ErrorKind) -> PlatformError {
-        PlatformError::new(kind, "tracker.example does something.")
+    const ASKER: Asker = Asker { tenant: 1, question: 1 };
+
+    fn of(tenant: u64, question: u64) -> Asker {
+        Asker { tenant, question }
+    }
+
+    fn fault(kind: ErrorKind) -> Fault {
+        PlatformError::new(kind, "tracker.example does something.").into()
+    }
+
+    /// What a 500 comes as when it was repeated once.
+    fn own_fault() -> Fault {
+        Fault::last(PlatformError::new(ErrorKind::Failing, "tracker.example answered 500."))
+    }
+
+    fn ask(breaker: &Breaker, asker: Asker, now: Instant, fault: Option<&Fault>) {
+        breaker.admit(Purpose::Pull, asker, now).expect("a pass").report(fault, now);
     }
 
     fn call(breaker: &Breaker, now: Instant, outcome: Option<ErrorKind>) {
-        breaker.admit(Purpose::Pull, now).expect("a pass").report(outcome.map(error).as_ref(), now);
+        ask(breaker, ASKER, now, outcome.map(fault).as_ref());
     }
 
     fn opened(now: Instant) -> Breaker {
@@ -211,6 +212,10 @@ mod tests {
         breaker
     }
 
+    fn is_cut_off(breaker: &Breaker, asker: Asker, now: Instant) -> bool {
+        breaker.check(Purpose::Pull, asker, now).is_err()
+    }
+
     #[test]
     fn it_opens_on_a_rate_of_failures_and_names_cause_and_time() {
         let now = Instant::now();
@@ -219,10 +224,10 @@ mod tests {
             call(&breaker, now, None);
             call(&breaker, now, Some(ErrorKind::Timeout));
         }
-        let refusal = breaker.admit(Purpose::Pull, now).map(drop).expect_err("a refusal");
+        let refusal = breaker.admit(Purpose::Pull, ASKER, now).map(drop).expect_err("a refusal");
         assert_eq!((refusal.kind, refusal.retry_after), (ErrorKind::Failing, Some(FIRST_PAUSE)));
         assert!(refusal.detail.starts_with("tracker.example does something. "), "{}", refusal.detail);
-        assert!(breaker.check(Purpose::Pull, now).is_err());
+        assert!(breaker.check(Purpose::Pull, ASKER, now).is_err());
     }
 
     #[test]
@@ -247,7 +252,7 @@ mod tests {
         let now = Instant::now();
         let breaker = Breaker::default();
         for minute in 0..60 {
-            call(&breaker, now + (WINDOW + Duration::from_secs(1)) * minute, Some(ErrorKind::ConnectFailed));
+            call(&breaker, now + Duration::from_secs(61) * minute, Some(ErrorKind::ConnectFailed));
         }
         let breaker = Breaker::default();
         for round in 0..200 {
@@ -260,10 +265,10 @@ mod tests {
         let start = Instant::now();
         let breaker = opened(start);
         let later = start + FIRST_PAUSE;
-        let probe = breaker.admit(Purpose::Pull, later).expect("the probe");
-        assert!(breaker.admit(Purpose::Pull, later).is_err(), "a second probe");
-        probe.report(Some(&error(ErrorKind::Timeout)), later);
-        let refusal = breaker.admit(Purpose::Pull, later).map(drop).expect_err("open again");
+        let probe = breaker.admit(Purpose::Pull, ASKER, later).expect("the probe");
+        assert!(breaker.admit(Purpose::Pull, ASKER, later).is_err(), "a second probe");
+        probe.report(Some(&fault(ErrorKind::Timeout)), later);
+        let refusal = breaker.admit(Purpose::Pull, ASKER, later).map(drop).expect_err("open again");
         assert_eq!(refusal.retry_after, Some(FIRST_PAUSE * 2));
         let later = later + FIRST_PAUSE * 2;
         call(&breaker, later, None);
@@ -276,7 +281,7 @@ mod tests {
         let start = Instant::now();
         let breaker = opened(start);
         let later = start + FIRST_PAUSE;
-        drop(breaker.admit(Purpose::Pull, later).expect("the probe"));
+        drop(breaker.admit(Purpose::Pull, ASKER, later).expect("the probe"));
         call(&breaker, later, None);
         call(&breaker, later, None);
     }
@@ -285,11 +290,11 @@ mod tests {
     fn a_verification_goes_through_and_its_success_closes() {
         let now = Instant::now();
         let breaker = opened(now);
-        breaker.admit(Purpose::Verify, now).expect("a pass").report(Some(&error(ErrorKind::Failing)), now);
-        assert!(breaker.check(Purpose::Verify, now).is_ok());
-        assert!(breaker.check(Purpose::Pull, now).is_err());
-        breaker.admit(Purpose::Verify, now).expect("a pass").report(None, now);
-        assert!(breaker.check(Purpose::Pull, now).is_ok());
+        breaker.admit(Purpose::Verify, ASKER, now).expect("a pass").report(Some(&fault(ErrorKind::Failing)), now);
+        assert!(breaker.check(Purpose::Verify, ASKER, now).is_ok());
+        assert!(breaker.check(Purpose::Pull, ASKER, now).is_err());
+        breaker.admit(Purpose::Verify, ASKER, now).expect("a pass").report(None, now);
+        assert!(breaker.check(Purpose::Pull, ASKER, now).is_ok());
     }
 
     #[test]
@@ -297,9 +302,9 @@ mod tests {
         let now = Instant::now();
         let breaker = Breaker::default();
         for _ in 0..2 * SAMPLE {
-            breaker.admit(Purpose::Verify, now).expect("a pass").report(Some(&error(ErrorKind::Failing)), now);
+            breaker.admit(Purpose::Verify, ASKER, now).expect("a pass").report(Some(&fault(ErrorKind::Failing)), now);
         }
-        assert!(breaker.check(Purpose::Pull, now).is_ok());
+        assert!(breaker.check(Purpose::Pull, ASKER, now).is_ok());
     }
 
     #[test]
@@ -310,7 +315,94 @@ mod tests {
             now += LONGEST_PAUSE;
             call(&breaker, now, Some(ErrorKind::Failing));
         }
-        let refusal = breaker.check(Purpose::Pull, now).expect_err("open");
+        let refusal = breaker.check(Purpose::Pull, ASKER, now).expect_err("open");
         assert_eq!(refusal.retry_after, Some(LONGEST_PAUSE));
+    }
+    #[test]
+    fn one_organisation_cuts_off_itself_and_nobody_else() {
+        let now = Instant::now();
+        let breaker = Breaker::default();
+        for round in 0..100 {
+            if !is_cut_off(&breaker, of(1, round), now) {
+                ask(&breaker, of(1, round), now, Some(&fault(ErrorKind::Timeout)));
+            }
+        }
+        assert!(is_cut_off(&breaker, of(1, 1_000), now));
+        assert!(!is_cut_off(&breaker, of(2, 1), now));
+        for round in 0..6 {
+            ask(&breaker, of(2, round), now, None);
+        }
+        assert!(!is_cut_off(&breaker, of(3, 1), now), "its share of the sample is small");
+    }
+
+    #[test]
+    fn what_several_organisations_meet_cuts_off_everyone_and_one_success_ends_it() {
+        let now = Instant::now();
+        let breaker = Breaker::default();
+        for tenant in 1..=3 {
+            for question in 0..SHARE as u64 {
+                if !is_cut_off(&breaker, of(tenant, question), now) {
+                    ask(&breaker, of(tenant, question), now, Some(&fault(ErrorKind::ConnectFailed)));
+                }
+            }
+        }
+        assert!(is_cut_off(&breaker, of(9, 1), now));
+        let later = now + FIRST_PAUSE;
+        ask(&breaker, of(9, 1), later, None);
+        for tenant in [1, 2, 3, 9] {
+            assert!(!is_cut_off(&breaker, of(tenant, 1), later), "{tenant}");
+        }
+    }
+
+    #[test]
+    fn a_question_that_fails_by_itself_is_cut_off_without_the_others() {
+        let now = Instant::now();
+        let breaker = Breaker::default();
+        for _ in 0..FEWEST {
+            ask(&breaker, of(1, 1), now, Some(&own_fault()));
+        }
+        assert!(is_cut_off(&breaker, of(1, 1), now));
+        assert!(!is_cut_off(&breaker, of(1, 2), now) && !is_cut_off(&breaker, of(2, 1), now));
+        let later = now + FIRST_PAUSE;
+        ask(&breaker, of(1, 1), later, None);
+        assert!(!is_cut_off(&breaker, of(1, 1), later));
+    }
+
+    #[test]
+    fn many_questions_that_all_fail_are_the_hosts_failure() {
+        let now = Instant::now();
+        let breaker = Breaker::default();
+        for question in 0..FEWEST as u64 {
+            ask(&breaker, of(1, question), now, Some(&own_fault()));
+        }
+        assert!(is_cut_off(&breaker, of(1, 1_000), now));
+    }
+
+    #[test]
+    fn a_question_known_to_fail_decides_nothing_as_a_probe() {
+        let now = Instant::now();
+        let breaker = Breaker::default();
+        ask(&breaker, of(1, 7), now, Some(&own_fault()));
+        for _ in 1..FEWEST {
+            ask(&breaker, of(1, 1), now, Some(&fault(ErrorKind::Timeout)));
+        }
+        let later = now + FIRST_PAUSE;
+        ask(&breaker, of(1, 7), later, Some(&own_fault()));
+        assert!(!is_cut_off(&breaker, of(1, 1), later), "the next may try at once");
+        ask(&breaker, of(1, 8), later, Some(&own_fault()));
+        assert!(is_cut_off(&breaker, of(1, 1), later), "this failure is news");
+    }
+
+    #[test]
+    fn circuits_without_number_take_no_more_memory() {
+        let now = Instant::now();
+        let breaker = Breaker::default();
+        for number in 0..3 * MOST_CIRCUITS as u64 {
+            ask(&breaker, of(number, number), now, Some(own_fault()).filter(|_| number % 3 == 0).as_ref());
+        }
+        assert!(breaker.lock().len() <= MOST_CIRCUITS);
+        let later = now + Duration::from_secs(120);
+        ask(&breaker, of(u64::MAX, 1), later, None);
+        assert!(breaker.lock().len() < 10, "those nobody uses make room");
     }
 }

@@ -3,6 +3,7 @@
 //! Only public unicast addresses, over https, unless the operator allowed more. The check is made on the very
 //! address that is connected to, so a name that changes its mind between check and connect gains nothing.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
@@ -41,6 +42,25 @@ impl FromStr for AllowedNet {
         let (net, port) = text.rsplit_once(':').ok_or_else(complaint)?;
         let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(complaint)?;
         Ok(Self { net: net_of(net).ok_or_else(complaint)?, port: Some(port) })
+    }
+}
+
+impl AllowedNet {
+    /// Whether it holds more than any one operator's network does, on all ports.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        let narrowest = if self.net.addr().is_ipv4() { 8 } else { 16 };
+        self.port.is_none() && self.net.prefix_len() < narrowest
+    }
+}
+
+impl fmt::Display for AllowedNet {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.port, self.net) {
+            (None, net) => write!(out, "{net}"),
+            (Some(port), net @ IpNet::V4(_)) => write!(out, "{net}:{port}"),
+            (Some(port), IpNet::V6(net)) => write!(out, "[{}]/{}:{port}", net.addr(), net.prefix_len()),
+        }
     }
 }
 
@@ -167,6 +187,12 @@ mod tests {
         assert!(!local.permits(to("1.1.1.1:80"), false));
         assert!(policy("::1/128").permits(to("[::1]:5"), false));
         assert!(policy("[::1]/128:8080").permits(to("[::1]:8080"), false));
+        for entry in ["10.0.0.0/8", "127.0.0.1/32:9000", "::1/128", "[::1]/128:8080"] {
+            assert_eq!(entry.parse::<AllowedNet>().expect("an entry").to_string(), entry);
+        }
+        let wide = ["0.0.0.0/0", "::/0", "10.0.0.0/8", "0.0.0.0/0:443"];
+        let wide = wide.map(|entry| entry.parse::<AllowedNet>().expect("an entry").is_wide());
+        assert_eq!(wide, [true, true, false, false]);
         for bad in ["", "10.0.0.0/33", "10.0.0.0/8:0", "10.0.0.0/8:x", "host", "::1]:"] {
             assert!(bad.parse::<AllowedNet>().is_err(), "{bad}");
         }

@@ -1,4 +1,5 @@
-//! Who may call an origin next: so many at the same time, so often a second, and each organisation in its turn.
+//! Who may call an origin, or use an account there, next: so many at the same time, so often a second, and each
+//! organisation in its turn.
 //!
 //! Waiting calls stand in one lane per tenant, and a place that gets free goes to the lanes in rotation, so a tenant
 //! with hundreds of waiting calls delays another's first by one call at most for each place.
@@ -10,14 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::oneshot;
 
-use super::Limits;
+use super::Allowance;
 use crate::metrics;
 
-/// How many calls of one tenant, and of all, may wait for one origin before further ones are turned away.
+/// How many calls of one tenant, and of all, may wait at one gate before further ones are turned away.
 const MAX_WAITING_OF_TENANT: usize = 2_000;
 const MAX_WAITING: usize = 10_000;
 
-/// The gate of one origin.
+/// The gate of one origin, or of one account.
 pub(super) struct Gate {
     lanes: Arc<Mutex<Lanes>>,
     pace: Option<DefaultDirectRateLimiter>,
@@ -44,7 +45,7 @@ pub(super) struct Place {
     lanes: Arc<Mutex<Lanes>>,
 }
 
-/// How often an origin may be called.
+/// How often calls may be made.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// Calls a second, on average.
@@ -69,27 +70,30 @@ const fn at_least_one(number: u32) -> NonZeroU32 {
 }
 
 impl Gate {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(allowance: Allowance) -> Self {
         let pace =
-            limits.pace.map(|pace| RateLimiter::direct(Quota::per_second(pace.per_second).allow_burst(pace.burst)));
-        let lanes = Lanes { free: limits.concurrency, waiting: VecDeque::new() };
+            allowance.pace.map(|pace| RateLimiter::direct(Quota::per_second(pace.per_second).allow_burst(pace.burst)));
+        let lanes = Lanes { free: allowance.concurrency, waiting: VecDeque::new() };
         Self { lanes: Arc::new(Mutex::new(lanes)), pace }
     }
 
-    /// Waits for this tenant's turn. Giving up at any moment loses no place.
+    /// Waits for a place in this tenant's turn. Giving up at any moment loses no place.
     pub(super) async fn enter(&self, tenant: u64) -> Result<Place, Full> {
-        let place = match self.ask(tenant)? {
-            Turn::Now(place) => place,
+        match self.ask(tenant)? {
+            Turn::Now(place) => Ok(place),
             Turn::Later(turn) => {
                 let _waiting = metrics::upstream_waiting();
                 // The sender is kept until it is used: the lanes outlive everyone who waits.
-                turn.await.map_err(|_| Full)?
+                turn.await.map_err(|_| Full)
             }
-        };
+        }
+    }
+
+    /// Waits for the moment at which the pace allows a call.
+    pub(super) async fn keep_pace(&self) {
         if let Some(pace) = &self.pace {
             pace.until_ready().await;
         }
-        Ok(place)
     }
 
     fn ask(&self, tenant: u64) -> Result<Turn, Full> {
@@ -180,7 +184,7 @@ mod tests {
     use super::*;
 
     fn gate(concurrency: usize) -> Gate {
-        Gate::new(Limits { concurrency, pace: None })
+        Gate::new(Allowance { concurrency, pace: None })
     }
 
     /// Asks for a place, and is in the queue when this returns.

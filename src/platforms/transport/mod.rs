@@ -2,37 +2,48 @@
 //!
 //! Every call to a tracker goes through [`Upstream`]: the address is checked and pinned (`egress`), no redirect is
 //! followed, no proxy variable is read, the answer is bounded in time and in bytes after decompression, reads are
-//! retried within the request's deadline, calls to one origin are bounded in number and pace and shared fairly between
-//! tenants (`gate`), and an origin that keeps failing is left alone for a while (`breaker`). An error that leaves here
+//! retried within the request's deadline, calls to one origin and to one account are bounded in number and pace, shared
+//! fairly between tenants (`gate`) and, where there are several, between processes (`turn`), and an origin that keeps failing is left alone for a while (`breaker`). An error that leaves here
 //! carries no URL.
 
 mod breaker;
+mod call;
+mod circuit;
 pub mod egress;
+mod faults;
 mod gate;
+mod memory;
 mod resolver;
 mod retry;
+mod timings;
+mod turn;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use moka::sync::Cache;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
+use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use self::breaker::Breaker;
+use self::call::read_bounded;
+pub use self::call::{Answer, Call};
 use self::egress::EgressPolicy;
+use self::faults::{blocked, classify, host_of, redirected, unresolved};
 use self::gate::Gate;
 pub use self::gate::Pace;
-use self::resolver::{Blocked, CheckedResolver, ResolveError, Resolver};
+use self::memory::Memory;
+use self::resolver::{CheckedResolver, Resolver};
 use self::retry::Budget;
+pub use self::timings::Timings;
+pub use self::turn::{AccountId, Ask, Bound, Lease, SharedBudget, Turn};
 use super::error::{ErrorKind, PlatformError, Stage};
-use super::verification::millis;
 use super::{Credentials, Platform};
 
 /// The largest answer that is read, in bytes after decompression.
@@ -40,6 +51,9 @@ pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// The longest a public document may take to arrive.
 const DOCUMENT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Accounts whose limits are remembered.
+const MAX_ACCOUNTS: u64 = 50_000;
 
 /// Text quoted from a tracker is cut at this many characters.
 const MAX_QUOTE: usize = 300;
@@ -66,24 +80,52 @@ struct Shared {
     config: TransportConfig,
     resolver: Resolver,
     tls: rustls::ClientConfig,
+    memory: Memory,
     origins: Cache<String, Arc<Origin>>,
+    accounts: Cache<AccountId, Arc<Gate>>,
+    names: hmac::Key,
+    budget: Option<Arc<dyn SharedBudget>>,
 }
 
 /// One scheme, host and port, shared by all connections that lead there.
 struct Origin {
+    name: String,
     client: reqwest::Client,
     gate: Gate,
     breaker: Breaker,
     budget: Budget,
 }
 
-/// How hard one origin may be worked, by all organisations together.
+/// How hard trackers may be worked, by all organisations together.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// One origin: a host, or a gateway that all customers of a platform share.
+    pub origin: Allowance,
+    /// One account there. What is known to be one is a key: accounts with several keys count several times.
+    pub account: Allowance,
+}
+
+/// So many calls at the same time, so often.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowance {
     /// Calls at the same time.
     pub concurrency: usize,
     /// How often, where the platform documents a limit.
     pub pace: Option<Pace>,
+}
+
+impl Allowance {
+    /// Calls at the same time, as often as they come.
+    #[must_use]
+    pub const fn of(concurrency: usize) -> Self {
+        Self { concurrency, pace: None }
+    }
+
+    /// The same, at this pace.
+    #[must_use]
+    pub const fn at(self, pace: Pace) -> Self {
+        Self { pace: Some(pace), ..self }
+    }
 }
 
 /// What calls are made for; it bounds how long they may go on.
@@ -93,6 +135,17 @@ pub enum Purpose {
     Verify,
     /// A pull: retried up to its deadline.
     Pull,
+}
+
+impl Purpose {
+    /// The word for it in the log.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Verify => "verify",
+            Self::Pull => "pull",
+        }
+    }
 }
 
 /// The bounds of one request of ours.
@@ -119,8 +172,31 @@ impl Transport {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let resolver = Resolver::new(config.connect_timeout);
-        let origins = Cache::builder().max_capacity(2_000).time_to_idle(Duration::from_secs(600)).build();
-        Ok(Self { shared: Arc::new(Shared { config, resolver, tls, origins }), tenant: 0 })
+        let idle = Duration::from_secs(600);
+        let origins = Cache::builder().max_capacity(2_000).time_to_idle(idle).build();
+        let accounts = Cache::builder().max_capacity(MAX_ACCOUNTS).time_to_idle(idle).build();
+        let names = turn::own_names();
+        let memory = Memory::default();
+        let shared = Shared { config, resolver, tls, memory, origins, accounts, names, budget: None };
+        Ok(Self { shared: Arc::new(shared), tenant: 0 })
+    }
+
+    /// The same transport with limits that several processes keep together. `names` is what accounts are told apart by,
+    /// and has to be the same in all of them.
+    #[must_use]
+    pub fn sharing(self, names: hmac::Key, budget: Arc<dyn SharedBudget>) -> Self {
+        let Shared { config, resolver, tls, memory, origins, accounts, .. } = &*self.shared;
+        let shared = Shared {
+            config: config.clone(),
+            resolver: resolver.clone(),
+            tls: tls.clone(),
+            memory: memory.clone(),
+            origins: origins.clone(),
+            accounts: accounts.clone(),
+            names,
+            budget: Some(budget),
+        };
+        Self { shared: Arc::new(shared), tenant: self.tenant }
     }
 
     /// The same transport, used for this tenant: all tenants get their turn at an origin, however much one asks.
@@ -136,15 +212,29 @@ impl Transport {
     /// An address that may not be called, no answer in time, any status but 2xx, or an answer that is too large.
     pub async fn fetch_public(&self, url: &Url) -> Result<Bytes, PlatformError> {
         self.shared.check(url).await?;
-        let origin = self.shared.origin(url, Limits { concurrency: 2, pace: None })?;
+        let origin = self.shared.origin(url, Allowance::of(2))?;
         let patience = self.shared.config.timeout.min(DOCUMENT_PATIENCE);
         let request = origin.client.get(url.clone()).header("accept", "application/json").timeout(patience);
         let response = request.send().await.map_err(|error| classify(&error, url))?;
         match response.status() {
             status if status.is_redirection() => Err(redirected(url, response.headers())),
-            status if status.is_success() => Ok(read_bounded(response, url).await?),
+            status if status.is_success() => Ok(read_bounded(response, url, &self.shared.memory).await?),
             status => Err(PlatformError::bad_response(format!("{} answered {}.", host_of(url), status.as_u16()))),
         }
+    }
+
+    /// Sees whether a host answers, whatever it answers: its name resolves, it may be called, its TLS holds. Says how
+    /// long that took.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn probe(&self, url: &Url) -> Result<Duration, PlatformError> {
+        let started = Instant::now();
+        self.shared.check(url).await?;
+        let origin = self.shared.origin(url, Allowance::of(2))?;
+        let request = origin.client.get(url.clone()).timeout(self.shared.config.timeout);
+        request.send().await.map_err(|error| classify(&error, url))?;
+        Ok(started.elapsed())
     }
 
     /// The road of one request to one account.
@@ -156,11 +246,13 @@ impl Transport {
         limits: Limits,
         scope: CallScope,
     ) -> Upstream {
+        let account = turn::account_id(&self.shared.names, platform, address.as_deref(), credentials);
         Upstream {
             shared: Arc::clone(&self.shared),
             trip: Arc::new(Trip {
                 platform,
                 address,
+                account,
                 secrets: Mutex::new(credentials.values().cloned().collect()),
                 limits,
                 tenant: self.tenant,
@@ -183,6 +275,7 @@ pub struct Upstream {
 struct Trip {
     platform: Platform,
     address: Option<String>,
+    account: AccountId,
     secrets: Mutex<Vec<SecretString>>,
     limits: Limits,
     tenant: u64,
@@ -192,101 +285,27 @@ struct Trip {
     timings: Mutex<Timings>,
 }
 
-/// How long each stage took, as far as that could be measured.
-#[derive(Debug, Clone)]
-pub struct Timings {
-    current: Stage,
-    spent: [Option<Duration>; Stage::ALL.len()],
-    skipped: [bool; Stage::ALL.len()],
-}
-
-impl Default for Timings {
-    fn default() -> Self {
-        Self { current: Stage::Request, spent: Default::default(), skipped: Default::default() }
-    }
-}
-
-impl Timings {
-    /// Milliseconds spent in a stage, where they could be told from the others'.
-    #[must_use]
-    pub fn millis(&self, stage: Stage) -> Option<u64> {
-        self.spent.get(stage as usize).copied().flatten().map(millis)
-    }
-
-    /// Whether the stage was not needed.
-    #[must_use]
-    pub fn is_skipped(&self, stage: Stage) -> bool {
-        self.skipped.get(stage as usize).copied().unwrap_or_default()
-    }
-
-    fn add(&mut self, stage: Stage, time: Duration) {
-        if let Some(spent) = self.spent.get_mut(stage as usize) {
-            *spent = Some(spent.unwrap_or_default() + time);
-        }
-    }
-
-    fn skip(&mut self, stage: Stage) {
-        if let Some(skipped) = self.skipped.get_mut(stage as usize) {
-            *skipped = true;
-        }
-    }
-}
-
-/// An answer, read whole.
-#[derive(Debug)]
-pub struct Answer {
-    /// The status: 2xx, 4xx but 429, or 500. Everything else is an error already.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body, decompressed.
-    pub body: Bytes,
-}
-
-impl Answer {
-    /// Whether the body is a web page: what a login form, a proxy or another product answers.
-    #[must_use]
-    pub fn is_html(&self) -> bool {
-        self.body.trim_ascii_start().first() == Some(&b'<') && !self.body.trim_ascii_start().starts_with(b"<?xml")
-    }
-}
-
-/// A call being put together.
-pub struct Call {
-    upstream: Upstream,
-    method: Method,
-    url: Url,
-    headers: HeaderMap,
-    secret_query: Vec<(&'static str, SecretString)>,
-    body: Option<Bytes>,
-}
-
 impl Upstream {
     /// A GET of `url`. Secrets do not belong in `url`; see [`Call::secret_query`].
     #[must_use]
     pub fn get(&self, url: Url) -> Call {
-        self.call(Method::GET, url)
+        Call::new(self.clone(), Method::GET, url, None)
     }
 
     /// A POST that only reads (a report's question, a login), and so may be repeated.
     #[must_use]
     pub fn post_json(&self, url: Url, body: Vec<u8>) -> Call {
-        let mut call = self.call(Method::POST, url).header("content-type", "application/json");
-        call.body = Some(body.into());
-        call
+        self.post(url, body.into())
     }
 
     /// A POST whose body holds secrets; its memory is wiped once the call is over.
     #[must_use]
     pub fn post_secret_json(&self, url: Url, body: Zeroizing<Vec<u8>>) -> Call {
-        let mut call = self.call(Method::POST, url).header("content-type", "application/json");
-        call.body = Some(Bytes::from_owner(body));
-        call
+        self.post(url, Bytes::from_owner(body))
     }
 
-    fn call(&self, method: Method, url: Url) -> Call {
-        Call { upstream: self.clone(), method, url, headers: HeaderMap::new(), secret_query: Vec::new(), body: None }
-            .header("accept", "application/json")
+    fn post(&self, url: Url, body: Bytes) -> Call {
+        Call::new(self.clone(), Method::POST, url, Some(body)).header("content-type", "application/json")
     }
 
     /// Announces that the next calls belong to `stage` of a verification.
@@ -392,132 +411,6 @@ impl Upstream {
     }
 }
 
-impl Call {
-    /// With a header.
-    #[must_use]
-    pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(HeaderName::from_static(name), value);
-        }
-        self
-    }
-
-    /// With a header that holds a secret. `name` is in lower case.
-    ///
-    /// # Errors
-    /// A secret that cannot stand in a header is no key of any platform.
-    pub fn secret_header(mut self, name: &'static str, secret: &SecretString) -> Result<Self, PlatformError> {
-        let mut value = HeaderValue::from_str(secret.expose_secret().trim()).map_err(|_| {
-            PlatformError::new(
-                ErrorKind::CredentialsRejected,
-                "The key contains characters that no key of this platform has.",
-            )
-        })?;
-        value.set_sensitive(true);
-        self.headers.insert(HeaderName::from_static(name), value);
-        Ok(self)
-    }
-
-    /// With a query parameter that holds a secret, for platforms that take it nowhere else.
-    #[must_use]
-    pub fn secret_query(mut self, name: &'static str, secret: &SecretString) -> Self {
-        self.secret_query.push((name, secret.clone()));
-        self
-    }
-
-    /// Sends the call, repeats it where that is allowed and useful, and reads the answer.
-    ///
-    /// # Errors
-    /// No answer, a redirect, 429, 502 to 504 after retries, or an answer that is too large.
-    pub async fn send(self) -> Result<Answer, PlatformError> {
-        let trip = &self.upstream.trip;
-        let calls = trip.calls.fetch_add(1, Ordering::Relaxed);
-        if calls >= trip.scope.max_calls {
-            return Err(PlatformError::unsupported(format!(
-                "The query needs more than {} calls to the platform.",
-                trip.scope.max_calls
-            ))
-            .hint("Ask for a shorter range or fewer dimensions."));
-        }
-        let stage = self.upstream.timings_mut(|timings| timings.current);
-        let started = Instant::now();
-        let outcome = self.send_with_retries().await;
-        let time = started.elapsed();
-        self.upstream.timings_mut(|timings| timings.add(stage, time));
-        let status = match &outcome {
-            Ok(answer) => i64::from(answer.status.as_u16()),
-            Err(_) => 0,
-        };
-        let label = match &outcome {
-            Ok(_) => "answered",
-            Err(error) => error.kind.label(),
-        };
-        crate::metrics::upstream_call(trip.platform.key(), label, time);
-        tracing::debug!(
-            platform = trip.platform.key(),
-            upstream.status = status,
-            upstream.outcome = label,
-            duration_ms = millis(time),
-            "upstream call"
-        );
-        outcome
-    }
-
-    async fn send_with_retries(&self) -> Result<Answer, PlatformError> {
-        let shared = &self.upstream.shared;
-        shared.check(&self.url).await?;
-        let origin = shared.origin(&self.url, self.upstream.trip.limits)?;
-        let url = self.full_url();
-        retry::run(self.upstream.trip.scope, self.upstream.trip.started, &origin.budget, || self.attempt(&origin, &url))
-            .await
-    }
-
-    fn full_url(&self) -> Url {
-        let mut url = self.url.clone();
-        if !self.secret_query.is_empty() {
-            let mut pairs = url.query_pairs_mut();
-            for (name, secret) in &self.secret_query {
-                pairs.append_pair(name, secret.expose_secret().trim());
-            }
-        }
-        url
-    }
-
-    async fn attempt(&self, origin: &Origin, url: &Url) -> Result<Answer, retry::Fault> {
-        let Trip { tenant, scope, .. } = *self.upstream.trip;
-        origin.breaker.check(scope.purpose, Instant::now()).map_err(retry::Fault::last)?;
-        let _place = tokio::time::timeout_at(scope.deadline.into(), origin.gate.enter(tenant))
-            .await
-            .map_err(|_| overloaded(&self.url))?
-            .map_err(|_| overloaded(&self.url))?;
-        let now = Instant::now();
-        let pass = origin.breaker.admit(scope.purpose, now).map_err(retry::Fault::last)?;
-        let patience = scope.deadline.saturating_duration_since(now).min(self.upstream.shared.config.timeout);
-        if patience.is_zero() {
-            return Err(timed_out(&self.url, None).into());
-        }
-        let outcome = self.exchange(origin, url, patience).await;
-        pass.report(outcome.as_ref().err().map(retry::Fault::error), Instant::now());
-        outcome
-    }
-
-    async fn exchange(&self, origin: &Origin, url: &Url, patience: Duration) -> Result<Answer, retry::Fault> {
-        let mut request =
-            origin.client.request(self.method.clone(), url.clone()).headers(self.headers.clone()).timeout(patience);
-        if let Some(body) = &self.body {
-            request = request.body(body.clone());
-        }
-        let response = request.send().await.map_err(|error| retry::Fault::from(classify(&error, &self.url)))?;
-        let status = response.status();
-        let headers = response.headers().clone();
-        if status.is_redirection() {
-            return Err(redirected(&self.url, &headers).into());
-        }
-        let body = read_bounded(response, &self.url).await?;
-        retry::judge(Answer { status, headers, body }, &host_of(&self.url))
-    }
-}
-
 impl Shared {
     /// Whether the address may be called; for names, whether any of their addresses may.
     async fn check(&self, url: &Url) -> Result<(), PlatformError> {
@@ -539,7 +432,7 @@ impl Shared {
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place where a client is made")]
-    fn origin(&self, url: &Url, limits: Limits) -> Result<Arc<Origin>, PlatformError> {
+    fn origin(&self, url: &Url, allowance: Allowance) -> Result<Arc<Origin>, PlatformError> {
         let key = url.origin().ascii_serialization();
         if let Some(origin) = self.origins.get(&key) {
             return Ok(origin);
@@ -560,14 +453,15 @@ impl Shared {
             .retry(reqwest::retry::never())
             .connect_timeout(self.config.connect_timeout)
             .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(limits.concurrency)
+            .pool_max_idle_per_host(allowance.concurrency)
             .tcp_nodelay(true)
             .dns_resolver(resolver)
             .build()
             .map_err(|_| PlatformError::new(ErrorKind::InvalidUrl, "No connection can be set up for this address."))?;
         let made = Arc::new(Origin {
+            name: key.clone(),
             client,
-            gate: Gate::new(limits),
+            gate: Gate::new(allowance),
             breaker: Breaker::default(),
             budget: Budget::default(),
         });
@@ -582,132 +476,4 @@ fn is_internal_name(name: &str) -> bool {
         || [".localhost", ".local", ".internal", ".intranet", ".lan", ".home", ".corp", ".home.arpa", ".localdomain"]
             .iter()
             .any(|suffix| name.ends_with(suffix))
-}
-
-async fn read_bounded(mut response: reqwest::Response, url: &Url) -> Result<Bytes, retry::Fault> {
-    let mut body = BytesMut::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY_BYTES => {
-                return Err(PlatformError::bad_response(format!(
-                    "{} sent an answer of more than {} MiB.",
-                    host_of(url),
-                    MAX_BODY_BYTES / (1024 * 1024)
-                ))
-                .into());
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body.freeze()),
-            Err(error) => return Err(classify(&error, url).into()),
-        }
-    }
-}
-
-/// Host and port as a person would write them.
-fn host_of(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
-}
-
-fn overloaded(url: &Url) -> PlatformError {
-    PlatformError::new(ErrorKind::Overloaded, format!("Too many calls are waiting for {} already.", host_of(url)))
-        .hint("This service is busy with that tracker; try again in a moment.")
-        .retry_after(Some(Duration::from_secs(5)))
-}
-
-fn blocked(url: &Url) -> PlatformError {
-    PlatformError::new(
-        ErrorKind::EgressBlocked,
-        format!("This service does not call {}: only public hosts over https are allowed.", host_of(url)),
-    )
-}
-
-fn timed_out(url: &Url, stage: Option<Stage>) -> PlatformError {
-    let mut error = PlatformError::new(ErrorKind::Timeout, format!("{} did not answer in time.", host_of(url)));
-    error.stage = stage;
-    error
-}
-
-fn unresolved(error: &ResolveError, url: &Url) -> PlatformError {
-    let detail = match error {
-        ResolveError::NotFound => format!("The host name {} does not resolve.", host_of(url)),
-        ResolveError::TimedOut => format!("Looking up the host name {} took too long.", host_of(url)),
-    };
-    PlatformError::new(ErrorKind::DnsFailed, detail)
-}
-
-/// Names where a redirect leads, without following it. Query and user info are left out: they may hold a key.
-fn redirected(url: &Url, headers: &HeaderMap) -> PlatformError {
-    let target = headers
-        .get(reqwest::header::LOCATION)
-        .and_then(|location| location.to_str().ok())
-        .and_then(|location| url.join(location).ok())
-        .map(|target| format!("{}{}", target.origin().ascii_serialization(), target.path()))
-        .map_or_else(|| "another address".to_owned(), |target| target.chars().take(200).collect());
-    PlatformError::new(ErrorKind::Redirected, format!("{} redirects to {target}.", host_of(url)))
-}
-
-/// Finds the true cause in what the HTTP client reports. Its own text is never used: it contains the URL.
-fn classify(error: &reqwest::Error, url: &Url) -> PlatformError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
-    // Whatever happens to a body is called a decoding error; one of the connection has another error inside.
-    let mut garbled = error.is_decode();
-    while let Some(source) = cause {
-        garbled &= !source.is::<reqwest::Error>();
-        if let Some(unresolved_name) = source.downcast_ref::<ResolveError>() {
-            return unresolved(unresolved_name, url);
-        }
-        if source.is::<Blocked>() {
-            return blocked(url);
-        }
-        if let Some(tls) = source.downcast_ref::<rustls::Error>() {
-            return tls_failed(tls, url);
-        }
-        // An I/O error hides the TLS error inside of it, not behind `source`.
-        if let Some(tls) = source
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        {
-            return tls_failed(tls, url);
-        }
-        cause = source.source();
-    }
-    let host = host_of(url);
-    if error.is_timeout() {
-        return timed_out(url, error.is_connect().then_some(Stage::Connect));
-    }
-    if error.is_connect() {
-        return PlatformError::new(ErrorKind::ConnectFailed, format!("{host} does not accept connections."));
-    }
-    if garbled {
-        return PlatformError::bad_response(format!("The answer of {host} cannot be decompressed."));
-    }
-    PlatformError::new(ErrorKind::ConnectFailed, format!("{host} broke the connection before its answer was complete."))
-        .at(Stage::Request)
-}
-
-fn tls_failed(error: &rustls::Error, url: &Url) -> PlatformError {
-    use rustls::{CertificateError, Error};
-    let reason = match error {
-        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-            "its certificate has expired"
-        }
-        Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
-            "its certificate is not valid yet"
-        }
-        Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => "its certificate is for another name",
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "its certificate is not trusted (self-signed, or from an unknown authority)"
-        }
-        Error::InvalidCertificate(CertificateError::Revoked) => "its certificate has been revoked",
-        Error::InvalidCertificate(_) => "its certificate is not valid",
-        _ => "no secure connection could be agreed on",
-    };
-    PlatformError::new(ErrorKind::TlsFailed, format!("TLS with {} failed: {reason}.", host_of(url)))
 }

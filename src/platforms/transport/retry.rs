@@ -37,6 +37,11 @@ impl Fault {
         Self { error, answer: None, last: true }
     }
 
+    /// Whether the host may be well and only this question too much for it, as with a 500.
+    pub(super) fn may_be_the_question(&self) -> bool {
+        self.answer.is_some() || self.last
+    }
+
     /// What went wrong.
     pub(super) fn error(&self) -> &PlatformError {
         &self.error

@@ -1,18 +1,16 @@
-//! Reports without an end, and callers who leave before it.
-
-use std::time::Duration;
+//! Reports without an end.
 
 use affzero_connections::tenancy::Plan;
 use serde_json::{Value, json};
 
-use super::{Stage, connect, report, uncached};
+use super::{connect, report, uncached};
 use crate::support::affise::Affise;
-use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
+use crate::support::tracker::{Reply, Request, Simulator, Tracker};
 
 /// A network whose reports by offer have another page for ever.
-struct Endless {
-    network: Affise,
-    repeats_itself: bool,
+pub(super) struct Endless {
+    pub(super) network: Affise,
+    pub(super) repeats_itself: bool,
 }
 
 impl Tracker for Endless {
@@ -51,20 +49,4 @@ async fn pages_without_an_end_end_at_the_bound_on_calls() {
     let (answer, calls) = endless(false).await;
     answer.problem(422, "unsupported_query");
     assert!(calls <= 40, "{calls}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_caller_who_leaves_takes_the_pull_along() {
-    let stage = Stage::set_with(&[], Affise { rows_per_page: 1, ..Affise::default() }).await;
-    stage.network.always(Some(Fault::Stall(Duration::from_millis(300))));
-    let path =
-        format!("/api/v1/connections/{}/stats?group_by=date,offer,affiliate&from=2026-09-01&to=2026-09-30", stage.id);
-    let user = stage.user();
-    let left = tokio::time::timeout(Duration::from_millis(1_500), user.get(&path)).await;
-    assert!(left.is_err(), "the report is longer than that");
-    // Calls on their way when the caller left may still be counted, and then no more.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let asked = stage.reports();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(stage.reports(), asked);
 }

@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use affzero_connections::metrics;
+use affzero_connections::tenancy::Plan;
 use serde_json::json;
 
-use super::{Stage, report, unavailable};
-use crate::support::tracker::{Fault, Reply};
+use super::{Stage, connect, report, report_of_day, unavailable};
+use crate::support::affise::Affise;
+use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
 
 /// Pulls until calls are answered without the tracker.
 async fn cut_off(stage: &Stage) {
@@ -33,7 +35,7 @@ async fn an_open_breaker_answers_at_once_with_the_cause_and_recovers_by_itself()
     let wait: u64 = answer.header("retry-after").expect("a time").parse().expect("seconds");
     assert!((1..=5).contains(&wait), "{wait}");
     assert_eq!(stage.reports(), before);
-    let text = String::from_utf8(metrics::render()).expect("text");
+    let text = String::from_utf8(metrics::render(&metrics::Sample::default())).expect("text");
     assert!(text.contains("affzero_breaker_opens_total") && text.contains("affzero_breakers_open"));
     assert!(!text.contains("127.0.0.1"));
 
@@ -78,4 +80,45 @@ async fn refusals_never_open_it_and_an_outage_never_makes_a_connection_failing()
 
     cut_off(&stage).await;
     assert_eq!(stage.user().get(&shown).await.ok(200)["status"], "active");
+}
+
+/// A tracker that cannot stand questions about one day.
+struct Touchy(Affise);
+
+impl Tracker for Touchy {
+    fn answer(&self, request: &Request) -> Reply {
+        match request.param("filter[date_from]") {
+            Some("2026-09-02") => Reply::text(500, "text/plain", "oops"),
+            _ => self.0.answer(request),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_a_tracker_cannot_stand_is_cut_off_by_itself() {
+    let network = Simulator::start(Touchy(Affise::default()));
+    let app = super::uncached(&[]).await;
+    let (clumsy, other) = (app.user("clumsy", Plan::Pro), app.user("other", Plan::Pro));
+    let id = connect(&clumsy, "Network", &network.url).await;
+    let others = connect(&other, "Network", &network.url).await;
+    let mut answers = Vec::new();
+    for _ in 0..30 {
+        answers.push(clumsy.get(&report_of_day(&id, 1)).await);
+        answers.last().expect("an answer").problem(502, "upstream_unavailable");
+    }
+    let last = answers.last().expect("an answer");
+    assert!(last.text.contains("left alone") && last.header("retry-after").is_some(), "{}", last.text);
+    clumsy.get(&report_of_day(&id, 2)).await.ok(200);
+    other.get(&report_of_day(&others, 2)).await.ok(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organisation_that_has_a_tracker_cut_off_has_it_cut_off_for_itself_only() {
+    let stage = Stage::set(&[]).await;
+    let other = stage.app.user("other", Plan::Pro);
+    let others = connect(&other, "Network", &stage.network.url).await;
+    cut_off(&stage).await;
+    stage.network.always(None);
+    other.get(&report(&others)).await.ok(200);
+    stage.user().get(&report(&stage.id)).await.problem(502, "upstream_unavailable");
 }

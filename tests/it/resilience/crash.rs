@@ -1,115 +1,313 @@
-//! The real program, killed in the middle of load.
+//! The real program, killed at random moments under load, and what is left of it.
+//!
+//! Every organisation has a ledger of what was acknowledged, and of the one change that was on its way when the program
+//! died: that one may have happened or not, but never by halves, and never twice.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use affzero_connections::tenancy::Plan;
-use futures_util::future::join_all;
-use serde_json::json;
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::app::{KEYS, SECRET, TestApp};
+use crate::app::{KEYS, SECRET, client};
+use crate::process::{Service, command, complaint, run};
 
-/// The program as its own process; killed when dropped.
-struct Program(Child);
+const NEW_KEY: &str = "k2:ISEhISEhISEhISEhISEhISEhISEhISEhISEhISEhISE=";
+const ORGANISATIONS: usize = 6;
+/// The program is killed at least so often,
+const FEWEST_KILLS: usize = 8;
+/// and for so long.
+const TIME: Duration = Duration::from_secs(15);
+/// A ledger does not grow beyond this.
+const MOST_CONNECTIONS: usize = 30;
 
-impl Program {
-    async fn start(folder: &TempDir, door: &TestApp, address: &str) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_affzero-connections"))
-            .current_dir(folder.path())
-            .env_clear()
-            .env("DATABASE_URL", format!("sqlite://{}", folder.path().join("crash.db").display()))
-            .env("AUTH_JWT_SECRET", SECRET)
-            .env("CREDENTIALS_KEYS", KEYS)
-            .env("BIND_ADDR", address)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program");
-        let program = Self(child);
-        let started = Instant::now();
-        while tokio::net::TcpStream::connect(address).await.is_err() {
-            assert!(started.elapsed() < Duration::from_secs(60), "it does not serve");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+/// A connection as it must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    name: String,
+    scenario: &'static str,
+    version: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Create { name: String, deferred: bool },
+    Edit { id: String, after: Known },
+    Delete { id: String },
+}
+
+/// One organisation, its only caller, and what that caller was told.
+struct Ledger {
+    token: String,
+    connections: BTreeMap<String, Known>,
+    deleted: BTreeSet<String>,
+    /// Asked for, and not answered.
+    pending: Option<Change>,
+    names: usize,
+}
+
+async fn ask(url: &str, token: &str, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, Value)> {
+    let mut request = client().request(method.parse().expect("a method"), format!("{url}{path}")).bearer_auth(token);
+    if let Some(body) = body {
+        request = request.header("content-type", "application/json").body(body.to_string());
+    }
+    let response = request.send().await.ok()?;
+    let status = response.status().as_u16();
+    let text = response.text().await.ok()?;
+    Some((status, serde_json::from_str(&text).unwrap_or_default()))
+}
+
+impl Ledger {
+    fn new(folder: &Path, organisation: usize) -> Self {
+        let organisation = format!("org-{organisation}");
+        let arguments = ["token", "--org", &organisation, "--plan", "pro"];
+        let token = run(folder, &arguments, &[("AUTH_JWT_SECRET", SECRET), ("CREDENTIALS_KEYS", KEYS)]);
+        Self {
+            token: String::from_utf8(token.stdout).expect("text").trim().to_owned(),
+            connections: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            pending: None,
+            names: 0,
         }
-        assert_eq!(door.anonymous("GET", "/readyz").await.status, 200);
-        program
+    }
+
+    fn next(&mut self) -> Change {
+        let some = fastrand::choice(self.connections.iter());
+        match (fastrand::u8(0..10), some) {
+            (0..3, Some((id, _))) if self.connections.len() > 2 => Change::Delete { id: id.clone() },
+            (3..6, Some((id, known))) => {
+                self.names += 1;
+                let scenario = if known.scenario == "healthy" { "rate_limited" } else { "healthy" };
+                let after = Known { name: format!("Edit {}", self.names), scenario, version: known.version + 1 };
+                Change::Edit { id: id.clone(), after }
+            }
+            (_, Some((id, _))) if self.connections.len() >= MOST_CONNECTIONS => Change::Delete { id: id.clone() },
+            (number, _) => {
+                self.names += 1;
+                Change::Create { name: format!("New {}", self.names), deferred: number % 2 == 0 }
+            }
+        }
+    }
+
+    /// Changes one thing after the other until the program no longer answers.
+    async fn keep_busy(mut self, url: String) -> Self {
+        loop {
+            let change = self.next();
+            self.pending = Some(change.clone());
+            let (method, path, body) = match &change {
+                Change::Create { name, deferred } => {
+                    let mode = if *deferred { "deferred" } else { "required" };
+                    let body = json!({ "name": name, "platform": "demo" });
+                    ("POST", format!("/api/v1/connections?verify={mode}"), Some(body))
+                }
+                Change::Edit { id, after } => {
+                    let body = json!({ "name": after.name, "settings": { "scenario": after.scenario } });
+                    ("PATCH", format!("/api/v1/connections/{id}"), Some(body))
+                }
+                Change::Delete { id } => ("DELETE", format!("/api/v1/connections/{id}"), None),
+            };
+            match ask(&url, &self.token, method, &path, body.as_ref()).await {
+                None => return self,
+                Some((201, created)) => self.happened(&change, created["id"].as_str()),
+                Some((200 | 204, _)) => self.happened(&change, None),
+                // A rotation holds the file's only writer for a moment: refused is not acknowledged.
+                Some((503, _)) => self.pending = None,
+                Some((status, body)) => panic!("{status}: {body}"),
+            }
+        }
+    }
+
+    fn happened(&mut self, change: &Change, id: Option<&str>) {
+        match change {
+            Change::Create { name, .. } => {
+                let known = Known { name: name.clone(), scenario: "healthy", version: 1 };
+                self.connections.insert(id.expect("an id").to_owned(), known);
+            }
+            Change::Edit { id, after } => drop(self.connections.insert(id.clone(), after.clone())),
+            Change::Delete { id } => {
+                self.connections.remove(id);
+                self.deleted.insert(id.clone());
+            }
+        }
+        self.pending = None;
+    }
+
+    async fn get(&self, url: &str, path: &str) -> (u16, Value) {
+        ask(url, &self.token, "GET", path, None).await.expect("an answer")
+    }
+
+    /// Every row of a list, page by page.
+    async fn list(&self, url: &str, path: &str) -> Vec<Value> {
+        let (mut rows, mut next) = (Vec::new(), String::new());
+        loop {
+            let (status, page) = self.get(url, &format!("{path}?limit=100{next}")).await;
+            assert_eq!(status, 200, "{page}");
+            rows.extend(page["data"].as_array().expect("rows").iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(cursor) => next = format!("&cursor={cursor}"),
+                None => return rows,
+            }
+        }
+    }
+
+    /// Finds out whether the pending change happened, and that nothing else differs.
+    async fn reconcile(&mut self, url: &str) {
+        let rows = self.list(url, "/api/v1/connections").await;
+        let found: BTreeMap<String, Known> = rows.iter().map(read).collect();
+        if let Some(change) = self.pending.take() {
+            let new = found.keys().find(|id| !self.connections.contains_key(*id));
+            let happened = match &change {
+                Change::Create { .. } => new.is_some(),
+                Change::Edit { id, after } => found.get(id) == Some(after),
+                Change::Delete { id } => !found.contains_key(id),
+            };
+            if happened {
+                self.happened(&change, new.map(String::as_str));
+            }
+        }
+        assert_eq!(found, self.connections);
+        for row in &rows {
+            // A row that cannot be opened shows as failing.
+            assert_ne!(row["status"], "failing", "{row}");
+            assert_eq!(row["status"] == "active", row["last_verification"]["status"] == "ok", "{row}");
+        }
+        let (_, usage) = self.get(url, "/api/v1/usage").await;
+        assert_eq!(usage["demo_used"], rows.len());
+    }
+
+    /// The trail tells every change exactly once, and every deletion is for good.
+    async fn audit(&self, url: &str) {
+        let mut trail: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for event in self.list(url, "/api/v1/audit-events").await {
+            let text = |member: &str| event[member].as_str().expect("text").to_owned();
+            *trail.entry((text("connection_id"), text("action"))).or_default() += 1;
+        }
+        let count = |id: &str, action: &str| trail.get(&(id.to_owned(), action.to_owned())).copied().unwrap_or(0);
+        for (id, known) in &self.connections {
+            assert_eq!(count(id, "connection.created"), 1, "{id}");
+            assert_eq!(count(id, "connection.updated"), known.version - 1, "{id}");
+            assert_eq!(count(id, "connection.deleted"), 0, "{id}");
+        }
+        for id in &self.deleted {
+            assert_eq!((count(id, "connection.created"), count(id, "connection.deleted")), (1, 1), "{id}");
+        }
+        let told: BTreeSet<&String> = trail.keys().map(|(id, _)| id).collect();
+        assert_eq!(told.len(), self.connections.len() + self.deleted.len(), "nobody else is told of");
+        for id in self.deleted.iter().take(5) {
+            assert_eq!(self.get(url, &format!("/api/v1/connections/{id}")).await.0, 410);
+        }
     }
 }
 
-impl Drop for Program {
-    /// SIGKILL: no warning, no last words.
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+fn read(row: &Value) -> (String, Known) {
+    let scenario = match row["settings"]["scenario"].as_str() {
+        Some("rate_limited") => "rate_limited",
+        _ => "healthy",
+    };
+    let known = Known {
+        name: row["name"].as_str().expect("a name").to_owned(),
+        scenario,
+        version: row["version"].as_u64().expect("a number"),
+    };
+    (row["id"].as_str().expect("an id").to_owned(), known)
+}
+
+/// The program, its database, and everybody who uses it.
+struct World {
+    folder: TempDir,
+    ledgers: Vec<Ledger>,
+}
+
+impl World {
+    fn serve(&self, keys: &str) -> Service {
+        Service::start(self.folder.path(), &[("AUTH_JWT_SECRET", SECRET), ("CREDENTIALS_KEYS", keys)])
     }
+
+    fn rotate(&self) -> Child {
+        let variables = [("AUTH_JWT_SECRET", SECRET), ("CREDENTIALS_KEYS", &both(NEW_KEY, KEYS))];
+        let mut rotation = command(self.folder.path(), &["rotate-keys"], &variables);
+        rotation.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("it runs")
+    }
+
+    /// Load, and a kill in the middle of it; every other time a rotation is killed too.
+    async fn round(&mut self, number: usize) {
+        // The old key seals first, so that there is always something to rotate.
+        let mut service = self.serve(&both(KEYS, NEW_KEY));
+        for ledger in &mut self.ledgers {
+            ledger.reconcile(&service.url).await;
+        }
+        let busy: Vec<_> =
+            self.ledgers.drain(..).map(|ledger| tokio::spawn(ledger.keep_busy(service.url.clone()))).collect();
+        let rotation = (number % 2 == 1).then(|| self.rotate());
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(20..900))).await;
+        service.kill();
+        if let Some(mut rotation) = rotation {
+            let _ = rotation.kill();
+            let _ = rotation.wait();
+        }
+        for ledger in busy {
+            self.ledgers.push(ledger.await.expect("no surprises"));
+        }
+    }
+
+    /// Makes leases of the dead end now instead of within a minute.
+    fn end_leases(&self) {
+        let file = self.folder.path().join("data/affzero.db");
+        let mut database = SqliteConnection::establish(&file.display().to_string()).expect("the database");
+        database
+            .batch_execute(
+                "PRAGMA busy_timeout = 10000; \
+                 UPDATE connections SET lease_until = 1 WHERE lease_until IS NOT NULL;",
+            )
+            .expect("leases");
+    }
+}
+
+fn both(first: &str, second: &str) -> String {
+    format!("{first},{second}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_survives_kill_9_and_nothing_is_there_by_halves() {
+async fn what_was_acknowledged_survives_kill_9_at_any_moment_and_nothing_is_there_by_halves() {
     let folder = TempDir::new().expect("a folder");
-    let address = {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        listener.local_addr().expect("an address").to_string()
-    };
-    // Lends its users and its client; the program stands in its place.
-    let mut door = TestApp::start().await;
-    door.url = format!("http://{address}");
-    let door = door;
-
-    let mut acknowledged: Vec<(usize, String)> = Vec::new();
-    for round in 0..3 {
-        let program = Program::start(&folder, &door, &address).await;
-        let (door, already) = (&door, acknowledged.len());
-        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let load = join_all((0..8).map(|organisation| {
-            let tell = tell.clone();
-            async move {
-                let user = door.user(&format!("org-{organisation}"), Plan::Pro);
-                for number in 0..100 {
-                    let body = json!({ "name": format!("{round}-{number}"), "platform": "demo" });
-                    let created = user.post("/api/v1/connections", &body).await.ok(201);
-                    let id = created["id"].as_str().expect("an id").to_owned();
-                    tell.send((organisation, id)).expect("the test listens");
-                }
-            }
-        }));
-        let enough = async {
-            while let Some(created) = told.recv().await {
-                acknowledged.push(created);
-                if acknowledged.len() >= already + 60 {
-                    break;
-                }
-            }
-        };
-        // The load is dropped with requests in flight, and the program dies under them.
-        tokio::select! {
-            _ = load => panic!("the load ends before the kill"),
-            () = enough => {}
-        }
-        drop(program);
-        while let Ok(created) = told.try_recv() {
-            acknowledged.push(created);
-        }
+    let ledgers = (0..ORGANISATIONS).map(|organisation| Ledger::new(folder.path(), organisation)).collect();
+    let mut world = World { folder, ledgers };
+    let (started, mut kills) = (Instant::now(), 0);
+    while kills < FEWEST_KILLS || started.elapsed() < TIME {
+        world.round(kills).await;
+        kills += 1;
     }
+    let acknowledged: usize = world.ledgers.iter().map(|ledger| ledger.names + ledger.deleted.len()).sum();
+    assert!(acknowledged > 10 * kills, "{acknowledged} changes in {kills} rounds are no load");
 
-    let _program = Program::start(&folder, &door, &address).await;
-    for (organisation, id) in &acknowledged {
-        let user = door.user(&format!("org-{organisation}"), Plan::Pro);
-        assert_eq!(user.get(&format!("/api/v1/connections/{id}")).await.ok(200)["status"], "active");
+    // Everybody goes over to the new key, and what was interrupted is finished.
+    world.end_leases();
+    let service = world.serve(&both(NEW_KEY, KEYS));
+    for ledger in &mut world.ledgers {
+        ledger.reconcile(&service.url).await;
+        let patience = Instant::now() + Duration::from_secs(30);
+        while ledger.get(&service.url, "/api/v1/connections?status=unverified").await.1["data"] != json!([]) {
+            assert!(Instant::now() < patience, "deferred verifications are not finished");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        ledger.audit(&service.url).await;
     }
-    for organisation in 0..8 {
-        let user = door.user(&format!("org-{organisation}"), Plan::Pro);
-        let page = user.get("/api/v1/connections?limit=100").await.ok(200);
-        let rows = page["data"].as_array().expect("rows");
-        assert_eq!(user.get("/api/v1/usage").await.ok(200)["demo_used"], rows.len());
-        for row in rows {
-            // A row is there with its verification and its trail, or not at all.
-            assert_eq!(row["last_verification"]["status"], "ok", "{row}");
-            let id = row["id"].as_str().expect("an id");
-            let history = user.get(&format!("/api/v1/connections/{id}/verifications")).await.ok(200);
-            assert_eq!(history["data"].as_array().expect("rows").len(), 1, "{history}");
+    let variables = [("AUTH_JWT_SECRET", SECRET), ("CREDENTIALS_KEYS", &both(NEW_KEY, KEYS))];
+    let rotated = run(world.folder.path(), &["rotate-keys"], &variables);
+    let report = format!("{}{}", String::from_utf8_lossy(&rotated.stdout), complaint(&rotated));
+    assert!(rotated.status.success() && report.contains("no longer needed"), "{report}");
+    drop(service);
+
+    let service = world.serve(NEW_KEY);
+    for ledger in &mut world.ledgers {
+        ledger.reconcile(&service.url).await;
+        if let Some((id, _)) = ledger.connections.iter().find(|(_, known)| known.scenario == "healthy") {
+            let path = format!("/api/v1/connections/{id}/stats?group_by=date&preset=yesterday");
+            assert_eq!(ledger.get(&service.url, &path).await.0, 200);
         }
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use affzero_connections::tenancy::Plan;
 use futures_util::future::join_all;
+use serde_json::json;
 
 use super::{connect, report, report_of_day, uncached};
-use crate::support::affise::Affise;
+use crate::support::affise::{AFFILIATE_KEY, Affise};
 use crate::support::tracker::{Fault, Simulator};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,4 +57,28 @@ async fn identical_pulls_at_the_same_time_share_one() {
     .await;
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
     assert_eq!(network.requests().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_account_never_takes_all_the_places_of_its_host() {
+    let network = Simulator::start(Affise::default());
+    let app = uncached(&[]).await;
+    let user = app.user("acme", Plan::Pro);
+    let admin = connect(&user, "Network", &network.url).await;
+    let affiliate = user
+        .add(json!({
+            "name": "Affiliate", "platform": "affise", "connection_type": "affiliate",
+            "settings": { "base_url": network.url }, "credentials": { "api_key": AFFILIATE_KEY },
+        }))
+        .await;
+    network.always(Some(Fault::Stall(Duration::from_millis(150))));
+    let ask = |id: &str, day| {
+        let (user, path) = (user.clone(), report_of_day(id, day));
+        async move { user.get(&path).await.status }
+    };
+    let statuses = join_all((0..12).map(|day| ask(&admin, day))).await;
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    assert_eq!(network.most_at_once(), 4);
+    join_all((12..24).flat_map(|day| [ask(&admin, day), ask(&affiliate, day)])).await;
+    assert_eq!(network.most_at_once(), 8, "two accounts side by side");
 }

@@ -4,9 +4,17 @@ mod bounds;
 mod breaker;
 mod crash;
 mod database;
+#[cfg(target_os = "linux")]
+mod disk;
 mod fairness;
 mod leases;
+mod leaving;
+#[cfg(target_os = "linux")]
+mod memory;
+mod queue;
 mod retries;
+#[cfg(target_os = "linux")]
+mod soak;
 mod toxic;
 
 use affzero_connections::tenancy::Plan;

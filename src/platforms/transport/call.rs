@@ -1,0 +1,219 @@
+//! One call: put together, sent within its bounds, repeated where that is allowed, its answer read whole.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::breaker::Asker;
+use super::faults::{classify, host_of, out_of_memory, overloaded, redirected, timed_out};
+use super::memory::Memory;
+use super::{MAX_BODY_BYTES, Origin, Trip, Upstream, retry};
+use crate::platforms::error::{ErrorKind, PlatformError};
+use crate::platforms::verification::millis;
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status: 2xx, 4xx but 429, or 500. Everything else is an error already.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, decompressed.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// Whether the body is a web page: what a login form, a proxy or another product answers.
+    #[must_use]
+    pub fn is_html(&self) -> bool {
+        self.body.trim_ascii_start().first() == Some(&b'<') && !self.body.trim_ascii_start().starts_with(b"<?xml")
+    }
+}
+
+/// A call being put together.
+pub struct Call {
+    upstream: Upstream,
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    secret_query: Vec<(&'static str, SecretString)>,
+    body: Option<Bytes>,
+}
+
+impl Call {
+    pub(super) fn new(upstream: Upstream, method: Method, url: Url, body: Option<Bytes>) -> Self {
+        Self { upstream, method, url, headers: HeaderMap::new(), secret_query: Vec::new(), body }
+            .header("accept", "application/json")
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    /// With a header that holds a secret. `name` is in lower case.
+    ///
+    /// # Errors
+    /// A secret that cannot stand in a header is no key of any platform.
+    pub fn secret_header(mut self, name: &'static str, secret: &SecretString) -> Result<Self, PlatformError> {
+        let mut value = HeaderValue::from_str(secret.expose_secret().trim()).map_err(|_| {
+            PlatformError::new(
+                ErrorKind::CredentialsRejected,
+                "The key contains characters that no key of this platform has.",
+            )
+        })?;
+        value.set_sensitive(true);
+        self.headers.insert(HeaderName::from_static(name), value);
+        Ok(self)
+    }
+
+    /// With a query parameter that holds a secret, for platforms that take it nowhere else.
+    #[must_use]
+    pub fn secret_query(mut self, name: &'static str, secret: &SecretString) -> Self {
+        self.secret_query.push((name, secret.clone()));
+        self
+    }
+
+    /// Sends the call, repeats it where that is allowed and useful, and reads the answer.
+    ///
+    /// # Errors
+    /// No answer, a redirect, 429, 502 to 504 after retries, or an answer that is too large.
+    pub async fn send(self) -> Result<Answer, PlatformError> {
+        let trip = &self.upstream.trip;
+        let calls = trip.calls.fetch_add(1, Ordering::Relaxed);
+        if calls >= trip.scope.max_calls {
+            return Err(PlatformError::unsupported(format!(
+                "The query needs more than {} calls to the platform.",
+                trip.scope.max_calls
+            ))
+            .hint("Ask for a shorter range or fewer dimensions."));
+        }
+        let stage = self.upstream.timings_mut(|timings| timings.current);
+        let started = Instant::now();
+        let attempts = AtomicU32::new(0);
+        let outcome = self.send_with_retries(&attempts).await;
+        let time = started.elapsed();
+        self.upstream.timings_mut(|timings| timings.add(stage, time));
+        self.tell(&outcome, attempts.load(Ordering::Relaxed).saturating_sub(1), time);
+        outcome
+    }
+
+    /// One line and one count for each call, however often it was repeated. Where it went is nobody's business here.
+    fn tell(&self, outcome: &Result<Answer, PlatformError>, retries: u32, time: Duration) {
+        let trip = &self.upstream.trip;
+        let (label, status) = match outcome {
+            Ok(answer) if answer.status.is_success() => ("answered", Some(answer.status.as_u16())),
+            Ok(answer) if answer.status.is_client_error() => ("refused", Some(answer.status.as_u16())),
+            Ok(answer) => (ErrorKind::Failing.label(), Some(answer.status.as_u16())),
+            Err(error) => (error.kind.label(), None),
+        };
+        crate::metrics::upstream_call(trip.platform.key(), label, retries, time);
+        tracing::info!(
+            platform = trip.platform.key(),
+            purpose = trip.scope.purpose.key(),
+            upstream.outcome = label,
+            upstream.status = status,
+            retries,
+            duration_ms = millis(time),
+            "upstream call"
+        );
+    }
+
+    async fn send_with_retries(&self, attempts: &AtomicU32) -> Result<Answer, PlatformError> {
+        let shared = &self.upstream.shared;
+        shared.check(&self.url).await?;
+        let origin = shared.origin(&self.url, self.upstream.trip.limits.origin)?;
+        let url = self.full_url();
+        retry::run(self.upstream.trip.scope, self.upstream.trip.started, &origin.budget, || {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            self.attempt(&origin, &url)
+        })
+        .await
+    }
+
+    fn full_url(&self) -> Url {
+        let mut url = self.url.clone();
+        if !self.secret_query.is_empty() {
+            let mut pairs = url.query_pairs_mut();
+            for (name, secret) in &self.secret_query {
+                pairs.append_pair(name, secret.expose_secret().trim());
+            }
+        }
+        url
+    }
+
+    /// Tells this call's question from others.
+    fn question(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.method.as_str(), self.url.as_str(), &self.body).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    async fn attempt(&self, origin: &Origin, url: &Url) -> Result<Answer, retry::Fault> {
+        let Trip { tenant, scope, .. } = *self.upstream.trip;
+        let asker = Asker { tenant, question: self.question() };
+        origin.breaker.check(scope.purpose, asker, Instant::now()).map_err(retry::Fault::last)?;
+        let _turn = tokio::time::timeout_at(scope.deadline.into(), self.upstream.turn(origin))
+            .await
+            .map_err(|_| overloaded(&self.url))?
+            .map_err(|_| overloaded(&self.url))?;
+        let now = Instant::now();
+        let pass = origin.breaker.admit(scope.purpose, asker, now).map_err(retry::Fault::last)?;
+        let patience = scope.deadline.saturating_duration_since(now).min(self.upstream.shared.config.timeout);
+        if patience.is_zero() {
+            return Err(timed_out(&self.url, None).into());
+        }
+        let outcome = self.exchange(origin, url, patience).await;
+        pass.report(outcome.as_ref().err(), Instant::now());
+        outcome
+    }
+
+    async fn exchange(&self, origin: &Origin, url: &Url, patience: Duration) -> Result<Answer, retry::Fault> {
+        let mut request =
+            origin.client.request(self.method.clone(), url.clone()).headers(self.headers.clone()).timeout(patience);
+        if let Some(body) = &self.body {
+            request = request.body(body.clone());
+        }
+        let response = request.send().await.map_err(|error| retry::Fault::from(classify(&error, &self.url)))?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        if status.is_redirection() {
+            return Err(redirected(&self.url, &headers).into());
+        }
+        let body = read_bounded(response, &self.url, &self.upstream.shared.memory).await?;
+        retry::judge(Answer { status, headers, body }, &host_of(&self.url))
+    }
+}
+
+pub(super) async fn read_bounded(
+    mut response: reqwest::Response,
+    url: &Url,
+    memory: &Memory,
+) -> Result<Bytes, retry::Fault> {
+    let mut body = memory.body(response.content_length());
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY_BYTES => {
+                return Err(PlatformError::bad_response(format!(
+                    "{} sent an answer of more than {} MiB.",
+                    host_of(url),
+                    MAX_BODY_BYTES / (1024 * 1024)
+                ))
+                .into());
+            }
+            Ok(Some(chunk)) => body.append(&chunk).map_err(|_| out_of_memory())?,
+            Ok(None) => return Ok(body.freeze()),
+            Err(error) => return Err(classify(&error, url).into()),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A call's turn: its place at the account, its place at the origin, and what other processes leave of both.
+//!
+//! The account comes first, so that a call which waits for a busy account keeps nobody from the origin. Other processes
+//! are asked last, by those who could go now: as many ask as there are places, however many wait behind them.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
+use secrecy::ExposeSecret;
+
+use super::gate::{Full, Gate, Place};
+use super::{Limits, Origin, Upstream};
+use crate::metrics;
+use crate::platforms::{Credentials, Platform};
+
+/// The first pause before other processes are asked again is at most this long; each further one is at most twice as
+/// long.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(320);
+
+/// What an account is known by: a keyed hash of where it is and of its secrets.
+pub type AccountId = [u8; 32];
+
+/// Limits that several processes keep together.
+#[async_trait]
+pub trait SharedBudget: Send + Sync {
+    /// Asks for the turn of one call. Answers soon, and as if there were no other process where nothing is known of
+    /// them.
+    async fn ask(&self, ask: &Ask<'_>) -> Turn;
+}
+
+/// What a call asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Scheme, host and port.
+    pub origin: &'a str,
+    /// The account.
+    pub account: &'a AccountId,
+    /// How hard they may be worked.
+    pub limits: Limits,
+    /// How long the call can wait.
+    pub patience: Duration,
+}
+
+/// What a call is told.
+pub enum Turn {
+    /// It may go after `wait`, and keeps the lease until it is over.
+    Granted {
+        /// Nothing, where other processes are not known of.
+        lease: Option<Lease>,
+        /// How long the pace makes it wait.
+        wait: Duration,
+    },
+    /// So many calls are under way already.
+    Full(Bound),
+    /// The pace would make it wait this long: beyond its patience.
+    TooLate(Duration),
+}
+
+/// Something to be dropped when a call is over.
+pub type Lease = Box<dyn Send + Sync>;
+
+/// What is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The origin.
+    Origin,
+    /// The account.
+    Account,
+}
+
+/// The right to call now. It ends when dropped.
+pub(super) struct Admission {
+    _origin: Place,
+    _account: Place,
+    _lease: Option<Lease>,
+}
+
+impl Upstream {
+    /// Waits for this call's turn. Giving up at any moment loses no place.
+    pub(super) async fn turn(&self, origin: &Origin) -> Result<Admission, Full> {
+        let account = self.account();
+        let at_account = account.enter(self.trip.tenant).await?;
+        let mut at_origin = Some(origin.gate.enter(self.trip.tenant).await?);
+        let mut longest = FIRST_PAUSE;
+        loop {
+            let place = match at_origin.take() {
+                Some(place) => place,
+                None => origin.gate.enter(self.trip.tenant).await?,
+            };
+            match self.ask_others(origin).await {
+                Turn::Granted { lease, wait } => {
+                    let moment = Instant::now() + wait;
+                    account.keep_pace().await;
+                    origin.gate.keep_pace().await;
+                    pause(moment.saturating_duration_since(Instant::now())).await;
+                    return Ok(Admission { _origin: place, _account: at_account, _lease: lease });
+                }
+                Turn::TooLate(_) => return Err(Full),
+                Turn::Full(Bound::Origin) => at_origin = Some(place),
+                Turn::Full(Bound::Account) => drop(place),
+            }
+            pause(longest.mul_f64(fastrand::f64())).await;
+            longest = (longest * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn account(&self) -> std::sync::Arc<Gate> {
+        let allowance = self.trip.limits.account;
+        self.shared.accounts.get_with(self.trip.account, || std::sync::Arc::new(Gate::new(allowance)))
+    }
+
+    async fn ask_others(&self, origin: &Origin) -> Turn {
+        let Some(budget) = &self.shared.budget else {
+            return Turn::Granted { lease: None, wait: Duration::ZERO };
+        };
+        let patience = self.trip.scope.deadline.saturating_duration_since(Instant::now());
+        let limits = self.trip.limits;
+        budget.ask(&Ask { origin: &origin.name, account: &self.trip.account, limits, patience }).await
+    }
+}
+
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        let _waiting = metrics::upstream_waiting();
+        tokio::time::sleep(time).await;
+    }
+}
+
+/// What accounts are told apart by where no other process has to know.
+pub(super) fn own_names() -> hmac::Key {
+    let mut bytes = [0; 32];
+    // Without random numbers the names can be guessed by who sees them, and nobody does.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    hmac::Key::new(hmac::HMAC_SHA256, &bytes)
+}
+
+/// Which account a key opens.
+pub(super) fn account_id(
+    names: &hmac::Key,
+    platform: Platform,
+    address: Option<&str>,
+    credentials: &Credentials,
+) -> AccountId {
+    let mut hash = hmac::Context::with_key(names);
+    let mut add = |part: &str| {
+        hash.update(&(part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    };
+    add(platform.key());
+    add(address.unwrap_or_default());
+    for (field, secret) in credentials {
+        add(field);
+        add(secret.expose_secret().trim());
+    }
+    let mut id = AccountId::default();
+    id.copy_from_slice(hash.sign().as_ref());
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn id(platform: Platform, address: &str, secrets: &[(&str, &str)]) -> AccountId {
+        let credentials =
+            secrets.iter().map(|(field, secret)| ((*field).to_owned(), SecretString::from(*secret))).collect();
+        account_id(&hmac::Key::new(hmac::HMAC_SHA256, b"names"), platform, Some(address), &credentials)
+    }
+
+    #[test]
+    fn an_account_is_told_by_platform_place_and_secrets() {
+        let one = id(Platform::Affise, "https://a.example", &[("api_key", "k1")]);
+        assert_eq!(one, id(Platform::Affise, "https://a.example", &[("api_key", " k1\n")]), "pasted with blanks");
+        for other in [
+            id(Platform::Binom, "https://a.example", &[("api_key", "k1")]),
+            id(Platform::Affise, "https://b.example", &[("api_key", "k1")]),
+            id(Platform::Affise, "https://a.example", &[("api_key", "k2")]),
+            id(Platform::Affise, "https://a.example", &[("api_key", "k1"), ("more", "")]),
+            id(Platform::Affise, "https://a.example", &[]),
+        ] {
+            assert_ne!(one, other);
+        }
+        assert_ne!(own_names().sign_one(), own_names().sign_one());
+    }
+
+    trait SignOne {
+        fn sign_one(&self) -> Vec<u8>;
+    }
+
+    impl SignOne for hmac::Key {
+        fn sign_one(&self) -> Vec<u8> {
+            hmac::sign(self, b"").as_ref().to_vec()
+        }
+    }
+}
