@@ -128,14 +128,15 @@ impl Pair {
         }
     }
 
-    /// How hard one account may be worked.
+    /// How hard its accounts, and the hosts they are at, may be worked.
     const fn limits(self) -> Limits {
         match self {
             Self::AffiseAdmin | Self::AffiseAffiliate => affise::LIMITS,
             Self::BinomAdmin => binom::LIMITS,
             Self::CakeAffiliate | Self::CakeAdmin => cake::LIMITS,
             Self::VoluumAdmin => voluum::LIMITS,
-            Self::EverflowAdmin | Self::EverflowAffiliate => everflow::LIMITS,
+            Self::EverflowAdmin => everflow::LIMITS,
+            Self::EverflowAffiliate => everflow::AFFILIATE_LIMITS,
             Self::DemoAdmin | Self::DemoAffiliate => demo::LIMITS,
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Values are read from the JSON text itself. Nothing passes through a binary float.
 
+use std::borrow::Cow;
+
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde::{Deserialize, Deserializer};
@@ -36,21 +38,29 @@ pub(super) fn parse_count(text: &str) -> Option<i64> {
 }
 
 /// What stands where a number may stand: a number, a number in quotes, or nothing.
-fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<std::borrow::Cow<'de, str>>, D::Error> {
+fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?.get();
     match raw.as_bytes().first() {
         Some(b'"') => {
-            let text: std::borrow::Cow<'de, str> =
-                serde_json::from_str::<Borrowed<'de>>(raw).map_err(serde::de::Error::custom)?.0;
+            let text = unquoted(raw).map_err(serde::de::Error::custom)?;
             Ok((!text.trim().is_empty()).then_some(text))
         }
         Some(b'n') => Ok(None),
-        _ => Ok(Some(std::borrow::Cow::Borrowed(raw))),
+        _ => Ok(Some(Cow::Borrowed(raw))),
     }
 }
 
-#[derive(Deserialize)]
-struct Borrowed<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
+/// What a JSON string says. Where nothing is escaped, and nearly nothing is, that is what stands between the quotes.
+pub(super) fn unquoted(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    let inside = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inside.filter(|text| !text.contains('\\')) {
+        Some(text) => Ok(Cow::Borrowed(text)),
+        None => serde_json::from_str(json).map(|Text(text)| text),
+    }
+}
 
 /// Money or any other exact number; `null`, missing and `""` are `None`, anything else but a number is refused.
 ///

@@ -3,6 +3,7 @@
 //! Everything here is free of any tracker's own words. Counts are integers, money is a decimal read
 //! from the JSON text, ids are strings, and what a platform does not know is `None`, never zero.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
@@ -374,6 +375,9 @@ pub struct Metrics {
     pub cost: Option<Decimal>,
 }
 
+/// Places of a ratio.
+const RATIO_PLACES: u32 = 6;
+
 /// A metric's value, ready to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MetricValue {
@@ -464,9 +468,28 @@ impl Metrics {
 }
 
 fn ratio(over: Option<Decimal>, under: Option<Decimal>) -> Option<MetricValue> {
-    let quotient = over?.checked_div(under?)?;
-    let rounded = quotient.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven);
-    Some(MetricValue::Decimal(rounded.normalize()))
+    let (over, under) = (over?, under?);
+    let quotient = quotient(over, under).or_else(|| {
+        let quotient = over.checked_div(under)?;
+        Some(quotient.round_dp_with_strategy(RATIO_PLACES, RoundingStrategy::MidpointNearestEven))
+    })?;
+    Some(MetricValue::Decimal(quotient.normalize()))
+}
+
+/// Divides in whole numbers and rounds once, half-even, to six places. `None` where the numbers are too long for that,
+/// and for a division by zero.
+fn quotient(over: Decimal, under: Decimal) -> Option<Decimal> {
+    let power = |exponent: u32| 10_i128.checked_pow(exponent);
+    let dividend = over.mantissa().checked_mul(power(RATIO_PLACES + under.scale())?)?;
+    let divisor = under.mantissa().checked_mul(power(over.scale())?)?;
+    let (whole, rest) = (dividend.checked_div(divisor)?, dividend.checked_rem(divisor)?);
+    let away = match rest.unsigned_abs().checked_mul(2)?.cmp(&divisor.unsigned_abs()) {
+        Ordering::Less => false,
+        Ordering::Equal => whole % 2 != 0,
+        Ordering::Greater => true,
+    };
+    let step = if (dividend < 0) == (divisor < 0) { 1 } else { -1 };
+    Decimal::try_from_i128_with_scale(whole + if away { step } else { 0 }, RATIO_PLACES).ok()
 }
 
 /// One row of a report.
@@ -552,7 +575,29 @@ pub struct Report<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn division_in_whole_numbers_is_division(
+            over in any::<i32>(), under in any::<i32>(), scales in (0u32..10, 0u32..10), size in 0u32..32,
+        ) {
+            let (over, under) = (Decimal::new((over >> size).into(), scales.0), Decimal::new(under.into(), scales.1));
+            let expected = over
+                .checked_div(under)
+                .map(|exact| exact.round_dp_with_strategy(RATIO_PLACES, RoundingStrategy::MidpointNearestEven));
+            prop_assert_eq!(quotient(over, under), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_too_long_to_divide_whole_are_divided_all_the_same() {
+        assert_eq!(quotient(Decimal::MAX, Decimal::ONE), None);
+        assert_eq!(ratio(Some(Decimal::MAX), Some(Decimal::MAX)), Some(MetricValue::Decimal(Decimal::ONE)));
+        assert_eq!(ratio(Some(Decimal::ONE), Some(Decimal::ZERO)), None);
+    }
 
     fn decimal(text: &str) -> Decimal {
         text.parse().expect("a decimal")

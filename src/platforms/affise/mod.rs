@@ -24,13 +24,13 @@ use url::Url;
 use self::wire::Envelope;
 use super::error::{ErrorKind, PlatformError};
 use super::stats::Currency;
-use super::transport::{Answer, Limits, Upstream};
+use super::transport::{Allowance, Answer, Limits, Upstream};
 use super::{Account, FieldError, Settings, address};
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
 
 /// Affise publishes no limit. One report reads four pages at a time; two reports of a network may run side by side.
-pub(super) const LIMITS: Limits = Limits { concurrency: 8, pace: None };
+pub(super) const LIMITS: Limits = Limits { origin: Allowance::of(8), account: Allowance::of(4) };
 
 /// How long a verification waits for something it can do without.
 const OPTIONAL_PATIENCE: Duration = Duration::from_secs(3);
@@ -101,13 +101,17 @@ impl Api {
 
     /// Asks, and returns the body of a successful answer.
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Bytes, Refusal> {
+        self.sort(self.ask(path, query).await?)
+    }
+
+    /// Asks, and returns the answer whatever it says.
+    async fn ask(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, PlatformError> {
         let mut url = self.base.clone();
         url.set_path(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let answer = self.upstream.get(url).secret_header("api-key", &self.key)?.send().await?;
-        self.sort(answer)
+        self.upstream.get(url).secret_header("api-key", &self.key)?.send().await
     }
 
     /// Asks for something useful but not needed: no answer, a refusal and a slow answer are all the same.

@@ -12,7 +12,9 @@
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
@@ -28,6 +30,10 @@ const PATH: &str = "/3.0/stats/custom";
 /// The most rows a page may have.
 const PAGE_ROWS: &str = "500";
 const PAGES_AT_ONCE: usize = 4;
+/// Pages from this size on are read beside the threads that answer requests.
+const LONG_BODY_BYTES: usize = 32 * 1024;
+/// Rows that memory is reserved for when a window is opened, however many are announced.
+const MOST_EXPECTED_ROWS: u64 = 1 << 20;
 const WINDOW_DAYS: u32 = 90;
 /// A refused window longer than this is tried once more at half its length.
 const LONG_WINDOW_DAYS: u32 = 31;
@@ -49,7 +55,7 @@ pub(super) async fn read<'a>(
 /// The smallest real report: one row of today.
 pub(super) async fn probe(api: &Api, portal: ConnectionType) -> Result<(), PlatformError> {
     let today = DateRange::day(Zone::utc().date_at(Timestamp::now()));
-    let question = Question { api, portal, slices: vec![Slice::Date], zone: "UTC", rows: "1" };
+    let question = Question { api, portal, slices: Arc::from([Slice::Date]), zone: "UTC", rows: "1" };
     question.page(today, 1).await.map(drop).map_err(|refusal| api.explain(refusal))
 }
 
@@ -77,7 +83,7 @@ fn slice(dimension: Dimension, portal: ConnectionType) -> Result<Slice, Platform
 struct Question<'a> {
     api: &'a Api,
     portal: ConnectionType,
-    slices: Vec<Slice>,
+    slices: Arc<[Slice]>,
     zone: &'a str,
     rows: &'static str,
 }
@@ -109,15 +115,32 @@ impl<'a> Question<'a> {
             ("page", page.as_str()),
             ("limit", self.rows),
         ]);
-        let body = self.api.get(PATH, &query).await?;
-        let reading = Reading { slices: &self.slices, window, portal: self.portal, currency: self.api.currency() };
-        let page = reading.page(&body).map_err(|what| self.unreadable(&what))?;
+        let answer = self.api.ask(PATH, &query).await?;
+        // A page is long, and nearly always one: it is looked at as anything else only where it cannot be read as that.
+        let page = match self.read_page(window, answer.body.clone()).await {
+            Ok(page) if answer.status.is_success() => page,
+            read => {
+                self.api.sort(answer)?;
+                return Err(self.unreadable(&read.err().unwrap_or_default()).into());
+            }
+        };
         match page.number {
             Some(given) if given != number => {
                 Err(self.unreadable(&format!("page {given} came when page {number} was asked for")).into())
             }
             _ => Ok(page),
         }
+    }
+
+    async fn read_page(&self, window: DateRange, body: Bytes) -> Result<Page, String> {
+        let currency = self.api.currency();
+        let reading = Reading { slices: Arc::clone(&self.slices), window, portal: self.portal, currency };
+        if body.len() < LONG_BODY_BYTES {
+            return reading.page(&body);
+        }
+        // Others of this thread go on meanwhile, the pages fetched ahead among them.
+        let read = tokio::task::spawn_blocking(move || reading.page(&body)).await;
+        read.unwrap_or_else(|_| Err("its reader failed".to_owned()))
     }
 
     fn unreadable(&self, what: &str) -> PlatformError {
@@ -192,7 +215,7 @@ impl<'a> Question<'a> {
                 let range = window.range;
                 let planned = window.pages();
                 let mut pages = stream::iter(2..=planned).map(|number| self.page(range, number)).buffered(PAGES_AT_ONCE);
-                let mut gathered = Gathered::default();
+                let mut gathered = Gathered::expecting(window.first.total);
                 let mut number = 1;
                 yield gathered.take(number, window.first).map_err(|what| self.unreadable(what))?;
                 while gathered.more {
@@ -237,6 +260,11 @@ struct Gathered {
 }
 
 impl Gathered {
+    fn expecting(rows: u64) -> Self {
+        let rows = usize::try_from(rows.min(MOST_EXPECTED_ROWS)).unwrap_or_default();
+        Self { seen: HashSet::with_capacity(rows), ..Self::default() }
+    }
+
     /// Takes a page in and gives out what is new on it.
     ///
     /// A key that stood on an earlier page has moved from there to here and is left out. Keys that stand on one page
@@ -252,13 +280,15 @@ impl Gathered {
         self.moving |= self.total.is_some_and(|total| total != page.total);
         self.total = Some(page.total);
         let before = self.rows;
-        let mut fresh = Sums::default();
+        let mut fresh = Fresh::default();
         for row in page.rows {
-            let columns = row.key.len();
             if is_unknown(&row) {
+                let columns = row.key.len();
                 self.unknown.add(row, columns);
-            } else if !self.seen.contains(&self.fingerprint(&row.key)) {
-                fresh.add(row, columns);
+            } else if let fingerprint = self.fingerprint(&row.key)
+                && !self.seen.contains(&fingerprint)
+            {
+                fresh.add(row, fingerprint);
             } else {
                 continue;
             }
@@ -267,11 +297,10 @@ impl Gathered {
         if self.rows == before {
             return Err("a page repeats what came before");
         }
-        for row in &fresh.rows {
-            let fingerprint = self.fingerprint(&row.key);
-            self.seen.insert(fingerprint);
+        if self.more {
+            self.seen.extend(&fresh.fingerprints);
         }
-        Ok(Batch::of(fresh.rows))
+        Ok(Batch::of(fresh.into_rows()))
     }
 
     fn fingerprint(&self, key: &Key) -> u64 {
@@ -292,6 +321,35 @@ impl Gathered {
             return Err("rows were added, and some rows cannot be told from each other".to_owned());
         }
         Ok(Batch { rows: self.unknown.rows, checks: vec![Check { mismatch: None }], ..Batch::default() })
+    }
+}
+
+/// The new rows of a page.
+#[derive(Default)]
+struct Fresh {
+    rows: Vec<Row>,
+    fingerprints: HashSet<u64>,
+    /// Whether a key stands on the page twice, as far as fingerprints tell.
+    repeats: bool,
+}
+
+impl Fresh {
+    fn add(&mut self, row: Row, fingerprint: u64) {
+        self.repeats |= !self.fingerprints.insert(fingerprint);
+        self.rows.push(row);
+    }
+
+    /// The rows, those of one key added up.
+    fn into_rows(self) -> Vec<Row> {
+        if !self.repeats {
+            return self.rows;
+        }
+        let mut sums = Sums::default();
+        for row in self.rows {
+            let columns = row.key.len();
+            sums.add(row, columns);
+        }
+        sums.rows
     }
 }
 

@@ -25,14 +25,14 @@ use url::Url;
 
 use super::error::{ErrorKind, PlatformError, Stage};
 use super::stats::{Currency, Report, StatsQuery};
-use super::transport::{Limits, Upstream};
+use super::transport::{Allowance, Limits, Upstream};
 use super::verification::Detected;
 use super::{Account, ConnectionType, Credentials, FieldError, PlatformClient, Settings, address};
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
 
 /// It is somebody's live tracking server, so it is asked gently.
-pub(super) const LIMITS: Limits = Limits { concurrency: CONCURRENCY, pace: None };
+pub(super) const LIMITS: Limits = Limits { origin: Allowance::of(CONCURRENCY), account: Allowance::of(CONCURRENCY) };
 
 /// How many calls of one report are under way at once.
 const CONCURRENCY: usize = 2;

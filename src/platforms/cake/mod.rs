@@ -39,14 +39,14 @@ use url::Url;
 use super::calendar::Zone;
 use super::error::{ErrorKind, PlatformError};
 use super::stats::Currency;
-use super::transport::{Limits, Upstream};
+use super::transport::{Allowance, Limits, Upstream};
 use super::{Account, ConnectionType, FieldError, Gateways, Settings, address};
 use session::Session;
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
 
 /// No limit is documented and reports are slow: one or two calls at a time is what networks are used to.
-pub(super) const LIMITS: Limits = Limits { concurrency: 2, pace: None };
+pub(super) const LIMITS: Limits = Limits { origin: Allowance::of(2), account: Allowance::of(2) };
 
 /// Brings the settings into the form they are stored in.
 ///

@@ -64,7 +64,7 @@ impl<'a> Pull<'a> {
             let mut said = Vec::new();
             let question = Question { road, pushed: &pushed };
             let mut fetched =
-                stream::iter(windows).map(|window| session.window(question, window)).buffered(LIMITS.concurrency);
+                stream::iter(windows).map(|window| session.window(question, window)).buffered(LIMITS.account.concurrency);
             while let Some(parts) = fetched.next().await {
                 for part in parts? {
                     self.prove_if_empty(&part).await?;

@@ -25,12 +25,12 @@ use jiff::{Timestamp, ToSpan};
 use super::calendar::{DateRange, Zone};
 use super::error::{ErrorKind, PlatformError, Stage};
 use super::stats::{Batch, Dimension, Filters, Report, StatsQuery};
-use super::transport::{Limits, Upstream};
+use super::transport::{Allowance, Limits, Upstream};
 use super::verification::Detected;
 use super::{Account, Pair, PlatformClient, Settings};
 
 /// Never reached: nothing is called.
-pub(super) const LIMITS: Limits = Limits { concurrency: 1, pace: None };
+pub(super) const LIMITS: Limits = Limits { origin: Allowance::of(1), account: Allowance::of(1) };
 
 /// How long the scenario of throttling asks to be left alone.
 const THROTTLED_FOR: Duration = Duration::from_secs(30);

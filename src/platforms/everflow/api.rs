@@ -283,7 +283,7 @@ fn is_quota_low(headers: &HeaderMap) -> bool {
     headers
         .get("x-ratelimit-remaining")
         .and_then(|remaining| remaining.to_str().ok()?.trim().parse::<usize>().ok())
-        .is_some_and(|remaining| remaining < LIMITS.concurrency)
+        .is_some_and(|remaining| remaining < LIMITS.account.concurrency)
 }
 
 fn known_currency(settings: &Settings, detected: Option<&str>) -> Result<Option<Currency>, PlatformError> {

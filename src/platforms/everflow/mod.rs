@@ -25,17 +25,22 @@ mod total;
 mod wire;
 mod zones;
 
-use super::transport::{Limits, Pace};
+use super::transport::{Allowance, Limits, Pace};
 use super::{Gateways, Settings};
 
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
 pub(super) use zones::Zones;
 
-/// Well below the ten reports that one network may have running at the same time. The pace is what the oldest quota
-/// lets one network's keys do, though all networks share the gateway; affiliates' smaller quotas show in the headers of
-/// each answer and are spared by what reads them.
-pub(super) const LIMITS: Limits = Limits { concurrency: 4, pace: Some(Pace::new(20, 50)) };
+/// Well below the ten reports that one network may have running at the same time, for all networks together too. The
+/// pace is what the oldest quota lets one network's keys do, though all networks share the gateway.
+pub(super) const LIMITS: Limits = Limits { origin: GATEWAY, account: Allowance::of(4) };
+
+/// Affiliates' quotas are smaller. One is shared by all affiliates of a network; what the others leave of it shows in
+/// the headers of each answer and is spared by what reads them.
+pub(super) const AFFILIATE_LIMITS: Limits = Limits { origin: GATEWAY, account: Allowance::of(4).at(Pace::new(5, 20)) };
+
+const GATEWAY: Allowance = Allowance::of(8).at(Pace::new(20, 50));
 
 const REGION: &str = "region";
 const US: &str = "us";

@@ -208,7 +208,7 @@ impl AdminClient {
         Box::pin(try_stream! {
             let mut empty = true;
             // Never more begun than waited for: a call that nobody polls would keep its place among the few there are.
-            for together in questions.chunks(LIMITS.concurrency) {
+            for together in questions.chunks(LIMITS.account.concurrency) {
                 let readings = try_join_all(together.iter().map(|question| self.begin(question, &query.dimensions))).await?;
                 for mut reading in readings {
                     loop {

@@ -18,7 +18,7 @@ mod reading;
 mod session;
 mod wire;
 
-use super::transport::{Limits, Pace};
+use super::transport::{Allowance, Limits, Pace};
 
 pub(super) use session::Sessions;
 #[cfg(fuzzing)]
@@ -26,4 +26,5 @@ pub(super) use wire::fuzz;
 
 /// Voluum counts calls by the caller's address, so all accounts together stay at the few at once that one may make.
 /// The published 15 calls a second are kept as a burst only, because another limit by the minute is not published.
-pub(super) const LIMITS: Limits = Limits { concurrency: 3, pace: Some(Pace::new(5, 15)) };
+/// One account never takes all the places.
+pub(super) const LIMITS: Limits = Limits { origin: Allowance::of(3).at(Pace::new(5, 15)), account: Allowance::of(2) };
