@@ -4,18 +4,22 @@
 //! first statement writes the organisation's row: SQLite takes its write lock there and PostgreSQL the row's lock, so
 //! that everything after it, the plan's limit above all, sees the organisation alone.
 
+mod backup;
+mod condition;
 mod connection;
 pub mod models;
 pub mod schema;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
+use diesel::migration::MigrationSource;
 use diesel::prelude::*;
-use diesel::r2d2::{ConnectionManager, Pool, R2D2Connection};
+use diesel::r2d2::{ConnectionManager, Pool, PooledConnection, R2D2Connection};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sqlite::SqliteConnection;
 use diesel::{PgConnection, sql_query};
@@ -23,7 +27,10 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
+pub use self::backup::BackupError;
+pub use self::condition::Condition;
 pub use self::connection::DbConnection;
+use crate::metrics;
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -122,6 +129,8 @@ pub struct Db {
     writer: Option<Arc<Mutex<()>>>,
     /// Whether the write-ahead log may still hold what was deleted.
     unscrubbed: Arc<AtomicBool>,
+    /// Queries that wait for a connection.
+    waiting: Arc<AtomicU32>,
 }
 
 /// What SQLite says of a checkpoint.
@@ -152,7 +161,37 @@ impl Db {
             .map_err(|error| DbError::Unavailable(Box::new(error)))?;
         // A process that died may have left its log behind.
         let unscrubbed = Arc::new(AtomicBool::new(writer.is_some()));
-        Ok(Self { pool, writer, unscrubbed })
+        Ok(Self { pool, writer, unscrubbed, waiting: Arc::default() })
+    }
+
+    /// The names of migrations that are still missing, the next one first.
+    ///
+    /// # Errors
+    /// A database that cannot be reached.
+    pub async fn pending_migrations(&self) -> Result<Vec<String>, DbError> {
+        self.with_harness_aside(|harness, migrations| match harness {
+            Harness::Postgres(connection) => pending(connection, migrations),
+            Harness::Sqlite(connection) => pending(connection, migrations),
+        })
+        .await
+    }
+
+    /// Applies the next migration that is still missing, if there is one, and says whether there was.
+    ///
+    /// # Errors
+    /// A database that cannot be reached, or a migration that fails.
+    pub async fn migrate_next(&self) -> Result<bool, DbError> {
+        self.with_harness_aside(|harness, migrations| match harness {
+            Harness::Postgres(connection) => alone(connection, |connection| run_next(connection, migrations)),
+            Harness::Sqlite(connection) => run_next(connection, migrations),
+        })
+        .await
+    }
+
+    /// Whether processes on other machines may change what is in it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.writer.is_none()
     }
 
     /// Applies every migration that is still missing.
@@ -162,11 +201,7 @@ impl Db {
     pub fn migrate(&self) -> Result<(), DbError> {
         self.with_harness(|harness, migrations| match harness {
             Harness::Postgres(connection) => {
-                // Replicas that start together migrate one after the other.
-                connection.batch_execute("SELECT pg_advisory_lock(4021877)").map_err(Box::new)?;
-                let outcome = connection.run_pending_migrations(migrations).map(drop);
-                connection.batch_execute("SELECT pg_advisory_unlock(4021877)").map_err(Box::new)?;
-                outcome
+                alone(connection, |connection| connection.run_pending_migrations(migrations).map(drop))
             }
             Harness::Sqlite(connection) => connection.run_pending_migrations(migrations).map(drop),
         })
@@ -183,16 +218,26 @@ impl Db {
         })
     }
 
-    fn with_harness(
+    fn with_harness<T>(
         &self,
-        run: impl FnOnce(Harness<'_>, EmbeddedMigrations) -> Result<(), Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Result<(), DbError> {
-        let mut connection = self.pool.get().map_err(|error| DbError::Unavailable(Box::new(error)))?;
+        run: impl FnOnce(Harness<'_>, EmbeddedMigrations) -> Result<T, MigrationFailure>,
+    ) -> Result<T, DbError> {
+        let mut connection = self.acquire()?;
         match &mut *connection {
             DbConnection::Postgres(connection) => run(Harness::Postgres(connection), POSTGRES_MIGRATIONS),
             DbConnection::Sqlite(connection) => run(Harness::Sqlite(connection), SQLITE_MIGRATIONS),
         }
         .map_err(DbError::Unavailable)
+    }
+
+    /// The same, without holding an async thread up.
+    async fn with_harness_aside<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(Harness<'_>, EmbeddedMigrations) -> Result<T, MigrationFailure> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let db = self.clone();
+        let done = tokio::task::spawn_blocking(move || db.with_harness(run)).await;
+        done.unwrap_or_else(|error| Err(DbError::Unavailable(Box::new(error))))
     }
 
     /// Runs queries that change nothing.
@@ -269,17 +314,36 @@ impl Db {
         }
     }
 
+    /// A connection, waited for if need be.
+    fn acquire(&self) -> Result<PooledConnection<Manager>, DbError> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let started = Instant::now();
+        let connection = self.pool.get();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        metrics::db_acquired(started.elapsed(), connection.is_ok());
+        connection.map_err(|error| DbError::Unavailable(Box::new(error)))
+    }
+
+    /// How the pool is used right now.
+    #[must_use]
+    pub fn pool(&self) -> metrics::Pool {
+        let state = self.pool.state();
+        metrics::Pool {
+            max: self.pool.max_size(),
+            idle: state.idle_connections,
+            in_use: state.connections.saturating_sub(state.idle_connections),
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
+    }
+
     async fn run<T, E, F>(&self, queries: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
         F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
     {
-        let pool = self.pool.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let mut connection = pool.get().map_err(|error| DbError::Unavailable(Box::new(error)))?;
-            queries(&mut connection)
-        });
+        let db = self.clone();
+        let done = tokio::task::spawn_blocking(move || queries(&mut *db.acquire()?));
         match done.await {
             Ok(outcome) => outcome,
             Err(error) => Err(DbError::Unavailable(Box::new(error)).into()),
@@ -296,6 +360,44 @@ fn checkpoint(connection: &mut DbConnection) -> Result<bool, DieselError> {
             Ok(done.busy == 0)
         }
     }
+}
+
+type MigrationFailure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Replicas that start together migrate one after the other.
+fn alone<T>(
+    connection: &mut PgConnection,
+    migrate: impl FnOnce(&mut PgConnection) -> Result<T, MigrationFailure>,
+) -> Result<T, MigrationFailure> {
+    connection.batch_execute("SELECT pg_advisory_lock(4021877)").map_err(Box::new)?;
+    let outcome = migrate(connection);
+    connection.batch_execute("SELECT pg_advisory_unlock(4021877)").map_err(Box::new)?;
+    outcome
+}
+
+fn pending<DB: Backend>(
+    connection: &mut impl MigrationHarness<DB>,
+    migrations: EmbeddedMigrations,
+) -> Result<Vec<String>, MigrationFailure>
+where
+    EmbeddedMigrations: MigrationSource<DB>,
+{
+    let pending = connection.pending_migrations(migrations)?;
+    Ok(pending.iter().map(|migration| migration.name().to_string()).collect())
+}
+
+fn run_next<DB: Backend>(
+    connection: &mut impl MigrationHarness<DB>,
+    migrations: EmbeddedMigrations,
+) -> Result<bool, MigrationFailure>
+where
+    EmbeddedMigrations: MigrationSource<DB>,
+{
+    let pending = connection.pending_migrations(migrations)?;
+    if let Some(next) = pending.first() {
+        connection.run_migration(next)?;
+    }
+    Ok(!pending.is_empty())
 }
 
 enum Harness<'a> {

@@ -79,3 +79,11 @@ diesel::table! {
         expires_at -> BigInt,
     }
 }
+
+diesel::table! {
+    vault_keys (id) {
+        id -> Text,
+        first_used_at -> BigInt,
+        rotated_at -> Nullable<BigInt>,
+    }
+}

@@ -54,6 +54,8 @@ pub(super) struct Key {
     pub(super) id: String,
     pub(super) sealing: LessSafeKey,
     pub(super) hashing: hmac::Key,
+    /// What the keys of things that only pass are derived from, one for each place.
+    pub(super) passing: Prk,
     /// All its bytes are the same: a placeholder, not a random key.
     trivial: bool,
 }
@@ -83,6 +85,11 @@ impl KeyRing {
     /// The names of keys that nobody drew at random: all their bytes are the same.
     pub fn trivial_keys(&self) -> impl Iterator<Item = &str> {
         self.iter().filter(|key| key.trivial).map(|key| key.id.as_str())
+    }
+
+    /// The names of all keys, the active one first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|key| key.id.as_str())
     }
 
     pub(super) fn active(&self) -> &Key {
@@ -118,15 +125,18 @@ impl Key {
         Self::derive(id, &bytes).ok_or(KeyRingError::BadKey(position))
     }
 
-    /// Sealing and hashing get a key each, so that what one of them reveals is worth nothing to the other.
+    /// Sealing, hashing and what only passes get a key each, so that what one of them reveals is worth nothing to the
+    /// others.
     fn derive(id: &str, bytes: &[u8]) -> Option<Self> {
         let root: Prk = Salt::new(HKDF_SHA256, b"affzero-connections vault").extract(bytes);
+        let passing = Salt::new(HKDF_SHA256, b"affzero-connections passing").extract(bytes);
         let sealing = root.expand(&[b"seal"], &AES_256_GCM).ok()?;
         let hashing = root.expand(&[b"hash"], HMAC_SHA256).ok()?;
         Some(Self {
             id: id.to_owned(),
             sealing: LessSafeKey::new(UnboundKey::from(sealing)),
             hashing: hmac::Key::from(hashing),
+            passing,
             trivial: bytes.windows(2).all(|pair| pair.first() == pair.last()),
         })
     }

@@ -10,10 +10,15 @@
 //! version and the key id. A blob that is copied to another row therefore does not open, whoever copies it.
 //!
 //! Nonces are random, which is safe for some 2³² blobs under one key; rotate long before.
+//!
+//! What leaves the process only for a moment, such as tables that replicas share, is sealed in the same layout, but
+//! under keys of its own: one for each place, derived from the ring's key and the place. However much passes, it wears
+//! out no key, and least of all the one that credentials are sealed with.
 
 mod keys;
+mod passing;
 
-use ring::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use uuid::Uuid;
@@ -118,23 +123,34 @@ impl Vault {
     /// [`VaultError::CannotSeal`].
     pub fn seal(&self, binding: &Binding<'_>, plaintext: &[u8]) -> Result<Vec<u8>, VaultError> {
         let key = self.keys.active();
-        let id_length = u8::try_from(key.id.len()).map_err(|_| VaultError::CannotSeal)?;
+        self.seal_under(&key.sealing, &key.id, &binding.associated_data(&key.id), plaintext)
+    }
+
+    fn seal_under(
+        &self,
+        key: &LessSafeKey,
+        key_id: &str,
+        associated_data: &[u8],
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, VaultError> {
+        let id_length = u8::try_from(key_id.len()).map_err(|_| VaultError::CannotSeal)?;
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).map_err(|_| VaultError::CannotSeal)?;
 
         // Large enough from the start: a buffer that moved would leave a copy of the plaintext behind.
-        let start = 2 + key.id.len() + NONCE_LEN;
+        let start = 2 + key_id.len() + NONCE_LEN;
         let size = start + plaintext.len() + AES_256_GCM.tag_len();
         let mut blob = Zeroizing::new(Vec::with_capacity(size));
         blob.extend_from_slice(&[VERSION, id_length]);
-        blob.extend_from_slice(key.id.as_bytes());
+        blob.extend_from_slice(key_id.as_bytes());
         blob.extend_from_slice(&nonce);
         blob.extend_from_slice(plaintext);
 
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let aad = Aad::from(binding.associated_data(&key.id));
         let content = blob.get_mut(start..).ok_or(VaultError::CannotSeal)?;
-        let tag = key.sealing.seal_in_place_separate_tag(nonce, aad, content).map_err(|_| VaultError::CannotSeal)?;
+        let tag = key
+            .seal_in_place_separate_tag(nonce, Aad::from(associated_data), content)
+            .map_err(|_| VaultError::CannotSeal)?;
         blob.extend_from_slice(tag.as_ref());
         Ok(std::mem::take(&mut *blob))
     }
@@ -144,17 +160,9 @@ impl Vault {
     /// # Errors
     /// [`VaultError::UnknownKey`] or [`VaultError::Damaged`].
     pub fn open(&self, binding: &Binding<'_>, blob: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let Sealed { key_id, nonce, content } = Sealed::split(blob).ok_or(VaultError::Damaged)?;
-        let key = self.keys.find(key_id).ok_or_else(|| VaultError::UnknownKey(key_id.to_owned()))?;
-        let aad = Aad::from(binding.associated_data(key_id));
-        let mut buffer = Zeroizing::new(content.to_vec());
-        let length = key
-            .sealing
-            .open_in_place(Nonce::assume_unique_for_key(nonce), aad, &mut buffer)
-            .map_err(|_| VaultError::Damaged)?
-            .len();
-        buffer.truncate(length);
-        Ok(buffer)
+        let sealed = Sealed::split(blob).ok_or(VaultError::Damaged)?;
+        let key = self.keys.find(sealed.key_id).ok_or_else(|| VaultError::UnknownKey(sealed.key_id.to_owned()))?;
+        sealed.open_under(&key.sealing, &binding.associated_data(sealed.key_id))
     }
 
     /// Whether a blob should be sealed anew: it is not under the active key.
@@ -167,6 +175,11 @@ impl Vault {
     #[must_use]
     pub fn active_key_id(&self) -> &str {
         &self.keys.active().id
+    }
+
+    /// The names of all keys, the active one first.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.ids()
     }
 
     /// A fingerprint of `data` that only this service can make, as `key id:hex`. `label` says what for: fingerprints
@@ -207,6 +220,15 @@ impl<'a> Sealed<'a> {
         let (key_id, rest) = rest.split_at_checked(usize::from(id_length))?;
         let (&nonce, content) = rest.split_first_chunk()?;
         Some(Self { key_id: std::str::from_utf8(key_id).ok()?, nonce, content })
+    }
+
+    fn open_under(&self, key: &LessSafeKey, associated_data: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let mut buffer = Zeroizing::new(self.content.to_vec());
+        let nonce = Nonce::assume_unique_for_key(self.nonce);
+        let opened = key.open_in_place(nonce, Aad::from(associated_data), &mut buffer);
+        let length = opened.map_err(|_| VaultError::Damaged)?.len();
+        buffer.truncate(length);
+        Ok(buffer)
     }
 }
 
