@@ -1,0 +1,151 @@
+//! How hard all replicas together may work one origin, and one account there.
+//!
+//! A call that runs has a lease in the set of its origin and in that of its account. Leases are renewed with every beat
+//! of the session, so those of a replica that died are gone after [`LEASE`]. The pace is kept as the time at which the
+//! next call would be on schedule (GCRA); a call is told how long it has to wait for its own moment, so nobody asks
+//! twice for that. Times are those of Redis alone.
+
+use std::sync::{Arc, LazyLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Script, ToRedisArgs};
+
+use super::link::Lines;
+use super::{Inner, Shared};
+use crate::platforms::transport::{Allowance, Ask, Bound, SharedBudget, Turn};
+
+/// How long a lease lasts that is not renewed.
+const LEASE: Duration = Duration::from_secs(10);
+/// Leases that are renewed with one command.
+const BATCH: usize = 500;
+
+static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
+static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
+
+/// A lease: the set it stands in, and its name there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Held {
+    set: String,
+    name: String,
+}
+
+#[async_trait]
+impl SharedBudget for Shared {
+    async fn ask(&self, ask: &Ask<'_>) -> Turn {
+        let alone = Turn::Granted { lease: None, wait: Duration::ZERO };
+        let Some(inner) = &self.inner else { return alone };
+        let Some(lines) = inner.link.open_lines() else { return alone };
+        inner.ask(&lines, ask).await.unwrap_or(alone)
+    }
+}
+
+impl Inner {
+    async fn ask(self: &Arc<Self>, lines: &Lines, ask: &Ask<'_>) -> Option<Turn> {
+        let (origin, account) = (&[ask.origin.as_bytes()], &[ask.account.as_slice()]);
+        let places = [self.name("places", origin), self.name("places", account)];
+        let name = format!("{:032x}", fastrand::u128(..));
+        let mut take = TAKE.prepare_invoke();
+        take.key(&places).key(self.name("pace", origin)).key(self.name("pace", account));
+        take.arg(&name).arg(millis(LEASE)).arg(micros(ask.patience));
+        for allowance in [ask.limits.origin, ask.limits.account] {
+            let (interval, burst) = pace_of(allowance);
+            take.arg(allowance.concurrency).arg(interval).arg(burst);
+        }
+        // Held before it is granted: a call that is given up while Redis is asked gives back what it may have got.
+        let lease = Lease::new(self, places.map(|set| Held { set, name: name.clone() }));
+        let mut quick = lines.quick.clone();
+        let (outcome, wait): (u8, u64) = self.link.run(lines, "take", take.invoke_async(&mut quick)).await?;
+        let wait = Duration::from_micros(wait);
+        Some(match outcome {
+            0 => Turn::Granted { lease: Some(Box::new(lease)), wait },
+            refused => {
+                lease.refused();
+                match refused {
+                    1 => Turn::Full(Bound::Origin),
+                    2 => Turn::Full(Bound::Account),
+                    _ => Turn::TooLate(wait),
+                }
+            }
+        })
+    }
+
+    /// Makes the leases of all running calls last.
+    pub(super) async fn renew(&self, lines: &Lines) -> Option<()> {
+        let held: Vec<Held> = self.held().iter().cloned().collect();
+        for some in held.chunks(BATCH) {
+            let mut renew = RENEW.prepare_invoke();
+            renew.arg(millis(LEASE));
+            for Held { set, name } in some {
+                renew.key(set).arg(name);
+            }
+            let mut quick = lines.quick.clone();
+            let () = self.link.run(lines, "renew", renew.invoke_async(&mut quick)).await?;
+        }
+        Some(())
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The places of one running call; given back when dropped.
+struct Lease {
+    inner: Arc<Inner>,
+    held: [Held; 2],
+    /// Whether Redis may know of it.
+    taken: bool,
+}
+
+impl Lease {
+    fn new(inner: &Arc<Inner>, held: [Held; 2]) -> Self {
+        inner.held().extend(held.iter().cloned());
+        Self { inner: Arc::clone(inner), held, taken: true }
+    }
+
+    /// There is nothing to give back.
+    fn refused(mut self) {
+        self.taken = false;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        {
+            let mut held = self.inner.held();
+            for lease in &self.held {
+                held.remove(lease);
+            }
+        }
+        if !self.taken {
+            return;
+        }
+        // Without a session, or a runtime to talk in, the leases end by themselves.
+        let (Some(lines), Ok(runtime)) = (self.inner.link.lines(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        let (inner, held) = (Arc::clone(&self.inner), self.held.clone());
+        runtime.spawn(async move {
+            let mut back = redis::pipe();
+            for Held { set, name } in &held {
+                back.cmd("ZREM").arg(set).arg(name).ignore();
+            }
+            let mut quick = lines.quick.clone();
+            let _: Option<()> = inner.link.run(&lines, "give_back", back.query_async(&mut quick)).await;
+        });
+    }
+}
+
+/// Microseconds between calls, and how many may come at once; zero where there is no pace to keep.
+fn pace_of(allowance: Allowance) -> (u32, u32) {
+    allowance.pace.map_or((0, 0), |pace| (1_000_000 / pace.per_second.get(), pace.burst.get()))
+}
+
+fn millis(time: Duration) -> impl ToRedisArgs {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(time: Duration) -> impl ToRedisArgs {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

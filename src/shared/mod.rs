@@ -1,0 +1,149 @@
+//! What the replicas of the service share, over Redis: pulled tables (`tables`), budgets towards trackers (`budget`)
+//! and counters (`counter`).
+//!
+//! Redis is never needed. While it is away each replica goes on with what it has itself; a request that finds it dead
+//! waits for it once, and for a moment. One [`Session`] follows the other (`link`), and only the background waits for
+//! the next.
+//!
+//! What is in Redis is worth nothing to a thief. Values are sealed by the vault, each under a key of its own; names are
+//! keyed hashes. Replicas whose active keys differ, as they do for the minutes in which a key ring is rotated, make
+//! different names: they share no tables and count apart, but still tell each other of changes.
+//!
+//! # Why a shared table is never one of before a change
+//!
+//! Beside its tables each connection has a *state* in Redis: a random part, and the version of the connection that all
+//! its tables are of. A table is sealed for the random part that was read before the pull began to read the connection,
+//! it is only stored while that stands, and it opens under no other. Announcing a change, which is a version that the
+//! state does not have, replaces both. A table that was pulled, or begun to be pulled, before an announcement is
+//! therefore out of reach from then on, however late it comes, and no clocks are compared. A state that was evicted
+//! comes back with another random part, so eviction forgets tables and never revives them.
+//!
+//! It remains that each change is announced, within a second and whatever dies:
+//!
+//! - Whoever makes a change announces it before the answer goes out.
+//! - Every replica looks into the database about once a second and announces what it finds there. The same
+//!   announcement twice changes nothing, so the death of whoever made the change, or its losing Redis, costs a second.
+//! - A failed announcement ends the session, and so does whatever else fails. Before a session is opened for tables, all
+//!   changes of the time that any table could have lived through are read from the database and announced; what is
+//!   found after that read has begun is announced in the session.
+//! - While the database cannot be asked, nothing shared is used.
+//! - A Redis that was restarted may have loaded an old snapshot, and one that took over may have missed announcements.
+//!   Names and seals depend on the server's run id, so nothing from before is found again.
+//!
+//! Independently of Redis each replica remembers the versions it has learned and takes no table of an older one. That
+//! is what makes a change show at once where it was made.
+
+mod budget;
+mod counter;
+mod link;
+mod tables;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use redis::IntoConnectionInfo;
+
+pub use self::counter::{Taken, Window};
+use self::link::Link;
+pub use self::link::Session;
+pub use self::tables::{Found, Kept, TableOf, Ticket};
+use crate::vault::Vault;
+
+/// All names in Redis begin with this.
+const PREFIX: &str = "affzero";
+
+/// How it stands with Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// No `REDIS_URL` is set.
+    Unused,
+    /// It is there, and what replicas share is shared.
+    Ok,
+    /// It is away: each replica is on its own.
+    Unavailable,
+}
+
+impl Standing {
+    /// The word for it in readiness.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Unused => "unused",
+            Self::Ok => "ok",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// A change of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The connection.
+    pub connection: uuid::Uuid,
+    /// Its version from then on; [`i64::MAX`] if it was deleted.
+    pub version: i64,
+}
+
+/// What replicas share; nothing, where there is no Redis.
+#[derive(Clone)]
+pub struct Shared {
+    inner: Option<Arc<Inner>>,
+}
+
+struct Inner {
+    vault: Arc<Vault>,
+    link: Link,
+    /// The leases of calls that run right now: the set each stands in, and its name there.
+    held: Mutex<HashSet<budget::Held>>,
+}
+
+impl Shared {
+    /// Shares nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { inner: None }
+    }
+
+    /// Shares over the Redis at `url`, as soon as it is there.
+    ///
+    /// # Errors
+    /// An address that is none.
+    pub fn over(url: &str, vault: Arc<Vault>) -> Result<Self, redis::RedisError> {
+        let link = Link::new(redis::Client::open(url)?);
+        Ok(Self { inner: Some(Arc::new(Inner { vault, link, held: Mutex::default() })) })
+    }
+
+    /// How it stands with Redis right now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match &self.inner {
+            None => Standing::Unused,
+            Some(inner) if inner.link.open_lines().is_some() => Standing::Ok,
+            Some(_) => Standing::Unavailable,
+        }
+    }
+
+    /// Waits for Redis and begins a session; for ever, where there is none.
+    pub async fn join(&self) -> Session {
+        match &self.inner {
+            None => std::future::pending().await,
+            Some(inner) => Session::join(inner).await,
+        }
+    }
+}
+
+/// Whether `url` is one that a Redis can be reached by.
+#[must_use]
+pub fn is_redis_url(url: &str) -> bool {
+    url.into_connection_info().is_ok_and(|info| {
+        matches!(info.addr(), redis::ConnectionAddr::Tcp(..))
+            || matches!(info.addr(), redis::ConnectionAddr::TcpTls { insecure: false, .. })
+    })
+}
+
+impl Inner {
+    /// What `parts` are called in Redis.
+    fn name(&self, label: &str, parts: &[&[u8]]) -> String {
+        format!("{PREFIX}:{label}:{}", self.vault.pseudonym(label, parts))
+    }
+}

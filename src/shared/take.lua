@@ -1,0 +1,50 @@
+-- Takes a place of an origin and of an account, and a moment at which the pace of both allows the call.
+-- KEYS: places of the origin, of the account; pace of the origin, of the account.
+-- ARGV: name of the lease, its milliseconds, the longest wait in microseconds;
+--       then for origin and account: places, microseconds between calls (0: no pace), calls at once.
+-- Answers {0, wait}; {1, 0}: the origin is full; {2, 0}: the account is full; {3, wait}: that would be too late.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local lease = tonumber(ARGV[2])
+
+local function full(places, most)
+  redis.call('ZREMRANGEBYSCORE', places, '-inf', now)
+  return redis.call('ZCARD', places) >= most
+end
+
+-- The time at which the schedule will be after this call, and how long the call has to wait.
+local function schedule(pace, interval, burst)
+  local due = math.max(tonumber(redis.call('GET', pace) or now), now)
+  return due + interval, math.max(0, due - (burst - 1) * interval - now)
+end
+
+-- The account first: who waits for that stands in nobody else's way.
+if full(KEYS[2], tonumber(ARGV[7])) then
+  return {2, 0}
+end
+if full(KEYS[1], tonumber(ARGV[4])) then
+  return {1, 0}
+end
+
+local longest = 0
+local schedules = {}
+for place = 1, 2 do
+  local interval, burst = tonumber(ARGV[2 + 3 * place]), tonumber(ARGV[3 + 3 * place])
+  if interval > 0 then
+    local due, wait = schedule(KEYS[2 + place], interval, burst)
+    schedules[KEYS[2 + place]] = due
+    longest = math.max(longest, wait)
+  end
+end
+if longest > tonumber(ARGV[3]) then
+  return {3, longest}
+end
+
+for pace, due in pairs(schedules) do
+  redis.call('SET', pace, string.format('%.0f', due), 'PX', math.ceil((due - now) / 1000) + 1)
+end
+for place = 1, 2 do
+  redis.call('ZADD', KEYS[place], now + lease * 1000, ARGV[1])
+  redis.call('PEXPIRE', KEYS[place], lease)
+end
+return {0, longest}

@@ -1,0 +1,215 @@
+//! Limits towards trackers, and counters, kept by several processes together.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use affzero_connections::platforms::transport::{Allowance, Ask, Bound, Limits, Pace, SharedBudget, Turn};
+use affzero_connections::shared::{Shared, Taken, Window};
+use affzero_connections::tenancy::Plan;
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::{eventually, in_session, replicas};
+use crate::servers::PrivateRedis;
+use crate::support::affise::{ADMIN_KEY, Affise};
+use crate::support::tracker::{Fault, Simulator};
+
+const WIDE: Allowance = Allowance::of(1_000);
+
+fn ask<'a>(origin: &'a str, account: &'a [u8; 32], limits: Limits) -> Ask<'a> {
+    Ask { origin, account, limits, patience: Duration::from_secs(30) }
+}
+
+fn granted(turn: Turn) -> Option<affzero_connections::platforms::transport::Lease> {
+    match turn {
+        Turn::Granted { lease, .. } => lease,
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_together_never_call_a_tracker_more_often_than_it_takes() {
+    // Answers are not kept, so that each question is a call.
+    let Some((_redis, one, other)) = replicas(&[("STATS_CACHE_TTL_S", "0")]).await else { return };
+    let network = Simulator::start(Affise::default());
+    let user = one.user("acme", Plan::Pro);
+    let id = user
+        .add(json!({
+            "name": "Network", "platform": "affise", "connection_type": "admin",
+            "settings": { "base_url": network.url }, "credentials": { "api_key": ADMIN_KEY },
+        }))
+        .await;
+    network.forget();
+    network.always(Some(Fault::Stall(Duration::from_millis(60))));
+    let answers = join_all((0..40).map(|number| {
+        let app = if number % 2 == 0 { &one } else { &other };
+        let day = number % 28 + 1;
+        let path = format!(
+            "/api/v1/connections/{id}/stats?group_by=offer&from=2026-0{m}-{day:02}&to=2026-0{m}-{day:02}",
+            m = 8 + number / 28
+        );
+        async move { app.user("acme", Plan::Pro).get(&path).await.status }
+    }))
+    .await;
+    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    assert_eq!(network.requests().len(), 40);
+    assert_eq!(network.most_at_once(), 4, "one account takes four calls at a time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_are_bounded_for_origin_and_account_and_come_back() {
+    let Some(redis) = PrivateRedis::start() else { return };
+    let ((one, _keeper), (other, _other_keeper)) = (in_session(&redis).await, in_session(&redis).await);
+    let limits = Limits { origin: Allowance::of(3), account: Allowance::of(2) };
+    let (red, blue) = ([1; 32], [2; 32]);
+    let first = granted(one.ask(&ask("https://t.example", &red, limits)).await).expect("a lease");
+    let second = granted(other.ask(&ask("https://t.example", &red, limits)).await).expect("a lease");
+    let full = one.ask(&ask("https://t.example", &red, limits)).await;
+    assert!(matches!(full, Turn::Full(Bound::Account)));
+    let third = granted(one.ask(&ask("https://t.example", &blue, limits)).await).expect("a lease");
+    assert!(matches!(other.ask(&ask("https://t.example", &blue, limits)).await, Turn::Full(Bound::Origin)));
+    let elsewhere = granted(other.ask(&ask("https://u.example", &blue, limits)).await);
+    assert!(elsewhere.is_some(), "another origin has places of its own");
+    drop(second);
+    let again = eventually("a place", async || granted(one.ask(&ask("https://t.example", &red, limits)).await)).await;
+    drop((first, third, again, elsewhere));
+    eventually("empty sets", async || redis.names("affzero:places:*").is_empty().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leases_of_the_living_last_and_those_of_the_dead_end() {
+    let Some(redis) = PrivateRedis::start() else { return };
+    let ((dying, keeper), (living, _keeper)) = (in_session(&redis).await, in_session(&redis).await);
+    let limits = Limits { origin: Allowance::of(1), account: WIDE };
+    let account = [1; 32];
+    let lease = granted(dying.ask(&ask("https://t.example", &account, limits)).await).expect("a lease");
+    // Nine seconds go by, twice; within each the lease is renewed.
+    for _ in 0..2 {
+        pass(&redis, Duration::from_secs(9));
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+    }
+    assert!(matches!(living.ask(&ask("https://t.example", &account, limits)).await, Turn::Full(Bound::Origin)));
+    keeper.abort();
+    std::mem::forget(lease);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    pass(&redis, Duration::from_secs(9));
+    assert!(matches!(living.ask(&ask("https://t.example", &account, limits)).await, Turn::Full(Bound::Origin)));
+    pass(&redis, Duration::from_secs(1));
+    assert!(granted(living.ask(&ask("https://t.example", &account, limits)).await).is_some());
+}
+
+/// Makes all leases older.
+fn pass(redis: &PrivateRedis, time: Duration) {
+    for set in redis.names("affzero:places:*") {
+        for member in redis.ask::<Vec<String>>(&["ZRANGE", &set, "0", "-1"]) {
+            let _: String = redis.ask(&["ZINCRBY", &set, &format!("-{}", time.as_micros()), &member]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pace_holds_for_all_processes_together() {
+    let Some(redis) = PrivateRedis::start() else { return };
+    let ((one, _keeper), (other, _other_keeper)) = (in_session(&redis).await, in_session(&redis).await);
+    let limits = Limits { origin: WIDE.at(Pace::new(20, 5)), account: WIDE };
+    let began = Instant::now();
+    let mut moments = join_all((0..25_u8).map(|number| {
+        let shared = if number % 2 == 0 { &one } else { &other };
+        async move {
+            let account = [number; 32];
+            match shared.ask(&ask("https://t.example", &account, limits)).await {
+                Turn::Granted { wait, lease: Some(_) } => began.elapsed() + wait,
+                _ => panic!("no turn"),
+            }
+        }
+    }))
+    .await;
+    moments.sort();
+    // Five at once, and then one every 50 ms, whoever asks.
+    let last = *moments.last().expect("calls");
+    assert!(last >= Duration::from_millis(990) && last < Duration::from_millis(1_600), "{last:?}");
+    for (place, moment) in moments.iter().enumerate().skip(5) {
+        let due = Duration::from_millis(50 * (place as u64 - 4));
+        assert!(*moment + Duration::from_millis(10) >= due, "call {place} at {moment:?}");
+    }
+    // Who cannot wait so long takes nobody's moment.
+    let hasty = Ask { patience: Duration::from_millis(100), ..ask("https://t.example", &[9; 32], limits) };
+    assert!(matches!(one.ask(&hasty).await, Turn::TooLate(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_given_up_while_redis_is_asked_keeps_no_place() {
+    let Some(redis) = PrivateRedis::start() else { return };
+    let ((one, _keeper), (other, _other_keeper)) = (in_session(&redis).await, in_session(&redis).await);
+    let limits = Limits { origin: Allowance::of(1), account: WIDE };
+    let account = [1; 32];
+    let question = ask("https://t.example", &account, limits);
+    drop(granted(one.ask(&question).await).expect("a lease, and a Redis that knows the script"));
+    for _ in 0..20 {
+        let mut asking = std::pin::pin!(one.ask(&question));
+        // On its way, and nobody waits for the answer.
+        drop(futures_util::FutureExt::now_or_never(&mut asking));
+    }
+    let place = eventually("the place", async || granted(other.ask(&question).await));
+    assert!(tokio::time::timeout(Duration::from_secs(5), place).await.is_ok(), "sooner than leases end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_an_organisation_are_counted_in_all_replicas() {
+    let Some((_redis, one, other)) = replicas(&[("RATE_LIMIT_PER_ORG", "3")]).await else { return };
+    let (here, there) = (one.user("acme", Plan::Pro), other.user("acme", Plan::Pro));
+    // The second may be over between the last request here and the first one there: then again.
+    eventually("a refusal of the first request", async || {
+        while here.get("/api/v1/usage").await.status == 200 {}
+        let refused = there.get("/api/v1/usage").await;
+        if refused.status == 200 {
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+            return None;
+        }
+        assert_eq!(refused.problem(429, "rate_limited")["limit"], 3);
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        Some(())
+    })
+    .await;
+    one.user("other", Plan::Pro).get("/api/v1/usage").await.ok(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_counted_counts_everywhere_and_can_be_taken_back() {
+    let Some(redis) = PrivateRedis::start() else { return };
+    let ((one, _keeper), (other, _other_keeper)) = (in_session(&redis).await, in_session(&redis).await);
+    let window = Window { label: "failures", most: 5, time: Duration::from_millis(1_500) };
+    let counted = AtomicUsize::new(0);
+    let both = [&one, &other];
+    let mut tokens: Vec<_> = join_all((0..20).map(|number| {
+        let (shared, counted): (&Shared, _) = (both[number % 2], &counted);
+        async move {
+            match shared.count(window, "acme").await.expect("Redis is there") {
+                Taken::Within(token) => {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    Some(token)
+                }
+                Taken::Over(left) => {
+                    assert!(left > Duration::ZERO && left <= window.time);
+                    None
+                }
+            }
+        }
+    }))
+    .await
+    .into_iter()
+    .flatten()
+    .collect();
+    assert_eq!(counted.load(Ordering::Relaxed), 5);
+    assert!(matches!(one.count(window, "other").await, Some(Taken::Within(_))), "others are counted apart");
+    other.take_back(tokens.pop().expect("a token")).await;
+    assert!(matches!(one.count(window, "acme").await, Some(Taken::Within(_))));
+    assert!(matches!(other.count(window, "acme").await, Some(Taken::Over(_))));
+    tokio::time::sleep(window.time).await;
+    // A new window: what was counted in the old one cannot be taken back from it.
+    for _ in 0..window.most {
+        assert!(matches!(one.count(window, "acme").await, Some(Taken::Within(_))));
+    }
+    one.take_back(tokens.pop().expect("a token")).await;
+    assert!(matches!(one.count(window, "acme").await, Some(Taken::Over(_))));
+}
