@@ -144,6 +144,11 @@ fn unknown_fields(members: &Map<String, Value>, known: &[&str]) -> Vec<FieldProb
         .collect()
 }
 
+/// Characters that have what follows shown in another order: a name must not look like another one.
+fn turns_text_around(letter: char) -> bool {
+    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn read_name(value: Option<&Value>, errors: &mut Vec<FieldProblem>) -> Option<String> {
     let (code, detail) = match value {
         None | Some(Value::Null) => ("required", "Give the connection a name.".to_owned()),
@@ -153,7 +158,7 @@ fn read_name(value: Option<&Value>, errors: &mut Vec<FieldProblem>) -> Option<St
                 ("required", "Give the connection a name.".to_owned())
             } else if name.chars().count() > MAX_NAME {
                 ("too_long", format!("The name may have at most {MAX_NAME} characters."))
-            } else if name.chars().any(char::is_control) {
+            } else if name.chars().any(|letter| letter.is_control() || turns_text_around(letter)) {
                 ("invalid_characters", "The name must not contain control characters.".to_owned())
             } else {
                 return Some(name.to_owned());
@@ -415,6 +420,14 @@ mod tests {
         let moved =
             Patch::read(&json!({"platform": "demo"}), Pair::AffiseAdmin, &current, &secrets).expect_err("a problem");
         assert_eq!(codes(&moved), [("/platform".to_owned(), "read_only".to_owned())]);
+    }
+
+    #[test]
+    fn a_name_that_would_be_shown_in_another_order_is_refused() {
+        for (name, good) in [("\u{202e}dnarB", false), ("a\u{2066}b", false), ("a\u{7}b", false), ("مرحبا", true)]
+        {
+            assert_eq!(Draft::read(&json!({"name": name, "platform": "demo"}), true).is_ok(), good, "{name:?}");
+        }
     }
 
     #[test]

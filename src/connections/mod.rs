@@ -4,15 +4,25 @@
 //! organisation, and [`stats`] pulls reports. Credentials are opened in one place, for verification and statistics
 //! alike.
 
+pub mod create;
 pub mod cursor;
+mod deferred;
 pub mod draft;
 mod failures;
 mod idempotency;
+pub mod inventory;
+mod keys;
+pub mod lists;
+mod replicas;
 pub mod rotation;
+mod sample;
 pub mod service;
 pub mod stats;
 pub mod store;
+mod supervision;
+pub mod update;
 pub mod uses;
+mod verify;
 pub mod worker;
 
 use std::collections::BTreeMap;

@@ -9,8 +9,8 @@ use std::fmt;
 
 use diesel::prelude::*;
 
-use super::now_micros;
 use super::store::{self, Sealer};
+use super::{keys, now_micros};
 use crate::db::models::{ConnectionRow, VerificationRow};
 use crate::db::schema::{connections, verifications};
 use crate::db::{Db, DbError};
@@ -34,6 +34,14 @@ pub struct Rotated {
     pub unreadable: u64,
     /// Blobs that were not under the active key when the last pass came by.
     pub left: u64,
+}
+
+impl Rotated {
+    /// Whether the keys other than the active one can go.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.left == 0 && self.unreadable == 0
+    }
 }
 
 impl fmt::Display for Rotated {
@@ -67,7 +75,23 @@ pub async fn rotate(db: &Db, vault: &Vault, mut progress: impl FnMut(u64)) -> Re
             break;
         }
     }
+    if report.is_complete() {
+        keys::note_rotated(db, vault).await?;
+    }
     Ok(Rotated { sealed, ..report })
+}
+
+/// How many connections there are to look at.
+///
+/// # Errors
+/// A failing database.
+pub async fn count(db: &Db) -> Result<u64, DbError> {
+    let count: i64 = db
+        .read(|db| -> Result<i64, DbError> {
+            Ok(connections::table.filter(connections::deleted_at.is_null()).count().get_result(db)?)
+        })
+        .await?;
+    Ok(u64::try_from(count).unwrap_or_default())
 }
 
 /// Goes through everything once.

@@ -20,16 +20,24 @@ use crate::tenancy::OrgId;
 
 /// The audit trail has one `used` event per connection, user and automation in this time.
 const QUIET: Duration = Duration::from_secs(3_600);
+/// How long a batch waits for the one before it. Where the database hangs, nobody shall stand in a line behind it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Automations of one connection that are remembered.
+const MAX_AUTOMATIONS: i64 = 1_000;
 
 /// Uses that are not written yet.
 pub(super) struct Uses {
     pending: Mutex<HashMap<OrgId, Vec<Use>>>,
+    /// Held while a batch is written: who waits for it finds everything written that was used before.
+    writing: tokio::sync::Mutex<()>,
     told: Cache<(Uuid, String, Option<String>), Instant>,
 }
 
 impl Default for Uses {
     fn default() -> Self {
-        Self { pending: Mutex::default(), told: Cache::builder().max_capacity(100_000).time_to_live(QUIET).build() }
+        let told = Cache::builder().max_capacity(100_000).time_to_live(QUIET).build();
+        Self { pending: Mutex::default(), writing: tokio::sync::Mutex::default(), told }
     }
 }
 
@@ -73,8 +81,10 @@ impl Uses {
 }
 
 impl Connections {
-    /// Writes what was used since the last time. What cannot be written now is tried again with the next batch.
+    /// Writes what was used since the last time, after any batch that is being written. What cannot be written now is
+    /// tried again with the next batch.
     pub async fn flush_uses(&self) {
+        let Ok(_turn) = tokio::time::timeout(PATIENCE, self.inner.uses.writing.lock()).await else { return };
         for (organisation, mut uses) in self.inner.uses.take() {
             // The last one written is the last use.
             uses.sort_by_key(|one| one.last);
@@ -100,6 +110,27 @@ impl Connections {
             }
         }
     }
+}
+
+/// Whoever makes up automations pushes out those that were used least lately, and takes no more room.
+fn forget_oldest(db: &mut DbConnection, organisation: &OrgId, connection: Uuid) -> Result<(), DbError> {
+    let connection = connection.to_string();
+    let first_too_many: Option<i64> = automations::table
+        .filter(automations::organisation_id.eq(organisation.as_str()))
+        .filter(automations::connection_id.eq(&connection))
+        .order(automations::last_used_at.desc())
+        .select(automations::last_used_at)
+        .offset(MAX_AUTOMATIONS)
+        .first(db)
+        .optional()?;
+    if let Some(last_used_at) = first_too_many {
+        let too_many = automations::table
+            .filter(automations::organisation_id.eq(organisation.as_str()))
+            .filter(automations::connection_id.eq(&connection))
+            .filter(automations::last_used_at.le(last_used_at));
+        diesel::delete(too_many).execute(db)?;
+    }
+    Ok(())
 }
 
 fn write(db: &mut DbConnection, organisation: &OrgId, one: &Use) -> Result<(), DbError> {
@@ -128,6 +159,7 @@ fn write(db: &mut DbConnection, organisation: &OrgId, one: &Use) -> Result<(), D
                 last_used_at: one.last,
             };
             diesel::insert_into(automations::table).values(&row).execute(db)?;
+            forget_oldest(db, organisation, one.connection)?;
         }
     }
     if one.tell {

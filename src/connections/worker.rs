@@ -1,78 +1,123 @@
-//! Work in the background: deferred verifications, batches of uses, changes made by other processes, and pruning.
-//!
-//! A deferred verification lives on the connection's own row, so a restart loses none. A worker claims a row by a
-//! conditional update that sets a lease; if the process dies, the lease ends and another worker takes over.
+//! Work in the background: batches of uses, changes made by other processes, pruning, and deferred verifications.
 
 use std::time::{Duration, Instant};
 
-use diesel::prelude::*;
-use jiff::Timestamp;
-use serde_json::json;
-
+use super::Status;
 use super::now_micros;
-use super::service::{Connections, Opened, outcome_of, status_after};
-use super::store::{self, Event, Sealer};
-use super::{Actor, Status};
+use super::replicas::{SLACK, micros};
+use super::service::Connections;
+use super::store;
+use super::supervision::{Task, supervise};
+use crate::db::DbError;
 use crate::db::models::ConnectionRow;
-use crate::db::schema::connections;
-use crate::db::{DbConnection, DbError};
-use crate::platforms::transport::{CallScope, Purpose};
-use crate::platforms::verification::{self, VERIFICATION_DEADLINE, Verification, VerificationStatus};
-use crate::problem::{Code, Problem};
+use crate::metrics;
+use crate::problem::Problem;
+use crate::shared::Standing;
 use crate::tenancy::OrgId;
 
 /// How often the background looks for work that nobody announced.
-const TICK: Duration = Duration::from_millis(900);
-/// How long a claimed verification belongs to its worker, in microseconds.
-const LEASE: i64 = 60 * 1_000_000;
-/// The first repetition of an inconclusive verification comes after this many microseconds; each later one after
-/// twice as long, up to an hour.
-const FIRST_REPEAT: i64 = 5 * 1_000_000;
-const LAST_REPEAT: i64 = 3_600 * 1_000_000;
+pub(super) const TICK: Duration = Duration::from_millis(900);
+/// How often it looks for what other processes changed: well within the second after which they must be noticed.
+const WATCH: Duration = Duration::from_millis(300);
 /// How often the background looks for what is kept too long. While there is more, a batch goes with every tick.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
+/// How far the end of the work is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// It is not in sight.
+    Work,
+    /// Nothing new is begun.
+    Finish,
+    /// What is not done is left to others.
+    Stop,
+}
+
+/// The parts of the background. They run side by side, so that none waits for another.
+pub(super) struct Tasks {
+    upkeep: Task,
+    watch: Task,
+    pub(super) deferred: Task,
+    pub(super) sharing: Task,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self {
+            upkeep: Task::named("upkeep"),
+            watch: Task::named("watch"),
+            deferred: Task::named("deferred_verifications"),
+            sharing: Task::named("sharing"),
+        }
+    }
+}
+
 impl Connections {
-    /// Runs until the future is dropped.
+    /// Runs until [`Connections::stop_work`], or until the future is dropped.
     pub async fn work(self) {
-        // Side by side: a verification may take long, and what others changed must be noticed within a second.
-        tokio::join!(self.keep_up(), self.verify_deferred());
+        let tasks = &self.inner.tasks;
+        tokio::join!(
+            supervise(&tasks.upkeep, || self.keep_up()),
+            supervise(&tasks.watch, || self.keep_watch()),
+            supervise(&tasks.deferred, || self.verify_deferred()),
+            supervise(&tasks.sharing, || self.keep_sharing()),
+        );
+    }
+
+    /// Begins nothing new in the background; what is being done goes on.
+    pub fn finish_work(&self) {
+        self.inner.phase.send_replace(Phase::Finish);
+    }
+
+    /// Ends the work in the background. Claimed verifications that are not over are handed back, so that another
+    /// process takes them up at once.
+    pub fn stop_work(&self) {
+        self.inner.phase.send_replace(Phase::Stop);
+    }
+
+    /// Whether every part of the background has come round lately.
+    #[must_use]
+    pub fn is_working(&self) -> bool {
+        // Sharing waits for others to change something, which may take days.
+        let Tasks { upkeep, watch, deferred, sharing: _ } = &self.inner.tasks;
+        let now = Instant::now();
+        [upkeep, watch, deferred].into_iter().all(|task| !task.is_stalled(now))
     }
 
     async fn keep_up(&self) {
-        let mut seen = 0;
         let mut prune_at = Instant::now();
-        loop {
-            tokio::time::sleep(TICK).await;
+        while self.pause(TICK).await {
+            self.inner.tasks.upkeep.beat();
             self.flush_uses().await;
             self.inner.db.finish_scrub().await;
-            self.notice_changes(&mut seen).await;
             if Instant::now() >= prune_at && !self.prune_and_tell().await {
                 prune_at = Instant::now() + PRUNE_EVERY;
             }
         }
     }
 
-    async fn verify_deferred(&self) {
-        loop {
-            let _ = tokio::time::timeout(TICK, self.inner.work.notified()).await;
-            loop {
-                match self.verify_one_due().await {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(problem) => {
-                        tracing::warn!(cause = problem.cause.as_deref(), "background work has to wait");
-                        break;
-                    }
-                }
-            }
+    async fn keep_watch(&self) {
+        let mut seen = now_micros();
+        while self.pause(WATCH).await {
+            self.inner.tasks.watch.beat();
+            self.notice_changes(&mut seen).await;
         }
+    }
+
+    /// Waits for this time; says whether the work goes on.
+    async fn pause(&self, time: Duration) -> bool {
+        let mut phase = self.inner.phase.subscribe();
+        // The sender lives as long as the service.
+        tokio::time::timeout(time, phase.wait_for(|phase| *phase == Phase::Stop)).await.is_err()
     }
 
     /// Prunes one batch; says whether there is more to do now.
     async fn prune_and_tell(&self) -> bool {
         match self.prune().await {
-            Ok(pruned) => pruned > 0,
+            Ok(pruned) => {
+                metrics::background_worked("pruning");
+                pruned > 0
+            }
             Err(problem) => {
                 tracing::warn!(cause = problem.cause.as_deref(), "pruning has to wait");
                 false
@@ -104,125 +149,23 @@ impl Connections {
         self.inner.db.write_all(move |db| Ok(store::prune(db, over)?)).await
     }
 
-    /// Forgets cached statistics of connections that another process changed.
+    /// Forgets cached statistics of connections that another process changed, and sees to it that all others do. While
+    /// the database does not answer nothing is forgotten, but what is kept is not answered with either: see
+    /// [`super::stats::Stats::is_watched`].
     async fn notice_changes(&self, seen: &mut i64) {
-        if self.inner.stats.is_empty() {
-            *seen = now_micros();
+        let (began, now) = (Instant::now(), now_micros());
+        if self.inner.stats.is_empty() && self.inner.shared.standing() != Standing::Ok {
+            *seen = now;
+            self.inner.stats.watched(began);
             return;
         }
-        // Commits become visible a little after the time they carry, and other processes have other clocks.
-        let since = seen.saturating_sub(60_000_000);
-        let changed = self
-            .inner
-            .db
-            .read(move |db| -> Result<Vec<(String, i64)>, DbError> {
-                Ok(connections::table
-                    .filter(connections::updated_at.gt(since))
-                    .select((connections::id, connections::updated_at))
-                    .load(db)?)
-            })
-            .await;
-        match changed {
-            Ok(changed) => {
-                *seen = now_micros();
-                for (id, at) in changed {
-                    if let Ok(id) = id.parse() {
-                        self.inner.stats.forget_older(id, at);
-                    }
-                }
-            }
-            // Without the database nothing tells whether a cached answer is still wanted.
-            Err(_) => self.inner.stats.forget_all(),
+        let Ok(mut changes) = self.changes_since(seen.saturating_sub(micros(SLACK))).await else { return };
+        *seen = now;
+        changes.retain(|change| self.inner.stats.forget_older(change.connection, change.version));
+        if !changes.is_empty() {
+            self.inner.shared.announce(&changes).await;
         }
-    }
-
-    /// Claims and runs one deferred verification; says whether there was one.
-    async fn verify_one_due(&self) -> Result<bool, Problem> {
-        let now = now_micros();
-        let due = self
-            .inner
-            .db
-            .read(move |db| -> Result<Option<ConnectionRow>, Problem> {
-                Ok(connections::table
-                    .filter(connections::verify_after.le(now))
-                    .filter(connections::deleted_at.is_null())
-                    .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)))
-                    .order(connections::verify_after.asc())
-                    .select(ConnectionRow::as_select())
-                    .first(db)
-                    .optional()?)
-            })
-            .await?;
-        let Some(row) = due else { return Ok(false) };
-        let Ok(organisation) = row.organisation_id.parse::<OrgId>() else { return Ok(false) };
-        let (id, lease) = (row.id.clone(), row.lease_until);
-        let claimed = self
-            .inner
-            .db
-            .write(row.organisation_id.clone(), now, move |db| -> Result<usize, Problem> {
-                let unclaimed = connections::table
-                    .filter(connections::id.eq(id))
-                    .filter(connections::verify_after.le(now))
-                    .filter(connections::lease_until.is_null().or(connections::lease_until.eq(lease)));
-                Ok(diesel::update(unclaimed)
-                    .set((
-                        connections::lease_until.eq(Some(now + LEASE)),
-                        connections::verify_attempts.eq(connections::verify_attempts + 1),
-                    ))
-                    .execute(db)?)
-            })
-            .await?;
-        if claimed == 1 {
-            self.verify_claimed(organisation, row).await?;
-        }
-        Ok(true)
-    }
-
-    async fn verify_claimed(&self, organisation: OrgId, row: ConnectionRow) -> Result<(), Problem> {
-        let (platform, _, _) = store::kind(&row).map_err(Problem::internal)?;
-        let (id, version) = (store::id_of(&row), row.version);
-        let attempts = row.verify_attempts;
-        let actor = Actor {
-            organisation,
-            plan: None,
-            subject: row.created_by.clone(),
-            address: None,
-            request_id: format!("background-{}", Timestamp::now().as_microsecond()),
-        };
-        let scope =
-            CallScope { purpose: Purpose::Verify, deadline: Instant::now() + VERIFICATION_DEADLINE, max_calls: 100 };
-        let verification = match self.open_row(&actor.organisation, Box::new(row), scope) {
-            Ok(Opened { client, .. }) => verification::verify(&client).await,
-            Err(problem) if problem.code == Code::CredentialsUnreadable => Verification::unreadable(),
-            Err(problem) => return Err(problem),
-        };
-        let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, platform);
-        let sealed = sealer.seal_verification(&verification).map_err(Problem::internal)?;
-        let status = status_after(&verification);
-        let event = Event {
-            action: "connection.verified",
-            outcome: outcome_of(&verification),
-            connection: Some(id),
-            detail: json!({ "deferred": true }),
-        };
-        let again = verification.status == VerificationStatus::Inconclusive;
-        let now = now_micros();
-        self.inner
-            .db
-            .write(actor.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
-                if !store::learn(db, &actor.organisation, id, version, status, Some(&sealed))? {
-                    // Renamed meanwhile, perhaps: what is there now is still to be verified.
-                    return Ok(release(db, &actor.organisation, &id.to_string())?);
-                }
-                store::remember_verification(db, &actor.organisation, id, &sealed, now)?;
-                store::audit(db, &actor, &event, now)?;
-                if again {
-                    Ok(postpone(db, &actor.organisation, &id.to_string(), now, attempts)?)
-                } else {
-                    Ok(store::settle_deferred(db, &actor.organisation, id)?)
-                }
-            })
-            .await
+        self.inner.stats.watched(began);
     }
 
     /// Writes what a pull taught about a connection's health.
@@ -245,29 +188,4 @@ impl Connections {
             tracing::warn!(cause = problem.cause.as_deref(), "a connection's health could not be written");
         }
     }
-}
-
-fn release(db: &mut DbConnection, organisation: &OrgId, id: &str) -> Result<(), DbError> {
-    diesel::update(
-        connections::table
-            .filter(connections::organisation_id.eq(organisation.as_str()))
-            .filter(connections::id.eq(id)),
-    )
-    .set(connections::lease_until.eq(None::<i64>))
-    .execute(db)?;
-    Ok(())
-}
-
-fn postpone(db: &mut DbConnection, organisation: &OrgId, id: &str, now: i64, attempts: i64) -> Result<(), DbError> {
-    let doubled = FIRST_REPEAT.saturating_mul(1_i64 << attempts.clamp(0, 20));
-    let wait = doubled.min(LAST_REPEAT);
-    diesel::update(
-        connections::table
-            .filter(connections::organisation_id.eq(organisation.as_str()))
-            .filter(connections::id.eq(id))
-            .filter(connections::verify_after.is_not_null()),
-    )
-    .set((connections::verify_after.eq(Some(now + wait)), connections::lease_until.eq(None::<i64>)))
-    .execute(db)?;
-    Ok(())
 }

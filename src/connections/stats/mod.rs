@@ -1,5 +1,9 @@
 //! Statistics through connections: pulled live, shared while in flight, kept in memory for a moment, never on disk.
+//!
+//! What is kept is found in this process first, then, where there is Redis, among what other replicas pulled.
 
+mod fetch;
+mod packed;
 pub mod query;
 pub mod stream;
 pub mod table;
@@ -17,11 +21,13 @@ use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use moka::sync::Cache;
 use serde::Serialize;
+use tracing::{Instrument, Span};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::fetch::{Brought, Way};
 use self::query::{Asked, Question};
-use self::table::{ConnectionRef, Layout, Place, Source, Table, Tally};
+use self::table::{ConnectionRef, Orders, Place, Source, Table, Tally};
 use super::service::{Connections, Opened};
 use super::{Actor, Status, cursor, now_micros, store};
 use crate::metrics;
@@ -33,6 +39,9 @@ use crate::problem::Problem;
 
 /// Bytes of tables, and of written answers, that are kept.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How old the knowledge of what other processes changed may be while answers come from memory.
+const MOST_STALE: Duration = Duration::from_secs(1);
 
 /// Connections of one question that are pulled at the same time.
 const MANY_AT_ONCE: usize = 32;
@@ -56,7 +65,14 @@ pub struct Options {
     pub max_rows_in_memory: usize,
 }
 
-type Outcome = Result<Arc<Table>, Problem>;
+impl Options {
+    /// How long a table may be in use after the pull behind it began.
+    pub(super) fn longest_life(&self) -> Duration {
+        self.ttl.max(self.closed_ttl) + self.deadline
+    }
+}
+
+type Outcome = Result<Brought, Problem>;
 type Flight = Shared<BoxFuture<'static, Outcome>>;
 type PullKey = (String, Uuid, String);
 /// Pulls by what they pull, each with a number of its own.
@@ -67,7 +83,10 @@ pub(super) struct Stats {
     tables: Cache<PullKey, (Arc<Table>, Instant)>,
     answers: Cache<PullKey, (Arc<Answer>, Instant)>,
     flights: Mutex<Flights>,
+    /// The least version that still counts, of connections that changed.
     forgotten: Cache<Uuid, i64>,
+    /// When the database last told what others changed; `None` where there are no others.
+    watched: Option<Mutex<Instant>>,
 }
 
 /// A written answer.
@@ -81,8 +100,8 @@ pub struct Answer {
     pub fetched_at: Instant,
     /// Until when it is kept.
     pub fresh_until: Instant,
-    /// When the pull behind it began.
-    pulled_at_micros: i64,
+    /// The version of the connection it was pulled through.
+    version: i64,
 }
 
 /// Where an answer came from.
@@ -90,6 +109,15 @@ pub struct Answer {
 pub enum Origin {
     /// From memory.
     Hit,
+    /// From another replica.
+    Replica {
+        /// Whether another request had started looking for it.
+        shared: bool,
+        /// How long it still counts.
+        left: Duration,
+        /// Whether the answer is kept here too.
+        stored: bool,
+    },
     /// Pulled for this request.
     Pulled {
         /// Whether the caller had asked to pull whatever is kept.
@@ -98,6 +126,8 @@ pub enum Origin {
         shared: bool,
         /// Whether the answer is kept.
         stored: bool,
+        /// Whether other replicas can have it, where there are any to ask.
+        offered: Option<bool>,
     },
 }
 
@@ -124,8 +154,10 @@ pub struct Failure {
 }
 
 impl Stats {
-    pub(super) fn new() -> Self {
+    /// `others` says whether other processes may change connections too.
+    pub(super) fn new(options: &Options, others: bool) -> Self {
         Self {
+            watched: others.then(|| Mutex::new(Instant::now())),
             tables: Cache::builder()
                 .max_capacity(CACHE_BYTES)
                 .weigher(|_, (table, _): &(Arc<Table>, Instant)| u32::try_from(table.weight()).unwrap_or(u32::MAX))
@@ -139,7 +171,7 @@ impl Stats {
                 .support_invalidation_closures()
                 .build(),
             flights: Mutex::default(),
-            forgotten: Cache::builder().max_capacity(100_000).time_to_live(Duration::from_secs(600)).build(),
+            forgotten: Cache::builder().max_capacity(100_000).time_to_live(options.longest_life() * 2).build(),
         }
     }
 
@@ -152,32 +184,47 @@ impl Stats {
         flights.is_empty() && self.tables.entry_count() == 0 && self.answers.entry_count() == 0
     }
 
-    /// Forgets what is kept of a connection, and what is being pulled through it right now.
-    pub(super) fn forget(&self, id: Uuid) {
-        self.forget_older(id, now_micros());
+    /// How much memory is taken by what is kept.
+    pub(super) fn bytes(&self) -> u64 {
+        self.tables.run_pending_tasks();
+        self.answers.run_pending_tasks();
+        self.tables.weighted_size() + self.answers.weighted_size()
     }
 
-    /// Forgets what was pulled through a connection before it was changed.
-    pub(super) fn forget_older(&self, id: Uuid, changed_at: i64) {
-        if self.forgotten.get(&id).is_some_and(|known| known >= changed_at) {
-            return;
+    /// Forgets what was pulled through a connection before it had this version, and what is being pulled through it
+    /// right now. Says whether this is news.
+    pub(super) fn forget_older(&self, id: Uuid, version: i64) -> bool {
+        if self.forgotten.get(&id).is_some_and(|known| known >= version) {
+            return false;
         }
-        self.forgotten.insert(id, changed_at);
+        self.forgotten.insert(id, version);
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         flights.retain(|(_, connection, _), _| *connection != id);
         drop(flights);
         // The closures are registered, not run: an entry they match is never returned again.
         let _ = self.tables.invalidate_entries_if(move |(_, connection, _), _| *connection == id);
         let _ = self.answers.invalidate_entries_if(move |(_, connection, _), _| *connection == id);
+        true
     }
 
-    pub(super) fn forget_all(&self) {
-        self.tables.invalidate_all();
-        self.answers.invalidate_all();
+    /// Notes that everything others changed before `began` has been forgotten.
+    pub(super) fn watched(&self, began: Instant) {
+        metrics::background_worked("changes");
+        if let Some(watched) = &self.watched {
+            *watched.lock().unwrap_or_else(PoisonError::into_inner) = began;
+        }
     }
 
-    fn is_current(&self, id: Uuid, pulled_at: i64) -> bool {
-        self.forgotten.get(&id).is_none_or(|changed_at| changed_at < pulled_at)
+    /// Whether what is kept may be answered with: not while it is unknown what others changed in the last second.
+    /// Nothing is lost by that: once the database answers again, so does what nobody changed.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched
+            .as_ref()
+            .is_none_or(|watched| watched.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < MOST_STALE)
+    }
+
+    fn is_current(&self, id: Uuid, version: i64) -> bool {
+        self.forgotten.get(&id).is_none_or(|least| least <= version)
     }
 }
 
@@ -194,9 +241,10 @@ impl Connections {
         manner: &Manner,
     ) -> Result<(Arc<Answer>, Origin), Problem> {
         let mut asked = question.at(Timestamp::now());
-        let of = cursor::fingerprint(&[actor.organisation.as_str(), &id.to_string(), &asked.cursor_key()]);
+        let of =
+            |asked: &Asked| cursor::fingerprint(&[actor.organisation.as_str(), &id.to_string(), &asked.cursor_key()]);
         let after: Option<Place> =
-            asked.question.cursor.as_deref().map(|cursor| cursor::decode(&of, cursor)).transpose()?;
+            asked.question.cursor.as_deref().map(|cursor| cursor::decode(&of(&asked), cursor)).transpose()?;
         if let Some(range) = after.as_ref().and_then(Place::days) {
             asked.range = range;
         }
@@ -208,7 +256,8 @@ impl Connections {
         if !manner.no_cache
             && let Some((answer, until)) = self.inner.stats.answers.get(&answer_key)
             && until > now
-            && self.inner.stats.is_current(id, answer.pulled_at_micros)
+            && self.inner.stats.is_watched()
+            && self.inner.stats.is_current(id, answer.version)
         {
             metrics::cache("hit");
             self.inner.uses.record(actor, id, manner.automation.as_deref());
@@ -218,8 +267,8 @@ impl Connections {
         let (table, origin) = self.table(actor, id, &asked, pull_key, manner).await?;
         self.inner.uses.record(actor, id, manner.automation.as_deref());
         let until = table.1;
-        let answer = Arc::new(write_page(&table.0, &asked, after.as_ref(), &of, until));
-        if until > Instant::now() && self.inner.stats.is_current(id, table.0.pulled_at_micros) {
+        let answer = Arc::new(write_page(&table.0, &asked, after.as_ref(), &of(&asked), until));
+        if until > Instant::now() && self.inner.stats.is_current(id, table.0.version) {
             self.inner.stats.answers.insert(answer_key, (Arc::clone(&answer), until));
         }
         Ok((answer, origin))
@@ -236,33 +285,36 @@ impl Connections {
         if !manner.no_cache
             && let Some(kept) = self.inner.stats.tables.get(&key)
             && kept.1 > Instant::now()
-            && self.inner.stats.is_current(id, kept.0.pulled_at_micros)
+            && self.inner.stats.is_watched()
+            && self.inner.stats.is_current(id, kept.0.version)
         {
             metrics::cache("hit");
             return Ok((kept, Origin::Hit));
         }
-        let (flight, shared) = self.flight(actor, id, asked, key.clone(), manner.deadline);
-        metrics::cache(if shared { "shared" } else { "miss" });
-        let table = flight.await?;
-        let ttl = self.time_to_live(asked, &table);
-        let until = Instant::now() + ttl;
-        let stored = !ttl.is_zero() && self.inner.stats.is_current(id, table.pulled_at_micros);
-        // Whoever shares the pull stores it too: the one who started it may have gone away.
-        if stored {
-            self.inner.stats.tables.insert(key, (Arc::clone(&table), until));
+        loop {
+            let (flight, shared) = self.flight(actor, id, asked, key.clone(), manner);
+            metrics::cache(if shared { "shared" } else { "miss" });
+            let Brought { table, until, way } = flight.await?;
+            // Who wants the tracker's answer of now does not take what a replica got a while ago.
+            if manner.no_cache && way == Way::Replica {
+                continue;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let stored = !left.is_zero() && self.inner.stats.is_current(id, table.version);
+            // Whoever shares the pull stores it too: the one who started it may have gone away.
+            if stored {
+                self.inner.stats.tables.insert(key, (Arc::clone(&table), until));
+            }
+            let origin = match way {
+                Way::Replica => Origin::Replica { shared, left, stored },
+                Way::Pull { offered } => Origin::Pulled { forced: manner.no_cache, shared, stored, offered },
+            };
+            return Ok(((table, until), origin));
         }
-        Ok(((table, until), Origin::Pulled { forced: manner.no_cache, shared, stored }))
     }
 
     /// The pull of this table that is in flight, or a new one. It ends when the last caller goes away.
-    fn flight(
-        &self,
-        actor: &Actor,
-        id: Uuid,
-        asked: &Asked,
-        key: PullKey,
-        deadline: Option<Instant>,
-    ) -> (Flight, bool) {
+    fn flight(&self, actor: &Actor, id: Uuid, asked: &Asked, key: PullKey, manner: &Manner) -> (Flight, bool) {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let mut flights = self.inner.stats.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(&key).and_then(|(_, flight)| flight.upgrade())
@@ -275,8 +327,9 @@ impl Connections {
         }
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let (service, actor, asked, own) = (self.clone(), actor.clone(), asked.clone(), key.clone());
+        let (no_cache, deadline) = (manner.no_cache, manner.deadline);
         let flight = async move {
-            let outcome = service.pull(&actor, id, &asked, deadline).await.map(Arc::new);
+            let outcome = service.fetch(&actor, id, &asked, no_cache, deadline).await;
             let mut flights = service.inner.stats.flights.lock().unwrap_or_else(PoisonError::into_inner);
             // A change may have sent the next pull on its way already: that one is left alone.
             if flights.get(&own).is_some_and(|(known, _)| *known == number) {
@@ -285,6 +338,8 @@ impl Connections {
             drop(flights);
             outcome
         }
+        // Whoever waits for it, its lines are those of the request that began it.
+        .instrument(Span::current())
         .boxed()
         .shared();
         if let Some(weak) = flight.downgrade() {
@@ -294,9 +349,9 @@ impl Connections {
     }
 
     /// How long a table is kept: days count as closed if they were over when the pull began.
-    fn time_to_live(&self, asked: &Asked, table: &Table) -> Duration {
+    fn time_to_live(&self, asked: &Asked, pulled_at_micros: i64) -> Duration {
         let options = &self.inner.options.stats;
-        let today = asked.question.zone.date_at(super::time(table.pulled_at_micros));
+        let today = asked.question.zone.date_at(super::time(pulled_at_micros));
         match (options.ttl.is_zero(), asked.range.to() >= today) {
             (true, _) => Duration::ZERO,
             (false, true) => options.ttl,
@@ -377,6 +432,8 @@ impl Connections {
             source: Source { upstream_calls: opened.client.upstream().calls(), duration_ms: millis(started.elapsed()) },
             perspective: pair.entry().perspective,
             pulled_at_micros,
+            version: opened.row.version,
+            orders: Orders::default(),
         })
     }
 
@@ -446,13 +503,7 @@ fn out_of_time(opened: &Opened) -> PlatformError {
 }
 
 fn write_page(table: &Table, asked: &Asked, after: Option<&Place>, of: &str, until: Instant) -> Answer {
-    let layout = Layout::of(asked, table.perspective);
-    let mut order: Vec<usize> = (0..table.rows.len()).collect();
-    order.sort_by(|a, b| match (table.rows.get(*a), table.rows.get(*b)) {
-        (Some(a), Some(b)) => table::compare(a, b, asked.question.sort, &layout),
-        _ => std::cmp::Ordering::Equal,
-    });
-    let written = table.page(asked, &order, after, |place| cursor::encode(of, place));
+    let written = table.page(asked, after, |place| cursor::encode(of, place));
     let data = written.body.get(..written.data_length).unwrap_or_default();
     let hash = ring::digest::digest(&ring::digest::SHA256, data);
     let tag = URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default());
@@ -462,7 +513,7 @@ fn write_page(table: &Table, asked: &Asked, after: Option<&Place>, of: &str, unt
         etag: format!("W/\"{tag}\""),
         fetched_at: table.whole_at,
         fresh_until: until,
-        pulled_at_micros: table.pulled_at_micros,
+        version: table.version,
     }
 }
 
@@ -472,18 +523,26 @@ mod tests {
 
     fn answer() -> Arc<Answer> {
         let now = Instant::now();
-        Arc::new(Answer {
-            body: Bytes::new(),
-            etag: String::new(),
-            fetched_at: now,
-            fresh_until: now,
-            pulled_at_micros: 0,
-        })
+        Arc::new(Answer { body: Bytes::new(), etag: String::new(), fetched_at: now, fresh_until: now, version: 1 })
+    }
+
+    fn stats(others: bool) -> Stats {
+        let second = Duration::from_secs(1);
+        let options = Options {
+            deadline: second,
+            ttl: second,
+            closed_ttl: second,
+            max_range_days: 1,
+            max_upstream_calls: 1,
+            max_rows: 1,
+            max_rows_in_memory: 1,
+        };
+        Stats::new(&options, others)
     }
 
     #[test]
     fn what_was_just_kept_counts_at_once() {
-        let stats = Stats::new();
+        let stats = stats(true);
         assert!(stats.is_empty());
         let key = ("acme".to_owned(), Uuid::nil(), String::new());
         stats.answers.insert(key, (answer(), Instant::now()));
@@ -491,21 +550,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_rests_while_others_may_change_it_unseen() {
+        let (shared, alone) = (stats(true), stats(false));
+        let long_ago = Instant::now().checked_sub(MOST_STALE).expect("a clock that runs");
+        assert!(shared.is_watched() && alone.is_watched());
+        for stats in [&shared, &alone] {
+            stats.watched(long_ago);
+        }
+        assert!(!shared.is_watched() && alone.is_watched());
+        shared.watched(Instant::now());
+        assert!(shared.is_watched());
+    }
+
+    #[test]
     fn a_connection_is_forgotten_without_the_others() {
-        let stats = Stats::new();
+        let stats = stats(true);
         let (changed, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let key = |id| ("acme".to_owned(), id, String::new());
         for id in [changed, other] {
             stats.answers.insert(key(id), (answer(), Instant::now()));
         }
-        stats.forget_older(changed, 10);
+        assert!(stats.forget_older(changed, 2));
         assert!(stats.answers.get(&key(changed)).is_none());
         assert!(stats.answers.get(&key(other)).is_some());
-        assert!(!stats.is_current(changed, 10), "a pull that began before the change was seen is of the past");
-        assert!(stats.is_current(changed, 11) && stats.is_current(other, 0));
+        assert!(!stats.is_current(changed, 1), "what was pulled through an older version is of the past");
+        assert!(stats.is_current(changed, 2) && stats.is_current(other, 0));
         // The same change, noticed again, takes nothing that came after it.
         stats.answers.insert(key(changed), (answer(), Instant::now()));
-        stats.forget_older(changed, 10);
+        assert!(!stats.forget_older(changed, 2));
         assert!(stats.answers.get(&key(changed)).is_some());
     }
 }

@@ -4,11 +4,12 @@
 //! for complete.
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::query::{Asked, Question};
@@ -16,9 +17,11 @@ use super::table::{Layout, Tally, compare};
 use super::{Manner, out_of_time};
 use crate::connections::service::{Connections, Opened};
 use crate::connections::{Actor, Status};
+use crate::metrics;
 use crate::platforms::assemble;
 use crate::platforms::error::PlatformError;
 use crate::platforms::stats::{Batch, StatsQuery};
+use crate::platforms::verification::millis;
 use crate::problem::Problem;
 
 /// How long the last line of a failing stream gets to leave: the server drops what it has not sent when a body fails.
@@ -31,6 +34,15 @@ pub enum Form {
     Ndjson,
     /// RFC 4180, with a header line.
     Csv,
+}
+
+impl Form {
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+        }
+    }
 }
 
 /// The bytes of a stream; an error breaks the response off.
@@ -54,23 +66,25 @@ impl Connections {
         form: Form,
         tell: Tell,
     ) -> Result<Body, Problem> {
-        let asked = question.at(Timestamp::now());
-        let row = self.live(&actor.organisation, id).await?;
-        let opened = self.open_row(&actor.organisation, row, self.pull_scope(None))?;
-        let options = &self.inner.options.stats;
-        let query = asked.for_client(opened.client.pair(), options.max_range_days)?;
+        let (asked, opened, query) = self.prepare(actor, id, question).await?;
         let layout = Layout::of(&asked, opened.client.pair().entry().perspective);
         let mut batches = Box::pin(self.clone().batches(actor.clone(), opened, query, asked));
         let first = batches.next().await.transpose()?;
         self.inner.uses.record(actor, id, manner.automation.as_deref());
+        let mut end = End::awaited(form);
         let lines = async_stream::stream! {
             let mut writer = Writer { form, layout, tally: Tally::default() };
             yield Ok(writer.start());
             let mut next = first.map(Ok);
             while let Some(batch) = next {
                 match batch {
-                    Ok(batch) => yield Ok(writer.rows(batch)),
+                    Ok(batch) => {
+                        let written = writer.rows(batch);
+                        end.has_come_to(writer.tally.row_count());
+                        yield Ok(written);
+                    }
                     Err(problem) => {
+                        end.is("failed");
                         if form == Form::Ndjson {
                             yield Ok(Bytes::from(tell(&problem)));
                             tokio::time::sleep(LAST_WORDS).await;
@@ -81,12 +95,40 @@ impl Connections {
                 }
                 next = batches.next().await;
             }
+            end.is("whole");
             yield Ok(writer.end());
         };
-        Ok(Box::pin(lines.filter(|part| {
+        let mut lines = Box::pin(lines.filter(|part| {
             let empty = part.as_ref().is_ok_and(Bytes::is_empty);
             futures_util::future::ready(!empty)
+        }));
+        // The body is written after the handler has returned, and still belongs to its request.
+        let span = Span::current();
+        Ok(Box::pin(futures_util::stream::poll_fn(move |context| {
+            let _inside = span.enter();
+            lines.as_mut().poll_next(context)
         })))
+    }
+
+    /// Whether a stream of the question could start, as far as that is known without its tracker.
+    ///
+    /// # Errors
+    /// Everything that stands between the question and the first call.
+    pub async fn can_stream(&self, actor: &Actor, id: Uuid, question: Question) -> Result<(), Problem> {
+        self.prepare(actor, id, question).await.map(drop)
+    }
+
+    async fn prepare(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        question: Question,
+    ) -> Result<(Asked, Opened, StatsQuery), Problem> {
+        let asked = question.at(Timestamp::now());
+        let row = self.live(&actor.organisation, id).await?;
+        let opened = self.open_row(&actor.organisation, row, self.pull_scope(None))?;
+        let query = asked.for_client(opened.client.pair(), self.inner.options.stats.max_range_days)?;
+        Ok((asked, opened, query))
     }
 
     /// The batches of a pull as they come in, those without rows put to the next; or, to be sorted, all in one.
@@ -121,7 +163,10 @@ impl Connections {
             let mut held = Batch::default();
             let mut count = 0;
             loop {
+                // Rows that are always there, for a caller who takes them slowly, are no reason to go on either.
+                let in_time = Instant::now() < deadline;
                 let batch = match tokio::time::timeout_at(deadline.into(), read.next()).await {
+                    Ok(Some(_)) if !in_time => Err(out_of_time(&opened)),
                     Err(_) => Err(out_of_time(&opened)),
                     Ok(None) => break,
                     Ok(Some(batch)) => batch,
@@ -159,6 +204,39 @@ impl Connections {
 fn too_many(max_rows: usize) -> PlatformError {
     PlatformError::unsupported(format!("The table has more than {max_rows} rows."))
         .hint("Ask for a shorter range, fewer dimensions or a filter.")
+}
+
+/// Tells how a stream ended, however it does.
+struct End {
+    form: Form,
+    started: Instant,
+    rows: usize,
+    outcome: &'static str,
+    span: Span,
+}
+
+impl End {
+    fn awaited(form: Form) -> Self {
+        Self { form, started: Instant::now(), rows: 0, outcome: "abandoned", span: Span::current() }
+    }
+
+    fn has_come_to(&mut self, rows: usize) {
+        self.rows = rows;
+    }
+
+    fn is(&mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let Self { form, started, rows, outcome, ref span } = *self;
+        metrics::stream(form.key(), outcome);
+        let _inside = span.enter();
+        let duration_ms = millis(started.elapsed());
+        tracing::info!(stream.form = form.key(), stream.outcome = outcome, rows, duration_ms, "stream");
+    }
 }
 
 /// Turns rows into bytes.

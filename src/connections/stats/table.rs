@@ -3,9 +3,11 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -135,6 +137,16 @@ impl Tally {
         self.row_count
     }
 
+    /// The checks so far.
+    pub(super) fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// The warnings so far.
+    pub(super) fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     fn integrity(&self) -> Integrity {
         let mismatches: Vec<&str> = self.checks.iter().filter_map(|check| check.mismatch.as_deref()).collect();
         Integrity {
@@ -164,6 +176,35 @@ pub struct Table {
     pub perspective: Perspective,
     /// Before the connection it was pulled through was read, in microseconds.
     pub pulled_at_micros: i64,
+    /// The version of the connection it was pulled through.
+    pub version: i64,
+    /// The orders it has been asked for in.
+    pub orders: Orders,
+}
+
+/// Orders of a table's rows, each sorted once and kept with the table, the latest few of them.
+#[derive(Debug, Default)]
+pub struct Orders(Mutex<Vec<(Option<Sort>, Order)>>);
+
+/// The places of rows, sorted.
+type Order = Arc<[usize]>;
+
+/// How many orders of a table are kept.
+const MAX_ORDERS: usize = 4;
+
+impl Orders {
+    fn find(&self, sort: Option<Sort>) -> Option<Order> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|(by, _)| *by == sort).map(|(_, order)| Arc::clone(order))
+    }
+
+    fn keep(&self, sort: Option<Sort>, order: &Order) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_ORDERS {
+            known.remove(0);
+        }
+        known.push((sort, Arc::clone(order)));
+    }
 }
 
 /// A place in a sorted table.
@@ -227,8 +268,8 @@ impl Layout {
     pub fn write_json(&self, row: &Row, out: &mut Vec<u8>) {
         out.push(b'{');
         for (dimension, value) in self.dimensions.iter().zip(&row.key) {
-            write_text(dimension.key(), out);
-            out.extend_from_slice(b":{\"id\":");
+            write_key(dimension.key(), out);
+            out.extend_from_slice(b"{\"id\":");
             write_text(&value.id, out);
             out.extend_from_slice(b",\"name\":");
             write_text(&value.name, out);
@@ -240,14 +281,16 @@ impl Layout {
 
     fn write_metrics(&self, metrics: &Metrics, currency: Option<Currency>, out: &mut Vec<u8>) {
         for metric in &self.metrics {
-            write_text(metric.key(), out);
-            out.push(b':');
-            // Writing to a Vec cannot fail.
-            let _ = match metrics.get(*metric, self.perspective) {
-                None => out.write_all(b"null"),
-                Some(MetricValue::Integer(count)) => write!(out, "{count}"),
-                Some(MetricValue::Decimal(number)) => write!(out, "\"{number}\""),
-            };
+            write_key(metric.key(), out);
+            match metrics.get(*metric, self.perspective) {
+                None => out.extend_from_slice(b"null"),
+                Some(MetricValue::Integer(count)) => write_integer(count, out),
+                Some(MetricValue::Decimal(number)) => {
+                    out.push(b'"');
+                    write_decimal(number, out);
+                    out.push(b'"');
+                }
+            }
             out.push(b',');
         }
         out.extend_from_slice(b"\"currency\":");
@@ -323,14 +366,51 @@ impl Layout {
     }
 }
 
-/// A leading character that a spreadsheet takes for a formula is defused with an apostrophe.
+/// What a spreadsheet takes for a formula is defused with an apostrophe: some skip blanks before it, and some take
+/// full-width signs for plain ones.
 fn formula_safe(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    let shown =
+        text.trim_start_matches(|letter: char| letter.is_whitespace() || letter.is_control() || letter == '\u{feff}');
+    let is_formula =
+        shown.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) || text.starts_with(['\t', '\r', '\n']);
+    if is_formula { format!("'{text}") } else { text.to_owned() }
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail, and a string has a JSON form.
     let _ = serde_json::to_writer(out, text);
+}
+
+/// A key of ours, which has nothing to escape, and the colon.
+fn write_key(key: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn write_integer(number: i64, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = serde_json::to_writer(out, &number);
+}
+
+/// Writes what `Display` does, but the usual numbers without its detour over single digits.
+fn write_decimal(number: Decimal, out: &mut Vec<u8>) {
+    let scale = number.scale() as usize;
+    let Some(digits) = u64::try_from(number.mantissa().unsigned_abs()).ok().filter(|digits| *digits > 0) else {
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "{number}");
+        return;
+    };
+    if number.is_sign_negative() {
+        out.push(b'-');
+    }
+    let start = out.len();
+    let _ = serde_json::to_writer(&mut *out, &digits);
+    if scale > 0 {
+        let missing = (start + scale + 1).saturating_sub(out.len());
+        out.splice(start..start, std::iter::repeat_n(b'0', missing));
+        out.insert(out.len() - scale, b'.');
+    }
 }
 
 fn raw(json: Vec<u8>) -> Box<serde_json::value::RawValue> {
@@ -406,15 +486,33 @@ pub struct Written {
 }
 
 impl Table {
+    /// The places of the rows in the order asked for.
+    fn order(&self, sort: Option<Sort>, layout: &Layout) -> Order {
+        if let Some(order) = self.orders.find(sort) {
+            return order;
+        }
+        let value = |row: &Row| match sort {
+            Some(Sort { column: Column::Metric(metric), .. }) => row.metrics.get(metric, layout.perspective),
+            Some(Sort { column: Column::Dimension(_), .. }) | None => None,
+        };
+        // Derived values are worked out once for each row, not for each comparison.
+        let mut rows: Vec<(usize, Option<MetricValue>, &Row)> =
+            self.rows.iter().enumerate().map(|(place, row)| (place, value(row), row)).collect();
+        match sort {
+            Some(Sort { column: Column::Metric(_), descending }) => rows.sort_by(|(_, a, one), (_, b, other)| {
+                compare_values(*a, *b, descending).then_with(|| compare_keys(one, other))
+            }),
+            sort => rows.sort_by(|(_, _, one), (_, _, other)| compare(one, other, sort, layout)),
+        }
+        let order = rows.into_iter().map(|(place, _, _)| place).collect();
+        self.orders.keep(sort, &order);
+        order
+    }
+
     /// Writes the page after `after`, as JSON.
-    pub fn page(
-        &self,
-        asked: &Asked,
-        order: &[usize],
-        after: Option<&Place>,
-        encode: impl Fn(&Place) -> Option<String>,
-    ) -> Written {
+    pub fn page(&self, asked: &Asked, after: Option<&Place>, encode: impl Fn(&Place) -> Option<String>) -> Written {
         let layout = Layout::of(asked, self.perspective);
+        let order = self.order(asked.question.sort, &layout);
         let sorted = |place: usize| order.get(place).and_then(|at| self.rows.get(*at));
         let start = match after {
             None => 0,
@@ -528,7 +626,7 @@ impl Table {
     #[must_use]
     pub fn weight(&self) -> usize {
         let row = std::mem::size_of::<Row>();
-        1_024 + self.rows.len() * (row + 32)
+        1_024 + self.rows.len() * (row + 32 + MAX_ORDERS * std::mem::size_of::<usize>())
     }
 }
 
@@ -549,6 +647,18 @@ mod tests {
     use crate::connections::cursor;
     use crate::connections::stats::query::Question;
 
+    #[test]
+    fn nothing_that_a_spreadsheet_would_run_is_written_plain() {
+        for formula in
+            ["=1", "+1", "-1", "@x", "\t1", "\r=1", "\n1", " =1", "\u{a0}@x", "\u{feff}=1", "＝1", "＋1", "－1", "＠x"]
+        {
+            assert_eq!(formula_safe(formula), format!("'{formula}"));
+        }
+        for plain in ["", "1", "Offer = 1", "x\t=1", "№ 5", " offer"] {
+            assert_eq!(formula_safe(plain), plain);
+        }
+    }
+
     fn table(rows: Vec<Row>) -> Table {
         let mut batch = Batch::of(rows);
         let mut tally = Tally::default();
@@ -567,6 +677,8 @@ mod tests {
             source: Source { upstream_calls: 1, duration_ms: 1 },
             perspective: Perspective::Network,
             pulled_at_micros: 0,
+            version: 1,
+            orders: Orders::default(),
         }
     }
 
@@ -603,13 +715,10 @@ mod tests {
             let count = rows.len();
             let asked = asked(&format!("group_by=affiliate&from=2026-01-01&to=2026-01-02&limit={limit}{sort}"));
             let table = table(rows);
-            let layout = Layout::of(&asked, Perspective::Network);
-            let mut order: Vec<usize> = (0..count).collect();
-            order.sort_by(|a, b| compare(&table.rows[*a], &table.rows[*b], asked.question.sort, &layout));
             let mut seen = Vec::new();
             let mut after: Option<Place> = None;
             loop {
-                let written = table.page(&asked, &order, after.as_ref(), |place| cursor::encode("x", place));
+                let written = table.page(&asked, after.as_ref(), |place| cursor::encode("x", place));
                 let page: serde_json::Value = serde_json::from_slice(&written.body).expect("JSON");
                 seen.extend(ids(&page));
                 prop_assert!(seen.len() <= count);
@@ -621,6 +730,15 @@ mod tests {
             prop_assert_eq!(seen.len(), count);
             let distinct: std::collections::BTreeSet<_> = seen.iter().collect();
             prop_assert_eq!(distinct.len(), count);
+        }
+
+        #[test]
+        fn decimals_are_written_as_they_are_displayed(mantissa in any::<i128>(), size in 0u32..128, scale in 0u32..=28) {
+            if let Ok(number) = Decimal::try_from_i128_with_scale(mantissa >> size, scale) {
+                let mut out = Vec::new();
+                write_decimal(number, &mut out);
+                prop_assert_eq!(String::from_utf8_lossy(&out), number.to_string());
+            }
         }
 
         #[test]
@@ -646,10 +764,27 @@ mod tests {
     }
 
     #[test]
+    fn an_order_is_sorted_once_and_the_latest_few_are_kept() {
+        let table = table((0..9).map(|id| row(id, Some(i64::from(id % 3)), "USD")).collect());
+        let order = |query: &str| {
+            let asked = asked(&format!("group_by=affiliate&from=2026-01-01&to=2026-01-02{query}"));
+            table.order(asked.question.sort, &Layout::of(&asked, Perspective::Network))
+        };
+        let first = order("&sort=-clicks");
+        assert_eq!(*first, [2, 5, 8, 1, 4, 7, 0, 3, 6]);
+        assert!(Arc::ptr_eq(&first, &order("&sort=-clicks")));
+        for sort in ["", "&sort=clicks", "&sort=affiliate", "&sort=-affiliate"] {
+            assert_eq!(order(sort).len(), 9);
+        }
+        assert!(!Arc::ptr_eq(&first, &order("&sort=-clicks")));
+        assert_eq!(table.orders.0.lock().expect("orders").len(), MAX_ORDERS);
+    }
+
+    #[test]
     fn currencies_are_never_added_together() {
         let table = table(vec![row(1, Some(2), "USD"), row(1, Some(3), "EUR"), row(2, Some(4), "USD")]);
         let asked = asked("group_by=affiliate&from=2026-01-01&to=2026-01-02&metrics=clicks");
-        let written = table.page(&asked, &[0, 1, 2], None, |_| None);
+        let written = table.page(&asked, None, |_| None);
         let page: serde_json::Value = serde_json::from_slice(&written.body).expect("JSON");
         assert_eq!(
             page["totals"],

@@ -1,0 +1,227 @@
+//! Adding a connection: checked, verified, and saved under the plan's limit.
+
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::draft::Draft;
+use super::idempotency::IdempotencyKey;
+use super::service::{Connections, name_is_taken, plan_of};
+use super::store::{self, Event, Profile, Sealer};
+use super::verify::must_be_ok;
+use super::{Actor, ConnectionView, SecretHint, Status, now_micros};
+use crate::db::DbConnection;
+use crate::db::models::ConnectionRow;
+use crate::db::schema::connections;
+use crate::platforms::Pair;
+use crate::platforms::verification::Verification;
+use crate::problem::{Code, Problem};
+use crate::tenancy::{OrgId, Plan};
+
+/// Demo connections do not count, but there is an end to them too.
+const MAX_DEMO: u32 = 100;
+
+impl Connections {
+    /// Adds a connection.
+    ///
+    /// # Errors
+    /// What the body, the plan, the tracker or an earlier request with the same key stands against.
+    pub async fn create(
+        &self,
+        actor: &Actor,
+        body: &Value,
+        mode: VerifyMode,
+        key: Option<String>,
+    ) -> Result<Created, Problem> {
+        let plan = plan_of(actor)?;
+        let draft = Draft::read(body, true)?;
+        let key = key.map(|key| IdempotencyKey::new(&self.inner.vault, &key, body));
+        if let Some(key) = &key
+            && let Some(earlier) = self.begin(actor, key).await?
+        {
+            return Ok(Created { connection: self.get(&actor.organisation, earlier).await?, replayed: true });
+        }
+        let outcome = self.create_new(actor, plan, draft, mode, key.clone()).await;
+        if let (Err(_), Some(key)) = (&outcome, key) {
+            self.release(actor, key).await;
+        }
+        outcome.map(|connection| Created { connection, replayed: false })
+    }
+
+    async fn create_new(
+        &self,
+        actor: &Actor,
+        plan: Plan,
+        draft: Draft,
+        mode: VerifyMode,
+        key: Option<IdempotencyKey>,
+    ) -> Result<ConnectionView, Problem> {
+        let name = draft.name.clone().unwrap_or_default();
+        let limits = Limits { plan, allowed: self.inner.options.plan_limits.limit(plan) };
+        {
+            // Asked early so that nobody waits for a tracker in vain; what counts is asked again below.
+            let (organisation, name, pair) = (actor.organisation.clone(), name.clone(), draft.pair);
+            self.inner.db.read(move |db| limits.check(db, &organisation, pair, &name)).await?;
+        }
+        let id = Uuid::now_v7();
+        let (verification, slot) = match mode {
+            VerifyMode::Deferred => (None, Some(self.inner.failures.reserve(&actor.organisation, id)?)),
+            VerifyMode::Required => {
+                let verification = self.verify_draft_as(actor, id, &draft).await?;
+                must_be_ok(&verification)?;
+                (Some(verification), None)
+            }
+        };
+        let row = self.new_row(actor, id, &draft, name, verification.as_ref())?;
+        let vault = Arc::clone(&self.inner.vault);
+        let owner = actor.clone();
+        let now = row.created_at;
+        let connection = self
+            .inner
+            .db
+            .write(actor.organisation.as_str().to_owned(), now, move |db| {
+                limits.check(db, &owner.organisation, draft.pair, &row.name)?;
+                diesel::insert_into(connections::table).values(&row).execute(db)?;
+                if let Some(sealed) = &row.verification_sealed {
+                    store::remember_verification(db, &owner.organisation, id, sealed, now)?;
+                }
+                let event = Event {
+                    action: "connection.created",
+                    outcome: "ok".to_owned(),
+                    connection: Some(id),
+                    detail: json!({ "platform": row.platform, "connection_type": row.connection_type, "status": row.status }),
+                };
+                store::audit(db, &owner, &event, now)?;
+                if let Some(key) = key {
+                    key.keep(db, &owner.organisation, id, now)?;
+                }
+                store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
+            })
+            .await?;
+        // Otherwise the first pull could be forgotten as one of before a change that is only noticed later.
+        self.tell_changed(id, connection.version).await;
+        if let Some(slot) = slot {
+            slot.leave();
+            self.inner.work.notify_one();
+        }
+        Ok(connection)
+    }
+
+    fn new_row(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        draft: &Draft,
+        name: String,
+        verification: Option<&Verification>,
+    ) -> Result<ConnectionRow, Problem> {
+        let platform = draft.pair.platform();
+        let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, platform);
+        let hints = draft
+            .credentials
+            .iter()
+            .map(|(key, secret)| (key.clone(), SecretHint::of(secret.expose_secret())))
+            .collect();
+        let profile = Profile { settings: draft.settings.clone(), hints };
+        let now = now_micros();
+        Ok(ConnectionRow {
+            id: id.to_string(),
+            organisation_id: actor.organisation.as_str().to_owned(),
+            name_key: store::name_key(&name),
+            name,
+            platform: platform.key().to_owned(),
+            connection_type: draft.pair.connection_type().key().to_owned(),
+            settings_sealed: Some(sealer.seal_profile(&profile).map_err(Problem::internal)?),
+            credentials_sealed: Some(sealer.seal_credentials(&draft.credentials).map_err(Problem::internal)?),
+            verification_sealed: verification
+                .map(|verification| sealer.seal_verification(verification).map_err(Problem::internal))
+                .transpose()?,
+            status: verification.map_or(Status::Unverified, |_| Status::Active).key().to_owned(),
+            counts_toward_limit: platform.counts_toward_limit(),
+            version: 1,
+            verify_after: verification.is_none().then_some(now),
+            verify_attempts: 0,
+            lease_until: None,
+            last_used_at: None,
+            created_at: now,
+            updated_at: now,
+            created_by: actor.subject.clone(),
+            deleted_at: None,
+        })
+    }
+
+    /// Claims an `Idempotency-Key`, or returns the connection an earlier request created under it.
+    async fn begin(&self, actor: &Actor, key: &IdempotencyKey) -> Result<Option<Uuid>, Problem> {
+        let vault = Arc::clone(&self.inner.vault);
+        let (organisation, key) = (actor.organisation.clone(), key.clone());
+        let now = now_micros();
+        self.inner
+            .db
+            .write(actor.organisation.as_str().to_owned(), now, move |db| key.begin(db, &vault, &organisation, now))
+            .await
+    }
+
+    async fn release(&self, actor: &Actor, key: IdempotencyKey) {
+        let organisation = actor.organisation.clone();
+        let outcome = self
+            .inner
+            .db
+            .write(actor.organisation.as_str().to_owned(), now_micros(), move |db| key.release(db, &organisation))
+            .await;
+        if let Err(problem) = outcome {
+            // The lease frees the key a minute later.
+            tracing::warn!(cause = problem.cause.as_deref(), "an idempotency key could not be released");
+        }
+    }
+}
+
+/// When a new connection is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum VerifyMode {
+    /// Before it is saved.
+    Required,
+    /// After it is saved, in the background.
+    Deferred,
+}
+
+/// A created connection.
+pub struct Created {
+    /// The connection.
+    pub connection: ConnectionView,
+    /// Whether an earlier request with the same key had created it.
+    pub replayed: bool,
+}
+
+/// How many connections an organisation may have.
+#[derive(Clone, Copy)]
+struct Limits {
+    plan: Plan,
+    allowed: u32,
+}
+
+impl Limits {
+    /// Whether one more connection may be added under this name.
+    fn check(&self, db: &mut DbConnection, organisation: &OrgId, pair: Pair, name: &str) -> Result<(), Problem> {
+        let (used, demo) = store::count(db, organisation)?;
+        let (used, limit) = if pair.platform().counts_toward_limit() { (used, self.allowed) } else { (demo, MAX_DEMO) };
+        if used >= limit {
+            return Err(Problem::new(
+                Code::ConnectionLimitReached,
+                format!("The organisation has {used} of at most {limit} connections."),
+            )
+            .hint("Delete a connection or move to a larger plan.")
+            .with("plan", self.plan)
+            .with("limit", limit)
+            .with("used", used));
+        }
+        if store::name_taken(db, organisation, name, None)? {
+            return Err(name_is_taken());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! What an organisation has: its connections, and what happened to them, page by page.
+
+use uuid::Uuid;
+
+use super::service::{Connections, live_row, plan_of};
+use super::store::{self, ListQuery, Sealer, SortColumn};
+use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, cursor, time};
+use crate::platforms::verification::Verification;
+use crate::problem::{FieldProblem, Problem};
+use crate::tenancy::OrgId;
+
+impl Connections {
+    /// How much of the plan is used.
+    ///
+    /// # Errors
+    /// No plan, or a failing database.
+    pub async fn usage(&self, actor: &Actor) -> Result<Usage, Problem> {
+        let plan = plan_of(actor)?;
+        let limit = self.inner.options.plan_limits.limit(plan);
+        let owner = actor.organisation.clone();
+        let (used, demo_used) = self.inner.db.read(move |db| store::count(db, &owner)).await.map_err(Problem::from)?;
+        Ok(Usage { plan, limit, used, remaining: limit.saturating_sub(used), over_limit: used > limit, demo_used })
+    }
+
+    /// One page of the organisation's connections.
+    ///
+    /// # Errors
+    /// A cursor of another query, or a failing database.
+    pub async fn list(
+        &self,
+        organisation: &OrgId,
+        mut query: ListQuery,
+        cursor: Option<&str>,
+    ) -> Result<Page<ConnectionView>, Problem> {
+        let of = cursor::fingerprint(&[
+            organisation.as_str(),
+            "connections",
+            &format!("{:?}", (query.platform, query.connection_type, query.status, &query.name_contains)),
+            &format!("{:?} {}", query.sort, query.descending),
+        ]);
+        query.after = cursor.map(|cursor| cursor::decode(&of, cursor)).transpose()?;
+        if query.after.as_ref().is_some_and(|(value, _)| !query.sort.can_hold(value)) {
+            return Err(cursor::damaged());
+        }
+        let limit = query.limit;
+        let rows = self.shown(organisation, query).await?;
+        Ok(page(rows, limit, |(place, _)| cursor::encode(&of, place)).map(|(_, view)| Some(view.clone())))
+    }
+
+    /// One connection more than the query's limit, if there are as many, with their places in the list.
+    ///
+    /// A row that cannot be opened shows as `failing` whatever status is stored, so that what is shown decides, and as
+    /// many rows are read as it takes.
+    async fn shown(&self, organisation: &OrgId, mut query: ListQuery) -> Result<Vec<(Place, ConnectionView)>, Problem> {
+        let wanted = query.status;
+        query.status = wanted.filter(|status| *status != Status::Failing);
+        let enough = usize::try_from(query.limit).unwrap_or_default();
+        query.limit += 1;
+        let mut shown = Vec::new();
+        loop {
+            let (owner, asked) = (organisation.clone(), query.clone());
+            let rows = self.inner.db.read(move |db| store::list(db, &owner, &asked)).await.map_err(Problem::from)?;
+            let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < query.limit);
+            query.after = rows.last().map(|row| store::place_of(row, query.sort));
+            shown.extend(rows.iter().filter_map(|row| {
+                let view = store::view(&self.inner.vault, organisation, row)?;
+                let fits = wanted.is_none_or(|wanted| view.status == wanted);
+                fits.then(|| (store::place_of(row, query.sort), view))
+            }));
+            if is_last || shown.len() > enough {
+                return Ok(shown);
+            }
+        }
+    }
+
+    /// One page of a connection's verifications, newest first.
+    ///
+    /// # Errors
+    /// Unknown or deleted, or a cursor of another query.
+    pub async fn verifications(
+        &self,
+        organisation: &OrgId,
+        id: Uuid,
+        limit: i64,
+        cursor: Option<&str>,
+    ) -> Result<Page<Verification>, Problem> {
+        let of = cursor::fingerprint(&[organisation.as_str(), "verifications", &id.to_string()]);
+        let after = cursor.map(|cursor| cursor::decode::<String>(&of, cursor)).transpose()?;
+        let owner = organisation.clone();
+        let (row, rows) = self
+            .inner
+            .db
+            .read(move |db| -> Result<_, Problem> {
+                let row = live_row(db, &owner, id)?;
+                Ok((row, store::history(db, &owner, id, after, limit + 1)?))
+            })
+            .await?;
+        let (platform, _, _) = store::kind(&row).map_err(Problem::internal)?;
+        let sealer = Sealer::new(&self.inner.vault, organisation, id, platform);
+        Ok(page(rows, limit, |row| cursor::encode(&of, &row.id))
+            .map(|row| sealer.open_verification(&row.report_sealed).ok()))
+    }
+
+    /// One page of the automations that used a connection.
+    ///
+    /// # Errors
+    /// Unknown or deleted, or a cursor of another query.
+    pub async fn automations(
+        &self,
+        organisation: &OrgId,
+        id: Uuid,
+        limit: i64,
+        cursor: Option<&str>,
+    ) -> Result<Page<AutomationView>, Problem> {
+        let of = cursor::fingerprint(&[organisation.as_str(), "automations", &id.to_string()]);
+        let after = cursor.map(|cursor| cursor::decode::<String>(&of, cursor)).transpose()?;
+        self.flush_uses().await;
+        let owner = organisation.clone();
+        let rows = self
+            .inner
+            .db
+            .read(move |db| -> Result<_, Problem> {
+                live_row(db, &owner, id)?;
+                Ok(store::automations_of(db, &owner, id, after, limit + 1)?)
+            })
+            .await?;
+        Ok(page(rows, limit, |row| cursor::encode(&of, &row.automation_id)).map(|row| {
+            Some(AutomationView {
+                automation_id: row.automation_id.clone(),
+                first_used_at: time(row.first_used_at),
+                last_used_at: time(row.last_used_at),
+            })
+        }))
+    }
+
+    /// One page of the organisation's audit events, newest first.
+    ///
+    /// # Errors
+    /// A cursor of another query, or a failing database.
+    pub async fn audit_events(
+        &self,
+        organisation: &OrgId,
+        connection: Option<Uuid>,
+        limit: i64,
+        cursor: Option<&str>,
+    ) -> Result<Page<AuditEventView>, Problem> {
+        let about = connection.map(|id| id.to_string()).unwrap_or_default();
+        let of = cursor::fingerprint(&[organisation.as_str(), "audit-events", &about]);
+        let after = cursor.map(|cursor| cursor::decode::<String>(&of, cursor)).transpose()?;
+        self.flush_uses().await;
+        let owner = organisation.clone();
+        let rows = self
+            .inner
+            .db
+            .read(move |db| store::audit_events_of(db, &owner, connection, after, limit + 1))
+            .await
+            .map_err(Problem::from)?;
+        Ok(page(rows, limit, |row| cursor::encode(&of, &row.id)).map(|row| {
+            Some(AuditEventView {
+                id: row.id.parse().ok()?,
+                at: time(row.created_at),
+                action: row.action.clone(),
+                outcome: row.outcome.clone(),
+                actor: row.actor.clone(),
+                connection_id: row.connection_id.as_deref().and_then(|id| id.parse().ok()),
+                address: row.address.clone(),
+                request_id: row.request_id.clone(),
+                detail: serde_json::from_str(&row.detail).unwrap_or_default(),
+            })
+        }))
+    }
+}
+
+/// Where an entry stands in its list: the sort column's value as text, and the id.
+type Place = (String, String);
+
+/// A page cut to its limit, not yet shown.
+struct Rows<T> {
+    rows: Vec<T>,
+    next_cursor: Option<String>,
+}
+
+fn page<T>(mut rows: Vec<T>, limit: i64, cursor: impl FnOnce(&T) -> Option<String>) -> Rows<T> {
+    let limit = usize::try_from(limit).unwrap_or_default();
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = if more { rows.last().and_then(cursor) } else { None };
+    Rows { rows, next_cursor }
+}
+
+impl<T> Rows<T> {
+    fn map<V>(self, show: impl FnMut(&T) -> Option<V>) -> Page<V> {
+        Page { data: self.rows.iter().filter_map(show).collect(), next_cursor: self.next_cursor }
+    }
+}
+
+/// The order of a list, as `sort` names it.
+///
+/// # Errors
+/// A column there is none of.
+pub fn read_sort(text: &str) -> Result<(SortColumn, bool), FieldProblem> {
+    let (descending, column) = match text.strip_prefix('-') {
+        Some(column) => (true, column),
+        None => (false, text),
+    };
+    let column = match column {
+        "name" => SortColumn::Name,
+        "created_at" => SortColumn::CreatedAt,
+        "updated_at" => SortColumn::UpdatedAt,
+        _ => {
+            let detail = "Sort by name, created_at or updated_at, with a leading - for the reverse.";
+            return Err(FieldProblem::new("/sort", "unknown_value", detail));
+        }
+    };
+    Ok((column, descending))
+}

@@ -1,0 +1,92 @@
+//! What this replica tells the others, and what it learns of them: changes of connections.
+//!
+//! The database tells of every change within about a second (`worker`). Where there is Redis, changes are told at once
+//! besides, and tables are shared; see [`crate::shared`] for what keeps those true.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::now_micros;
+use super::service::Connections;
+use super::worker::Phase;
+use crate::db::DbError;
+use crate::db::schema::connections;
+use crate::shared::{Change, Session};
+
+/// Commits become visible a little after the time they carry, and other processes have other clocks.
+pub(super) const SLACK: Duration = Duration::from_secs(60);
+
+/// The version of a deleted connection: nothing that was pulled through it is of that.
+const DELETED: i64 = i64::MAX;
+
+impl Connections {
+    /// Has every process forget what was pulled through a connection before a change of it.
+    pub(super) async fn tell_changed(&self, id: Uuid, version: i64) {
+        self.inner.stats.forget_older(id, version);
+        self.inner.shared.announce(&[Change { connection: id, version }]).await;
+    }
+
+    /// Has every process forget what was pulled through a connection that is deleted.
+    pub(super) async fn tell_deleted(&self, id: Uuid) {
+        self.tell_changed(id, DELETED).await;
+    }
+
+    /// Keeps a session with Redis, as long as there is one to be had.
+    pub(super) async fn keep_sharing(&self) {
+        let mut phase = self.inner.phase.subscribe();
+        tokio::select! {
+            () = self.share_always() => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Stop) => {}
+        }
+    }
+
+    async fn share_always(&self) {
+        loop {
+            let session = self.inner.shared.join().await;
+            if let Err(error) = self.share(session).await {
+                tracing::warn!(cause = ?error, "sharing has to wait for the database");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+
+    /// Lives through one session.
+    async fn share(&self, mut session: Session) -> Result<(), DbError> {
+        // Whatever a table in Redis may have lived through: its lifetime, and the pull before that.
+        let lived = self.inner.options.stats.longest_life() + SLACK;
+        let changes = self.changes_since(now_micros().saturating_sub(micros(lived))).await?;
+        if self.inner.shared.announce(&changes).await {
+            session.open();
+        }
+        while let Some(change) = session.next_change().await {
+            self.inner.stats.forget_older(change.connection, change.version);
+        }
+        Ok(())
+    }
+
+    /// The connections that changed after `since`, in microseconds.
+    pub(super) async fn changes_since(&self, since: i64) -> Result<Vec<Change>, DbError> {
+        type Changed = (String, i64, Option<i64>);
+        let changed = self
+            .inner
+            .db
+            .read(move |db| -> Result<Vec<Changed>, DbError> {
+                Ok(connections::table
+                    .filter(connections::updated_at.gt(since))
+                    .select((connections::id, connections::version, connections::deleted_at))
+                    .load(db)?)
+            })
+            .await?;
+        let changes = changed.into_iter().filter_map(|(id, version, deleted_at)| {
+            let version = if deleted_at.is_some() { DELETED } else { version };
+            Some(Change { connection: id.parse().ok()?, version })
+        });
+        Ok(changes.collect())
+    }
+}
+
+pub(super) fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}

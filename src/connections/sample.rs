@@ -1,0 +1,53 @@
+//! What the metrics show of the service at this moment.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use super::service::Connections;
+use super::{keys, now_micros};
+use crate::db::schema::connections;
+use crate::db::{DbConnection, DbError};
+use crate::metrics::{Deferred, KeyAges, Sample};
+
+/// A scrape does not wait longer for the database.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Connections {
+    /// Looks at the pool, the caches and the key ring, and asks the database what is left to do.
+    pub async fn sample(&self) -> Sample {
+        let pool = self.inner.db.pool();
+        let told = tokio::time::timeout(PATIENCE, self.ask_database()).await;
+        let (deferred, key_ages) = told.ok().and_then(Result::ok).unzip();
+        Sample {
+            pool,
+            keys: self.inner.vault.key_ids().count(),
+            key_ages,
+            deferred,
+            cache_bytes: self.inner.stats.bytes(),
+        }
+    }
+
+    async fn ask_database(&self) -> Result<(Deferred, KeyAges), DbError> {
+        let key = self.inner.vault.active_key_id().to_owned();
+        let now = now_micros();
+        self.inner.db.read(move |db| Ok((deferred(db, now)?, keys::ages(db, &key)?))).await
+    }
+}
+
+fn deferred(db: &mut DbConnection, now: i64) -> Result<Deferred, DbError> {
+    let waiting = || connections::table.filter(connections::verify_after.is_not_null()).count();
+    let due = waiting()
+        .filter(connections::verify_after.le(now))
+        .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)))
+        .filter(connections::deleted_at.is_null())
+        .get_result(db)?;
+    let leased =
+        waiting().filter(connections::lease_until.ge(now)).filter(connections::deleted_at.is_null()).get_result(db)?;
+    let later = waiting()
+        .filter(connections::verify_after.gt(now))
+        .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)))
+        .filter(connections::deleted_at.is_null())
+        .get_result(db)?;
+    Ok(Deferred { due, leased, later })
+}

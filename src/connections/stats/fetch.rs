@@ -1,0 +1,85 @@
+//! Where a table comes from that is not in this process: from another replica, or else from the tracker.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::packed;
+use super::query::Asked;
+use super::table::Table;
+use crate::connections::service::Connections;
+use crate::connections::{Actor, now_micros};
+use crate::problem::Problem;
+use crate::shared::{Kept, TableOf, Ticket};
+
+/// A table that a flight brought.
+#[derive(Clone)]
+pub(super) struct Brought {
+    pub(super) table: Arc<Table>,
+    /// Until when it may be kept.
+    pub(super) until: Instant,
+    pub(super) way: Way,
+}
+
+/// How a table came here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Another replica had pulled it.
+    Replica,
+    /// It was pulled.
+    Pull {
+        /// Whether other replicas can have it, where there are any to ask.
+        offered: Option<bool>,
+    },
+}
+
+impl Connections {
+    /// What another replica has pulled, or else a pull, which other replicas can have then.
+    pub(super) async fn fetch(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        asked: &Asked,
+        no_cache: bool,
+        deadline: Option<Instant>,
+    ) -> Result<Brought, Problem> {
+        let query = format!("{} {}", packed::FORM, asked.pull_key());
+        let of = TableOf { organisation: actor.organisation.as_str(), connection: id, query: &query };
+        let mut ticket = None;
+        let ttl = self.time_to_live(asked, now_micros());
+        if !ttl.is_zero() && self.inner.stats.is_watched() {
+            // Before the row is read: a change from now on makes the ticket void.
+            let looked = self.inner.shared.look(of, !no_cache).await;
+            let found;
+            (ticket, found) = looked.map_or((None, None), |(ticket, found)| (Some(ticket), found));
+            if let Some(found) = found
+                && let Some(table) = packed::unpack(&found.packed, found.left)
+                && self.inner.stats.is_current(id, table.version)
+            {
+                let until = Instant::now() + found.left.min(ttl);
+                return Ok(Brought { table: Arc::new(table), until, way: Way::Replica });
+            }
+        }
+        let table = self.pull(actor, id, asked, deadline).await?;
+        let ttl = self.time_to_live(asked, table.pulled_at_micros);
+        let offered = match ticket {
+            Some(ticket) if self.inner.stats.is_current(id, table.version) => {
+                Some(self.offer(ticket, of, &table, ttl).await)
+            }
+            Some(_) => Some(false),
+            None => None,
+        };
+        Ok(Brought { table: Arc::new(table), until: Instant::now() + ttl, way: Way::Pull { offered } })
+    }
+
+    async fn offer(&self, ticket: Ticket, of: TableOf<'_>, table: &Table, ttl: Duration) -> bool {
+        match packed::pack(table, ttl) {
+            Some(packed) if !ttl.is_zero() => {
+                let kept = Kept { version: table.version, packed: &packed, lifetime: ttl };
+                self.inner.shared.keep(ticket, of, kept).await
+            }
+            _ => false,
+        }
+    }
+}

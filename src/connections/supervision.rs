@@ -1,0 +1,88 @@
+//! Keeps the parts of the background alive, and knows when each last came round.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+
+use crate::metrics;
+
+/// A task that did not come round for so long is stalled. Waiting for a database that does not answer takes less.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
+/// How long a task that panicked rests before it is started again; each further time in a row twice as long.
+const FIRST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+/// One part of the background.
+pub(super) struct Task {
+    name: &'static str,
+    last_round: Mutex<Instant>,
+}
+
+impl Task {
+    pub(super) fn named(name: &'static str) -> Self {
+        metrics::background_task(name);
+        Self { name, last_round: Mutex::new(Instant::now()) }
+    }
+
+    /// Says that the task has come round.
+    pub(super) fn beat(&self) {
+        *self.last_round.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether it has not come round for too long.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        let last_round = *self.last_round.lock().unwrap_or_else(PoisonError::into_inner);
+        now.saturating_duration_since(last_round) > STALLED_AFTER
+    }
+}
+
+/// Runs a task until it ends by itself. One that panics is started again after a rest.
+pub(super) async fn supervise<Work: Future<Output = ()>>(task: &Task, start: impl Fn() -> Work) {
+    let mut rest = FIRST_REST;
+    loop {
+        let started = Instant::now();
+        // What a task shares with others stands behind locks that outlive a panic.
+        if AssertUnwindSafe(start()).catch_unwind().await.is_ok() {
+            return;
+        }
+        if started.elapsed() > LONGEST_REST {
+            rest = FIRST_REST;
+        }
+        metrics::background_restart(task.name);
+        tracing::error!(task = task.name, "background work panicked; it is started again");
+        tokio::time::sleep(rest).await;
+        rest = (rest * 2).min(LONGEST_REST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_started_again_and_counted() {
+        let (task, starts) = (Task::named("clumsy"), AtomicU32::new(0));
+        supervise(&task, || async {
+            assert!(starts.fetch_add(1, Ordering::Relaxed) > 0, "the first run stumbles");
+        })
+        .await;
+        assert_eq!(starts.into_inner(), 2);
+        let text = String::from_utf8(metrics::render(&metrics::Sample::default())).expect("text");
+        assert!(text.contains("affzero_background_restarts_total{task=\"clumsy\"} 1"), "{text}");
+    }
+
+    #[test]
+    fn a_task_that_does_not_come_round_is_stalled_until_it_does() {
+        let task = Task::named("slow");
+        let now = Instant::now();
+        assert!(!task.is_stalled(now));
+        let later = now + STALLED_AFTER + Duration::from_secs(1);
+        assert!(task.is_stalled(later));
+        *task.last_round.lock().expect("a lock") = later;
+        assert!(!task.is_stalled(later));
+    }
+}

@@ -1,0 +1,277 @@
+//! Changing and deleting a connection.
+
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::draft::Patch;
+use super::service::{Connections, live_row, name_is_taken, unreadable};
+use super::store::{self, Event, Found, Profile, Sealer};
+use super::verify::must_be_ok;
+use super::{Actor, ConnectionView, SecretHint, Status, now_micros};
+use crate::db::models::ConnectionRow;
+use crate::db::schema::connections;
+use crate::platforms::{self, Account, Pair, Settings, verification};
+use crate::problem::{Code, FieldProblem, Problem};
+
+impl Connections {
+    /// Changes name, settings or secrets.
+    ///
+    /// # Errors
+    /// A version that is not the current one, wrong fields, missing secrets, or what the tracker says of the new ones.
+    pub async fn update(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        body: &Value,
+        if_match: Option<&IfMatch>,
+    ) -> Result<ConnectionView, Problem> {
+        let row = self.live(&actor.organisation, id).await?;
+        if let Some(if_match) = if_match {
+            if_match.check(row.version)?;
+        }
+        let (platform, _, pair) = store::kind(&row).map_err(Problem::internal)?;
+        let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, platform);
+        let profile = sealer.open_profile(row.settings_sealed.as_deref()).unwrap_or_default();
+        let known: Vec<String> = profile.hints.keys().cloned().collect();
+        let patch = Patch::read(body, pair, &profile.settings, &known)?;
+
+        let settings = patch.settings.clone().unwrap_or_else(|| profile.settings.clone());
+        let touches_secrets = !patch.credentials.is_empty() || !patch.removed.is_empty();
+        let change = if settings == profile.settings && !touches_secrets {
+            None
+        } else {
+            self.demand_secrets(pair, &profile, &settings, &patch)?;
+            Some(self.verified_change(actor, id, pair, &row, profile, settings, &patch).await?)
+        };
+        let renamed = patch.name.filter(|name| *name != row.name);
+        if change.is_none() && renamed.is_none() {
+            return store::view(&self.inner.vault, &actor.organisation, &row)
+                .ok_or_else(|| Problem::internal(store::UnknownKind));
+        }
+        let invalidates = change.is_some();
+        let connection = self.save_change(actor, id, row, renamed, change, if_match.cloned()).await?;
+        self.tell_changed(id, connection.version).await;
+        if invalidates {
+            self.inner.db.scrub().await;
+        }
+        Ok(connection)
+    }
+
+    /// A stored key never goes to a host it was not saved for.
+    fn demand_secrets(&self, pair: Pair, profile: &Profile, settings: &Settings, patch: &Patch) -> Result<(), Problem> {
+        let gateways = &self.inner.platforms.gateways;
+        if platforms::origin(pair, &profile.settings, gateways) == platforms::origin(pair, settings, gateways) {
+            return Ok(());
+        }
+        let missing: Vec<FieldProblem> = profile
+            .hints
+            .keys()
+            .filter(|key| !patch.credentials.contains_key(*key) && !patch.removed.contains(key))
+            .map(|key| {
+                let detail = "Enter this secret again: the change moves the connection to another host.";
+                FieldProblem::new(format!("/credentials/{key}"), "required", detail)
+            })
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut problem = Problem::new(
+            Code::SecretRequired,
+            "The change moves the connection to another host, so its secrets must be sent again.",
+        );
+        problem.errors = missing;
+        Err(problem)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of `update`, split off to keep that readable")]
+    async fn verified_change(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        pair: Pair,
+        row: &ConnectionRow,
+        profile: Profile,
+        settings: Settings,
+        patch: &Patch,
+    ) -> Result<Change, Problem> {
+        let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, pair.platform());
+        // Where every secret is replaced, the old ones need not be readable any more.
+        let mut credentials = match sealer.open_credentials(row.credentials_sealed.as_deref()) {
+            Ok(credentials) => credentials,
+            Err(_) if profile.hints.keys().all(|key| patch.credentials.contains_key(key)) => Default::default(),
+            Err(error) => return Err(unreadable(&error)),
+        };
+        let Profile { settings: stored_settings, mut hints } = profile;
+        for key in &patch.removed {
+            credentials.remove(key);
+            hints.remove(key);
+        }
+        for (key, secret) in &patch.credentials {
+            hints.insert(key.clone(), SecretHint::of(secret.expose_secret()));
+            credentials.insert(key.clone(), secret.clone());
+        }
+        let account = Account {
+            connection: id,
+            settings: settings.clone(),
+            credentials: credentials.clone(),
+            detected: verification::Detected::default(),
+        };
+        let verification = self.verify_account(&actor.organisation, pair, account).await?;
+        must_be_ok(&verification)?;
+        let moved = (settings != stored_settings).then(|| "settings".to_owned());
+        let fields = moved.into_iter().chain(patch.credentials.keys().chain(&patch.removed).cloned()).collect();
+        Ok(Change {
+            settings: sealer.seal_profile(&Profile { settings, hints }).map_err(Problem::internal)?,
+            credentials: sealer.seal_credentials(&credentials).map_err(Problem::internal)?,
+            verification: sealer.seal_verification(&verification).map_err(Problem::internal)?,
+            fields,
+        })
+    }
+
+    async fn save_change(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        seen: Box<ConnectionRow>,
+        renamed: Option<String>,
+        change: Option<Change>,
+        if_match: Option<IfMatch>,
+    ) -> Result<ConnectionView, Problem> {
+        let vault = Arc::clone(&self.inner.vault);
+        let owner = actor.clone();
+        let now = now_micros();
+        self.inner
+            .db
+            .write(actor.organisation.as_str().to_owned(), now, move |db| {
+                let mut row = live_row(db, &owner.organisation, id)?;
+                if let Some(if_match) = &if_match {
+                    if_match.check(row.version)?;
+                }
+                // What was verified is only saved over what it was verified against.
+                if change.is_some() && row.version != seen.version {
+                    return Err(version_conflict());
+                }
+                let mut fields = change.as_ref().map(|change| change.fields.clone()).unwrap_or_default();
+                if let Some(name) = renamed {
+                    if store::name_taken(db, &owner.organisation, &name, Some(id))? {
+                        return Err(name_is_taken());
+                    }
+                    row.name_key = store::name_key(&name);
+                    row.name = name;
+                    fields.insert(0, "name".to_owned());
+                }
+                if let Some(change) = change {
+                    store::remember_verification(db, &owner.organisation, id, &change.verification, now)?;
+                    row.settings_sealed = Some(change.settings);
+                    row.credentials_sealed = Some(change.credentials);
+                    row.verification_sealed = Some(change.verification);
+                    row.status = Status::Active.key().to_owned();
+                    row.verify_after = None;
+                    row.lease_until = None;
+                }
+                row.version += 1;
+                row.updated_at = now;
+                diesel::update(
+                    connections::table
+                        .filter(connections::organisation_id.eq(owner.organisation.as_str()))
+                        .filter(connections::id.eq(id.to_string())),
+                )
+                .set((
+                    connections::name.eq(&row.name),
+                    connections::name_key.eq(&row.name_key),
+                    connections::settings_sealed.eq(&row.settings_sealed),
+                    connections::credentials_sealed.eq(&row.credentials_sealed),
+                    connections::verification_sealed.eq(&row.verification_sealed),
+                    connections::status.eq(&row.status),
+                    connections::verify_after.eq(row.verify_after),
+                    connections::lease_until.eq(row.lease_until),
+                    connections::version.eq(row.version),
+                    connections::updated_at.eq(row.updated_at),
+                ))
+                .execute(db)?;
+                let event = Event {
+                    action: "connection.updated",
+                    outcome: "ok".to_owned(),
+                    connection: Some(id),
+                    detail: json!({ "fields": fields }),
+                };
+                store::audit(db, &owner, &event, now)?;
+                store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
+            })
+            .await
+    }
+
+    /// Deletes a connection and destroys its secrets. Deleting it again changes nothing.
+    ///
+    /// # Errors
+    /// Unknown to this organisation, or a version that is not the current one.
+    pub async fn delete(&self, actor: &Actor, id: Uuid, if_match: Option<IfMatch>) -> Result<(), Problem> {
+        let owner = actor.clone();
+        let now = now_micros();
+        let buried = self
+            .inner
+            .db
+            .write(actor.organisation.as_str().to_owned(), now, move |db| -> Result<bool, Problem> {
+                let row = match store::find(db, &owner.organisation, id)? {
+                    Found::Live(row) => row,
+                    Found::Deleted => return Ok(false),
+                    Found::Nothing => return Err(Problem::no_connection()),
+                };
+                if let Some(if_match) = if_match {
+                    if_match.check(row.version)?;
+                }
+                store::bury(db, &owner.organisation, id, now)?;
+                let event = Event {
+                    action: "connection.deleted",
+                    outcome: "ok".to_owned(),
+                    connection: Some(id),
+                    detail: json!({ "platform": row.platform, "connection_type": row.connection_type }),
+                };
+                store::audit(db, &owner, &event, now)?;
+                Ok(true)
+            })
+            .await?;
+        self.tell_deleted(id).await;
+        if buried {
+            self.inner.db.scrub().await;
+        }
+        Ok(())
+    }
+}
+
+/// What a change of settings or secrets will write.
+struct Change {
+    settings: Vec<u8>,
+    credentials: Vec<u8>,
+    verification: Vec<u8>,
+    /// What changes, by name.
+    fields: Vec<String>,
+}
+
+/// What an `If-Match` header allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfMatch {
+    /// `*`: whatever version there is.
+    Any,
+    /// One of these versions.
+    Versions(Vec<i64>),
+}
+
+impl IfMatch {
+    fn check(&self, version: i64) -> Result<(), Problem> {
+        match self {
+            Self::Any => Ok(()),
+            Self::Versions(versions) if versions.contains(&version) => Ok(()),
+            Self::Versions(_) => Err(version_conflict()),
+        }
+    }
+}
+
+fn version_conflict() -> Problem {
+    Problem::new(Code::VersionConflict, "The connection was changed in the meantime.")
+        .hint("Read it again and repeat the change.")
+}

@@ -1,0 +1,151 @@
+//! Verifying credentials, posted or stored: what the tracker says of them, and what that says of a connection.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::draft::Draft;
+use super::service::Connections;
+use super::store::{self, Event, Sealer};
+use super::{Actor, Status, now_micros};
+use crate::platforms::transport::{CallScope, Purpose};
+use crate::platforms::verification::{self, Verification, VerificationStatus};
+use crate::platforms::{self, Account, Pair};
+use crate::problem::{Code, FieldProblem, Problem};
+use crate::tenancy::OrgId;
+
+impl Connections {
+    /// Verifies what was posted without saving anything.
+    ///
+    /// # Errors
+    /// A body that cannot be a connection, or too many failures lately. What the tracker says is in the verification.
+    pub async fn verify_draft(&self, actor: &Actor, body: &Value) -> Result<Verification, Problem> {
+        let draft = Draft::read(body, false)?;
+        let verification = self.verify_draft_as(actor, Uuid::now_v7(), &draft).await?;
+        let event = Event {
+            action: "credentials.verified",
+            outcome: outcome_of(&verification),
+            connection: None,
+            detail: json!({ "platform": draft.pair.platform(), "connection_type": draft.pair.connection_type() }),
+        };
+        self.audit(actor, event).await?;
+        Ok(verification)
+    }
+
+    pub(super) async fn verify_draft_as(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        draft: &Draft,
+    ) -> Result<Verification, Problem> {
+        let account = Account {
+            connection: id,
+            settings: draft.settings.clone(),
+            credentials: draft.credentials.clone(),
+            detected: verification::Detected::default(),
+        };
+        self.verify_account(&actor.organisation, draft.pair, account).await
+    }
+
+    pub(super) async fn verify_account(
+        &self,
+        organisation: &OrgId,
+        pair: Pair,
+        account: Account,
+    ) -> Result<Verification, Problem> {
+        let slot = self.inner.failures.reserve(organisation, Uuid::now_v7())?;
+        let scope = CallScope {
+            purpose: Purpose::Verify,
+            deadline: Instant::now() + verification::VERIFICATION_DEADLINE,
+            max_calls: 100,
+        };
+        let client = platforms::open(pair, account, &self.platforms_for(organisation), scope).map_err(Problem::from)?;
+        Ok(slot.verify(&client).await)
+    }
+
+    /// Verifies a saved connection again, now.
+    ///
+    /// # Errors
+    /// Unknown or deleted, or too many failures lately. What the tracker says is in the verification.
+    pub async fn verify(&self, actor: &Actor, id: Uuid) -> Result<Verification, Problem> {
+        let slot = self.inner.failures.reserve(&actor.organisation, Uuid::now_v7())?;
+        let scope = CallScope {
+            purpose: Purpose::Verify,
+            deadline: Instant::now() + verification::VERIFICATION_DEADLINE,
+            max_calls: 100,
+        };
+        let row = self.live(&actor.organisation, id).await?;
+        let version = row.version;
+        let (platform, _, _) = store::kind(&row).map_err(Problem::internal)?;
+        let verification = match self.open_row(&actor.organisation, row, scope) {
+            Ok(opened) => slot.verify(&opened.client).await,
+            Err(problem) if problem.code == Code::CredentialsUnreadable => Verification::unreadable(),
+            Err(problem) => return Err(problem),
+        };
+        let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, platform);
+        let sealed = sealer.seal_verification(&verification).map_err(Problem::internal)?;
+        let settled = verification.status != VerificationStatus::Inconclusive;
+        let status = status_after(&verification);
+        let event = Event {
+            action: "connection.verified",
+            outcome: outcome_of(&verification),
+            connection: Some(id),
+            detail: json!({}),
+        };
+        let owner = actor.clone();
+        let now = now_micros();
+        self.inner
+            .db
+            .write(actor.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
+                if store::learn(db, &owner.organisation, id, version, status, Some(&sealed))? {
+                    store::remember_verification(db, &owner.organisation, id, &sealed, now)?;
+                    if settled {
+                        store::settle_deferred(db, &owner.organisation, id)?;
+                    }
+                }
+                Ok(store::audit(db, &owner, &event, now)?)
+            })
+            .await?;
+        Ok(verification)
+    }
+}
+
+/// Wrong credentials and an unreachable tracker are told apart: nothing is saved either way.
+pub(super) fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
+    let code = match verification.status {
+        VerificationStatus::Ok => return Ok(()),
+        VerificationStatus::Failed => Code::VerificationFailed,
+        VerificationStatus::Inconclusive => Code::VerificationInconclusive,
+    };
+    let mut problem = Problem::new(code, "The connection could not be verified.").with("verification", verification);
+    if let Some(failure) = &verification.failure {
+        problem.detail = failure.detail.clone();
+        problem.hint = Some(failure.hint.clone());
+        if let Some(pointer) = &failure.pointer {
+            let slug = serde_json::to_value(failure.code).ok().and_then(|code| code.as_str().map(str::to_owned));
+            problem.errors = vec![FieldProblem::new(pointer.clone(), slug.unwrap_or_default(), failure.detail.clone())];
+        }
+    }
+    Err(problem)
+}
+
+/// What a verification says of a connection's health: only a refusal makes it `failing`; a wrong page at the address
+/// or an outage says nothing of the credentials.
+pub(super) fn status_after(verification: &Verification) -> Option<Status> {
+    match &verification.failure {
+        None => Some(Status::Active),
+        Some(failure) if failure.code.is_refusal() => Some(Status::Failing),
+        Some(_) => None,
+    }
+}
+
+pub(super) fn outcome_of(verification: &Verification) -> String {
+    match &verification.failure {
+        None => "ok".to_owned(),
+        Some(failure) => serde_json::to_value(failure.code)
+            .ok()
+            .and_then(|code| code.as_str().map(str::to_owned))
+            .unwrap_or_default(),
+    }
+}
