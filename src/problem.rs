@@ -7,8 +7,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::auth::Scope;
 use crate::db::DbError;
 use crate::platforms::error::{ErrorKind, PlatformError};
+use crate::platforms::verification::Verification;
+use crate::telemetry;
+use crate::tenancy::Plan;
 
 /// One field that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -190,10 +194,34 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldProblem>,
-    /// Members that only some problems have: `verification`, or `plan`, `limit` and `used`.
+    /// Members that only some problems have.
     #[serde(flatten)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = ProblemMembers)]
     pub members: Map<String, Value>,
+}
+
+/// Members that only some problems have.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `Problem::with` adds")]
+pub(crate) struct ProblemMembers {
+    /// The whole verification, where one was the reason.
+    #[schema(required = false, nullable = false)]
+    verification: Option<Verification>,
+    /// The organisation's plan, where it is used up.
+    #[schema(required = false, nullable = false)]
+    plan: Option<Plan>,
+    /// What is allowed: connections of the plan, or requests in the time.
+    #[schema(required = false, nullable = false, example = 3)]
+    limit: Option<u32>,
+    /// Connections that count.
+    #[schema(required = false, nullable = false, example = 3)]
+    used: Option<u32>,
+    /// What is limited, unless it is the organisation.
+    #[schema(required = false, nullable = false, example = "address")]
+    limited_by: Option<String>,
+    /// The scope that the token does not carry.
+    #[schema(required = false, nullable = false)]
+    scope: Option<Scope>,
 }
 
 impl Problem {
@@ -274,12 +302,7 @@ impl Problem {
 
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
-        let mut chain = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            chain = format!("{chain}: {cause}");
-            source = cause.source();
-        }
+        let chain = telemetry::chain(&error);
         match error {
             DbError::Unavailable(_) => Self {
                 cause: Some(chain),

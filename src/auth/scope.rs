@@ -2,17 +2,30 @@
 
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
 /// One right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
 pub enum Scope {
     /// See connections.
+    #[schema(rename = "connections:read")]
     ConnectionsRead,
     /// Create, change, verify and delete connections.
+    #[schema(rename = "connections:write")]
     ConnectionsWrite,
     /// Pull statistics.
+    #[schema(rename = "stats:read")]
     StatsRead,
     /// Name the organisation on each call: for internal services.
+    #[schema(rename = "org:any")]
     OrgAny,
+}
+
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.key())
+    }
 }
 
 impl Scope {

@@ -8,27 +8,28 @@ use uuid::Uuid;
 use super::State;
 use super::edge::ApiError;
 use super::extract::{
-    Caller, JsonBody, Query, ReadConnections, WriteConnections, connection_id, idempotency_key, if_match, page_limit,
+    Caller, JsonBody, OneConnection, Query, ReadConnections, WriteConnections, idempotency_key, if_match, page_limit,
 };
 use super::negotiation::{Media, choose};
-use super::types::{ConnectionCreate, ConnectionPatch, ConnectionTry};
+use super::params::{AboutConnection, IfUnchanged, ListOfConnections, NamedPlan, Paging, Repetition};
+use super::types::{
+    AuditEventPage, AutomationPage, ConnectionCreate, ConnectionPage, ConnectionPatch, ConnectionTry, VerificationPage,
+};
+use crate::connections::create::VerifyMode;
 use crate::connections::draft::MAX_NAME;
-use crate::connections::service::{VerifyMode, read_sort};
+use crate::connections::lists::read_sort;
 use crate::connections::store::{ListQuery, SortColumn};
-use crate::connections::{AuditEventView, AutomationView, ConnectionView, Page, Status, Usage};
+use crate::connections::{ConnectionView, Status, Usage};
 use crate::platforms::verification::Verification;
 use crate::platforms::{ConnectionType, Platform};
-use crate::problem::{FieldProblem, Problem, ProblemBody};
+use crate::problem::{Code, FieldProblem, Problem};
 
 type Answered = Result<HttpResponse, ApiError>;
 
 /// Show how much of the plan is used.
 #[utoipa::path(tag = "Connections", operation_id = "show_usage",
-    params(("X-Org-Plan" = Option<String>, Header, description = "The organisation's plan, from internal services only")),
-    responses(
-        (status = 200, description = "The usage", body = Usage),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+    security(("bearer" = ["connections:read"])), params(NamedPlan),
+    responses((status = 200, description = "The usage", body = Usage)))]
 #[get("/usage")]
 pub(super) async fn usage(
     caller: Caller<ReadConnections>,
@@ -42,19 +43,22 @@ pub(super) async fn usage(
 
 /// Add a connection; it is verified first.
 #[utoipa::path(tag = "Connections", operation_id = "create_connection",
+    security(("bearer" = ["connections:write"])),
     params(
-        ("verify" = Option<String>, Query, description = "`required` (default) verifies before saving; `deferred` saves at once and verifies in the background", example = "required"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeating a request with the same key and body within 24 hours creates nothing new"),
-        ("X-Org-Plan" = Option<String>, Header, description = "The organisation's plan, from internal services only"),
+        ("verify" = Option<VerifyMode>, Query, description = "`required` (unasked) verifies before saving; `deferred` saves at once and verifies in the background", example = "required"),
+        Repetition, NamedPlan,
     ),
     request_body = ConnectionCreate,
+    extensions(("x-problems" = json!([
+        Code::ConnectionLimitReached, Code::NameTaken, Code::RequestInProgress, Code::VerificationFailed,
+        Code::VerificationInconclusive, Code::IdempotencyKeyReused, Code::PlatformUnavailable,
+    ]))),
     responses(
         (status = 201, description = "Created", body = ConnectionView, headers(
             ("Location" = String, description = "The connection's address"),
             ("ETag" = String, description = "The connection's version"),
             ("Idempotency-Replayed" = Option<String>, description = "`true` if an earlier request had created it"),
         )),
-        (status = "default", description = "A problem; `verification_failed` and `verification_inconclusive` carry the verification", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 #[post("/connections")]
 pub(super) async fn create(
@@ -86,11 +90,10 @@ pub(super) async fn create(
 }
 
 /// Verify credentials without saving anything.
-#[utoipa::path(tag = "Connections", operation_id = "try_connection", request_body = ConnectionTry,
-    responses(
-        (status = 200, description = "The verification, whatever its outcome", body = Verification),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(tag = "Connections", operation_id = "try_connection",
+    security(("bearer" = ["connections:write"])), request_body = ConnectionTry,
+    extensions(("x-problems" = json!([Code::PlatformUnavailable]))),
+    responses((status = 200, description = "The verification, whatever its outcome", body = Verification)))]
 #[post("/connections/verify")]
 pub(super) async fn verify_draft(
     caller: Caller<WriteConnections>,
@@ -106,19 +109,8 @@ pub(super) async fn verify_draft(
 
 /// List the organisation's connections.
 #[utoipa::path(tag = "Connections", operation_id = "list_connections",
-    params(
-        ("limit" = Option<u32>, Query, description = "Entries of one page, 1 to 100", minimum = 1, maximum = 100, example = 25),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("platform" = Option<Platform>, Query, description = "Only this platform", example = "demo"),
-        ("connection_type" = Option<ConnectionType>, Query, description = "Only this type", example = "admin"),
-        ("status" = Option<Status>, Query, description = "Only this health", example = "active"),
-        ("q" = Option<String>, Query, description = "Only names that contain this", example = "brand"),
-        ("sort" = Option<String>, Query, description = "`name`, `created_at` or `updated_at`, with a leading `-` for the reverse", example = "-created_at"),
-    ),
-    responses(
-        (status = 200, description = "A page", body = Page<ConnectionView>),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+    security(("bearer" = ["connections:read"])), params(Paging, ListOfConnections),
+    responses((status = 200, description = "A page", body = ConnectionPage)))]
 #[get("/connections")]
 pub(super) async fn list(
     caller: Caller<ReadConnections>,
@@ -203,41 +195,41 @@ fn impossible_part(part: &str) -> Option<FieldProblem> {
 
 /// Show a connection.
 #[utoipa::path(tag = "Connections", operation_id = "show_connection",
-    params(("id" = Uuid, Path, description = "The connection")),
-    responses(
-        (status = 200, description = "The connection", body = ConnectionView, headers(("ETag" = String, description = "The connection's version"))),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+    security(("bearer" = ["connections:read"])), params(OneConnection),
+    extensions(("x-problems" = json!([Code::NotFound, Code::ConnectionDeleted]))),
+    responses((status = 200, description = "The connection", body = ConnectionView, headers(
+        ("ETag" = String, description = "The connection's version"),
+    ))))]
 #[get("/connections/{id}")]
 pub(super) async fn show(
     caller: Caller<ReadConnections>,
     state: web::Data<State>,
-    id: web::Path<String>,
+    at: web::Path<OneConnection>,
     query: Query,
     request: HttpRequest,
 ) -> Answered {
     query.only([])?;
-    let connection = state.connections.get(&caller.actor.organisation, connection_id(&id)?).await?;
+    let connection = state.connections.get(&caller.actor.organisation, at.id()?).await?;
     choose(request.headers(), &[Media::Json])?;
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(connection.version))).json(connection))
 }
 
 /// Change a connection's name, settings or secrets; changed settings and secrets are verified first.
 #[utoipa::path(tag = "Connections", operation_id = "update_connection",
-    params(
-        ("id" = Uuid, Path, description = "The connection"),
-        ("If-Match" = Option<String>, Header, description = "The ETag the change was made for", example = "\"1\""),
-    ),
+    security(("bearer" = ["connections:write"])), params(OneConnection, IfUnchanged),
     request_body(content((ConnectionPatch = "application/merge-patch+json"), (ConnectionPatch = "application/json"))),
-    responses(
-        (status = 200, description = "The changed connection", body = ConnectionView, headers(("ETag" = String, description = "The connection's version"))),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+    extensions(("x-problems" = json!([
+        Code::NotFound, Code::NameTaken, Code::ConnectionDeleted, Code::VersionConflict, Code::SecretRequired,
+        Code::VerificationFailed, Code::VerificationInconclusive, Code::CredentialsUnreadable,
+    ]))),
+    responses((status = 200, description = "The changed connection", body = ConnectionView, headers(
+        ("ETag" = String, description = "The connection's version"),
+    ))))]
 #[patch("/connections/{id}")]
 pub(super) async fn update(
     caller: Caller<WriteConnections>,
     state: web::Data<State>,
-    id: web::Path<String>,
+    at: web::Path<OneConnection>,
     query: Query,
     request: HttpRequest,
     body: JsonBody,
@@ -245,115 +237,87 @@ pub(super) async fn update(
     query.only([])?;
     choose(request.headers(), &[Media::Json])?;
     let condition = if_match(request.headers())?;
-    let connection = state.connections.update(&caller.actor, connection_id(&id)?, &body.0, condition.as_ref()).await?;
+    let connection = state.connections.update(&caller.actor, at.id()?, &body.0, condition.as_ref()).await?;
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(connection.version))).json(connection))
 }
 
 /// Delete a connection; its stored secrets are destroyed at once.
 #[utoipa::path(tag = "Connections", operation_id = "delete_connection",
-    params(
-        ("id" = Uuid, Path, description = "The connection"),
-        ("If-Match" = Option<String>, Header, description = "Delete only this version"),
-    ),
-    responses(
-        (status = 204, description = "Deleted, now or before"),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+    security(("bearer" = ["connections:write"])), params(OneConnection, IfUnchanged),
+    extensions(("x-problems" = json!([Code::NotFound, Code::VersionConflict]))),
+    responses((status = 204, description = "Deleted, now or before")))]
 #[delete("/connections/{id}")]
 pub(super) async fn delete(
     caller: Caller<WriteConnections>,
     state: web::Data<State>,
-    id: web::Path<String>,
+    at: web::Path<OneConnection>,
     query: Query,
     request: HttpRequest,
 ) -> Answered {
     query.only([])?;
     let condition = if_match(request.headers())?;
-    state.connections.delete(&caller.actor, connection_id(&id)?, condition).await?;
+    state.connections.delete(&caller.actor, at.id()?, condition).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// Verify a connection again, now.
 #[utoipa::path(tag = "Connections", operation_id = "verify_connection",
-    params(("id" = Uuid, Path, description = "The connection")),
-    responses(
-        (status = 200, description = "The verification, whatever its outcome", body = Verification),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+    security(("bearer" = ["connections:write"])), params(OneConnection),
+    extensions(("x-problems" = json!([Code::NotFound, Code::ConnectionDeleted]))),
+    responses((status = 200, description = "The verification, whatever its outcome", body = Verification)))]
 #[post("/connections/{id}/verify")]
 pub(super) async fn verify(
     caller: Caller<WriteConnections>,
     state: web::Data<State>,
-    id: web::Path<String>,
+    at: web::Path<OneConnection>,
     query: Query,
     request: HttpRequest,
 ) -> Answered {
     query.only([])?;
     choose(request.headers(), &[Media::Json])?;
-    json(&request, &state.connections.verify(&caller.actor, connection_id(&id)?).await?)
+    json(&request, &state.connections.verify(&caller.actor, at.id()?).await?)
 }
 
 /// List a connection's verifications, newest first.
-#[utoipa::path(tag = "Connections", operation_id = "list_verifications",
-    params(
-        ("id" = Uuid, Path, description = "The connection"),
-        ("limit" = Option<u32>, Query, description = "Entries of one page, 1 to 100", minimum = 1, maximum = 100, example = 25),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-    ),
-    responses(
-        (status = 200, description = "A page", body = Page<Verification>),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(tag = "History", operation_id = "list_verifications",
+    security(("bearer" = ["connections:read"])), params(OneConnection, Paging),
+    extensions(("x-problems" = json!([Code::NotFound, Code::ConnectionDeleted]))),
+    responses((status = 200, description = "A page", body = VerificationPage)))]
 #[get("/connections/{id}/verifications")]
 pub(super) async fn verifications(
     caller: Caller<ReadConnections>,
     state: web::Data<State>,
-    id: web::Path<String>,
+    at: web::Path<OneConnection>,
     query: Query,
     request: HttpRequest,
 ) -> Answered {
-    let [limit, cursor] = query.only(["limit", "cursor"])?;
-    let limit = page_limit(limit).map_err(|error| Problem::validation(vec![error]))?;
+    let (limit, cursor) = query.page()?;
     let organisation = &caller.actor.organisation;
-    json(&request, &state.connections.verifications(organisation, connection_id(&id)?, limit, cursor).await?)
+    json(&request, &state.connections.verifications(organisation, at.id()?, limit, cursor).await?)
 }
 
 /// List the automations that pulled statistics through a connection.
-#[utoipa::path(tag = "Connections", operation_id = "list_automations",
-    params(
-        ("id" = Uuid, Path, description = "The connection"),
-        ("limit" = Option<u32>, Query, description = "Entries of one page, 1 to 100", minimum = 1, maximum = 100, example = 25),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-    ),
-    responses(
-        (status = 200, description = "A page", body = Page<AutomationView>),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(tag = "History", operation_id = "list_automations",
+    security(("bearer" = ["connections:read"])), params(OneConnection, Paging),
+    extensions(("x-problems" = json!([Code::NotFound, Code::ConnectionDeleted]))),
+    responses((status = 200, description = "A page", body = AutomationPage)))]
 #[get("/connections/{id}/automations")]
 pub(super) async fn automations(
     caller: Caller<ReadConnections>,
     state: web::Data<State>,
-    id: web::Path<String>,
+    at: web::Path<OneConnection>,
     query: Query,
     request: HttpRequest,
 ) -> Answered {
-    let [limit, cursor] = query.only(["limit", "cursor"])?;
-    let limit = page_limit(limit).map_err(|error| Problem::validation(vec![error]))?;
+    let (limit, cursor) = query.page()?;
     let organisation = &caller.actor.organisation;
-    json(&request, &state.connections.automations(organisation, connection_id(&id)?, limit, cursor).await?)
+    json(&request, &state.connections.automations(organisation, at.id()?, limit, cursor).await?)
 }
 
 /// List who did what with the organisation's connections, newest first.
-#[utoipa::path(tag = "Audit", operation_id = "list_audit_events",
-    params(
-        ("limit" = Option<u32>, Query, description = "Entries of one page, 1 to 100", minimum = 1, maximum = 100, example = 25),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("connection_id" = Option<Uuid>, Query, description = "Only this connection"),
-    ),
-    responses(
-        (status = 200, description = "A page", body = Page<AuditEventView>),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(tag = "History", operation_id = "list_audit_events",
+    security(("bearer" = ["connections:read"])), params(Paging, AboutConnection),
+    responses((status = 200, description = "A page", body = AuditEventPage)))]
 #[get("/audit-events")]
 pub(super) async fn audit_events(
     caller: Caller<ReadConnections>,

@@ -1,17 +1,24 @@
 //! What every request passes: its id, its log line, the headers of every answer, and problems in one form.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
+use actix_web::web::Bytes;
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::metrics;
+use crate::platforms::verification::millis;
 use crate::problem::{Code, Problem};
+use crate::telemetry::Trace;
 
 /// A problem on its way into a response.
 #[derive(Debug)]
@@ -51,34 +58,92 @@ pub(super) fn request_id(message: &impl HttpMessage) -> String {
     message.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
 }
 
-/// Gives the request its id, writes one log line, counts it, and sets the headers that every answer has.
+/// Gives the request its id and its place in the caller's trace, writes one log line, counts it, and sets the headers
+/// that every answer has.
 pub(super) async fn observe<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let started = Instant::now();
     let id = accepted_id(&request).unwrap_or_else(|| Uuid::now_v7().to_string());
-    let trace = accepted_trace(&request);
+    let span = accepted_trace(&request).unwrap_or_else(Trace::begin).request(&id);
     request.extensions_mut().insert(RequestId(id.clone()));
-    let method = request.method().clone();
-    let path = request.path().to_owned();
-    let mut response = next.call(request).await?;
-
-    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
-    let status = response.status().as_u16();
-    let time = started.elapsed();
-    metrics::request(&route, status, time);
-    let duration_ms = crate::platforms::verification::millis(time);
-    tracing::info!(
-        request.id = %id, http.method = %method, http.route = %route, http.status = status,
-        trace.parent = trace.as_deref(), duration_ms, "request"
-    );
+    let is_swagger = request.path().starts_with("/swagger-ui");
+    let watch = Watch::over(&request, span.clone());
+    let mut response = match next.call(request).instrument(span).await {
+        Ok(response) => response,
+        Err(error) => {
+            watch.failed(error.as_response_error().status_code());
+            return Err(error);
+        }
+    };
+    watch.answered(&response);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-request-id"), value);
     }
-    set_security_headers(headers, path.starts_with("/swagger-ui"));
+    set_security_headers(headers, is_swagger);
     Ok(response)
+}
+
+/// Follows a request to its answer, or until its caller leaves.
+struct Watch {
+    started: Instant,
+    span: Span,
+    method: Method,
+    route: String,
+    answered: bool,
+    _in_flight: metrics::InFlight,
+}
+
+/// What is written down for a request whose caller left before there was an answer.
+const CALLER_LEFT: u16 = 499;
+
+impl Watch {
+    fn over(request: &ServiceRequest, span: Span) -> Self {
+        Self {
+            started: Instant::now(),
+            span,
+            method: request.method().clone(),
+            route: request.match_pattern().unwrap_or_else(|| "unmatched".to_owned()),
+            answered: false,
+            _in_flight: metrics::request_in_flight(),
+        }
+    }
+
+    fn answered<B>(mut self, response: &ServiceResponse<B>) {
+        self.answered = true;
+        let code = response.response().extensions().get::<Code>().copied();
+        let cache = response.headers().get("cache-status").and_then(|status| status.to_str().ok());
+        self.tell(response.status(), code, cache);
+    }
+
+    fn failed(mut self, status: StatusCode) {
+        self.answered = true;
+        self.tell(status, None, None);
+    }
+
+    fn tell(&self, status: StatusCode, code: Option<Code>, cache: Option<&str>) {
+        let time = self.started.elapsed();
+        metrics::request(self.method.as_str(), &self.route, status.as_str(), time);
+        let _inside = self.span.enter();
+        tracing::info!(
+            http.method = metrics::known_method(self.method.as_str()),
+            http.route = self.route,
+            http.status = status.as_u16(),
+            problem.code = code.map(Code::slug),
+            cache,
+            duration_ms = millis(time),
+            "request"
+        );
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.tell(StatusCode::from_u16(CALLER_LEFT).unwrap_or_default(), None, None);
+        }
+    }
 }
 
 /// An id from the caller: 1 to 128 visible ASCII characters without quotes, so that no log line can be forged.
@@ -89,11 +154,11 @@ fn accepted_id(request: &ServiceRequest) -> Option<String> {
     ((1..=128).contains(&text.len()) && text.bytes().all(safe)).then(|| text.to_owned())
 }
 
-/// A W3C trace context; it goes into the log and never to a tracker.
-fn accepted_trace(request: &ServiceRequest) -> Option<String> {
-    let text = request.headers().get("traceparent")?.to_str().ok()?;
-    let well_formed = text.len() == 55 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    well_formed.then(|| text.to_owned())
+/// The caller's trace, if it sends exactly one.
+fn accepted_trace(request: &ServiceRequest) -> Option<Trace> {
+    let mut sent = request.headers().get_all("traceparent");
+    let (only, None) = (sent.next()?, sent.next()) else { return None };
+    Trace::resume(only.to_str().ok()?)
 }
 
 fn set_security_headers(headers: &mut header::HeaderMap, is_swagger: bool) {
@@ -117,6 +182,44 @@ fn set_security_headers(headers: &mut header::HeaderMap, is_swagger: bool) {
     }
 }
 
+/// That the request came as HEAD; its handler is the one of GET.
+#[derive(Debug, Clone, Copy)]
+struct Head;
+
+/// Whether only the headers of the answer are wanted.
+pub(super) fn is_head(request: &HttpRequest) -> bool {
+    request.extensions().get::<Head>().is_some()
+}
+
+/// Answers HEAD wherever there is GET: the same headers, and a body that is never read.
+pub(super) async fn answer_head<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, Unsent>>, Error> {
+    if request.method() != Method::HEAD {
+        return Ok(next.call(request).await?.map_into_left_body());
+    }
+    request.extensions_mut().insert(Head);
+    request.head_mut().method = Method::GET;
+    let response = next.call(request).await?;
+    Ok(response.map_body(|_, body| EitherBody::right(Unsent(body.size()))))
+}
+
+/// A body of a known size that stays away.
+pub(super) struct Unsent(BodySize);
+
+impl MessageBody for Unsent {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        self.0
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
 /// What a problem keeps of the response it came in: the methods that there are, and who may read it.
 const KEPT: [HeaderName; 4] =
     [header::ALLOW, header::VARY, header::ACCESS_CONTROL_ALLOW_ORIGIN, header::ACCESS_CONTROL_EXPOSE_HEADERS];
@@ -136,7 +239,7 @@ pub(super) async fn write_problems<B: MessageBody + 'static>(
     let id = request_id(response.request());
     if let Some(cause) = &problem.cause {
         // Its `Debug`, here and elsewhere: foreign words are escaped, so that none can pass for a line of its own.
-        tracing::error!(request.id = %id, problem.code = problem.code.slug(), cause = ?cause, "request failed");
+        tracing::error!(problem.code = problem.code.slug(), cause = ?cause, "request failed");
     }
     let instance = response.request().path().to_owned();
     let body = problem.body(&instance, &id);
@@ -146,6 +249,10 @@ pub(super) async fn write_problems<B: MessageBody + 'static>(
         if let Some(value) = response.headers().get(&name) {
             written.insert_header((name, value.clone()));
         }
+    }
+    // Actix answers for a few addresses itself, and does not know of HEAD.
+    if response.headers().get(header::ALLOW).is_some_and(|allow| allow == "GET") {
+        written.insert_header((header::ALLOW, "GET, HEAD"));
     }
     if problem.code == Code::Unauthorized {
         written
@@ -161,10 +268,11 @@ pub(super) async fn write_problems<B: MessageBody + 'static>(
             written.insert_header(("ratelimit", format!("\"{of}\";r=0;t={seconds}")));
         }
     }
-    let written = match serde_json::to_vec(&body) {
+    let mut written = match serde_json::to_vec(&body) {
         Ok(bytes) => written.body(bytes),
         Err(_) => written.finish(),
     };
+    written.extensions_mut().insert(problem.code);
     Ok(response.into_response(written).map_into_right_body())
 }
 

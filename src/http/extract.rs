@@ -8,14 +8,17 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
+use serde::Deserialize;
 use serde_json::Value;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::State;
 use super::edge::{ApiError, request_id};
+use super::json::UniqueNames;
 use crate::auth::{AuthError, Scope, Token};
 use crate::connections::Actor;
-use crate::connections::service::IfMatch;
+use crate::connections::update::IfMatch;
 use crate::problem::{Code, FieldProblem, Problem};
 use crate::tenancy::{OrgId, Plan};
 
@@ -71,16 +74,13 @@ impl<N: Needs> FromRequest for Caller<N> {
                 authenticate(state, request.headers()).await.map_err(|problem| hold_up(state, &request, problem))?;
             let (organisation, plan) = whose(&token, request.headers())?;
             if let Some(limit) = &state.rate_limit {
-                limit.check(&organisation)?;
+                limit.check(&organisation, state.connections.shared()).await?;
             }
             if let Some(scope) = N::SCOPE
                 && !token.scopes.has(scope)
             {
-                return Err(Problem::new(
-                    Code::Forbidden,
-                    format!("The token does not carry the scope {}.", scope.key()),
-                )
-                .into());
+                let detail = format!("The token does not carry the scope {}.", scope.key());
+                return Err(Problem::new(Code::Forbidden, detail).with("scope", scope).into());
             }
             let actor = Actor {
                 organisation,
@@ -114,10 +114,13 @@ fn hold_up(state: &State, request: &HttpRequest, problem: Problem) -> Problem {
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
-    let header = headers
-        .get(header::AUTHORIZATION)
-        .ok_or_else(|| Problem::new(Code::Unauthorized, "Send a bearer token in the Authorization header."))?;
-    let text = header.to_str().unwrap_or_default();
+    let mut all = headers.get_all(header::AUTHORIZATION);
+    let text = match (all.next(), all.next()) {
+        (Some(only), None) => only.to_str().unwrap_or_default(),
+        (None, _) => return Err(Problem::new(Code::Unauthorized, "Send a bearer token in the Authorization header.")),
+        // Whoever stands in front may have looked at the other one.
+        (Some(_), Some(_)) => return Err(Problem::new(Code::Unauthorized, "Send one Authorization header.")),
+    };
     match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
         _ => Err(Problem::new(Code::Unauthorized, "The Authorization header must be `Bearer` and a token.")),
@@ -138,6 +141,7 @@ fn whose(token: &Token, headers: &HeaderMap) -> Result<(OrgId, Option<Plan>), Pr
         }
         (None, Some(named)) => {
             let organisation = named
+                .trim()
                 .parse()
                 .map_err(|_| Problem::new(Code::MalformedRequest, "X-Org-Id is not an organisation id."))?;
             let plan = text_header(headers, "x-org-plan")?
@@ -153,16 +157,15 @@ fn whose(token: &Token, headers: &HeaderMap) -> Result<(OrgId, Option<Plan>), Pr
     }
 }
 
-/// A header's text.
+/// A header's text. It stands there once, so that everybody on the way reads the same.
 pub(super) fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
-    headers
-        .get(name)
-        .map(|value| {
-            value.to_str().map_err(|_| {
-                Problem::new(Code::MalformedRequest, format!("The header {name} holds characters that are not ASCII."))
-            })
-        })
-        .transpose()
+    let refuse = |what: &str| Problem::new(Code::MalformedRequest, format!("The header {name} {what}."));
+    let mut all = headers.get_all(name);
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(only), None) => only.to_str().map(Some).map_err(|_| refuse("holds characters that are not ASCII")),
+        (Some(_), Some(_)) => Err(refuse("may stand there only once")),
+    }
 }
 
 /// A JSON body.
@@ -200,12 +203,11 @@ impl FromRequest for JsonBody {
                     Problem::new(Code::MalformedRequest, "The body cannot be read.")
                 }
             })?;
-            let value = serde_json::from_slice(&bytes).map_err(|error| {
+            let UniqueNames(value) = serde_json::from_slice(&bytes).map_err(|error| {
+                let what = if error.is_data() { "names a field twice" } else { "is not valid JSON" };
                 // Only the place is told: the text around it may hold a secret.
-                Problem::new(
-                    Code::MalformedRequest,
-                    format!("The body is not valid JSON (line {}, column {}).", error.line(), error.column()),
-                )
+                let place = format!("(line {}, column {})", error.line(), error.column());
+                Problem::new(Code::MalformedRequest, format!("The body {what} {place}."))
             })?;
             Ok(Self(value))
         })
@@ -252,6 +254,12 @@ impl Query {
         }
         if errors.is_empty() { Ok(values) } else { Err(Problem::validation(errors)) }
     }
+
+    /// The part of a list that is wanted, where nothing else can be said: its length, and where it goes on.
+    pub(super) fn page(&self) -> Result<(i64, Option<&str>), Problem> {
+        let [limit, cursor] = self.only(["limit", "cursor"])?;
+        Ok((page_limit(limit).map_err(|error| Problem::validation(vec![error]))?, cursor))
+    }
 }
 
 fn pointer(key: &str) -> String {
@@ -268,10 +276,22 @@ pub(super) fn page_limit(text: Option<&str>) -> Result<i64, FieldProblem> {
     }
 }
 
-/// The id in a path. What is no UUID can be no connection.
-pub(super) fn connection_id(text: &str) -> Result<Uuid, Problem> {
-    // Only the canonical spelling: one connection has one address.
-    text.parse().ok().filter(|id: &Uuid| id.to_string() == text.to_ascii_lowercase()).ok_or_else(Problem::no_connection)
+/// The connection that a path names.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct OneConnection {
+    /// The connection
+    #[param(value_type = Uuid, example = "01990000-0000-7000-8000-000000000000")]
+    id: String,
+}
+
+impl OneConnection {
+    /// Its id. What is no UUID can be no connection.
+    pub(super) fn id(&self) -> Result<Uuid, Problem> {
+        // Only the canonical spelling: one connection has one address.
+        let canonical = |id: &Uuid| id.to_string() == self.id.to_ascii_lowercase();
+        self.id.parse().ok().filter(canonical).ok_or_else(Problem::no_connection)
+    }
 }
 
 /// What an `If-Match` header allows. Weak tags never match (RFC 9110).

@@ -1,11 +1,17 @@
 //! Whether the service is alive, and whether it should get requests.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use actix_web::{HttpResponse, get, web};
 
 use super::State;
-use super::types::Health;
+use super::types::{Health, HealthStatus};
+use crate::problem::Problem;
+use crate::shared::Standing;
+
+/// Whoever asks is told before this is over, even by a database that hangs.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Say that the process is alive.
 #[utoipa::path(tag = "Health", operation_id = "healthz", security(()), responses(
@@ -13,7 +19,7 @@ use super::types::Health;
 ))]
 #[get("/healthz")]
 pub(super) async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(Health { status: "ok", checks: BTreeMap::new() })
+    HttpResponse::Ok().json(Health { status: HealthStatus::Ok, checks: BTreeMap::new(), reasons: BTreeMap::new() })
 }
 
 /// Say whether requests should be sent here, and why not.
@@ -23,12 +29,42 @@ pub(super) async fn healthz() -> HttpResponse {
 ))]
 #[get("/readyz")]
 pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
-    let database = if state.connections.ready().await.is_ok() { "ok" } else { "unavailable" };
-    let draining = state.is_draining();
-    let checks = BTreeMap::from([("database", database), ("shutdown", if draining { "draining" } else { "no" })]);
-    if database == "ok" && !draining {
-        HttpResponse::Ok().json(Health { status: "ready", checks })
+    let mut reasons = BTreeMap::new();
+    let answered = tokio::time::timeout(PATIENCE, state.connections.ready()).await;
+    let cause = match answered {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => {
+            reasons.insert("database", "The database cannot be reached, or refuses to work; the log says why.");
+            Problem::from(error).cause
+        }
+        Err(_) => {
+            reasons.insert("database", "The database, or a free connection to it, took too long.");
+            Some(format!("no answer within {} s", PATIENCE.as_secs()))
+        }
+    };
+    state.note_database(cause);
+    if state.is_draining() {
+        reasons.insert("shutdown", "This instance is being stopped; another one takes the requests.");
+    }
+    let blocked = !reasons.is_empty();
+    // Requests are answered without these, so they are told but turn nobody away.
+    if !state.connections.is_working() {
+        reasons.insert("background", "A part of the background work does not come round; restart this instance.");
+    }
+    let redis = state.connections.shared().standing();
+    if redis == Standing::Unavailable {
+        reasons.insert("redis", "Redis cannot be used; this instance keeps its own cache and limits meanwhile.");
+    }
+    let tell = |check, well, ill| (check, if reasons.contains_key(check) { ill } else { well });
+    let checks = BTreeMap::from([
+        tell("database", "ok", "unavailable"),
+        tell("background", "ok", "stalled"),
+        ("redis", redis.key()),
+        tell("shutdown", "no", "draining"),
+    ]);
+    if blocked {
+        HttpResponse::ServiceUnavailable().json(Health { status: HealthStatus::NotReady, checks, reasons })
     } else {
-        HttpResponse::ServiceUnavailable().json(Health { status: "not_ready", checks })
+        HttpResponse::Ok().json(Health { status: HealthStatus::Ready, checks, reasons })
     }
 }

@@ -1,22 +1,26 @@
 //! How much is taken from whom: requests by organisation, refused tokens by address, and requests at the same time.
 
+use std::any::Any;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 use moka::sync::Cache;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::State;
 use super::edge::ApiError;
 use crate::problem::{Code, Problem};
+use crate::shared::{Shared, Taken, Window};
 use crate::tenancy::OrgId;
 
 /// Requests that one process works on at the same time.
@@ -39,14 +43,25 @@ impl RateLimit {
         Self { limiter: RateLimiter::keyed(Quota::per_second(allowed)), allowed }
     }
 
-    pub(super) fn check(&self, organisation: &OrgId) -> Result<(), Problem> {
+    /// Counts a request: in this process first, which costs nothing, then among all replicas.
+    ///
+    /// # Errors
+    /// Too many of them.
+    pub(super) async fn check(&self, organisation: &OrgId, shared: &Shared) -> Result<(), Problem> {
         if self.limiter.len() > 100_000 {
             self.limiter.retain_recent();
         }
-        self.limiter.check_key(organisation).map_err(|not_until| {
-            let detail = format!("The organisation may make {} requests a second.", self.allowed);
-            Problem::new(Code::RateLimited, detail).retry_after(wait(&not_until)).with("limit", self.allowed.get())
-        })
+        self.limiter.check_key(organisation).map_err(|not_until| self.too_many(wait(&not_until)))?;
+        let second = Window { label: "requests", most: self.allowed.get(), time: Duration::from_secs(1) };
+        match shared.count(second, organisation.as_str()).await {
+            Some(Taken::Over(left)) => Err(self.too_many(left)),
+            Some(Taken::Within(_)) | None => Ok(()),
+        }
+    }
+
+    fn too_many(&self, wait: Duration) -> Problem {
+        let detail = format!("The organisation may make {} requests a second.", self.allowed);
+        Problem::new(Code::RateLimited, detail).retry_after(wait).with("limit", self.allowed.get())
     }
 }
 
@@ -95,12 +110,47 @@ where
     not_until.wait_time_from(DefaultClock::default().now()).max(Duration::from_millis(1))
 }
 
+/// A caller who takes nothing of its answer for this long is gone.
+#[cfg(target_os = "linux")]
+const READER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Has the system close a connection whose other side reads nothing, or next to nothing, of what it is sent: the server
+/// itself would wait for ever. Only Linux can.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "only Linux can"))]
+pub fn cut_off_when_stalled(socket: &dyn Any) {
+    #[cfg(target_os = "linux")]
+    if let Some(socket) = socket.downcast_ref::<actix_web::rt::net::TcpStream>() {
+        let patience = u32::try_from(READER_PATIENCE.as_millis()).unwrap_or(u32::MAX);
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(socket, patience) {
+            tracing::warn!(%error, "slow readers of this connection are not cut off");
+        }
+    }
+}
+
+/// An answer that keeps its request's place until it is sent, or its reader has gone.
+pub(super) struct Held {
+    body: BoxBody,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl MessageBody for Held {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
+        self.get_mut().body.as_pin_mut().poll_next(context)
+    }
+}
+
 /// Turns away what is too long, what is too much at once, and what comes after the order to stop. Health is always
 /// told.
 pub(super) async fn admit<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+) -> Result<ServiceResponse<EitherBody<Held, BoxBody>>, Error> {
     let state = request.app_data::<web::Data<State>>().cloned();
     let place = match (request.path(), state) {
         ("/healthz" | "/readyz", _) | (_, None) => Ok(None),
@@ -108,7 +158,10 @@ pub(super) async fn admit<B: MessageBody + 'static>(
         (_, Some(state)) => enter(&state.in_flight, request.uri()).map(Some),
     };
     match place {
-        Ok(_place) => Ok(next.call(request).await?.map_into_left_body()),
+        Ok(place) => {
+            let response = next.call(request).await?.map_into_boxed_body();
+            Ok(response.map_body(|_, body| Held { body, _place: place }).map_into_left_body())
+        }
         Err(problem) => Ok(request.into_response(ApiError(problem).error_response()).map_into_right_body()),
     }
 }
@@ -119,10 +172,7 @@ fn shutting_down() -> Problem {
         .retry_after(Duration::from_secs(1))
 }
 
-fn enter(
-    in_flight: &Arc<Semaphore>,
-    target: &actix_web::http::Uri,
-) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
+fn enter(in_flight: &Arc<Semaphore>, target: &actix_web::http::Uri) -> Result<OwnedSemaphorePermit, Problem> {
     if target.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
         let detail = format!("The address with its query is longer than {} KiB.", MAX_TARGET_BYTES / 1024);
         return Err(Problem::new(Code::MalformedRequest, detail));
@@ -136,6 +186,16 @@ fn enter(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[actix_web::test]
+    async fn an_answer_keeps_its_place_until_it_is_sent() {
+        let places = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&places).try_acquire_owned().expect("a place");
+        let held = Held { body: BoxBody::new("answer"), _place: Some(place) };
+        assert_eq!((held.size(), places.available_permits()), (BodySize::Sized(6), 0));
+        assert_eq!(actix_web::body::to_bytes(held).await.expect("a body"), "answer");
+        assert_eq!(places.available_permits(), 1);
+    }
 
     fn refused(failures: &AuthFailures, address: &str) -> bool {
         failures.count(address.parse().expect("an address")).is_err()

@@ -4,9 +4,11 @@ mod connections;
 mod edge;
 mod extract;
 mod health;
+mod json;
 mod limits;
 mod negotiation;
 pub mod openapi;
+mod params;
 mod platforms;
 mod problems;
 mod stats;
@@ -23,6 +25,7 @@ use utoipa_actix_web::AppExt;
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub use self::limits::cut_off_when_stalled;
 use self::limits::{AuthFailures, MAX_IN_FLIGHT, RateLimit};
 use crate::auth::Verifier;
 use crate::config::RateLimits;
@@ -40,6 +43,7 @@ pub struct State {
     in_flight: Arc<Semaphore>,
     cors_origins: Vec<String>,
     draining: AtomicBool,
+    database_away: AtomicBool,
 }
 
 impl State {
@@ -59,6 +63,7 @@ impl State {
             in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             cors_origins,
             draining: AtomicBool::new(false),
+            database_away: AtomicBool::new(false),
         })
     }
 
@@ -67,35 +72,53 @@ impl State {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Says in the log when the database goes away, why, and when it is back.
+    fn note_database(&self, cause: Option<String>) {
+        match (cause, self.database_away.load(Ordering::Relaxed)) {
+            (Some(cause), false) => {
+                tracing::error!(cause = ?cause, "not ready: the database is not available");
+                self.database_away.store(true, Ordering::Relaxed);
+            }
+            (None, true) => {
+                tracing::info!("ready again: the database is available");
+                self.database_away.store(false, Ordering::Relaxed);
+            }
+            (Some(_), true) | (None, false) => {}
+        }
+    }
+
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 }
 
-/// Every route under `/api/v1`, and the open ones beside it.
+/// Every route under `/api/v1`, and the open ones beside it, in the order in which a user meets them: the document
+/// keeps it.
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config
         .service(
             scope::scope("/api/v1")
                 .service(platforms::list)
                 .service(platforms::show)
-                .service(connections::usage)
                 .service(connections::create)
-                .service(connections::verify_draft)
                 .service(connections::list)
+                .service(connections::verify_draft)
+                // Otherwise `verify` would be the id of a connection for any other method.
+                .map(|scope| scope.service(web::resource("/connections/verify").to(problems::no_route)))
                 .service(connections::show)
                 .service(connections::update)
                 .service(connections::delete)
                 .service(connections::verify)
-                .service(connections::verifications)
-                .service(connections::automations)
+                .service(connections::usage)
                 .service(stats::of_one)
                 .service(stats::of_many)
+                .service(connections::verifications)
+                .service(connections::automations)
                 .service(connections::audit_events),
         )
+        .service(problems::page)
         .service(health::healthz)
-        .service(health::readyz)
-        .service(problems::page);
+        .service(health::readyz);
 }
 
 /// The whole application, for one worker.
@@ -117,6 +140,7 @@ pub fn app(
         .default_service(web::to(problems::no_route))
         .app_data(web::Data::from(Arc::clone(state)))
         .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+        .wrap(middleware::from_fn(edge::answer_head))
         .wrap(middleware::from_fn(limits::admit))
         .wrap(cors(&state.cors_origins))
         .wrap(middleware::from_fn(edge::write_problems))

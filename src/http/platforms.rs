@@ -9,27 +9,26 @@ use super::types::Catalogue;
 use crate::platforms::calendar::Preset;
 use crate::platforms::catalogue::PlatformEntry;
 use crate::platforms::{self, Platform};
-use crate::problem::{Code, Problem, ProblemBody};
+use crate::problem::{Code, Problem};
 
 /// List all platforms with everything a form and a query builder need.
 #[utoipa::path(tag = "Platforms", operation_id = "list_platforms", responses(
     (status = 200, description = "The catalogue", body = Catalogue),
-    (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 #[get("/platforms")]
 pub(super) async fn list(_: Caller<AnyToken>, query: Query, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     query.only([])?;
     choose(request.headers(), &[Media::Json])?;
-    let presets = Preset::ALL.map(Preset::key).to_vec();
+    let presets = Preset::ALL.to_vec();
     Ok(HttpResponse::Ok().json(Catalogue { data: platforms::entries(), presets, next_cursor: None }))
 }
 
 /// Show one platform.
 #[utoipa::path(tag = "Platforms", operation_id = "show_platform",
     params(("platform" = Platform, Path, description = "The platform's key", example = "demo")),
+    extensions(("x-problems" = json!([Code::NotFound]))),
     responses(
         (status = 200, description = "The platform", body = PlatformEntry),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 #[get("/platforms/{platform}")]
 pub(super) async fn show(

@@ -7,15 +7,13 @@ use actix_web::{HttpRequest, HttpResponse, get, http::header, web};
 
 use super::edge::ApiError;
 use super::openapi;
-use crate::problem::{Code, Problem, ProblemBody};
+use crate::problem::{Code, Problem};
 
 /// Explain a problem type.
 #[utoipa::path(tag = "Health", operation_id = "explain_problem", security(()),
-    params(("code" = String, Path, description = "The problem's code", example = "validation_failed")),
-    responses(
-        (status = 200, description = "A page about the problem", body = String, content_type = "text/html"),
-        (status = 404, description = "There is no such problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+    params(("code" = Code, Path, description = "The problem's code", example = "validation_failed")),
+    extensions(("x-problems" = json!([Code::MalformedRequest, Code::NotFound, Code::Internal, Code::Overloaded, Code::ShuttingDown]))),
+    responses((status = 200, description = "A page about the problem", body = String, content_type = "text/html")))]
 #[get("/problems/{code}")]
 pub(super) async fn page(slug: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let code = Code::ALL.iter().find(|code| code.slug() == slug.as_str());
@@ -45,7 +43,9 @@ pub(super) async fn no_route(request: HttpRequest) -> HttpResponse {
     let known = ROUTES.iter().find(|(route, _)| route.capture_match_info(&mut Path::new(request.path())));
     let error: actix_web::Error = match known {
         Some((_, methods)) => {
-            let allow = methods.join(", ");
+            // Wherever there is GET there is HEAD.
+            let head = methods.iter().any(|method| method == "GET").then_some("HEAD");
+            let allow = methods.iter().map(String::as_str).chain(head).collect::<Vec<_>>().join(", ");
             let problem = Problem::new(Code::MethodNotAllowed, format!("This address knows {allow} only."));
             let mut response = actix_web::ResponseError::error_response(&ApiError(problem));
             if let Ok(allow) = header::HeaderValue::from_str(&allow) {

@@ -9,57 +9,56 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::State;
-use super::edge::{ApiError, request_id};
-use super::extract::{Caller, Query, ReadStats, connection_id, text_header};
+use super::edge::{ApiError, is_head, request_id};
+use super::extract::{Caller, OneConnection, Query, ReadStats, text_header};
 use super::negotiation::{Media, choose};
-use super::types::{StatsOfMany, StatsPage};
+use super::params::{IfChanged, PullHeaders, StatsPaging, StatsQuestion, WhichConnections};
+use super::types::{StatsLines, StatsOfMany, StatsPage};
 use crate::connections::stats::query::Question;
 use crate::connections::stats::stream::Form;
 use crate::connections::stats::{Answer, Manner, Origin};
-use crate::problem::{Code, FieldProblem, Problem, ProblemBody};
+use crate::problem::{Code, FieldProblem, Problem};
 
 /// The most connections of one cross-connection question.
 const MAX_CONNECTIONS: usize = 100;
+/// The cache that replicas share, as it is called in `Cache-Status`.
+const REPLICAS: &str = "affzero-replicas";
 /// The longest automation id.
 const MAX_AUTOMATION: usize = 200;
 
 /// Pull statistics through one connection.
 #[utoipa::path(tag = "Stats", operation_id = "connection_stats",
-    params(
-        ("id" = Uuid, Path, description = "The connection"),
-        ("group_by" = String, Query, description = "1 to 3 dimensions of the catalogue, comma-separated", example = "affiliate,date"),
-        ("preset" = Option<crate::platforms::calendar::Preset>, Query, description = "A named range, computed in `timezone`", example = "last_7_days"),
-        ("from" = Option<String>, Query, description = "The first local day (with `to`, instead of `preset`)", format = Date),
-        ("to" = Option<String>, Query, description = "The last local day, included", format = Date),
-        ("timezone" = Option<String>, Query, description = "IANA zone of days and hours; UTC unasked", example = "Europe/Berlin"),
-        ("filter" = Option<std::collections::BTreeMap<String, String>>, Query, style = DeepObject, explode, description = "`filter[<dimension>]`: comma-separated ids"),
-        ("metrics" = Option<String>, Query, description = "Only these metrics, comma-separated", example = "clicks,conversions,revenue"),
-        ("sort" = Option<String>, Query, description = "A column, with a leading `-` for descending", example = "-revenue"),
-        ("limit" = Option<u32>, Query, description = "Rows of one page, 1 to 1000", minimum = 1, maximum = 1000, example = 100),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("Cache-Control" = Option<String>, Header, description = "`no-cache` goes to the tracker whatever is kept"),
-        ("X-Automation-Id" = Option<String>, Header, description = "Names the calling automation"),
-        ("If-None-Match" = Option<String>, Header, description = "The ETag of an earlier answer"),
-    ),
+    security(("bearer" = ["stats:read"])),
+    params(OneConnection, StatsQuestion, StatsPaging, PullHeaders, IfChanged),
+    extensions(("x-problems" = json!([
+        Code::NotFound, Code::ConnectionDeleted, Code::UnsupportedQuery, Code::EgressBlocked,
+        Code::CredentialsRejected, Code::InsufficientPermissions, Code::IpNotAllowed, Code::WrongPortal,
+        Code::CredentialsUnreadable, Code::UpstreamUnavailable, Code::UpstreamProtocolError,
+        Code::UpstreamRateLimited, Code::UpstreamTimeout,
+    ]))),
     responses(
         (status = 200, description = "A page as JSON, or all rows as NDJSON or CSV", content(
-            (StatsPage = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
+            (StatsPage = "application/json"), (StatsLines = "application/x-ndjson"), (String = "text/csv"),
         ), headers(
-            ("ETag" = String, description = "Over the data"), ("Age" = String, description = "Seconds since it was pulled"),
+            ("ETag" = Option<String>, description = "Over the data; of pages only"),
+            ("Age" = Option<u64>, description = "Seconds since it was pulled; of pages only"),
+            ("Cache-Status" = Option<String>, description = "RFC 9211; of pages only"),
+        )),
+        (status = 304, description = "The data is the same as at the ETag sent", headers(
+            ("ETag" = String, description = "Over the data"),
+            ("Age" = u64, description = "Seconds since it was pulled"),
             ("Cache-Status" = String, description = "RFC 9211"),
         )),
-        (status = 304, description = "The data is the same as at the ETag sent"),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 #[get("/connections/{id}/stats")]
 pub(super) async fn of_one(
     caller: Caller<ReadStats>,
     state: web::Data<State>,
-    id: web::Path<String>,
+    at: web::Path<OneConnection>,
     query: Query,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let id = connection_id(&id)?;
+    let id = at.id()?;
     let media = choose(request.headers(), &[Media::Json, Media::Ndjson, Media::Csv])?;
     let manner = manner(request.headers())?;
     let form = match media {
@@ -72,6 +71,14 @@ pub(super) async fn of_one(
         Media::Csv => Form::Csv,
     };
     let question = Question::read(&query.0, false)?;
+    let kind = if form == Form::Csv { "text/csv; charset=utf-8; header=present" } else { media.name() };
+    let mut response = private(HttpResponse::Ok());
+    response.content_type(kind);
+    if is_head(&request) {
+        // What a pull would cost is not spent on headers that are known without it.
+        state.connections.can_stream(&caller.actor, id, question).await?;
+        return Ok(response.streaming(futures_util::stream::empty::<std::io::Result<web::Bytes>>()));
+    }
     let (instance, request_id) = (request.path().to_owned(), request_id(&request));
     let tell = Box::new(move |problem: &Problem| {
         let mut line =
@@ -80,19 +87,24 @@ pub(super) async fn of_one(
         line
     });
     let body = state.connections.stream(&caller.actor, id, question, &manner, form, tell).await?;
-    let kind = if form == Form::Csv { "text/csv; charset=utf-8; header=present" } else { media.name() };
-    Ok(private(HttpResponse::Ok()).content_type(kind).streaming(body))
+    Ok(response.streaming(body))
 }
 
 fn page(request: &HttpRequest, answer: &Arc<Answer>, origin: Origin) -> HttpResponse {
     let left = answer.fresh_until.saturating_duration_since(Instant::now()).as_secs();
     let cache = match origin {
         Origin::Hit => format!("affzero; hit; ttl={left}"),
-        Origin::Pulled { forced, shared, stored } => {
+        Origin::Replica { shared, left, stored } => {
+            format!("{REPLICAS}; hit; ttl={}, {}", left.as_secs(), forwarded("uri-miss", stored, shared))
+        }
+        Origin::Pulled { forced, shared, stored, offered } => {
             let why = if forced { "request" } else { "uri-miss" };
-            let shared = if shared { "; collapsed" } else { "" };
-            let stored = if stored { "; stored" } else { "" };
-            format!("affzero; fwd={why}{stored}{shared}")
+            let own = forwarded(why, stored, shared);
+            match offered {
+                None => own,
+                Some(true) => format!("{REPLICAS}; fwd={why}; stored, {own}"),
+                Some(false) => format!("{REPLICAS}; fwd={why}, {own}"),
+            }
         }
     };
     let unchanged = request
@@ -109,6 +121,13 @@ fn page(request: &HttpRequest, answer: &Arc<Answer>, origin: Origin) -> HttpResp
         return response.finish();
     }
     response.content_type(Media::Json.name()).body(answer.body.clone())
+}
+
+/// What the cache of this process says of a request that it passed on (RFC 9211).
+fn forwarded(why: &str, stored: bool, shared: bool) -> String {
+    let shared = if shared { "; collapsed" } else { "" };
+    let stored = if stored { "; stored" } else { "" };
+    format!("affzero; fwd={why}{stored}{shared}")
 }
 
 /// Whether one of the tags is this one; weak comparison (RFC 9110, 13.1.2).
@@ -143,24 +162,8 @@ fn manner(headers: &HeaderMap) -> Result<Manner, Problem> {
 
 /// Pull the same statistics through several connections at once.
 #[utoipa::path(tag = "Stats", operation_id = "stats",
-    params(
-        ("connection_id" = Option<Vec<Uuid>>, Query, description = "The connections; all of the organisation's if there is none"),
-        ("group_by" = String, Query, description = "1 to 3 dimensions, comma-separated", example = "date"),
-        ("preset" = Option<crate::platforms::calendar::Preset>, Query, description = "A named range, computed in `timezone`", example = "last_7_days"),
-        ("from" = Option<String>, Query, description = "The first local day (with `to`, instead of `preset`)", format = Date),
-        ("to" = Option<String>, Query, description = "The last local day, included", format = Date),
-        ("timezone" = Option<String>, Query, description = "IANA zone of days and hours; UTC unasked", example = "Europe/Berlin"),
-        ("filter" = Option<std::collections::BTreeMap<String, String>>, Query, style = DeepObject, explode, description = "`filter[<dimension>]`: comma-separated ids"),
-        ("metrics" = Option<String>, Query, description = "Only these metrics, comma-separated", example = "clicks,conversions,revenue"),
-        ("sort" = Option<String>, Query, description = "A column, with a leading `-` for descending", example = "-revenue"),
-        ("limit" = Option<u32>, Query, description = "Rows of each connection, 1 to 1000", minimum = 1, maximum = 1000, example = 100),
-        ("Cache-Control" = Option<String>, Header, description = "`no-cache` goes to the trackers whatever is kept"),
-        ("X-Automation-Id" = Option<String>, Header, description = "Names the calling automation"),
-    ),
-    responses(
-        (status = 200, description = "The answers, and the failures", body = StatsOfMany),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+    security(("bearer" = ["stats:read"])), params(WhichConnections, StatsQuestion, PullHeaders),
+    responses((status = 200, description = "The answers, and the failures", body = StatsOfMany)))]
 #[get("/stats")]
 pub(super) async fn of_many(
     caller: Caller<ReadStats>,
@@ -183,7 +186,7 @@ pub(super) async fn of_many(
             Ok(answer) => results.push(answer),
             Err(problem) => {
                 if let Some(cause) = &problem.cause {
-                    tracing::error!(request.id = %request_id, problem.code = problem.code.slug(), cause = ?cause, "a connection's statistics failed");
+                    tracing::error!(problem.code = problem.code.slug(), cause = ?cause, "a connection's statistics failed");
                 }
                 failures.push(json!({ "connection_id": id, "problem": problem.body(instance, &request_id) }));
             }

@@ -5,8 +5,11 @@ use utoipa::ToSchema;
 
 use crate::connections::stats::Failure;
 use crate::connections::stats::table::{ColumnInfo, ConnectionRef, Integrity, QueryEcho, Source};
+use crate::connections::{AuditEventView, AutomationView, ConnectionView};
+use crate::platforms::calendar::Preset;
 use crate::platforms::catalogue::PlatformEntry;
 use crate::platforms::stats::Warning;
+use crate::platforms::verification::Verification;
 
 /// The catalogue.
 #[derive(Serialize, ToSchema)]
@@ -16,7 +19,7 @@ pub(super) struct Catalogue {
     pub(super) data: &'static [PlatformEntry],
     /// The presets that statistics take.
     #[schema(example = json!(["today", "last_7_days"]))]
-    pub(super) presets: Vec<&'static str>,
+    pub(super) presets: Vec<Preset>,
     /// Always `null`: the catalogue has one page.
     #[schema(required)]
     pub(super) next_cursor: Option<String>,
@@ -33,13 +36,12 @@ pub(super) struct StatsPage {
     query: QueryEcho,
     /// The columns of `rows`, in order.
     columns: Vec<ColumnInfo>,
-    /// The rows of this page: a dimension is `{id, name}`, a count an integer, money and ratios decimal strings, and
-    /// `null` is not known.
-    #[schema(value_type = Vec<Object>, example = json!([{"affiliate": {"id": "5000", "name": "Affiliate A"}, "clicks": 123, "revenue": "1505.1875", "currency": "USD", "impressions": null}]))]
-    rows: Vec<serde_json::Value>,
+    /// The rows of this page.
+    #[schema(example = json!([{"affiliate": {"id": "5000", "name": "Affiliate A"}, "clicks": 123, "revenue": "1505.1875", "currency": "USD", "impressions": null}]))]
+    rows: Vec<StatsRow>,
     /// What all rows of the table add up to, by currency.
-    #[schema(value_type = Vec<Object>, example = json!([{"currency": "USD", "clicks": 999, "revenue": "20150.25"}]))]
-    totals: Vec<serde_json::Value>,
+    #[schema(example = json!([{"currency": "USD", "clicks": 999, "revenue": "20150.25"}]))]
+    totals: Vec<StatsTotals>,
     /// Rows of the whole table.
     #[schema(example = 9)]
     row_count: u64,
@@ -68,15 +70,70 @@ pub(super) struct StatsOfMany {
     failures: Vec<Failure>,
 }
 
+/// All rows, one JSON object a line, and the summary last.
+#[derive(ToSchema)]
+pub(super) struct StatsLines {}
+
+/// The last line of a stream that came to its end.
+#[derive(ToSchema)]
+#[schema(as = StatsSummary)]
+#[expect(dead_code, reason = "describes what the statistics module writes")]
+pub(super) struct StatsSummary {
+    /// What all rows add up to, by currency.
+    totals: Vec<StatsTotals>,
+    /// How many rows there were.
+    #[schema(example = 9)]
+    row_count: u64,
+    /// What the platform's own totals say.
+    integrity: Integrity,
+    /// What should be known about the numbers.
+    warnings: Vec<Warning>,
+}
+
+/// A row. The real schema, like those below, comes from the dimensions and metrics there are.
+#[derive(ToSchema)]
+pub(super) struct StatsRow {}
+
+/// Totals of one currency.
+#[derive(ToSchema)]
+pub(super) struct StatsTotals {}
+
+/// Ids by dimension, as they are asked for.
+#[derive(ToSchema)]
+pub(super) struct StatsFilter {}
+
+/// A column to sort a table by.
+#[derive(ToSchema)]
+pub(super) struct ColumnOrder {}
+
+/// A column to sort connections by.
+#[derive(ToSchema)]
+pub(super) struct ConnectionOrder {}
+
+/// What of the service is up.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum HealthStatus {
+    /// The process is alive.
+    Ok,
+    /// Requests are welcome.
+    Ready,
+    /// Requests should go elsewhere.
+    NotReady,
+}
+
 /// Whether the service is up.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
-    /// `ok`, `ready` or `not_ready`.
-    #[schema(example = "ok")]
-    pub(super) status: &'static str,
+    /// In one word.
+    pub(super) status: HealthStatus,
     /// What was looked at.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub(super) checks: std::collections::BTreeMap<&'static str, &'static str>,
+    /// For each check that stands in the way, why.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    #[schema(value_type = std::collections::BTreeMap<String, String>, required = false)]
+    pub(super) reasons: std::collections::BTreeMap<&'static str, &'static str>,
 }
 
 /// The body of a create call. The real schema, one variant per platform, comes from the catalogue.
@@ -89,18 +146,34 @@ pub(super) struct ConnectionCreate {}
 #[schema(as = ConnectionTry)]
 pub(super) struct ConnectionTry {}
 
-/// A JSON merge patch (RFC 7396) of a connection.
+/// A JSON merge patch of a connection. The real schema has the fields of all platforms.
 #[derive(ToSchema)]
-#[schema(as = ConnectionPatch, example = json!({"name": "Brand A (new)"}))]
-#[expect(dead_code, reason = "the patch is read from the JSON itself, against the platform's schemas")]
-pub(super) struct ConnectionPatch {
-    /// The new name.
-    #[schema(min_length = 1, max_length = 100, required = false)]
-    name: String,
-    /// Settings to change; `null` takes one away.
-    #[schema(required = false)]
-    settings: std::collections::BTreeMap<String, Option<String>>,
-    /// Secrets to change; `null` takes one away.
-    #[schema(required = false, write_only)]
-    credentials: std::collections::BTreeMap<String, Option<String>>,
+#[schema(as = ConnectionPatch)]
+pub(super) struct ConnectionPatch {}
+
+/// Describes the pages of lists; [`crate::connections::Page`] is what is written.
+macro_rules! pages {
+    ($($(#[$doc:meta])* $name:ident of $entry:ty;)*) => {$(
+        $(#[$doc])*
+        #[derive(ToSchema)]
+        #[expect(dead_code, reason = "describes a page of these entries")]
+        pub(super) struct $name {
+            /// The entries.
+            data: Vec<$entry>,
+            /// Asks for the next page; `null` on the last.
+            #[schema(required)]
+            next_cursor: Option<String>,
+        }
+    )*};
+}
+
+pages! {
+    /// A page of connections.
+    ConnectionPage of ConnectionView;
+    /// A page of verifications.
+    VerificationPage of Verification;
+    /// A page of automations.
+    AutomationPage of AutomationView;
+    /// A page of audit events.
+    AuditEventPage of AuditEventView;
 }

@@ -1,0 +1,166 @@
+//! The OpenAPI document: made from the handlers, completed from the catalogue.
+//!
+//! What the handlers cannot say in their annotations is put in here: the bodies that differ by platform, the columns
+//! of tables, and the problems that every call may answer.
+
+mod answers;
+mod bodies;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use actix_web::{App, HttpResponse, Resource, web};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+use utoipa_actix_web::AppExt;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::routes;
+use super::types::StatsSummary;
+use crate::auth::Scope;
+use crate::connections::create::VerifyMode;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "affzero-connections",
+        description = "Saved, verified and encrypted credentials for affiliate tracking platforms, and exact live statistics through them.\n\nMoney is a decimal string, ids are strings, and `null` means not known. Every error is a problem (RFC 9457) whose `type` is a page that explains it. Wherever there is GET there is HEAD.\n\nUnknown fields and parameters are refused; answers may get further members, so pass over those you do not know.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/", description = "This server")),
+    security(("bearer" = [])),
+    components(schemas(StatsSummary, Scope, VerifyMode)),
+    tags(
+        (name = "Platforms", description = "What can be connected, and what each platform can report"),
+        (name = "Connections", description = "Saved credentials: add, verify, change, delete"),
+        (name = "Stats", description = "Live statistics through connections"),
+        (name = "History", description = "Who did what, and what came of it"),
+        (name = "Health", description = "For operators, and what problems mean"),
+    )
+)]
+struct Document;
+
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let (order, mut document) = build();
+    let mut take = |part: &str| document.get_mut(part).map(Value::take).unwrap_or_default();
+    let mut paths = take("paths");
+    let in_order = order.into_iter().map(|path| {
+        let operations = paths.get_mut(&path).map(Value::take).unwrap_or_default();
+        let operations = METHODS.iter().filter_map(|method| Some((*method, operations.get(method)?.clone()))).collect();
+        (path, Members(operations))
+    });
+    let parts = Members(vec![
+        ("openapi", Part::Whole(take("openapi"))),
+        ("info", Part::Whole(take("info"))),
+        ("servers", Part::Whole(take("servers"))),
+        ("security", Part::Whole(take("security"))),
+        ("tags", Part::Whole(take("tags"))),
+        ("paths", Part::Paths(Members(in_order.collect()))),
+        ("components", Part::Whole(take("components"))),
+    ]);
+    let mut text = serde_json::to_string_pretty(&parts).unwrap_or_default();
+    text.push('\n');
+    text
+});
+
+/// The order of a path's operations.
+const METHODS: [&str; 4] = ["post", "get", "patch", "delete"];
+
+/// A JSON object whose members keep their order: Swagger UI shows operations as they come.
+struct Members<K, V>(Vec<(K, V)>);
+
+impl<K: Serialize, V: Serialize> Serialize for Members<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+/// A part of the document.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Part {
+    Whole(Value),
+    Paths(Members<String, Members<&'static str, Value>>),
+}
+
+/// The files of Swagger UI.
+const SWAGGER_ROUTE: &str = "/swagger-ui/{_:.*}";
+
+/// The document, as it is checked in and served.
+#[must_use]
+pub fn document() -> &'static str {
+    &DOCUMENT
+}
+
+/// The methods of every documented path, and of Swagger UI.
+pub(super) fn methods() -> BTreeMap<String, Vec<String>> {
+    let (_, document) = build();
+    let paths = document.get("paths").and_then(Value::as_object).cloned().unwrap_or_default();
+    paths
+        .into_iter()
+        .map(|(path, item)| {
+            let methods = item.as_object().map(|item| item.keys().map(|method| method.to_uppercase()).collect());
+            (path, methods.unwrap_or_default())
+        })
+        .chain([(SWAGGER_ROUTE.to_owned(), vec!["GET".to_owned()])])
+        .collect()
+}
+
+/// The paths in the order of the routes, and the document.
+fn build() -> (Vec<String>, Value) {
+    let (_, document) = App::new().into_utoipa_app().openapi(Document::openapi()).configure(routes).split_for_parts();
+    let order = document.paths.paths.keys().cloned().collect();
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    if let Some(components) = object_at(&mut document, "/components") {
+        components.insert(
+            "securitySchemes".to_owned(),
+            json!({ "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                "description": "The scopes that a call needs stand beside it. A service's token has `org:any` besides, and names the organisation in `X-Org-Id`." } }),
+        );
+    }
+    bodies::complete(&mut document);
+    tables::complete(&mut document);
+    answers::complete(&mut document);
+    (order, document)
+}
+
+fn object_at<'a>(document: &'a mut Value, pointer: &str) -> Option<&'a mut Map<String, Value>> {
+    document.pointer_mut(pointer)?.as_object_mut()
+}
+
+/// Puts schemas in the place of those that only hold their name.
+fn define(document: &mut Value, schemas: impl IntoIterator<Item = (String, Value)>) {
+    if let Some(defined) = object_at(document, "/components/schemas") {
+        defined.extend(schemas);
+    }
+}
+
+/// `/api-docs/openapi.json`
+pub(super) fn document_route() -> Resource {
+    web::resource("/api-docs/openapi.json")
+        .route(web::get().to(|| async { HttpResponse::Ok().content_type("application/json").body(document()) }))
+}
+
+/// `/swagger-ui` leads to `/swagger-ui/`.
+pub(super) fn swagger_redirect() -> Resource {
+    web::resource("/swagger-ui").route(
+        web::get()
+            .to(|| async { HttpResponse::PermanentRedirect().insert_header(("location", "/swagger-ui/")).finish() }),
+    )
+}
+
+/// Swagger UI, from files inside the binary. The base layout has no field for another document, and no badge of a
+/// validator elsewhere.
+pub(super) fn swagger_ui() -> SwaggerUi {
+    let config = Config::from("/api-docs/openapi.json")
+        .use_base_layout()
+        // It warns of every operation id with an underscore.
+        .deep_linking(false)
+        .default_models_expand_depth(0)
+        .persist_authorization(true)
+        .try_it_out_enabled(true)
+        .display_request_duration(true);
+    SwaggerUi::new(SWAGGER_ROUTE).config(config)
+}

@@ -1,0 +1,160 @@
+//! The parameters of calls, as the document describes them. What reads them is in [`super::extract`] and, for
+//! statistics, in [`crate::connections::stats::query`]: strictly, and all that is wrong at once.
+
+#![expect(dead_code, reason = "these types describe; what is sent is read from the query string and the headers")]
+
+use std::collections::BTreeSet;
+
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use super::types::{ColumnOrder, ConnectionOrder, StatsFilter};
+use crate::connections::Status;
+use crate::platforms::calendar::Preset;
+use crate::platforms::stats::{Dimension, Metric};
+use crate::platforms::{ConnectionType, Platform};
+
+/// Which part of a list.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Paging {
+    /// Entries of one page, 1 to 100; 25 unasked
+    #[param(minimum = 1, maximum = 100, example = 25)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before
+    cursor: Option<String>,
+}
+
+/// Which connections, in which order.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListOfConnections {
+    /// Only this platform
+    #[param(example = "demo")]
+    platform: Option<Platform>,
+    /// Only this type
+    #[param(example = "admin")]
+    connection_type: Option<ConnectionType>,
+    /// Only this health
+    #[param(example = "active")]
+    status: Option<Status>,
+    /// Only names that contain this, whatever the letter case
+    #[param(max_length = 100, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$", example = "demo")]
+    q: Option<String>,
+    /// The order, with a leading `-` for the reverse; `-created_at` unasked
+    #[param(example = "-created_at")]
+    sort: Option<ConnectionOrder>,
+}
+
+/// The question of a statistics request.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StatsQuestion {
+    /// 1 to 3 dimensions of the catalogue, comma-separated
+    #[param(style = Form, explode = false, min_items = 1, max_items = 3, example = json!(["affiliate", "date"]))]
+    group_by: BTreeSet<Dimension>,
+    /// A named range, computed in `timezone`; this, or `from` and `to`
+    #[param(example = "last_7_days")]
+    preset: Option<Preset>,
+    /// The first local day (with `to`, instead of `preset`)
+    #[param(format = Date, example = "2025-01-01")]
+    from: Option<String>,
+    /// The last local day, included (with `from`)
+    #[param(format = Date, example = "2025-01-31")]
+    to: Option<String>,
+    /// IANA zone of days and hours; UTC unasked
+    #[param(format = "iana-time-zone", pattern = "^[A-Za-z0-9_+/-]+$", example = "Europe/Berlin")]
+    timezone: Option<String>,
+    /// `filter[<dimension>]`: only these ids, comma-separated
+    #[param(style = DeepObject, explode = true, example = json!({}))]
+    filter: Option<StatsFilter>,
+    /// Only these metrics, comma-separated, in this order; all unasked
+    #[param(style = Form, explode = false, min_items = 1, example = json!(["clicks", "conversions", "revenue"]))]
+    metrics: Option<BTreeSet<Metric>>,
+    /// A grouped dimension or a metric, with a leading `-` for descending; by the group key unasked
+    #[param(example = "-revenue")]
+    sort: Option<ColumnOrder>,
+    /// Rows of one page, 1 to 1000; 100 unasked
+    #[param(minimum = 1, maximum = 1000, example = 100)]
+    limit: Option<u32>,
+}
+
+/// Where the table of one connection goes on.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StatsPaging {
+    /// `next_cursor` of the page before
+    cursor: Option<String>,
+}
+
+/// Which connections are asked.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WhichConnections {
+    /// The connections; all of the organisation's if there is none
+    #[param(max_items = 100, example = json!(["01990000-0000-7000-8000-000000000000"]))]
+    connection_id: Option<Vec<Uuid>>,
+}
+
+/// Whose audit events.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AboutConnection {
+    /// Only this connection
+    #[param(example = "01990000-0000-7000-8000-000000000000")]
+    connection_id: Option<Uuid>,
+}
+
+/// How a pull is made, and for whom.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct PullHeaders {
+    /// `no-cache` goes to the tracker whatever is kept
+    #[param(rename = "Cache-Control", pattern = "^[ -~]*$", example = "no-cache")]
+    cache_control: Option<String>,
+    /// Names the calling automation, for the connection's list of automations
+    #[param(rename = "X-Automation-Id", max_length = 200, pattern = "^[ -~]*$", example = "weekly-payout-mail")]
+    automation: Option<String>,
+}
+
+/// What the caller has already.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct IfChanged {
+    /// The ETag of an earlier answer; the same data is then answered with 304
+    #[param(rename = "If-None-Match", example = "\"0123456789abcdef\"")]
+    if_none_match: Option<String>,
+}
+
+/// Which version a change is made for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct IfUnchanged {
+    /// The ETag that the change was made for; another version is then answered with 412
+    #[param(rename = "If-Match", pattern = "^[ -~]*$", example = "\"1\"")]
+    if_match: Option<String>,
+}
+
+/// How a request is told from its repetition.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct Repetition {
+    /// Repeating a request with the same key and body within 24 hours creates nothing new
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[!-~]+$",
+        example = "add-demo-network-1"
+    )]
+    idempotency_key: Option<String>,
+}
+
+/// The plan that an internal service names.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct NamedPlan {
+    /// The organisation's plan, from internal services only
+    #[param(rename = "X-Org-Plan", example = "pro")]
+    plan: Option<crate::tenancy::Plan>,
+}
