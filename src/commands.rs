@@ -1,68 +1,33 @@
 //! The commands of the binary, and how the parts of the service are put together.
 
-use std::io::{IsTerminal, Write};
+use std::future::Future;
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpServer;
-use clap::{Parser, Subcommand};
-use tracing::{Level, Metadata};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use actix_web::{HttpServer, web};
+use clap::Parser;
+use secrecy::ExposeSecret;
 
-use crate::auth::{AuthConfig, Grant, Verifier, mint};
-use crate::config::{Config, Environment, LogFormat};
+use crate::auth::{AuthConfig, Grant, MintError, Verifier, mint};
+use crate::cli::{Cli, Command, TokenArgs};
+use crate::config::{Config, ConfigError, Environment};
 use crate::connections::rotation;
 use crate::connections::service::{Connections, Options};
 use crate::connections::stats;
-use crate::db::Db;
+use crate::db::{DatabaseUrl, Db};
+use crate::doctor;
 use crate::http::{self, State};
 use crate::metrics;
 use crate::platforms::Platforms;
 use crate::platforms::transport::{Transport, TransportConfig};
+use crate::shared::Shared;
+use crate::telemetry;
 use crate::tenancy::{OrgId, Plan};
+use crate::terminal::{Progress, print};
 use crate::vault::Vault;
-
-/// Connections to affiliate tracking platforms, and live statistics through them.
-#[derive(Parser)]
-#[command(version, about)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run pending migrations, then serve (the default).
-    Serve,
-    /// Run pending migrations and exit.
-    Migrate,
-    /// Print the OpenAPI document.
-    Openapi,
-    /// Mint a token with the configured secret, for development and tests.
-    Token {
-        /// The organisation the token is for.
-        #[arg(long)]
-        org: String,
-        /// Its plan: starter, pro, pro_plus or business.
-        #[arg(long)]
-        plan: String,
-        /// The scopes, separated by blanks; all of a user's if left out.
-        #[arg(long)]
-        scope: Option<String>,
-        /// Who the token is for.
-        #[arg(long)]
-        sub: Option<String>,
-        /// How long it is valid, in seconds.
-        #[arg(long)]
-        ttl: Option<u64>,
-    },
-    /// Seal every stored credential anew under the active key; the service may go on serving.
-    RotateKeys,
-}
 
 /// How long the head of a request may take to arrive.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -72,33 +37,57 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// How long requests are still answered with `shutting_down` before the door closes.
 const DRAIN_NOTICE: Duration = Duration::from_millis(300);
 
+/// How long the background may take to hand its work over to others.
+const HAND_OVER: Duration = Duration::from_secs(10);
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the exit code says; the help lists them.
+const USAGE: u8 = 2;
+const INTERRUPTED: u8 = 130;
+
+/// Somebody pressed Ctrl-C.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("stopped; what is done stays done, and running this again goes on from there")]
+struct Interrupted;
+
+/// Something was found that has to be mended; it has been said already.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("something needs attention, see above")]
+struct Unfinished;
 
 /// Runs the command of the command line.
 #[must_use]
 pub fn run() -> ExitCode {
     keep_memory_private();
+    keep_files_private();
     let cli = Cli::parse();
     let outcome = match cli.command.unwrap_or(Command::Serve) {
-        Command::Openapi => print(http::openapi::document().trim_end()),
-        Command::Token { org, plan, scope, sub, ttl } => token(&org, &plan, scope, sub, ttl),
+        Command::Openapi => print(http::openapi::document().trim_end()).map_err(Failure::from),
+        Command::Token(arguments) => token(arguments),
         Command::Serve => configured().and_then(serve),
-        Command::Migrate => configured().and_then(|config| Ok(open_db(&config)?.migrate()?)),
+        Command::Migrate => configured().and_then(|config| migrate(&config)),
         Command::RotateKeys => configured().and_then(rotate_keys),
+        Command::Backup { file } => configured().and_then(|config| backup(&config, &file)),
+        Command::Doctor { json } => examine(json),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut message = error.to_string();
-            let mut cause = error.source();
-            while let Some(source) = cause {
-                message = format!("{message}: {source}");
-                cause = source.source();
-            }
             // Nothing is left to do if standard error is gone too.
-            let _ = writeln!(std::io::stderr(), "affzero-connections: {message}");
-            ExitCode::FAILURE
+            let _ = writeln!(std::io::stderr(), "affzero-connections: {}", telemetry::chain(&*error));
+            exit_code(&*error)
         }
+    }
+}
+
+fn exit_code(error: &(dyn std::error::Error + Send + Sync + 'static)) -> ExitCode {
+    if error.is::<ConfigError>() || error.is::<MintError>() {
+        ExitCode::from(USAGE)
+    } else if error.is::<Interrupted>() {
+        ExitCode::from(INTERRUPTED)
+    } else {
+        ExitCode::FAILURE
     }
 }
 
@@ -123,47 +112,31 @@ fn keep_memory_private() {
     }));
 }
 
+/// What this process writes is for its own user alone: the database names customers, even where it is sealed.
+fn keep_files_private() {
+    #[cfg(target_os = "linux")]
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
 fn configured() -> Result<Config, Failure> {
     let config = Config::from_env()?;
-    start_logging(&config)?;
+    telemetry::start(&config)?;
     Ok(config)
 }
 
-fn start_logging(config: &Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&config.log_filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let colours = std::io::stderr().is_terminal();
-    let discreet = filter_fn(is_discreet);
-    match config.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).finish().with(discreet).init(),
-        LogFormat::Pretty => builder.with_target(false).with_ansi(colours).finish().with(discreet).init(),
-    }
-    Ok(())
-}
-
-/// The libraries below name the hosts they call, and those are private: however loud the log is asked to be, their
-/// details stay out of it.
-fn is_discreet(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() <= Level::INFO || metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    Ok(writeln!(std::io::stdout(), "{text}")?)
-}
-
-fn token(org: &str, plan: &str, scope: Option<String>, sub: Option<String>, ttl: Option<u64>) -> Result<(), Failure> {
+fn token(arguments: TokenArgs) -> Result<(), Failure> {
     let config = Config::from_env()?;
-    let mut grant = Grant::new(org.parse::<OrgId>()?, plan.parse::<Plan>()?);
-    if let Some(scope) = scope {
+    let mut grant = Grant::new(arguments.org, arguments.plan);
+    if let Some(scope) = arguments.scope {
         grant.scope = scope;
     }
-    if let Some(subject) = sub {
+    if let Some(subject) = arguments.sub {
         grant.subject = subject;
     }
-    if let Some(seconds) = ttl {
+    if let Some(seconds) = arguments.ttl {
         grant.ttl = Duration::from_secs(seconds);
     }
-    print(&mint(&config.auth, &grant)?)
+    Ok(print(&mint(&config.auth, &grant)?)?)
 }
 
 fn open_db(config: &Config) -> Result<Db, Failure> {
@@ -171,15 +144,65 @@ fn open_db(config: &Config) -> Result<Db, Failure> {
     Ok(Db::open(&config.database_url, 8)?)
 }
 
+/// Runs work that Ctrl-C may end. It is dropped where it waits next: no transaction is cut in two.
+fn interruptible<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = work => outcome,
+            () = stop_signal() => Err(Interrupted.into()),
+        }
+    });
+    if outcome.is_ok() {
+        // All that may be left is a lookup of a name that nobody waits for.
+        runtime.shutdown_background();
+    }
+    outcome
+}
+
+fn migrate(config: &Config) -> Result<(), Failure> {
+    let db = open_db(config)?;
+    interruptible(async {
+        let pending = db.pending_migrations().await?.len();
+        let mut progress = Progress::new("migrations", u64::try_from(pending).unwrap_or(u64::MAX));
+        let mut done = 0;
+        while db.migrate_next().await? {
+            done += 1;
+            progress.at(done);
+        }
+        Ok(())
+    })
+}
+
 fn rotate_keys(config: Config) -> Result<(), Failure> {
     let db = open_db(&config)?;
-    db.migrate()?;
     let vault = Vault::new(config.credentials_keys);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(rotation::rotate(&db, &vault, |done| {
-        let _ = writeln!(std::io::stderr(), "{done} rows looked at");
-    }))?;
-    print(&report.to_string())
+    let report = interruptible(async {
+        while !db.pending_migrations().await?.is_empty() {
+            db.migrate_next().await?;
+        }
+        let mut progress = Progress::new("connections", rotation::count(&db).await?);
+        progress.at(0);
+        Ok(rotation::rotate(&db, &vault, |done| progress.at(done)).await?)
+    })?;
+    print(&report.to_string())?;
+    if report.is_complete() { Ok(()) } else { Err(Unfinished.into()) }
+}
+
+fn backup(config: &Config, file: &Path) -> Result<(), Failure> {
+    if let DatabaseUrl::Sqlite(path) = &config.database_url
+        && !path.exists()
+    {
+        return Err(format!("there is no database at {}", path.display()).into());
+    }
+    let copied = open_db(config)?.back_up(file)?;
+    Ok(print(&format!("{} holds {copied} connections and was read back whole", file.display()))?)
+}
+
+fn examine(json: bool) -> Result<(), Failure> {
+    let report = interruptible(async { Ok(doctor::examine(Config::from_env()).await) })?;
+    print(&if json { report.json()? } else { report.text() })?;
+    if report.has_failures() { Err(Unfinished.into()) } else { Ok(()) }
 }
 
 /// Puts the service together.
@@ -187,11 +210,17 @@ fn rotate_keys(config: Config) -> Result<(), Failure> {
 /// # Errors
 /// A database that cannot be reached, or TLS or tokens that cannot be set up.
 pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Failure> {
+    let vault = Arc::new(Vault::new(config.credentials_keys.clone()));
+    let shared = match &config.redis_url {
+        Some(url) => Shared::over(url.expose_secret(), Arc::clone(&vault))?,
+        None => Shared::nothing(),
+    };
     let transport = Transport::new(TransportConfig {
         egress: config.egress.clone(),
         timeout: config.upstream_timeout,
         connect_timeout: config.upstream_connect_timeout,
     })?;
+    let transport = transport.sharing(vault.pseudonyms("account"), Arc::new(shared.clone()));
     let verifier = Verifier::new(&config.auth, &transport)?;
     let platforms = Platforms::new(transport, config.gateways.clone());
     let options = Options {
@@ -208,8 +237,7 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
             max_rows_in_memory: config.stats_limits.max_rows_in_memory,
         },
     };
-    let vault = Arc::new(Vault::new(config.credentials_keys.clone()));
-    let connections = Connections::new(db, vault, platforms, options);
+    let connections = Connections::new(db, vault, platforms, shared, options);
     let state = State::new(connections.clone(), verifier, &config.rate_limits, config.cors_allowed_origins.clone());
     Ok((state, connections))
 }
@@ -219,12 +247,11 @@ fn serve(config: Config) -> Result<(), Failure> {
 }
 
 async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
+    survive_large_files();
     let db = open_db(&config)?;
     db.migrate()?;
     let (state, connections) = assemble(&config, db)?;
-    if config.redis_url.is_some() {
-        tracing::warn!("REDIS_URL is set, but this version keeps its cache and budgets in the process");
-    }
+    connections.note_active_key().await;
 
     let grace = config.shutdown_grace;
     let shared = Arc::clone(&state);
@@ -232,19 +259,23 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
         .disable_signals()
         .shutdown_timeout(grace.as_secs())
         .client_request_timeout(HEAD_PATIENCE)
+        // The end of a stream is a short packet, and does not wait for the one before it to be acknowledged.
+        .tcp_nodelay(true)
         // A caller that closes its side has left: what nobody else waits for ends with it.
         .h1_allow_half_closed(false)
+        .on_connect(|socket, _| http::cut_off_when_stalled(socket))
         .bind(config.bind_addr)
         .map_err(|error| format!("cannot listen on {}: {error}", config.bind_addr))?;
     let addresses = server.addrs();
     let server = server.run();
     let handle = server.handle();
-    let metrics_server = config.metrics_addr.map(serve_metrics).transpose()?;
+    let metrics_server = config.metrics_addr.map(|address| serve_metrics(address, &connections)).transpose()?;
     let metrics_handle = metrics_server.as_ref().map(actix_web::dev::Server::handle);
     if let Some(server) = metrics_server {
         actix_web::rt::spawn(server);
     }
     let background = actix_web::rt::spawn(connections.clone().work());
+    let worker = connections.clone();
     for address in addresses {
         announce(&config, address);
     }
@@ -253,18 +284,32 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
         stop_signal().await;
         tracing::info!("stopping: requests in flight may finish");
         state.drain();
+        worker.finish_work();
         // Whoever looks at readiness, or keeps a connection open, gets a moment to notice before nobody listens.
         tokio::time::sleep(DRAIN_NOTICE.min(grace)).await;
         handle.stop(true).await;
     });
     server.await?;
-    background.abort();
+    connections.stop_work();
+    if tokio::time::timeout(HAND_OVER, background).await.is_err() {
+        tracing::warn!("the background does not end; what it had claimed is free when its leases end");
+    }
     connections.flush_uses().await;
     if let Some(handle) = metrics_handle {
         handle.stop(false).await;
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Where the system bounds the size of files, a write beyond it is an error like a full disk, not the end of the process.
+fn survive_large_files() {
+    #[cfg(target_os = "linux")]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Once caught the signal stays caught. If it cannot be, the system does as before.
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())));
+    }
 }
 
 fn announce(config: &Config, address: std::net::SocketAddr) {
@@ -283,15 +328,10 @@ fn development_token(auth: &AuthConfig) -> Option<String> {
     mint(auth, &Grant::new(organisation, Plan::Business)).ok()
 }
 
-fn serve_metrics(address: std::net::SocketAddr) -> Result<actix_web::dev::Server, Failure> {
-    use actix_web::{App, HttpResponse, web};
-    let server = HttpServer::new(|| {
-        App::new().route(
-            "/metrics",
-            web::get().to(|| async {
-                HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics::render())
-            }),
-        )
+fn serve_metrics(address: std::net::SocketAddr, connections: &Connections) -> Result<actix_web::dev::Server, Failure> {
+    let connections = web::Data::new(connections.clone());
+    let server = HttpServer::new(move || {
+        actix_web::App::new().app_data(connections.clone()).route("/metrics", web::get().to(show_metrics))
     })
     .workers(1)
     .disable_signals()
@@ -301,6 +341,13 @@ fn serve_metrics(address: std::net::SocketAddr) -> Result<actix_web::dev::Server
         tracing::info!("metrics: http://{address}/metrics");
     }
     Ok(server.run())
+}
+
+async fn show_metrics(connections: web::Data<Connections>) -> actix_web::HttpResponse {
+    let sample = connections.sample().await;
+    actix_web::HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(metrics::render(&sample))
 }
 
 async fn stop_signal() {

@@ -3,13 +3,23 @@
 //! A request goes http -> auth -> connections -> vault -> platforms -> back, each module knowing only what is below it.
 
 pub mod auth;
+mod cli;
 pub mod commands;
 pub mod config;
 pub mod connections;
 pub mod db;
+pub mod doctor;
 pub mod http;
 pub mod metrics;
 pub mod platforms;
 pub mod problem;
+pub mod shared;
+pub mod telemetry;
 pub mod tenancy;
+mod terminal;
 pub mod vault;
+
+/// The Rust on this page is compiled and run by `.ci/run contract`, which has a service for it to call.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/service-to-service.md")]
+struct ServiceToService;

@@ -19,12 +19,17 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use self::reader::Reader;
+pub use self::secrets::SECRET_FILES;
 use crate::auth::AuthConfig;
 use crate::db::DatabaseUrl;
 use crate::platforms::Gateways;
 use crate::platforms::transport::egress::EgressPolicy;
+use crate::shared::is_redis_url;
 use crate::tenancy::PlanLimits;
 use crate::vault::KeyRing;
+
+/// Where development keeps what it generates, and SQLite its file unless told otherwise.
+pub const DATA_DIR: &str = "data";
 
 /// Everything an operator can decide. `Debug` shows no secret.
 #[derive(Debug, Clone)]
@@ -141,7 +146,7 @@ impl Config {
         let file = read_dotenv(Path::new(".env"))?;
         // An empty real variable wins too: this is how a line of `.env` is taken back for one run.
         let real = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        Self::load(|name| real(name).or_else(|| file.get(name).cloned()), Path::new("data"))
+        Self::load(|name| real(name).or_else(|| file.get(name).cloned()), Path::new(DATA_DIR))
     }
 
     /// Reads variables through `lookup`; what has to be generated is kept in the directory `data`.
@@ -293,7 +298,11 @@ fn read_database_url(text: &str) -> Result<DatabaseUrl, &'static str> {
 fn redis_url(reader: &mut Reader<'_>, environment: Environment) -> Option<SecretString> {
     let url = reader.read("REDIS_URL", |text| {
         let known = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
-        if known { Ok(SecretString::from(text)) } else { Err("must look like redis://host:6379 or rediss://host:6379") }
+        if known && is_redis_url(text) {
+            Ok(SecretString::from(text))
+        } else {
+            Err("must look like redis://host:6379 or rediss://host:6379, with a number where there is a path")
+        }
     })?;
     secrets::check_password(reader, environment, "REDIS_URL", &url);
     Some(url)

@@ -85,6 +85,9 @@ pub(super) fn check_password(reader: &mut Reader<'_>, environment: Environment, 
     }
 }
 
+/// The files that generated secrets are kept in, under [`DATA_DIR`](super::DATA_DIR).
+pub const SECRET_FILES: [&str; 2] = [AUTH_SECRET.file, CREDENTIALS_KEYS.file];
+
 impl Kept {
     fn find(&self, reader: &mut Reader<'_>, environment: Environment, data: &Path) -> Option<SecretString> {
         match (reader.text(self.name).map(SecretString::from), environment) {

@@ -167,7 +167,7 @@ fn what_cannot_be_is_refused() {
         ("EGRESS_ALLOW", &["10.0.0.0/33", "host.internal"]),
         ("VOLUUM_BASE_URL", &["api.voluum.com", "ftp://a", "https://u:p@a.test", "https://a.test?x=1"]),
         ("CAKE_BASE_DOMAIN", &["https://cakemarketing.com", "cake.test/x", "a b", "u@cake.test"]),
-        ("REDIS_URL", &["localhost", "http://localhost"]),
+        ("REDIS_URL", &["localhost", "http://localhost", "redis://host/name", "rediss://host/#insecure"]),
         ("AUTH_JWKS_URL", &["keys.json", "file:///etc/passwd"]),
         ("RUST_LOG", &["affzero=loud"]),
         ("DATABASE_URL", &["mysql://x/y", "sqlite://", "sqlite://data/", "sqlite://a.db?mode=ro", "postgres:x"]),

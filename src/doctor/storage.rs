@@ -1,0 +1,179 @@
+//! The database, and whether the key ring opens what is in it.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::Check;
+use crate::config::Config;
+use crate::connections::inventory::Inventory;
+use crate::connections::rotation;
+use crate::db::{DatabaseUrl, Db, DbError};
+use crate::platforms::verification::millis;
+use crate::telemetry;
+use crate::terminal::Progress;
+use crate::vault::Vault;
+
+/// How far clocks may be apart before tokens, leases and other replicas' changes suffer, and before they fail.
+const WORTH_A_LOOK: Duration = Duration::from_secs(1);
+const TOO_FAR: Duration = Duration::from_secs(30);
+
+const DATABASE: &str = "database";
+
+pub(super) async fn database(config: &Config) -> Vec<Check> {
+    if let DatabaseUrl::Sqlite(path) = &config.database_url
+        && !path.exists()
+    {
+        let found = format!("{} is not there yet; serve and migrate make it", path.display());
+        return vec![Check::ok(DATABASE, found)];
+    }
+    let db = match open(config).await {
+        Ok(db) => db,
+        Err(error) => return vec![unreachable(&error)],
+    };
+    let started = Instant::now();
+    let condition = match db.condition().await {
+        Ok(condition) => condition,
+        Err(error) => return vec![unreachable(&error)],
+    };
+    let took = started.elapsed();
+    let mut checks = vec![Check::ok(DATABASE, format!("{}, answers in {} ms", condition.version, millis(took)))];
+    // Asked in the middle of the question's time.
+    let here = Timestamp::now().as_microsecond() - i64::try_from(took.as_micros() / 2).unwrap_or_default();
+    checks.push(skew(condition.now - here));
+    match db.pending_migrations().await {
+        Ok(pending) if pending.is_empty() => {
+            checks.push(Check::ok("migrations", "all applied"));
+            checks.push(written(db.try_write().await));
+            checks.extend(future(&db).await);
+            checks.push(keys(&db, Vault::new(config.credentials_keys.clone())).await);
+        }
+        Ok(pending) => {
+            let found = format!("{} pending: {}", pending.len(), pending.join(", "));
+            checks.push(Check::warn("migrations", found, "run migrate, or start serve, then look again"));
+        }
+        Err(error) => checks.push(Check::fail("migrations", telemetry::chain(&error), "look at the database")),
+    }
+    checks
+}
+
+async fn open(config: &Config) -> Result<Db, DbError> {
+    let url = config.database_url.clone();
+    let opened = tokio::task::spawn_blocking(move || Db::open(&url, 2)).await;
+    opened.unwrap_or_else(|error| Err(DbError::Unavailable(Box::new(error))))
+}
+
+fn unreachable(error: &DbError) -> Check {
+    Check::fail(DATABASE, telemetry::chain(error), "start the database, or mend DATABASE_URL and the way to it")
+}
+
+fn skew(micros: i64) -> Check {
+    const CHECK: &str = "clock_skew";
+    let apart = Duration::from_micros(micros.unsigned_abs());
+    let mend = "have both machines follow a time server";
+    let found = format!("the database's clock is {} ms {}", millis(apart), if micros < 0 { "behind" } else { "ahead" });
+    match apart {
+        apart if apart > TOO_FAR => Check::fail(CHECK, found, mend),
+        apart if apart > WORTH_A_LOOK => Check::warn(CHECK, found, mend),
+        _ => Check::ok(CHECK, "the database's clock agrees with this machine's"),
+    }
+}
+
+fn written(outcome: Result<(), DbError>) -> Check {
+    match outcome {
+        Ok(()) => Check::ok("writable", "a row was written and taken back"),
+        Err(error) => {
+            let mend = "make room, and give the service's role the right to write";
+            Check::fail("writable", telemetry::chain(&error), mend)
+        }
+    }
+}
+
+/// What was stored in times to come says that a clock went back.
+async fn future(db: &Db) -> Option<Check> {
+    let latest = db.latest_change().await.ok()??;
+    let ahead = Duration::from_micros(u64::try_from(latest - Timestamp::now().as_microsecond()).ok()?);
+    (ahead > WORTH_A_LOOK).then(|| {
+        Check::warn(
+            "clock_went_back",
+            format!("the latest change is {} s in the future", ahead.as_secs()),
+            "set the clocks of all replicas; leases and caches mend themselves once that time has come",
+        )
+    })
+}
+
+async fn keys(db: &Db, vault: Vault) -> Check {
+    const CHECK: &str = "key_ring";
+    let total = rotation::count(db).await.unwrap_or_default();
+    let mut progress = Progress::new("connections opened", total);
+    match Inventory::take(db, &vault, |done| progress.at(done)).await {
+        Ok(inventory) => judge(&inventory, vault.active_key_id(), vault.key_ids()),
+        Err(error) => Check::fail(CHECK, telemetry::chain(&error), "look at the database"),
+    }
+}
+
+fn judge<'a>(inventory: &Inventory, active: &str, ring: impl Iterator<Item = &'a str>) -> Check {
+    const CHECK: &str = "key_ring";
+    let Inventory { rows, readable, keyless, damaged, unusable } = inventory;
+    if !keyless.is_empty() {
+        let lost: Vec<String> = keyless.iter().map(|(key, count)| format!("{count} under `{key}`")).collect();
+        let found = format!(
+            "the ring has no key for what is sealed {}; {unusable} of {rows} connections cannot be used",
+            lost.join(" and ")
+        );
+        let mend = "put the missing keys at the end of CREDENTIALS_KEYS, or have users enter their credentials again";
+        return Check::fail(CHECK, found, mend);
+    }
+    if *damaged > 0 {
+        let found = format!("damaged blobs: {damaged}; {unusable} of {rows} connections cannot be used");
+        let mend = "restore a backup, or have users enter their credentials again: this was changed by other hands";
+        return Check::fail(CHECK, found, mend);
+    }
+    let counts: Vec<String> = readable.iter().map(|(key, count)| format!("{count} under `{key}`")).collect();
+    let sealed = if counts.is_empty() { "nothing is sealed yet".to_owned() } else { counts.join(", ") };
+    let unused: Vec<&str> = ring.filter(|key| *key != active && !readable.contains_key(*key)).collect();
+    if readable.keys().any(|key| key != active) {
+        let found = format!("{sealed}; the active key is `{active}`");
+        return Check::warn(CHECK, found, "run rotate-keys, then take the old key out of CREDENTIALS_KEYS");
+    }
+    match unused.as_slice() {
+        [] => Check::ok(CHECK, format!("{sealed}; everything opens")),
+        unused => Check::ok(CHECK, format!("{sealed}; everything opens, nothing needs `{}`", unused.join("`, `"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    fn counts(pairs: &[(&str, u64)]) -> std::collections::BTreeMap<String, u64> {
+        pairs.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect()
+    }
+
+    #[test]
+    fn a_ring_is_judged_by_what_it_opens() {
+        let told = |inventory: &Inventory| judge(inventory, "k2", ["k2", "k1"].into_iter());
+        let fresh = told(&Inventory::default());
+        assert_eq!(fresh.status, Verdict::Ok);
+        let rotated = told(&Inventory { rows: 2, readable: counts(&[("k2", 6)]), ..Inventory::default() });
+        assert_eq!(
+            (rotated.status, rotated.found.as_str()),
+            (Verdict::Ok, "6 under `k2`; everything opens, nothing needs `k1`")
+        );
+        let between = told(&Inventory { readable: counts(&[("k1", 2), ("k2", 6)]), ..Inventory::default() });
+        assert_eq!(between.status, Verdict::Warn);
+        assert!(between.found.contains("2 under `k1`, 6 under `k2`"));
+        let lost = told(&Inventory { rows: 3, keyless: counts(&[("k0", 4)]), unusable: 1, ..Inventory::default() });
+        assert_eq!(lost.status, Verdict::Fail);
+        assert!(lost.found.contains("4 under `k0`") && lost.found.contains("1 of 3"));
+        assert_eq!(told(&Inventory { damaged: 1, ..Inventory::default() }).status, Verdict::Fail);
+    }
+
+    #[test]
+    fn clocks_apart_are_told_by_how_far() {
+        let verdicts = [0, -900_000, 2_000_000, -31_000_000].map(|micros| skew(micros).status);
+        assert_eq!(verdicts, [Verdict::Ok, Verdict::Ok, Verdict::Warn, Verdict::Fail]);
+        assert!(skew(-2_000_000).found.contains("2000 ms behind"));
+    }
+}

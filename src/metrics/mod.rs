@@ -1,0 +1,300 @@
+//! Prometheus metrics. Labels are few and bounded: never an id, a host or an organisation.
+//!
+//! What happens is counted here as it happens. What merely is, such as the state of the pool, is looked at when
+//! somebody asks: see [`Sample`].
+
+mod process;
+mod sample;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+pub use self::sample::{Deferred, KeyAges, Pool, Sample};
+use crate::platforms::Platform;
+
+struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    requests_in_flight: IntGauge,
+    upstream_calls: IntCounterVec,
+    upstream_seconds: HistogramVec,
+    upstream_retries: IntCounterVec,
+    upstream_waiting: IntGauge,
+    breaker_opens: IntCounter,
+    breakers_open: IntGauge,
+    cache: IntCounterVec,
+    streams: IntCounterVec,
+    db_acquire_seconds: Histogram,
+    db_unavailable: IntCounter,
+    background_success: IntGaugeVec,
+    background_restarts: IntCounterVec,
+    shared_cache: IntCounterVec,
+    redis_up: IntGauge,
+    redis_errors: IntCounterVec,
+}
+
+static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
+    let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+    let histogram = |name: &str, help: &str, labels: &[&str]| {
+        let buckets = vec![0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+        HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)
+    };
+    let build = || -> prometheus::Result<Metrics> {
+        let metrics = Metrics {
+            registry: Registry::new(),
+            requests: counter(
+                "affzero_requests_total",
+                "Requests by route and status; 499 for a caller that left.",
+                &["method", "route", "status"],
+            )?,
+            request_seconds: histogram(
+                "affzero_request_seconds",
+                "Time until the answer begins, by route.",
+                &["route"],
+            )?,
+            requests_in_flight: IntGauge::new("affzero_requests_in_flight", "Requests without an answer yet.")?,
+            upstream_calls: counter(
+                "affzero_upstream_calls_total",
+                "Calls to trackers by platform and outcome, repetitions not counted.",
+                &["platform", "outcome"],
+            )?,
+            upstream_seconds: histogram("affzero_upstream_seconds", "Time of a tracker's answer.", &["platform"])?,
+            upstream_retries: counter(
+                "affzero_upstream_retries_total",
+                "Repetitions of calls to trackers, by platform.",
+                &["platform"],
+            )?,
+            upstream_waiting: IntGauge::new(
+                "affzero_upstream_waiting",
+                "Calls that wait for their turn at a tracker.",
+            )?,
+            breaker_opens: IntCounter::new(
+                "affzero_breaker_opens_total",
+                "How often a tracker that kept failing was cut off, for everyone or for some.",
+            )?,
+            breakers_open: IntGauge::new(
+                "affzero_breakers_open",
+                "Trackers that are cut off right now, for everyone or for some.",
+            )?,
+            cache: counter("affzero_stats_cache_total", "Statistics answers by cache outcome.", &["outcome"])?,
+            streams: counter(
+                "affzero_streams_total",
+                "Streamed tables by form and how they ended.",
+                &["form", "outcome"],
+            )?,
+            db_acquire_seconds: Histogram::with_opts(
+                HistogramOpts::new("affzero_db_acquire_seconds", "Wait for a database connection.")
+                    .buckets(vec![0.0001, 0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0]),
+            )?,
+            db_unavailable: IntCounter::new(
+                "affzero_db_unavailable_total",
+                "Times that no database connection could be had.",
+            )?,
+            background_success: IntGaugeVec::new(
+                Opts::new(
+                    "affzero_background_last_success_timestamp_seconds",
+                    "When each kind of background work last went well.",
+                ),
+                &["work"],
+            )?,
+            background_restarts: counter(
+                "affzero_background_restarts_total",
+                "How often a part of the background panicked and was started again.",
+                &["task"],
+            )?,
+            shared_cache: counter(
+                "affzero_shared_cache_total",
+                "Tables looked for, and put, where replicas share them, by outcome.",
+                &["outcome"],
+            )?,
+            redis_up: IntGauge::new("affzero_redis_up", "Whether Redis is there; 0 also where none is used.")?,
+            redis_errors: counter("affzero_redis_errors_total", "Failures of Redis by operation.", &["operation"])?,
+        };
+        metrics.registry.register(Box::new(metrics.requests.clone()))?;
+        metrics.registry.register(Box::new(metrics.request_seconds.clone()))?;
+        metrics.registry.register(Box::new(metrics.upstream_calls.clone()))?;
+        metrics.registry.register(Box::new(metrics.upstream_seconds.clone()))?;
+        metrics.registry.register(Box::new(metrics.upstream_waiting.clone()))?;
+        metrics.registry.register(Box::new(metrics.breaker_opens.clone()))?;
+        metrics.registry.register(Box::new(metrics.breakers_open.clone()))?;
+        metrics.registry.register(Box::new(metrics.cache.clone()))?;
+        metrics.registry.register(Box::new(metrics.requests_in_flight.clone()))?;
+        metrics.registry.register(Box::new(metrics.upstream_retries.clone()))?;
+        metrics.registry.register(Box::new(metrics.streams.clone()))?;
+        metrics.registry.register(Box::new(metrics.db_acquire_seconds.clone()))?;
+        metrics.registry.register(Box::new(metrics.db_unavailable.clone()))?;
+        metrics.registry.register(Box::new(metrics.background_success.clone()))?;
+        metrics.registry.register(Box::new(metrics.background_restarts.clone()))?;
+        metrics.registry.register(Box::new(metrics.shared_cache.clone()))?;
+        metrics.registry.register(Box::new(metrics.redis_up.clone()))?;
+        metrics.registry.register(Box::new(metrics.redis_errors.clone()))?;
+        metrics.start_at_zero();
+        Ok(metrics)
+    };
+    match build() {
+        Ok(metrics) => metrics,
+        Err(error) => unreachable!("the metrics above have valid and distinct names: {error}"),
+    }
+});
+
+impl Metrics {
+    /// Series that are there from the start, so that the first event already is an increase.
+    fn start_at_zero(&self) {
+        for platform in Platform::ALL {
+            self.upstream_calls.with_label_values(&[platform.key(), "answered"]);
+            self.upstream_seconds.with_label_values(&[platform.key()]);
+            self.upstream_retries.with_label_values(&[platform.key()]);
+        }
+        for outcome in ["hit", "miss", "shared"] {
+            self.cache.with_label_values(&[outcome]);
+        }
+        for form in ["ndjson", "csv"] {
+            for outcome in ["whole", "failed", "abandoned"] {
+                self.streams.with_label_values(&[form, outcome]);
+            }
+        }
+        for outcome in ["hit", "miss", "stored", "outdated", "too_large", "failed"] {
+            self.shared_cache.with_label_values(&[outcome]);
+        }
+        for operation in
+            ["connect", "ping", "renew", "take", "give_back", "count", "take_back", "look", "keep", "announce"]
+        {
+            self.redis_errors.with_label_values(&[operation]);
+        }
+    }
+}
+
+/// Counts a request that has come in, until the guard is dropped.
+#[must_use]
+pub fn request_in_flight() -> InFlight {
+    METRICS.requests_in_flight.inc();
+    InFlight
+}
+
+/// A request without an answer yet.
+#[derive(Debug)]
+pub struct InFlight;
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        METRICS.requests_in_flight.dec();
+    }
+}
+
+/// Counts an answered request.
+pub fn request(method: &str, route: &str, status: &str, time: Duration) {
+    METRICS.requests.with_label_values(&[known_method(method), route, status]).inc();
+    METRICS.request_seconds.with_label_values(&[route]).observe(time.as_secs_f64());
+}
+
+/// The methods that are told apart: whoever invents others must not make a series of each, nor write into the log.
+#[must_use]
+pub fn known_method(method: &str) -> &str {
+    match method {
+        "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE" | "OPTIONS" => method,
+        _ => "other",
+    }
+}
+
+/// Counts a call to a tracker, and how often it was repeated.
+pub fn upstream_call(platform: &str, outcome: &str, retries: u32, time: Duration) {
+    METRICS.upstream_calls.with_label_values(&[platform, outcome]).inc();
+    METRICS.upstream_seconds.with_label_values(&[platform]).observe(time.as_secs_f64());
+    METRICS.upstream_retries.with_label_values(&[platform]).inc_by(retries.into());
+}
+
+/// Counts a call that waits for its turn, until the guard is dropped.
+#[must_use]
+pub fn upstream_waiting() -> Waiting {
+    METRICS.upstream_waiting.inc();
+    Waiting
+}
+
+/// A call that waits for its turn at a tracker.
+#[derive(Debug)]
+pub struct Waiting;
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        METRICS.upstream_waiting.dec();
+    }
+}
+
+/// Counts a tracker that is cut off from now on.
+pub fn breaker_opened() {
+    METRICS.breaker_opens.inc();
+    METRICS.breakers_open.inc();
+}
+
+/// Counts a tracker that is called again.
+pub fn breaker_closed() {
+    METRICS.breakers_open.dec();
+}
+
+/// Counts a statistics answer by where it came from: `hit`, `miss` or `shared`.
+pub fn cache(outcome: &str) {
+    METRICS.cache.with_label_values(&[outcome]).inc();
+}
+
+/// Counts a streamed table by its form and by how it ended: `whole`, `failed` or `abandoned`.
+pub fn stream(form: &str, outcome: &str) {
+    METRICS.streams.with_label_values(&[form, outcome]).inc();
+}
+
+/// Notes how long a database connection was waited for, and whether there was one.
+pub fn db_acquired(time: Duration, is_there: bool) {
+    METRICS.db_acquire_seconds.observe(time.as_secs_f64());
+    if !is_there {
+        METRICS.db_unavailable.inc();
+    }
+}
+
+/// Notes that background work of this kind has just gone well.
+pub fn background_worked(work: &str) {
+    METRICS.background_success.with_label_values(&[work]).set(jiff::Timestamp::now().as_second());
+}
+
+/// Makes a part of the background known before anything happens to it.
+pub fn background_task(task: &str) {
+    METRICS.background_restarts.with_label_values(&[task]);
+}
+
+/// Counts a part of the background that is started again after a panic.
+pub fn background_restart(task: &str) {
+    METRICS.background_restarts.with_label_values(&[task]).inc();
+}
+
+/// Counts a table that was looked for where replicas share them (`hit`, `miss`), or put there (`stored`, `outdated`,
+/// `too_large`, `failed`).
+pub fn shared_cache(outcome: &str) {
+    METRICS.shared_cache.with_label_values(&[outcome]).inc();
+}
+
+/// Says whether Redis is there.
+pub fn redis_up(up: bool) {
+    METRICS.redis_up.set(i64::from(up));
+}
+
+/// Counts a failure of Redis.
+pub fn redis_error(operation: &str) {
+    METRICS.redis_errors.with_label_values(&[operation]).inc();
+}
+
+/// Everything in the text format.
+#[must_use]
+pub fn render(sample: &Sample) -> Vec<u8> {
+    let mut families = METRICS.registry.gather();
+    families.extend(sample::gather(sample));
+    families.extend(process::gather());
+    let mut text = Vec::new();
+    if TextEncoder::new().encode(&families, &mut text).is_err() {
+        text.clear();
+    }
+    text
+}
