@@ -14,15 +14,20 @@ use affzero_connections::connections::service::Connections;
 use affzero_connections::db::{DatabaseUrl, Db};
 use affzero_connections::http;
 use affzero_connections::tenancy::Plan;
-use diesel::Connection;
 use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
+use diesel::sql_types::Text;
+use diesel::{Connection, RunQueryDsl};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::watch;
+
 /// The HS256 secret of every test.
-pub(crate) const SECRET: &str = "a secret for tests only, long enough for HS256";
+pub(crate) const SECRET: &str = "the canary among secrets, for tests only and long enough for HS256";
 /// A key ring of one key.
-pub(crate) const KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub(crate) const KEYS: &str = "k1:Y2FuYXJ5LW9mLXRoZS1maXJzdC1rZXktMDEyMzQ1Njc=";
 
 /// A running service.
 pub(crate) struct TestApp {
@@ -47,6 +52,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Reads a response to its end, and looks for secrets in it.
+    pub(crate) async fn read(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let answer = Self { status, headers, text: response.text().await.expect("a whole body") };
+        watch::search_answer(&answer);
+        answer
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON ({}): {}", self.status, self.text))
     }
@@ -122,6 +135,7 @@ impl TestApp {
     }
 
     async fn run(config: Config, folder: Arc<TempDir>, schema: Option<(String, String)>) -> Self {
+        watch::listen();
         let db = Db::open(&config.database_url, 4).expect("a database");
         db.migrate().expect("migrations");
         let (state, connections) = commands::assemble(&config, db.clone()).expect("the service");
@@ -178,9 +192,7 @@ impl TestApp {
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Answer {
-        let response = self.raw(method, path, headers, body).await;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.expect("a whole body") }
+        Answer::read(self.raw(method, path, headers, body).await).await
     }
 
     /// Any request, its answer not read yet.
@@ -253,9 +265,30 @@ impl User<'_> {
     }
 }
 
+impl TestApp {
+    /// Everything the database holds, as whoever steals it would read it.
+    fn dump(&self) -> Vec<u8> {
+        match &self.config.database_url {
+            DatabaseUrl::Sqlite(_) => {
+                let files = std::fs::read_dir(self.folder.path()).expect("the folder").filter_map(Result::ok);
+                files.filter_map(|file| std::fs::read(file.path()).ok()).flatten().collect()
+            }
+            DatabaseUrl::Postgres(url) => {
+                let url = url.expose_secret();
+                let mut connection = diesel::PgConnection::establish(url).expect("the PostgreSQL server of the tests");
+                let schema = sql::<Text>("schema_to_xml(current_schema(), false, false, '')::text");
+                diesel::select(schema).get_result::<String>(&mut connection).expect("a dump").into_bytes()
+            }
+        }
+    }
+}
+
 impl Drop for TestApp {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
+        if !std::thread::panicking() {
+            watch::search("the database", &self.dump());
+        }
         if let Some((name, _)) = &self.schema
             && let Ok(server) = std::env::var("TEST_DATABASE_URL")
             && let Ok(mut connection) = diesel::PgConnection::establish(&server)

@@ -15,7 +15,7 @@ use crate::support::affise::{ADMIN_KEY, Affise};
 use crate::support::tracker::{Fault, Simulator};
 
 const NEW_KEYS: &str =
-    "k2:ISEhISEhISEhISEhISEhISEhISEhISEhISEhISEhISE=,k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    "k2:Y2FuYXJ5LW9mLWFub3RoZXItbmV3LWtleS0wMTIzNDU=,k1:Y2FuYXJ5LW9mLXRoZS1maXJzdC1rZXktMDEyMzQ1Njc=";
 
 fn folder() -> TempDir {
     TempDir::new().expect("a folder")
@@ -210,7 +210,10 @@ async fn migrating_twice_is_the_same_as_once_and_leaves_a_database_to_serve() {
         let output = run(folder.path(), &["migrate"], &[]);
         assert!(output.status.success(), "{}", complaint(&output));
     }
-    assert!(folder.path().join("data/affzero.db").exists());
+    let database = std::fs::metadata(folder.path().join("data/affzero.db")).expect("a database");
+    #[cfg(target_os = "linux")]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&database.permissions()) & 0o077, 0, "it is its owner's alone");
+    assert!(database.is_file());
     let service = Service::start(folder.path(), &[]);
     assert_eq!(service.send("", "GET", "/readyz", None).await.ok(200)["status"], "ready");
 }
@@ -342,12 +345,12 @@ async fn metrics_have_their_own_port_and_name_nobody() {
     let service = Service::start(folder.path(), &[("METRICS_ADDR", "127.0.0.1:0")]);
     let metrics = service.wait_for("metrics: ");
     let user = token(folder.path(), &[], &[]);
-    let body = json!({"name": "Canary Name", "platform": "demo"});
+    let body = json!({"name": "Private Name", "platform": "demo"});
     let created = service.send(&user, "POST", "/api/v1/connections", Some(&body)).await.ok(201);
     let id = created["id"].as_str().expect("an id");
     for path in [
-        "/nowhere/canary",
-        "/swagger-ui/canary",
+        "/nowhere/private",
+        "/swagger-ui/private",
         &format!("/api/v1/connections/{id}"),
         &format!("/api/v1/connections/{id}/stats?group_by=date&preset=today"),
     ] {
@@ -361,7 +364,7 @@ async fn metrics_have_their_own_port_and_name_nobody() {
         assert!(text.contains(name), "{text}");
     }
     assert!(text.contains("/api/v1/connections/{id}/stats"), "{text}");
-    for private in [id, "acme", "Canary", "canary", "127.0.0.1"] {
+    for private in [id, "acme", "Private", "private", "127.0.0.1"] {
         assert!(!text.contains(private), "{private}: {text}");
     }
 }

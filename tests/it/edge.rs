@@ -116,10 +116,11 @@ async fn a_wrong_method_is_told_which_ones_there_are() {
         if known.is_empty() {
             known.push("GET");
         }
+        if known.contains(&"GET") {
+            known.push("HEAD");
+        }
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "PROPFIND"] {
-            // There, `verify` is an id that no connection has.
-            let is_id = path.ends_with("/connections/verify") && ["GET", "PATCH", "DELETE"].contains(&method);
-            if known.contains(&method) || is_id {
+            if known.contains(&method) {
                 continue;
             }
             let answer = user.send(method, path, &[], None).await;
@@ -136,6 +137,63 @@ async fn a_wrong_method_is_told_which_ones_there_are() {
             assert_eq!(allowed, known, "{method} {path}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_answers_the_headers_of_get_and_nothing_else() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let id = user.add_demo("Try").await;
+    let open = ["/api-docs/openapi.json", "/swagger-ui/", "/swagger-ui", "/nowhere"].map(str::to_owned);
+    let documented = operations().into_iter().filter(|(method, _)| method == "GET").map(|(_, path)| path);
+    let with_id = ["", "/verifications", "/automations", "/stats?group_by=date&preset=yesterday", "/stats?group_by=x"]
+        .map(|rest| format!("/api/v1/connections/{id}{rest}"));
+    for path in open.into_iter().chain(documented).chain(with_id) {
+        let (get, head) = (user.get(&path).await, user.send("HEAD", &path, &[], None).await);
+        assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
+        let told = |answer: &Answer| -> Vec<(String, String)> {
+            let changing = ["date", "x-request-id", "cache-status", "age", "vary", "access-control-expose-headers"];
+            let all = answer.headers.iter().filter(|(name, _)| !changing.contains(&name.as_str()));
+            // The length of a problem is that of its request's id as well.
+            let all = all.filter(|(name, _)| get.status < 400 || *name != "content-length");
+            all.map(|(name, value)| (name.to_string(), value.to_str().expect("text").to_owned())).collect()
+        };
+        let (mut of_get, mut of_head) = (told(&get), told(&head));
+        of_get.sort();
+        of_head.sort();
+        assert_eq!(of_head, of_get, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_of_a_stream_calls_no_tracker_and_head_of_a_page_calls_it_once() {
+    let tracker = Simulator::start(Affise::default());
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let body = json!({"name": "x", "platform": "affise", "connection_type": "admin", "settings": {"base_url": tracker.url}, "credentials": {"api_key": ADMIN_KEY}});
+    let id = user.post("/api/v1/connections", &body).await.ok(201)["id"].as_str().expect("an id").to_owned();
+    let path = |query: &str| format!("/api/v1/connections/{id}/stats?{query}");
+    let question = path("group_by=offer&preset=yesterday");
+    tracker.forget();
+    for (kind, told) in
+        [("application/x-ndjson", "application/x-ndjson"), ("text/csv", "text/csv; charset=utf-8; header=present")]
+    {
+        let head = user.send("HEAD", &question, &[("accept", kind)], None).await;
+        assert_eq!((head.status, head.header("content-type")), (200, Some(told)));
+        assert_eq!((head.text.as_str(), head.header("content-length")), ("", None));
+        let refused = user.send("HEAD", &path("group_by=campaign&preset=yesterday"), &[("accept", kind)], None).await;
+        assert_eq!(refused.status, 422);
+        let unknown = question.replace(&id, "01990000-0000-7000-8000-000000000000");
+        assert_eq!(user.send("HEAD", &unknown, &[("accept", kind)], None).await.status, 404);
+    }
+    assert!(tracker.requests().is_empty());
+    let head = user.send("HEAD", &question, &[], None).await;
+    let pulled = tracker.requests().len();
+    assert!(head.status == 200 && pulled > 0);
+    let get = user.get(&question).await;
+    assert_eq!(head.header("etag"), get.header("etag"));
+    assert!(get.header("cache-status").is_some_and(|status| status.contains("hit")));
+    assert_eq!(tracker.requests().len(), pulled, "what HEAD has pulled is kept for GET");
 }
 
 #[tokio::test(flavor = "multi_thread")]

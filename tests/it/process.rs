@@ -1,5 +1,6 @@
 //! The binary itself, started in a folder of its own with no variable of the caller's.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::app::{Answer, client};
+use crate::watch;
 
 /// The longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -16,13 +18,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn command(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_affzero-connections"));
     command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
-    command.envs(variables.iter().copied());
+    // As loud as can be: what it writes is searched for secrets.
+    command.envs([("RUST_LOG", "trace"), ("RUST_BACKTRACE", "full")]).envs(variables.iter().copied());
     command
 }
 
 /// Runs a command to its end.
 pub(crate) fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    command(folder, arguments, variables).output().expect("the binary runs")
+    let output = command(folder, arguments, variables).output().expect("the binary runs");
+    watch::search("the output of a command", &[output.stdout.as_slice(), &output.stderr].concat());
+    output
 }
 
 /// What a command said on standard error.
@@ -83,6 +88,11 @@ impl Service {
         }
     }
 
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything written so far, on both outputs.
     pub(crate) fn written(&self) -> String {
         self.written.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -97,9 +107,16 @@ impl Service {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let response = request.send().await.expect("an answer");
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.expect("a whole body") }
+        Answer::read(request.send().await.expect("an answer")).await
+    }
+
+    /// A line of what Linux tells about the process's memory, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a process on Linux");
+        let text = status.lines().find_map(|text| text.strip_prefix(line)).expect("a line of that name");
+        let kibibytes = text.trim_start_matches(':').trim().trim_end_matches(" kB");
+        kibibytes.parse::<u64>().expect("a number") * 1_024
     }
 
     /// Asks the process to stop, as an operator does.
@@ -130,22 +147,30 @@ impl Service {
         self.terminate();
         self.wait()
     }
-}
 
-impl Drop for Service {
-    fn drop(&mut self) {
+    /// SIGKILL: no warning, no last words.
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn collect(mut pipe: impl std::io::Read + Send + 'static, written: Arc<Written>) -> std::thread::JoinHandle<()> {
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn collect(pipe: impl std::io::Read + Send + 'static, written: Arc<Written>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
-        let mut buffer = [0; 4_096];
-        while let Ok(length @ 1..) = pipe.read(&mut buffer) {
+        let mut lines = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while let Ok(1..) = lines.read_until(b'\n', &mut line) {
+            watch::guard("a line of the service", &line);
             let mut text = written.text.lock().unwrap_or_else(PoisonError::into_inner);
-            text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+            text.push_str(&String::from_utf8_lossy(&line));
             written.more.notify_all();
+            line.clear();
         }
     })
 }

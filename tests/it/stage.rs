@@ -45,6 +45,7 @@ impl Stage {
     }
 
     pub(crate) fn play(sample: Sample, tracker: Option<impl Tracker>, patience: Duration) -> Self {
+        crate::watch::listen();
         let simulator = tracker.map(Simulator::start);
         let transport = Transport::new(TransportConfig {
             egress: EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false },

@@ -17,7 +17,7 @@ use crate::support::affise::{ADMIN_KEY, Affise};
 use crate::support::tracker::Simulator;
 
 /// A second key, for rotation.
-const NEW_KEY: &str = "k2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+const NEW_KEY: &str = "k2:Y2FuYXJ5LW9mLXRoZS1zZWNvbmQta2V5LTAxMjM0NTY=";
 const TABLES: [&str; 6] =
     ["organisations", "connections", "verifications", "automations", "audit_events", "idempotency_keys"];
 
@@ -302,7 +302,8 @@ async fn rows_under_a_key_that_is_gone_break_only_themselves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_made_during_a_rotation_wins() {
-    let app = TestApp::start().await;
+    // The new key is known before anything is sealed with it.
+    let app = TestApp::with(&[("CREDENTIALS_KEYS", &format!("{KEYS},{NEW_KEY}"))]).await;
     let tracker = Simulator::start(Affise::default());
     let user = app.user("acme", Plan::Pro);
     let id = user.add(affise("Brand", &tracker)).await;

@@ -17,11 +17,11 @@ use serde_json::{Map, Value, json};
 use super::tracker::{Reply, Request, Tracker};
 
 /// The key of a manager who may see everything.
-pub const ADMIN_KEY: &str = "a5c1d7e2f4b80913a5c1d7e2f4b80913";
+pub const ADMIN_KEY: &str = "canarye2f4b80913a5c1d7e2f4b80913";
 /// The key of affiliate [`AFFILIATE_ID`].
-pub const AFFILIATE_KEY: &str = "b6d2e8f3a5c91024b6d2e8f3a5c91024";
+pub const AFFILIATE_KEY: &str = "canaryf3a5c91024b6d2e8f3a5c91024";
 /// The key of an advertiser, who has no statistics to read.
-pub const ADVERTISER_KEY: &str = "c7e3f9a4b6d02135c7e3f9a4b6d02135";
+pub const ADVERTISER_KEY: &str = "canarya4b6d02135c7e3f9a4b6d02135";
 /// The affiliate behind [`AFFILIATE_KEY`].
 pub const AFFILIATE_ID: u32 = 71;
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::tracker::{Reply, Request, Tracker};
 
-pub const KEY: &str = "b1n0mb1n0mb1n0mb1n0mb1n0mb1n0mb1n0mb1n0m";
+pub const KEY: &str = "canaryb1n0mb1n0mb1n0mb1n0mb1n0mb1n0mb1n0";
 
 /// Clicks of one moment that share everything else.
 #[derive(Debug, Clone)]

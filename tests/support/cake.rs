@@ -12,8 +12,8 @@ use rust_decimal::Decimal;
 
 use super::tracker::{Reply, Request, Tracker};
 
-pub const AFFILIATE_KEY: &str = "Aff1l1ateKey+/9";
-pub const ADMIN_KEY: &str = "NetworkOwnersKey0123456789";
+pub const AFFILIATE_KEY: &str = "canaryAteKey+/9";
+pub const ADMIN_KEY: &str = "canaryOwnersKey01234567890";
 pub const AFFILIATE_ID: &str = "42";
 
 /// How the newer paths write an answer.

@@ -120,15 +120,15 @@ pub struct Everflow {
     pub default_currency: Option<&'static str>,
 }
 
-pub const NETWORK_KEY: &str = "nEtWoRkKeY0123456789ab";
+pub const NETWORK_KEY: &str = "canaryKeY0123456789abc";
 /// May read the network, but no report.
-pub const NETWORK_KEY_WITHOUT_REPORTS: &str = "nEtWoRkKeYwithoutReprt";
+pub const NETWORK_KEY_WITHOUT_REPORTS: &str = "canaryKeYwithoutReport";
 /// May read reports and nothing else.
-pub const NETWORK_KEY_OF_REPORTS_ONLY: &str = "nEtWoRkKeYreportsOnly0";
+pub const NETWORK_KEY_OF_REPORTS_ONLY: &str = "canaryKeYreportsOnly01";
 /// Belongs to affiliate [`AFFILIATE`].
-pub const AFFILIATE_KEY: &str = "aFfIlIaTeKeY0123456789";
+pub const AFFILIATE_KEY: &str = "canaryAfFkEy0123456789";
 /// Works in neither of the two portals.
-pub const ADVERTISER_KEY: &str = "aDvErTiSeRkEy012345678";
+pub const ADVERTISER_KEY: &str = "canaryAdVkEy0123456789";
 
 /// The affiliate whose key [`AFFILIATE_KEY`] is.
 pub const AFFILIATE: u32 = 11;

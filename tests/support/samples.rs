@@ -114,7 +114,7 @@ pub fn of(pair: Pair, last: Date) -> Vec<Sample> {
     }
 }
 
-const WRONG_KEY: &str = "nobody-has-this-key-0123456789abcdef";
+const WRONG_KEY: &str = "canary-nobody-has-this-key-0123456789";
 
 fn api_key(key: &str) -> Texts {
     vec![("api_key", key.to_owned())]

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use affzero_connections::tenancy::Plan;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{
     CONNECTIONS, acme, affise, affise_at, eventually, execute, keys_sent, path, service_and_tracker, throttled,
-    until_status,
+    until_status, with_status,
 };
 use crate::app::{TestApp, User};
-use crate::support::affise::ADMIN_KEY;
-use crate::support::tracker::Fault;
+use crate::support::affise::{ADMIN_KEY, Affise};
+use crate::support::tracker::{Fault, Simulator};
 
 async fn add_deferred(user: &User<'_>, body: &Value) -> String {
     let created = user.post(&format!("{CONNECTIONS}?verify=deferred"), body).await.ok(201);
@@ -38,7 +39,7 @@ async fn it_is_saved_at_once_and_becomes_what_the_tracker_says() {
     let (app, tracker) = service_and_tracker().await;
     let user = acme(&app);
     let good = add_deferred(&user, &affise("Good", &tracker)).await;
-    let bad = add_deferred(&user, &affise_at("Bad", &tracker.url, "wrong-wrong-wrong-wrong")).await;
+    let bad = add_deferred(&user, &affise_at("Bad", &tracker.url, "canary-wrong-wrong-wrong")).await;
     assert_eq!(until_status(&user, &good, "active").await["last_verification"]["status"], "ok");
     let failing = until_status(&user, &bad, "failing").await;
     assert_eq!(failing["last_verification"]["failure"]["code"], "credentials_rejected");
@@ -115,9 +116,9 @@ async fn a_change_or_a_deletion_takes_the_place_of_the_attempt() {
     hurry(&app, &changed).await;
     hurry(&app, &deleted).await;
     // A third one shows that the background has had its turn.
-    let after = add_deferred(&user, &affise_at("After", &tracker.url, "wrong-wrong-wrong-wrong")).await;
+    let after = add_deferred(&user, &affise_at("After", &tracker.url, "canary-wrong-wrong-wrong")).await;
     until_status(&user, &after, "failing").await;
-    assert_eq!(keys_sent(&tracker), ["wrong-wrong-wrong-wrong"]);
+    assert_eq!(keys_sent(&tracker), ["canary-wrong-wrong-wrong"]);
     user.get(&path(&deleted)).await.problem(410, "connection_deleted");
 }
 
@@ -135,5 +136,43 @@ async fn two_replicas_verify_each_connection_once() {
         until_status(&user, id, "active").await;
         let history = other.get(&format!("{}/verifications", path(id))).await.ok(200);
         assert_eq!(history["data"].as_array().expect("data").len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_cannot_be_guessed_by_saving_them_unverified_either() {
+    let (app, tracker) =
+        (TestApp::with(&[("RATE_LIMIT_VERIFY_FAILURES", "3")]).await, Simulator::start(Affise::default()));
+    let user = acme(&app);
+    let deferred = format!("{CONNECTIONS}?verify=deferred");
+    let guesses: Vec<Value> =
+        (0..9).map(|n| affise_at(&format!("Guess {n}"), &tracker.url, &format!("canary-guess-{n:04}"))).collect();
+    let answers = join_all(guesses.iter().map(|guess| user.post(&deferred, guess))).await;
+    assert_eq!(with_status(&answers, 201), 3);
+    for refused in answers.iter().filter(|answer| answer.status != 201) {
+        refused.problem(429, "rate_limited");
+        assert!(refused.header("retry-after").is_some());
+    }
+    // What was accepted is verified all the same, and deleting it gives no further guess.
+    for saved in answers.iter().filter(|answer| answer.status == 201) {
+        let id = saved.json()["id"].as_str().expect("an id").to_owned();
+        until_status(&user, &id, "failing").await;
+        assert_eq!(user.delete(&path(&id)).await.status, 204);
+    }
+    user.post(&deferred, &affise("Brand", &tracker)).await.problem(429, "rate_limited");
+    user.post("/api/v1/connections/verify", &affise("Brand", &tracker)).await.problem(429, "rate_limited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn good_ones_give_their_places_back_and_refused_ones_take_none() {
+    let (app, tracker) =
+        (TestApp::with(&[("RATE_LIMIT_VERIFY_FAILURES", "1")]).await, Simulator::start(Affise::default()));
+    let user = acme(&app);
+    for n in 0..3 {
+        let id = add_deferred(&user, &affise(&format!("Brand {n}"), &tracker)).await;
+        until_status(&user, &id, "active").await;
+        let taken =
+            user.post(&format!("{CONNECTIONS}?verify=deferred"), &affise(&format!("Brand {n}"), &tracker)).await;
+        taken.problem(409, "name_taken");
     }
 }

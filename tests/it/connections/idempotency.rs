@@ -96,7 +96,7 @@ async fn while_the_first_request_runs_the_second_is_told_to_wait() {
 async fn a_failure_is_not_kept() {
     let (app, tracker) = service_and_tracker().await;
     let user = acme(&app);
-    create(&user, "key-1", &affise_at("Brand", &tracker.url, "wrong-wrong-wrong-wrong"))
+    create(&user, "key-1", &affise_at("Brand", &tracker.url, "canary-wrong-wrong-wrong"))
         .await
         .problem(422, "verification_failed");
     let created = create(&user, "key-1", &affise("Brand", &tracker)).await;

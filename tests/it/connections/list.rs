@@ -41,6 +41,29 @@ async fn with_demos(app: &TestApp, names: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_status_that_is_filtered_by_is_the_one_that_is_shown() {
+    let app = TestApp::start().await;
+    with_demos(&app, &["a", "b", "c", "d", "e"]).await;
+    let after = app.replica(&[("CREDENTIALS_KEYS", "k2:EBESExQVFhcYGRobHB0eHyAhIiMkJSYnKCkqKywtLi8=")]).await;
+    let user = acme(&after);
+    // The key of the five is lost, and the two that come after it are well.
+    for name in ["f", "g"] {
+        user.add_demo(name).await;
+    }
+    execute(&app, "UPDATE connections SET status = 'unverified' WHERE name IN ('e', 'g')".to_owned()).await;
+    for (status, expected) in
+        [("failing", vec!["a", "b", "c", "d", "e"]), ("active", vec!["f"]), ("unverified", vec!["g"])]
+    {
+        for limit in [1, 2, 5, 100] {
+            let found = all_pages(&user, &format!("&sort=name&status={status}"), limit).await;
+            assert_eq!(found, expected, "{status} by {limit}");
+        }
+        let page = user.get(&format!("{CONNECTIONS}?status={status}")).await.ok(200);
+        assert!(page["data"].as_array().expect("entries").iter().all(|entry| entry["status"] == status), "{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_neither_overlap_nor_lose_anything_under_any_order() {
     let app = TestApp::start().await;
     let user = acme(&app);

@@ -76,11 +76,11 @@ async fn a_new_secret_is_tried_first_and_kept_only_if_it_works() {
     let before = user.post(CONNECTIONS, &affise("Brand", &tracker)).await.ok(201);
     let id = before["id"].as_str().expect("an id");
     tracker.forget();
-    let wrong = json!({ "name": "Other", "credentials": { "api_key": "wrong-wrong-wrong-wrong" } });
+    let wrong = json!({ "name": "Other", "credentials": { "api_key": "canary-wrong-wrong-wrong" } });
     let problem = user.patch(&path(id), &wrong).await.problem(422, "verification_failed");
     assert_eq!(problem["verification"]["failure"]["code"], "credentials_rejected");
     assert_eq!(fields(&problem), [("/credentials/api_key".to_owned(), "credentials_rejected".to_owned())]);
-    assert_eq!(keys_sent(&tracker), ["wrong-wrong-wrong-wrong"]);
+    assert_eq!(keys_sent(&tracker), ["canary-wrong-wrong-wrong"]);
     assert_eq!(user.get(&path(id)).await.ok(200), before, "the old ones stay in force");
 
     tracker.inject([throttled()]);

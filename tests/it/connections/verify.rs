@@ -1,12 +1,18 @@
 //! Verifying: dry runs, and saved connections again.
 
+use std::time::Duration;
+
 use affzero_connections::tenancy::Plan;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{CONNECTIONS, acme, affise, affise_at, fields, path, revoked, service_and_tracker, throttled};
+use super::{
+    CONNECTIONS, acme, affise, affise_at, eventually, fields, keys_sent, path, revoked, service_and_tracker, throttled,
+    with_status,
+};
 use crate::app::TestApp;
 use crate::support::affise::{ADMIN_KEY, AFFILIATE_KEY, Affise};
-use crate::support::tracker::Simulator;
+use crate::support::tracker::{Fault, Simulator};
 
 const DRY_RUN: &str = "/api/v1/connections/verify";
 
@@ -21,7 +27,7 @@ async fn a_dry_run_answers_200_whatever_comes_out_and_saves_nothing() {
     let stages: Vec<_> = good["stages"].as_array().expect("stages").iter().map(|stage| &stage["name"]).collect();
     assert_eq!(stages, ["resolve", "connect", "tls", "request", "authenticate", "authorize"]);
 
-    let answer = user.post(DRY_RUN, &affise_at("Brand", &tracker.url, "wrong-wrong-wrong-wrong")).await;
+    let answer = user.post(DRY_RUN, &affise_at("Brand", &tracker.url, "canary-wrong-wrong-wrong")).await;
     let bad = answer.ok(200);
     assert_eq!((&bad["status"], &bad["failure"]["code"]), (&json!("failed"), &json!("credentials_rejected")));
     assert!(!answer.text.contains("wrong-wrong"));
@@ -81,7 +87,7 @@ async fn failed_verifications_are_limited_so_that_keys_cannot_be_guessed() {
     let tracker = Simulator::start(Affise::default());
     let user = acme(&app);
     let id = user.add(affise("Brand", &tracker)).await;
-    let wrong = affise_at("Other", &tracker.url, "wrong-wrong-wrong-wrong");
+    let wrong = affise_at("Other", &tracker.url, "canary-wrong-wrong-wrong");
     user.post(DRY_RUN, &wrong).await.ok(200);
     user.post(CONNECTIONS, &wrong).await.problem(422, "verification_failed");
     tracker.forget();
@@ -96,4 +102,55 @@ async fn failed_verifications_are_limited_so_that_keys_cannot_be_guessed() {
     }
     assert!(tracker.requests().is_empty());
     app.user("other", Plan::Pro).post(DRY_RUN, &affise_at("A", &tracker.url, ADMIN_KEY)).await.ok(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_made_at_the_same_time_are_no_more_than_those_made_in_turn() {
+    let app = TestApp::with(&[("RATE_LIMIT_VERIFY_FAILURES", "5")]).await;
+    let tracker = Simulator::start(Affise::default());
+    let user = acme(&app);
+    let guesses: Vec<Value> =
+        (0..60).map(|n| affise_at("Guess", &tracker.url, &format!("canary-guess-{n:04}"))).collect();
+    let answers = join_all(guesses.iter().map(|guess| user.post(DRY_RUN, guess))).await;
+    assert_eq!(with_status(&answers, 200), 5);
+    for refused in answers.iter().filter(|answer| answer.status != 200) {
+        refused.problem(429, "rate_limited");
+        let wait: u64 = refused.header("retry-after").expect("a time").parse().expect("seconds");
+        assert!((1..=60).contains(&wait), "{wait}");
+        assert_eq!(refused.header("ratelimit-policy"), Some("\"verifications\";q=5"));
+        assert_eq!(refused.header("ratelimit"), Some(format!("\"verifications\";r=0;t={wait}").as_str()));
+    }
+    assert_eq!(keys_sent(&tracker).len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn good_verifications_take_no_place_for_longer_than_they_last() {
+    let app = TestApp::with(&[("RATE_LIMIT_VERIFY_FAILURES", "3")]).await;
+    let tracker = Simulator::start(Affise::default());
+    let user = acme(&app);
+    let id = user.add(affise("Brand", &tracker)).await;
+    let good = affise("Another", &tracker);
+    let again = format!("{}/verify", path(&id));
+    for _ in 0..4 {
+        let nothing = json!({});
+        let (dry, stored) = tokio::join!(user.post(DRY_RUN, &good), user.post(&again, &nothing));
+        assert_eq!((&dry.ok(200)["status"], &stored.ok(200)["status"]), (&json!("ok"), &json!("ok")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hangs_up_while_the_tracker_is_asked_has_asked() {
+    let app = TestApp::with(&[("RATE_LIMIT_VERIFY_FAILURES", "1")]).await;
+    let tracker = Simulator::start(Affise::default());
+    let user = acme(&app);
+    tracker.inject([Fault::Stall(Duration::from_secs(5))]);
+    let guess = affise_at("Guess", &tracker.url, "canary-guess-0000");
+    tokio::select! {
+        _ = user.post(DRY_RUN, &guess) => panic!("the tracker stalls"),
+        () = eventually("the tracker is asked", async || (!tracker.requests().is_empty()).then_some(())) => {}
+    }
+    for _ in 0..10 {
+        user.post(DRY_RUN, &guess).await.problem(429, "rate_limited");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -691,7 +691,7 @@ async fn a_key_without_an_affiliate_id_works_where_the_network_does_not_want_one
 #[tokio::test]
 async fn a_pasted_pair_is_taken_apart() {
     let simulator = Simulator::start(Cake::default());
-    let pasted = Connection::affiliate(&simulator).without_affiliate_id().with_key("Aff1l1ateKey+/9|42");
+    let pasted = Connection::affiliate(&simulator).without_affiliate_id().with_key("canaryAteKey+/9|42");
     assert_eq!(pasted.verify().await.status, VerificationStatus::Ok);
     let requests = simulator.requests();
     assert_eq!(requests[0].params("api_key"), [AFFILIATE_KEY]);
@@ -701,7 +701,7 @@ async fn a_pasted_pair_is_taken_apart() {
 #[tokio::test]
 async fn refusals_in_words_are_understood_and_quoted_without_the_key() {
     for (message, code) in [
-        ("Your API key Aff1l1ateKey+/9 has expired", FailureCode::CredentialsRejected),
+        ("Your API key canaryAteKey+/9 has expired", FailureCode::CredentialsRejected),
         ("You do not have permission to view this report", FailureCode::InsufficientPermissions),
         ("IP address 203.0.113.9 is not allowed", FailureCode::IpNotAllowed),
         ("Too many requests", FailureCode::RateLimited),

@@ -49,6 +49,7 @@ impl Road {
     fn to(us: Everflow) -> Self {
         let egress = EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false };
         let patience = Duration::from_secs(20);
+        crate::watch::listen();
         let transport = Transport::new(TransportConfig { egress, timeout: patience, connect_timeout: patience })
             .expect("a transport");
         let (us, eu) = (Simulator::start(us), Simulator::start(Everflow::default()));

@@ -39,6 +39,7 @@ impl Road {
 
     /// The opened client.
     pub(super) fn open(&self, purpose: Purpose) -> Client {
+        crate::watch::listen();
         let transport = Transport::new(TransportConfig {
             egress: EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false },
             timeout: Duration::from_secs(10),

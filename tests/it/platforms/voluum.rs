@@ -49,6 +49,7 @@ impl Road {
     fn to(hits: Vec<Hit>, readings: Readings) -> Self {
         let tracker = Voluum::new(hits, readings);
         let simulator = Simulator::start(tracker.clone());
+        crate::watch::listen();
         let transport = Transport::new(TransportConfig {
             egress: EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false },
             timeout: Duration::from_secs(10),

@@ -4,11 +4,15 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use affzero_connections::db::DbError;
+use affzero_connections::db::schema::automations;
 use affzero_connections::tenancy::Plan;
+use diesel::prelude::*;
 use serde_json::json;
 
-use super::egress::Process;
 use crate::app::TestApp;
+use crate::connections::execute;
+use crate::process::Service;
 
 /// Sends these very bytes and reads until the service closes the connection.
 pub(super) fn exchange(url: &str, request: &str) -> String {
@@ -63,13 +67,14 @@ async fn long_addresses_and_heads_are_refused() {
     let user = app.user("acme", Plan::Pro);
     let long = format!("/api/v1/connections?q={}", "x".repeat(20_000));
     user.get(&long).await.problem(400, "malformed_request");
+    // Actix answers these before any code of ours, without a body.
     for (name, value) in [("x-padding", "x".repeat(300_000)), ("cookie", "x=y;".repeat(100_000))] {
         let answer = exchange(&app.url, &format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{name}: {value}\r\n\r\n"));
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
     }
     let many: String = (0..500).map(|number| format!("x-{number}: y\r\n")).collect();
     let answer = exchange(&app.url, &format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{many}\r\n"));
-    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.ends_with("\r\n\r\n"), "{answer}");
     user.get("/api/v1/usage").await.ok(200);
 }
 
@@ -80,6 +85,13 @@ async fn bodies_that_are_too_deep_or_too_large_are_refused() {
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     for deep in ["[".repeat(60_000), "{\"a\":".repeat(10_000), format!("{}{}", "[".repeat(200), "]".repeat(200))] {
         let answer = app.send("POST", "/api/v1/connections", &headers, Some(deep.into_bytes())).await;
+        answer.problem(400, "malformed_request");
+    }
+    for twice in [
+        r#"{"name":"a","name":"b","platform":"demo"}"#,
+        r#"{"name":"a","platform":"demo","settings":{"scenario":"slow","scenario":"down"}}"#,
+    ] {
+        let answer = app.send("POST", "/api/v1/connections", &headers, Some(twice.as_bytes().to_vec())).await;
         answer.problem(400, "malformed_request");
     }
     let large = json!({ "name": "x".repeat(70_000), "platform": "demo" }).to_string().into_bytes();
@@ -101,9 +113,72 @@ async fn requests_with_two_ends_are_refused() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_body_that_is_not_read_becomes_a_request() {
+    let app = TestApp::start().await;
+    let inner = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let size = inner.len();
+    for refused in [
+        format!("content-length: {size}\r\n\r\n{inner}"),
+        format!("content-length: 999999\r\n\r\n{inner}"),
+        format!("transfer-encoding: chunked\r\n\r\n{size:x}\r\n{inner}\r\n0\r\n\r\n"),
+        format!("transfer-encoding: chunked\r\n\r\nzz\r\n{inner}"),
+    ] {
+        // Without a token the body is never looked at.
+        let mut stream = TcpStream::connect(app.url.trim_start_matches("http://")).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
+        let head = "POST /api/v1/connections HTTP/1.1\r\nhost: x\r\n";
+        stream.write_all(format!("{head}{refused}").as_bytes()).expect("sent");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_say_who_asks_stand_there_once() {
+    let app = TestApp::start().await;
+    let token = app.user("acme", Plan::Pro).token().to_owned();
+    let service = app.user_with_scope("acme", Plan::Pro, "connections:read").token().to_owned();
+    let bearer = format!("authorization: Bearer {token}\r\n");
+    for (headers, status) in [
+        (bearer.clone(), 200),
+        (format!("{bearer}authorization: Bearer {service}\r\n"), 401),
+        (format!("{bearer}authorization: Bearer x\r\n"), 401),
+        (format!("{bearer}x-org-id: acme\r\n"), 200),
+        (format!("{bearer}x-org-id: acme\r\nx-org-id: evil\r\n"), 400),
+        (format!("{bearer}x-org-id: acme\r\nX-Org-Id: acme\r\n"), 400),
+    ] {
+        let request = format!("GET /api/v1/usage HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+        let answer = exchange(&app.url, &request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{headers}{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn automations_beyond_number_take_no_more_room() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let id = user.add_demo("Demo").await;
+    let made_up: Vec<String> = (0..1_100).map(|n| format!("('{id}', 'made-up-{n}', 'acme', {n}, {n})")).collect();
+    let rows = made_up.join(", ");
+    execute(&app, format!("INSERT INTO automations (connection_id, automation_id, organisation_id, first_used_at, last_used_at) VALUES {rows}")).await;
+    let stats = format!("/api/v1/connections/{id}/stats?group_by=date&preset=today");
+    user.send("GET", &stats, &[("x-automation-id", "a real one")], None).await.ok(200);
+    app.connections.flush_uses().await;
+    let left = app.db.read(|db| -> Result<Vec<String>, DbError> {
+        Ok(automations::table.order(automations::last_used_at.desc()).select(automations::automation_id).load(db)?)
+    });
+    let left = left.await.expect("automations");
+    assert_eq!((left.len(), left[0].as_str(), left[999].as_str()), (1_000, "a real one", "made-up-101"));
+}
+
 #[test]
 fn whoever_sends_a_head_byte_by_byte_is_cut_off() {
-    let service = Process::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = Service::start(folder.path(), &[]);
     let answer = exchange(&service.url, "GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
 }

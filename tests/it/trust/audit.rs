@@ -5,10 +5,11 @@ use affzero_connections::db::DbError;
 use affzero_connections::db::models::{AuditRow, IdempotencyRow};
 use affzero_connections::db::schema::{audit_events, idempotency_keys};
 use affzero_connections::tenancy::Plan;
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use serde_json::json;
 
-use crate::app::TestApp;
+use crate::app::{TestApp, on_sqlite};
 
 const DAY: i64 = 24 * 3_600 * 1_000_000;
 
@@ -119,4 +120,41 @@ async fn an_event_says_who_as_whom_from_where_and_in_which_request() {
     assert_eq!(event["connection_id"], created["id"]);
     assert_eq!(event["actor"], created["created_by"]);
     assert_eq!((&event["request_id"], &event["address"]), (&json!("order-4711"), &json!("127.0.0.1")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn not_even_the_database_changes_or_deletes_what_happened() {
+    let app = TestApp::start().await;
+    app.user("acme", Plan::Pro).add_demo("Demo").await;
+    remember(&app, 1, 2).await;
+    let replace = "INSERT OR REPLACE INTO audit_events SELECT id, organisation_id, connection_id, 'nothing', outcome, \
+                   actor, address, request_id, detail, created_at FROM audit_events";
+    let forbidden = [
+        "UPDATE audit_events SET actor = 'nobody'",
+        "UPDATE audit_events SET created_at = 0 WHERE action = 'test.2'",
+        "DELETE FROM audit_events WHERE action = 'connection.created'",
+        "DELETE FROM audit_events",
+        if on_sqlite(&app) { replace } else { "TRUNCATE audit_events" },
+    ];
+    for sql in forbidden {
+        let outcome = app.db.write_all(move |db| db.batch_execute(sql).map_err(DbError::from)).await;
+        let refusal = outcome.expect_err(sql);
+        assert!(format!("{refusal:?}").contains("audit events"), "{sql}: {refusal:?}");
+    }
+    let old = "DELETE FROM audit_events WHERE action = 'test.2'";
+    app.db.write_all(move |db| db.batch_execute(old).map_err(DbError::from)).await.expect("old ones may go");
+    assert_eq!(remembered(&app, 2).await, 0);
+    let events = app.user("acme", Plan::Pro).get("/api/v1/audit-events").await.ok(200);
+    assert_eq!(events["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(events["data"][0]["action"], "connection.created");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shortest_retention_gets_past_what_the_database_forbids() {
+    let app = TestApp::with(&[("AUDIT_RETENTION_DAYS", "1")]).await;
+    for days in [1, 0] {
+        remember(&app, 2, days).await;
+    }
+    prune_all(&app).await;
+    assert_eq!((remembered(&app, 1).await, remembered(&app, 0).await), (0, 2));
 }

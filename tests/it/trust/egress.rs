@@ -1,8 +1,6 @@
 //! Addresses inside, in every spelling that leads there, and other ways past the one road out.
 
-use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use affzero_connections::platforms::error::ErrorKind;
@@ -14,6 +12,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::app::{KEYS, SECRET, TestApp};
+use crate::process::Service;
 use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
 
 /// Something inside that answers everything.
@@ -245,50 +244,14 @@ async fn a_redirect_is_reported_and_nothing_follows_it() {
     assert!(thief.requests().is_empty());
 }
 
-/// The service as a process of its own; it is killed when dropped.
-pub(super) struct Process {
-    child: Child,
-    pub(super) url: String,
-}
-
-impl Process {
-    pub(super) fn start(variables: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder").keep();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_affzero-connections"));
-        command
-            .current_dir(&folder)
-            .env("BIND_ADDR", "127.0.0.1:0")
-            .env("AUTH_JWT_SECRET", SECRET)
-            .env("CREDENTIALS_KEYS", KEYS)
-            .env("LOG_FORMAT", "json")
-            .envs(variables.iter().copied())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the service starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let url = lines.by_ref().find_map(|line| {
-            let line = line.expect("text");
-            let start = line.find("http://127.0.0.1:").filter(|_| line.contains("serving on"))?;
-            line[start..].split('"').next().map(str::to_owned)
-        });
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: url.expect("an address") }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn proxy_variables_lead_no_call_astray_and_memory_is_not_dumped() {
     let (tracker, proxy) = (Simulator::start(Inside), Simulator::start(Inside));
     let variables = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     let mut variables: Vec<(&str, &str)> = variables.map(|name| (name, proxy.url.as_str())).to_vec();
-    variables.push(("EGRESS_ALLOW", "127.0.0.0/8"));
-    let service = Process::start(&variables);
+    variables.extend([("EGRESS_ALLOW", "127.0.0.0/8"), ("AUTH_JWT_SECRET", SECRET), ("CREDENTIALS_KEYS", KEYS)]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = Service::start(folder.path(), &variables);
     let app = TestApp::start().await;
     let token = app.user("acme", Plan::Pro).token().to_owned();
     let body = affise(&tracker.url).to_string();
@@ -305,7 +268,7 @@ async fn proxy_variables_lead_no_call_astray_and_memory_is_not_dumped() {
     assert!(proxy.requests().is_empty());
     #[cfg(target_os = "linux")]
     {
-        let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.child.id())).expect("limits");
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.id())).expect("limits");
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
         let sizes: Vec<&str> = core.split_whitespace().skip(4).take(2).collect();
         assert_eq!(sizes, ["0", "0"]);

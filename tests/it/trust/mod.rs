@@ -4,4 +4,5 @@ mod abuse;
 mod audit;
 mod egress;
 mod owasp;
+mod readers;
 mod rotation;
