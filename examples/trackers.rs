@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example trackers` starts the simulators that the tests use, with traffic of the last five weeks, and
 //! prints the bodies of connections to them and how to start the service so that it may call them. It serves until it
-//! is interrupted.
+//! is interrupted. `-- --json` prints the same in one line for programs.
 
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "the simulators are test code")]
@@ -11,6 +11,7 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 
 use affzero_connections::platforms::Pair;
@@ -30,17 +31,41 @@ fn main() {
     for sample in samples.filter(|sample| sample.tracker.is_some()) {
         called.extend(Running::start(sample, &called));
     }
+    let for_programs = std::env::args().nth(1).is_some_and(|argument| argument == "--json");
+    if for_programs {
+        print_json(&called)
+    } else {
+        print_words(&called)
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
+fn print_words(called: &[Running]) {
     println!("Start the service in another terminal, so that it may call these trackers:\n");
-    println!("    {} cargo run\n", environment(&called).join(" "));
+    let variables: Vec<String> =
+        environment(called).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    println!("    {} cargo run\n", variables.join(" "));
     println!("Then add connections, for instance at http://127.0.0.1:8080/swagger-ui/ with one of these bodies:\n");
-    for running in &called {
+    for running in called {
         println!("# {} at {}", running.sample.name(), running.url);
         println!("{}\n", body(&running.sample, &running.url));
     }
     println!("Ctrl-C stops the trackers.");
-    loop {
-        std::thread::park();
-    }
+}
+
+fn print_json(called: &[Running]) {
+    let connections: Vec<Value> = called
+        .iter()
+        .map(|running| {
+            json!({
+                "body": body(&running.sample, &running.url),
+                "wrong_credentials": object(running.sample.wrong.clone()),
+            })
+        })
+        .collect();
+    println!("{}", json!({ "environment": environment(called), "connections": connections }));
 }
 
 /// A sample, and where the simulator stands that plays it.
@@ -69,14 +94,12 @@ impl Running {
 }
 
 /// The variables under which the service finds the simulators.
-fn environment(called: &[Running]) -> Vec<String> {
+fn environment(called: &[Running]) -> BTreeMap<&'static str, String> {
     let gateways = called.iter().filter_map(|running| match running.sample.address {
-        Address::Gateway(name) => Some(format!("{name}={}", running.url)),
+        Address::Gateway(name) => Some((name, running.url.clone())),
         Address::Setting(..) | Address::Nowhere => None,
     });
-    let mut variables: Vec<String> = std::iter::once("EGRESS_ALLOW=127.0.0.0/8".to_owned()).chain(gateways).collect();
-    variables.dedup();
-    variables
+    gateways.chain([("EGRESS_ALLOW", "127.0.0.0/8".to_owned())]).collect()
 }
 
 /// What to post to `/api/v1/connections`.

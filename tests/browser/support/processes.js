@@ -1,0 +1,81 @@
+// The real programs, each started in a folder of its own and stopped when its test is over.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const BUILT = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target', 'debug');
+
+/** The longest that a program may take to say that it is ready. */
+const PATIENCE_MS = 30_000;
+
+/** Starts the service on a free port, with a database of its own; `{ url, token, stop }`. */
+export async function startService(variables = {}) {
+  const folder = await mkdtemp(join(tmpdir(), 'affzero-browser-'));
+  const program = start(join(BUILT, 'affzero-connections'), [], {
+    cwd: folder,
+    env: { BIND_ADDR: '127.0.0.1:0', ...variables },
+  });
+  const stop = async () => {
+    await program.stop();
+    await rm(folder, { recursive: true });
+  };
+  try {
+    const [, url] = await program.says(/serving on (http:\S+)/);
+    const [, token] = await program.says(/a token to paste [^\n]*: (\S+)\s/);
+    return { url, token, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Starts a simulator of every tracker; `{ environment, connections, stop }`. */
+export async function startTrackers() {
+  const program = start(join(BUILT, 'examples', 'trackers'), ['--json'], {});
+  try {
+    const [line] = await program.says(/^\{.*\}$/m);
+    return { ...JSON.parse(line), stop: program.stop };
+  } catch (error) {
+    await program.stop();
+    throw error;
+  }
+}
+
+function start(path, args, options) {
+  const child = spawn(path, args, { env: {}, ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = new Promise((resolve) => {
+    child.once('error', resolve);
+    child.once('exit', resolve);
+  });
+  let written = '';
+  for (const pipe of [child.stdout, child.stderr]) {
+    pipe.setEncoding('utf8');
+    pipe.on('data', (text) => { written += text; });
+  }
+
+  const says = async (pattern) => {
+    const patience = AbortSignal.timeout(PATIENCE_MS);
+    for (;;) {
+      const found = written.match(pattern);
+      if (found) return found;
+      await Promise.race([
+        once(child.stdout, 'data', { signal: patience }).catch(() => {}),
+        once(child.stderr, 'data', { signal: patience }).catch(() => {}),
+        ended,
+      ]);
+      if (patience.aborted || child.exitCode !== null || child.pid === undefined) {
+        throw new Error(`${path} never said ${pattern}:\n${written}`);
+      }
+    }
+  };
+  const stop = async () => {
+    child.kill('SIGTERM');
+    await ended;
+  };
+  return { says, stop };
+}

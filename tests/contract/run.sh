@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# The contract, held against a running service: the document is linted, its types are compiled with what they must allow
+# and refuse, the snippets of docs/service-to-service.md are run as they stand there, and schemathesis tries every
+# operation. Everything is built and kept in target/contract.
+set -euo pipefail
+shopt -s inherit_errexit
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+work="$root/target/contract"
+page="$root/docs/service-to-service.md"
+cd "$root"
+
+main() {
+    mkdir -p "$work"
+    install_tools
+    step "lint" "$work/node_modules/.bin/redocly" lint --config "$here/redocly.yaml" openapi/openapi.json
+    step "types" compile_types
+    cargo build --quiet --locked
+    export PATH="$root/target/debug:$PATH"
+    start_service
+    trap stop_service EXIT
+    step "curl snippets" run_curl
+    step "TypeScript snippet" node "$work/typescript/built/snippet.js"
+    step "Rust snippet" cargo test --quiet --locked --doc -- --ignored ServiceToService
+    step "schemathesis" run_schemathesis
+}
+
+step() {
+    local started=$SECONDS name=$1
+    shift
+    "$@" || fail "$name: failed"
+    echo "contract: $name passed in $((SECONDS - started)) s"
+}
+
+# Node from the system where it is recent enough for the linter, else of a fixed version; both tool sets as pinned here.
+install_tools() {
+    if ! is_recent_node; then
+        npm install --silent --no-audit --no-fund --no-save --prefix "$work/node" node@22.23.3
+        export PATH="$work/node/node_modules/.bin:$PATH"
+    fi
+    cp "$here/package.json" "$here/package-lock.json" "$work/"
+    if ! cmp --silent "$here/package-lock.json" "$work/node_modules/.installed"; then
+        (cd "$work" && npm ci --silent --no-audit --no-fund)
+        cp "$here/package-lock.json" "$work/node_modules/.installed"
+    fi
+    if ! cmp --silent "$here/requirements.txt" "$work/venv/installed.txt"; then
+        python3 -m venv --clear "$work/venv"
+        "$work/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
+        cp "$here/requirements.txt" "$work/venv/installed.txt"
+    fi
+}
+
+# The linter's own words of what it runs on.
+is_recent_node() {
+    node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)'
+}
+
+compile_types() {
+    local typescript="$work/typescript"
+    rm -rf "$typescript"
+    mkdir -p "$typescript/src"
+    cp "$here/tsconfig.json" "$here/package.json" "$typescript/"
+    cp "$here/types.ts" "$typescript/src/"
+    snippet ts >"$typescript/src/snippet.ts"
+    "$work/node_modules/.bin/openapi-typescript" openapi/openapi.json --output "$typescript/src/api.d.ts"
+    "$work/node_modules/.bin/tsc" --project "$typescript"
+}
+
+# All blocks of a language, one after the other, as they stand on the page.
+snippet() {
+    awk -v start="\`\`\`$1" '$0 == start { inside = 1; next } $0 == "```" { inside = 0 } inside' "$page"
+}
+
+run_curl() {
+    snippet sh >"$work/snippet.sh"
+    bash -euo pipefail "$work/snippet.sh"
+}
+
+# A service of its own: a port that is free, an empty database, and no gateway that answers.
+start_service() {
+    folder=$(mktemp -d)
+    local port
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    export AFFZERO_URL="http://127.0.0.1:$port"
+    local nowhere=https://127.0.0.1:9 secret
+    secret=$(head -c 48 /dev/urandom | base64 -w 0)
+    export AUTH_JWT_SECRET=$secret DATABASE_URL="sqlite://$folder/affzero.db" BIND_ADDR="127.0.0.1:$port"
+    CREDENTIALS_KEYS="k1:$(head -c 32 /dev/urandom | base64 -w 0)" \
+        RATE_LIMIT_VERIFY_FAILURES=0 RATE_LIMIT_AUTH_FAILURES=0 RUST_LOG=warn \
+        VOLUUM_BASE_URL=$nowhere EVERFLOW_BASE_URL=$nowhere EVERFLOW_EU_BASE_URL=$nowhere \
+        affzero-connections serve >"$work/service.log" 2>&1 &
+    service=$!
+    local attempt
+    for ((attempt = 0; attempt < 100; attempt++)); do
+        curl --silent --fail --output /dev/null "$AFFZERO_URL/readyz" && break
+        kill -0 "$service" 2>/dev/null || fail "the service did not start: $(cat "$work/service.log")"
+        sleep 0.1
+    done
+    local scopes="connections:read connections:write stats:read org:any" token
+    token=$(affzero-connections token --org any --plan business --scope "$scopes")
+    export AFFZERO_TOKEN=$token
+}
+
+stop_service() {
+    kill "$service" 2>/dev/null || true
+    wait "$service" 2>/dev/null || true
+    rm -rf "$folder"
+}
+
+run_schemathesis() {
+    local kept changed deleted
+    kept=$(add_demo "Kept")
+    changed=$(add_demo "Changed")
+    deleted=$(add_demo "Deleted")
+    (cd "$here" && AFFZERO_KEPT=$kept AFFZERO_CHANGED=$changed AFFZERO_DELETED=$deleted \
+        PYTHONDONTWRITEBYTECODE=1 NO_COLOR=1 "$work/venv/bin/schemathesis" --config-file schemathesis.toml \
+        run "$AFFZERO_URL/api-docs/openapi.json" --checks all)
+}
+
+add_demo() {
+    curl --silent --show-error --fail-with-body --header "Authorization: Bearer $AFFZERO_TOKEN" \
+        --header "X-Org-Id: contract" --header "X-Org-Plan: business" \
+        --json "{\"name\": \"$1\", \"platform\": \"demo\"}" "$AFFZERO_URL/api/v1/connections" | jq --raw-output .id
+}
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+main
