@@ -253,7 +253,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     let (state, connections) = assemble(&config, db)?;
     connections.note_active_key().await;
 
-    let grace = config.shutdown_grace;
+    let (notice, grace) = (config.shutdown_notice, config.shutdown_grace);
     let shared = Arc::clone(&state);
     let server = HttpServer::new(move || http::app(&shared))
         .disable_signals()
@@ -283,8 +283,10 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     actix_web::rt::spawn(async move {
         stop_signal().await;
         tracing::info!("stopping: requests in flight may finish");
-        state.drain();
+        state.leave();
         worker.finish_work();
+        tokio::time::sleep(notice).await;
+        state.drain();
         // Whoever looks at readiness, or keeps a connection open, gets a moment to notice before nobody listens.
         tokio::time::sleep(DRAIN_NOTICE.min(grace)).await;
         handle.stop(true).await;

@@ -72,6 +72,8 @@ pub struct Config {
     pub audit_retention_days: Option<NonZeroU32>,
     /// `SHUTDOWN_GRACE_S`: how long requests in flight may go on after SIGTERM.
     pub shutdown_grace: Duration,
+    /// `SHUTDOWN_NOTICE_S`: how long everything is still answered after SIGTERM, while readiness says no.
+    pub shutdown_notice: Duration,
     /// `CORS_ALLOWED_ORIGINS`, exact.
     pub cors_allowed_origins: Vec<String>,
     /// `LOG_FORMAT`
@@ -209,6 +211,7 @@ impl Config {
             },
             audit_retention_days: NonZeroU32::new(reader.number("AUDIT_RETENTION_DAYS", 365, 0..=36_500)),
             shutdown_grace: seconds(reader, "SHUTDOWN_GRACE_S", 30),
+            shutdown_notice: seconds(reader, "SHUTDOWN_NOTICE_S", 0),
             cors_allowed_origins: reader.list("CORS_ALLOWED_ORIGINS", exact_origin),
             log_format: log_format(reader, environment),
             log_filter: reader.read("RUST_LOG", log_filter).unwrap_or_else(|| "info".to_owned()),

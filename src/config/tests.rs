@@ -80,6 +80,7 @@ fn with_nothing_set_everything_has_its_default() {
     assert_eq!(config.rate_limits.requests_per_second, None);
     assert_eq!(config.rate_limits.verify_failures_per_minute, NonZeroU32::new(120));
     assert_eq!(config.shutdown_grace, Duration::from_secs(30));
+    assert_eq!(config.shutdown_notice, Duration::ZERO);
     assert!(config.cors_allowed_origins.is_empty());
     assert_eq!((config.log_format, config.log_filter.as_str()), (LogFormat::Pretty, "info"));
 }

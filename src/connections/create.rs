@@ -69,7 +69,7 @@ impl Connections {
         }
         let id = Uuid::now_v7();
         let (verification, slot) = match mode {
-            VerifyMode::Deferred => (None, Some(self.inner.failures.reserve(&actor.organisation, id)?)),
+            VerifyMode::Deferred => (None, Some(self.inner.failures.reserve(&actor.organisation, id).await?)),
             VerifyMode::Required => {
                 let verification = self.verify_draft_as(actor, id, &draft).await?;
                 must_be_ok(&verification)?;

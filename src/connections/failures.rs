@@ -3,6 +3,9 @@
 //! A place is taken before the tracker is asked and given back when the credentials turn out to be good, so that
 //! guesses made at the same time are no more than guesses made one after the other. What is saved without being
 //! verified keeps its place until the background has verified it: whoever pulls through it meanwhile may learn as much.
+//!
+//! Where replicas share counters a place is taken among all of them too. One that another replica verifies in the
+//! background comes back there when its time is over, not before: only who took a place knows how to give it back.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +16,7 @@ use uuid::Uuid;
 use crate::platforms::Client;
 use crate::platforms::verification::{self, Verification, VerificationStatus};
 use crate::problem::{Code, Problem};
+use crate::shared::{Shared, Taken, Token, Window};
 use crate::tenancy::OrgId;
 
 /// For how long a place is taken.
@@ -24,52 +28,78 @@ const MANY: usize = 10_000;
 /// Counts, by organisation, the verifications of the last minute that failed or are not decided yet.
 pub(super) struct FailureMeter {
     allowed: u32,
-    taken: Arc<Taken>,
+    places: Arc<Places>,
 }
 
-#[derive(Default)]
-struct Taken {
-    places: Mutex<HashMap<OrgId, VecDeque<(Instant, Uuid)>>>,
+struct Places {
+    taken: Mutex<HashMap<OrgId, VecDeque<Place>>>,
+    shared: Shared,
+}
+
+/// A place that is taken.
+struct Place {
+    at: Instant,
+    attempt: Uuid,
+    /// The place among all replicas.
+    token: Option<Token>,
+}
+
+impl Place {
+    fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) >= MINUTE
+    }
 }
 
 impl FailureMeter {
     /// Allows so many a minute; 0 for no limit.
-    pub(super) fn new(allowed: u32) -> Self {
-        Self { allowed, taken: Arc::default() }
+    pub(super) fn new(allowed: u32, shared: Shared) -> Self {
+        Self { allowed, places: Arc::new(Places { taken: Mutex::default(), shared }) }
     }
 
-    /// Takes a place for `attempt`.
+    /// Takes a place for `attempt`: in this process first, which costs nothing, then among all replicas.
     ///
     /// # Errors
     /// All places are taken.
-    pub(super) fn reserve(&self, organisation: &OrgId, attempt: Uuid) -> Result<Slot, Problem> {
-        let slot = Slot { taken: Arc::clone(&self.taken), organisation: organisation.clone(), attempt, keep: false };
+    pub(super) async fn reserve(&self, organisation: &OrgId, attempt: Uuid) -> Result<Slot, Problem> {
+        let slot = Slot { places: Arc::clone(&self.places), organisation: organisation.clone(), attempt, keep: false };
         if self.allowed == 0 {
             return Ok(slot);
         }
-        let now = Instant::now();
-        let mut places = self.taken.lock();
-        if places.len() >= MANY {
-            places.retain(|_, taken| taken.back().is_some_and(|(at, _)| now.saturating_duration_since(*at) < MINUTE));
+        self.take(organisation, attempt)?;
+        let minute = Window { label: "verifications", most: self.allowed, time: MINUTE };
+        match self.places.shared.count(minute, organisation.as_str()).await {
+            // Dropping the slot gives the place in this process back.
+            Some(Taken::Over(left)) => return Err(self.refusal(left)),
+            Some(Taken::Within(token)) => self.places.note(organisation, attempt, token),
+            None => {}
         }
-        let taken = places.entry(organisation.clone()).or_default();
-        while taken.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) >= MINUTE) {
+        Ok(slot)
+    }
+
+    fn take(&self, organisation: &OrgId, attempt: Uuid) -> Result<(), Problem> {
+        let now = Instant::now();
+        let mut all = self.places.lock();
+        if all.len() >= MANY {
+            all.retain(|_, taken| taken.back().is_some_and(|place| !place.is_over(now)));
+        }
+        let taken = all.entry(organisation.clone()).or_default();
+        while taken.front().is_some_and(|place| place.is_over(now)) {
             taken.pop_front();
         }
         match taken.front() {
-            Some((oldest, _)) if taken.len() >= self.allowed as usize => {
-                Err(self.refusal(MINUTE.saturating_sub(now.saturating_duration_since(*oldest))))
+            Some(oldest) if taken.len() >= self.allowed as usize => {
+                Err(self.refusal(MINUTE.saturating_sub(now.saturating_duration_since(oldest.at))))
             }
             _ => {
-                taken.push_back((now, attempt));
-                Ok(slot)
+                taken.push_back(Place { at: now, attempt, token: None });
+                Ok(())
             }
         }
     }
 
     /// Gives back the place of an attempt that was decided elsewhere, and well.
     pub(super) fn forgive(&self, organisation: &OrgId, attempt: Uuid) {
-        self.taken.give_back(organisation, attempt);
+        self.places.give_back(organisation, attempt);
     }
 
     fn refusal(&self, wait: Duration) -> Problem {
@@ -81,18 +111,34 @@ impl FailureMeter {
     }
 }
 
-impl Taken {
-    fn lock(&self) -> MutexGuard<'_, HashMap<OrgId, VecDeque<(Instant, Uuid)>>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+impl Places {
+    fn lock(&self) -> MutexGuard<'_, HashMap<OrgId, VecDeque<Place>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, organisation: &OrgId, attempt: Uuid, token: Token) {
+        let mut all = self.lock();
+        let place = all.get_mut(organisation).and_then(|taken| taken.iter_mut().find(|it| it.attempt == attempt));
+        if let Some(place) = place {
+            place.token = Some(token);
+        }
     }
 
     fn give_back(&self, organisation: &OrgId, attempt: Uuid) {
-        let mut places = self.lock();
-        if let Some(taken) = places.get_mut(organisation) {
-            taken.retain(|(_, known)| *known != attempt);
+        let token = {
+            let mut all = self.lock();
+            let Some(taken) = all.get_mut(organisation) else { return };
+            let Some(at) = taken.iter().position(|place| place.attempt == attempt) else { return };
+            let place = taken.remove(at);
             if taken.is_empty() {
-                places.remove(organisation);
+                all.remove(organisation);
             }
+            place.and_then(|place| place.token)
+        };
+        // Without a runtime to talk in, the shared place comes back when its time is over.
+        if let (Some(token), Ok(runtime)) = (token, tokio::runtime::Handle::try_current()) {
+            let shared = self.shared.clone();
+            runtime.spawn(async move { shared.take_back(token).await });
         }
     }
 }
@@ -100,7 +146,7 @@ impl Taken {
 /// A place that was taken. Dropped before the tracker was asked, it is given back.
 #[must_use]
 pub(super) struct Slot {
-    taken: Arc<Taken>,
+    places: Arc<Places>,
     organisation: OrgId,
     attempt: Uuid,
     keep: bool,
@@ -125,7 +171,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if !self.keep {
-            self.taken.give_back(&self.organisation, self.attempt);
+            self.places.give_back(&self.organisation, self.attempt);
         }
     }
 }
@@ -138,55 +184,61 @@ mod tests {
         name.parse().expect("an organisation")
     }
 
-    #[test]
-    fn places_are_taken_until_they_are_given_back_and_by_organisation() {
-        let meter = FailureMeter::new(2);
+    fn meter(allowed: u32) -> FailureMeter {
+        FailureMeter::new(allowed, Shared::nothing())
+    }
+
+    fn of_a_minute_ago() -> VecDeque<Place> {
+        let at = Instant::now().checked_sub(MINUTE).expect("a clock that has run for a minute");
+        VecDeque::from([Place { at, attempt: Uuid::nil(), token: None }])
+    }
+
+    #[tokio::test]
+    async fn places_are_taken_until_they_are_given_back_and_by_organisation() {
+        let meter = meter(2);
         let (acme, other) = (organisation("acme"), organisation("other"));
-        let first = meter.reserve(&acme, Uuid::from_u128(1)).expect("a place");
-        let second = meter.reserve(&acme, Uuid::from_u128(2)).expect("a place");
-        let refused = meter.reserve(&acme, Uuid::from_u128(3)).err().expect("no place");
+        let first = meter.reserve(&acme, Uuid::from_u128(1)).await.expect("a place");
+        let second = meter.reserve(&acme, Uuid::from_u128(2)).await.expect("a place");
+        let refused = meter.reserve(&acme, Uuid::from_u128(3)).await.err().expect("no place");
         assert_eq!(refused.code, Code::RateLimited);
         assert!(refused.retry_after.is_some_and(|wait| wait <= MINUTE && wait > MINUTE / 2));
-        drop(meter.reserve(&other, Uuid::from_u128(4)).expect("a place of its own"));
+        drop(meter.reserve(&other, Uuid::from_u128(4)).await.expect("a place of its own"));
         drop(first);
-        meter.reserve(&acme, Uuid::from_u128(5)).expect("the place that was given back").leave();
+        meter.reserve(&acme, Uuid::from_u128(5)).await.expect("the place that was given back").leave();
         second.leave();
-        assert!(meter.reserve(&acme, Uuid::from_u128(6)).is_err());
+        assert!(meter.reserve(&acme, Uuid::from_u128(6)).await.is_err());
         meter.forgive(&acme, Uuid::from_u128(5));
         meter.forgive(&other, Uuid::from_u128(2));
-        drop(meter.reserve(&acme, Uuid::from_u128(7)).expect("the place that was forgiven"));
-        assert_eq!(meter.taken.lock().len(), 1, "nothing is kept of who has no place");
+        drop(meter.reserve(&acme, Uuid::from_u128(7)).await.expect("the place that was forgiven"));
+        assert_eq!(meter.places.lock().len(), 1, "nothing is kept of who has no place");
     }
 
-    #[test]
-    fn a_place_is_free_again_after_a_minute() {
-        let meter = FailureMeter::new(1);
+    #[tokio::test]
+    async fn a_place_is_free_again_after_a_minute() {
+        let meter = meter(1);
         let acme = organisation("acme");
-        meter.reserve(&acme, Uuid::nil()).expect("a place").leave();
-        assert!(meter.reserve(&acme, Uuid::nil()).is_err());
-        let long_ago = Instant::now().checked_sub(MINUTE).expect("a clock that has run for a minute");
-        meter.taken.lock().insert(acme.clone(), VecDeque::from([(long_ago, Uuid::nil())]));
-        meter.reserve(&acme, Uuid::nil()).expect("the place of a minute ago").leave();
+        meter.reserve(&acme, Uuid::nil()).await.expect("a place").leave();
+        assert!(meter.reserve(&acme, Uuid::nil()).await.is_err());
+        meter.places.lock().insert(acme.clone(), of_a_minute_ago());
+        meter.reserve(&acme, Uuid::nil()).await.expect("the place of a minute ago").leave();
     }
 
-    #[test]
-    fn without_a_limit_nothing_is_counted() {
-        let meter = FailureMeter::new(0);
+    #[tokio::test]
+    async fn without_a_limit_nothing_is_counted() {
+        let meter = meter(0);
         for attempt in 0..1_000 {
-            meter.reserve(&organisation("acme"), Uuid::from_u128(attempt)).expect("no limit").leave();
+            meter.reserve(&organisation("acme"), Uuid::from_u128(attempt)).await.expect("no limit").leave();
         }
-        assert!(meter.taken.lock().is_empty());
+        assert!(meter.places.lock().is_empty());
     }
 
-    #[test]
-    fn organisations_beyond_number_take_no_more_memory() {
-        let meter = FailureMeter::new(1);
-        let long_ago = Instant::now().checked_sub(MINUTE).expect("a clock that has run for a minute");
+    #[tokio::test]
+    async fn organisations_beyond_number_take_no_more_memory() {
+        let meter = meter(1);
         for number in 0..MANY {
-            let places = VecDeque::from([(long_ago, Uuid::nil())]);
-            meter.taken.lock().insert(organisation(&format!("org-{number}")), places);
+            meter.places.lock().insert(organisation(&format!("org-{number}")), of_a_minute_ago());
         }
-        meter.reserve(&organisation("one more"), Uuid::nil()).expect("a place").leave();
-        assert_eq!(meter.taken.lock().len(), 1);
+        meter.reserve(&organisation("one more"), Uuid::nil()).await.expect("a place").leave();
+        assert_eq!(meter.places.lock().len(), 1);
     }
 }

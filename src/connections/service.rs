@@ -81,7 +81,7 @@ impl Connections {
             phase: watch::Sender::new(Phase::Work),
             tasks: Tasks::default(),
             claims: Claims::default(),
-            failures: FailureMeter::new(options.verify_failures_per_minute),
+            failures: FailureMeter::new(options.verify_failures_per_minute, shared.clone()),
             db,
             vault,
             platforms,

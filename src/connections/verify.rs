@@ -54,7 +54,7 @@ impl Connections {
         pair: Pair,
         account: Account,
     ) -> Result<Verification, Problem> {
-        let slot = self.inner.failures.reserve(organisation, Uuid::now_v7())?;
+        let slot = self.inner.failures.reserve(organisation, Uuid::now_v7()).await?;
         let scope = CallScope {
             purpose: Purpose::Verify,
             deadline: Instant::now() + verification::VERIFICATION_DEADLINE,
@@ -69,7 +69,7 @@ impl Connections {
     /// # Errors
     /// Unknown or deleted, or too many failures lately. What the tracker says is in the verification.
     pub async fn verify(&self, actor: &Actor, id: Uuid) -> Result<Verification, Problem> {
-        let slot = self.inner.failures.reserve(&actor.organisation, Uuid::now_v7())?;
+        let slot = self.inner.failures.reserve(&actor.organisation, Uuid::now_v7()).await?;
         let scope = CallScope {
             purpose: Purpose::Verify,
             deadline: Instant::now() + verification::VERIFICATION_DEADLINE,

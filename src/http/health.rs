@@ -43,7 +43,7 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
         }
     };
     state.note_database(cause);
-    if state.is_draining() {
+    if state.is_leaving() {
         reasons.insert("shutdown", "This instance is being stopped; another one takes the requests.");
     }
     let blocked = !reasons.is_empty();

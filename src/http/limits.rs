@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
 use governor::clock::{Clock, DefaultClock};
@@ -146,24 +147,28 @@ impl MessageBody for Held {
 }
 
 /// Turns away what is too long, what is too much at once, and what comes after the order to stop. Health is always
-/// told.
+/// told. An instance that is about to stop ends each connection with its answer, so that callers go elsewhere.
 pub(super) async fn admit<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<Held, BoxBody>>, Error> {
     let state = request.app_data::<web::Data<State>>().cloned();
-    let place = match (request.path(), state) {
+    let place = match (request.path(), &state) {
         ("/healthz" | "/readyz", _) | (_, None) => Ok(None),
         (_, Some(state)) if state.is_draining() => Err(shutting_down()),
         (_, Some(state)) => enter(&state.in_flight, request.uri()).map(Some),
     };
-    match place {
+    let mut response = match place {
         Ok(place) => {
             let response = next.call(request).await?.map_into_boxed_body();
-            Ok(response.map_body(|_, body| Held { body, _place: place }).map_into_left_body())
+            response.map_body(|_, body| Held { body, _place: place }).map_into_left_body()
         }
-        Err(problem) => Ok(request.into_response(ApiError(problem).error_response()).map_into_right_body()),
+        Err(problem) => request.into_response(ApiError(problem).error_response()).map_into_right_body(),
+    };
+    if state.is_some_and(|state| state.is_leaving()) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
+    Ok(response)
 }
 
 fn shutting_down() -> Problem {

@@ -42,6 +42,7 @@ pub struct State {
     auth_failures: Option<AuthFailures>,
     in_flight: Arc<Semaphore>,
     cors_origins: Vec<String>,
+    leaving: AtomicBool,
     draining: AtomicBool,
     database_away: AtomicBool,
 }
@@ -62,13 +63,20 @@ impl State {
             auth_failures: rate_limits.auth_failures_per_minute.map(AuthFailures::new),
             in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             cors_origins,
+            leaving: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             database_away: AtomicBool::new(false),
         })
     }
 
-    /// Says that this instance takes no new work: readiness turns to no.
+    /// Says that this instance is going to stop: readiness turns to no, and connections end with their next answer.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that this instance takes no new work.
     pub fn drain(&self) {
+        self.leave();
         self.draining.store(true, Ordering::Relaxed);
     }
 
@@ -85,6 +93,10 @@ impl State {
             }
             (Some(_), true) | (None, false) => {}
         }
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     fn is_draining(&self) -> bool {

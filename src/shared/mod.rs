@@ -43,7 +43,7 @@ use std::sync::{Arc, Mutex};
 
 use redis::IntoConnectionInfo;
 
-pub use self::counter::{Taken, Window};
+pub use self::counter::{Taken, Token, Window};
 use self::link::Link;
 pub use self::link::Session;
 pub use self::tables::{Found, Kept, TableOf, Ticket};

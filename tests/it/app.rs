@@ -14,7 +14,6 @@ use affzero_connections::connections::service::Connections;
 use affzero_connections::db::{DatabaseUrl, Db};
 use affzero_connections::http;
 use affzero_connections::tenancy::Plan;
-use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::sql_types::Text;
 use diesel::{Connection, RunQueryDsl};
@@ -22,6 +21,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::servers::Schema;
 use crate::watch;
 
 /// The HS256 secret of every test.
@@ -40,7 +40,7 @@ pub(crate) struct TestApp {
     pub(crate) folder: Arc<TempDir>,
     client: reqwest::Client,
     handle: actix_web::dev::ServerHandle,
-    schema: Option<(String, String)>,
+    schema: Option<Schema>,
 }
 
 /// An answer, read whole.
@@ -111,7 +111,7 @@ impl TestApp {
 
     /// A second process, so to speak, over the same database.
     pub(crate) async fn replica(&self, variables: &[(&str, &str)]) -> Self {
-        let config = configure(variables, &self.folder, self.schema.as_ref().map(|(_, url)| url.as_str()));
+        let config = configure(variables, &self.folder, self.schema.as_ref().map(|schema| schema.url.as_str()));
         Self::run(config, Arc::clone(&self.folder), None).await
     }
 
@@ -123,18 +123,12 @@ impl TestApp {
     }
 
     async fn with_folder(variables: &[(&str, &str)], folder: Arc<TempDir>) -> Self {
-        let schema = std::env::var("TEST_DATABASE_URL").ok().map(|server| {
-            let name = format!("t{}", uuid::Uuid::now_v7().simple());
-            let mut connection = diesel::PgConnection::establish(&server).expect("the PostgreSQL server of the tests");
-            connection.batch_execute(&format!("CREATE SCHEMA {name}")).expect("a schema");
-            let separator = if server.contains('?') { '&' } else { '?' };
-            (name.clone(), format!("{server}{separator}options=-csearch_path%3D{name}"))
-        });
-        let config = configure(variables, &folder, schema.as_ref().map(|(_, url)| url.as_str()));
+        let schema = Schema::make();
+        let config = configure(variables, &folder, schema.as_ref().map(|schema| schema.url.as_str()));
         Self::run(config, folder, schema).await
     }
 
-    async fn run(config: Config, folder: Arc<TempDir>, schema: Option<(String, String)>) -> Self {
+    async fn run(config: Config, folder: Arc<TempDir>, schema: Option<Schema>) -> Self {
         watch::listen();
         let db = Db::open(&config.database_url, 4).expect("a database");
         db.migrate().expect("migrations");
@@ -288,12 +282,6 @@ impl Drop for TestApp {
         drop(self.handle.stop(false));
         if !std::thread::panicking() {
             watch::search("the database", &self.dump());
-        }
-        if let Some((name, _)) = &self.schema
-            && let Ok(server) = std::env::var("TEST_DATABASE_URL")
-            && let Ok(mut connection) = diesel::PgConnection::establish(&server)
-        {
-            let _ = connection.batch_execute(&format!("DROP SCHEMA {name} CASCADE"));
         }
     }
 }

@@ -16,6 +16,7 @@ mod connections;
 mod docs;
 mod edge;
 mod fixtures;
+mod fleet;
 mod observe;
 mod openapi;
 mod operate;

@@ -1,16 +1,160 @@
 //! Servers that a test has for itself, to stop and to start.
 //!
-//! They run where `TEST_REDIS_URL` is set, as in the stage of the tests with servers; there a missing program is a
+//! They run where `TEST_DATABASE_URL` and `TEST_REDIS_URL` are set, as in the stage of the tests with servers; there a missing program is a
 //! failure. A plain `cargo test` needs no server, and skips what needs one.
 
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
 use tempfile::TempDir;
 
 /// The longest that a server takes to start.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a port").port()
+}
+
+fn signal(server: &Child, name: &str) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", server.id())]).status();
+    assert!(sent.expect("a shell").success());
+}
+
+/// A schema of its own in the PostgreSQL server of the tests; gone when dropped.
+pub(crate) struct Schema {
+    name: String,
+    server: String,
+    /// The database with this schema, and no other.
+    pub(crate) url: String,
+}
+
+impl Schema {
+    /// A new schema, or nothing where the tests have no PostgreSQL.
+    pub(crate) fn make() -> Option<Self> {
+        let server = std::env::var("TEST_DATABASE_URL").ok()?;
+        let name = format!("t{}", uuid::Uuid::now_v7().simple());
+        let mut connection = PgConnection::establish(&server).expect("the PostgreSQL server of the tests");
+        connection.batch_execute(&format!("CREATE SCHEMA {name}")).expect("a schema");
+        let separator = if server.contains('?') { '&' } else { '?' };
+        let url = format!("{server}{separator}options=-csearch_path%3D{name}");
+        Some(Self { name, server, url })
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        if let Ok(mut connection) = PgConnection::establish(&self.server) {
+            let _ = connection.batch_execute(&format!("DROP SCHEMA {} CASCADE", self.name));
+        }
+    }
+}
+
+/// A PostgreSQL server of its own, in a folder of its own.
+pub(crate) struct PrivatePostgres {
+    /// Its only database.
+    pub(crate) url: String,
+    port: u16,
+    programs: PathBuf,
+    folder: TempDir,
+    /// The numbers of the user it runs as, where that is not the one of the tests: it refuses to be root's.
+    user: Option<(u32, u32)>,
+    server: Option<Child>,
+}
+
+impl PrivatePostgres {
+    /// A running server, or nothing where tests are to do without servers.
+    pub(crate) fn start() -> Option<Self> {
+        std::env::var_os("TEST_DATABASE_URL")?;
+        let port = free_port();
+        let mut postgres = Self {
+            url: format!("postgres://affzero@127.0.0.1:{port}/postgres"),
+            port,
+            programs: programs_of_postgres(),
+            folder: TempDir::new().expect("a folder"),
+            user: other_user(),
+            server: None,
+        };
+        if let Some((user, group)) = postgres.user {
+            chown(postgres.folder.path(), Some(user), Some(group)).expect("root may give away");
+        }
+        let data = postgres.data();
+        let made = postgres
+            .command("initdb")
+            .args(["--auth", "trust", "--username", "affzero", "--no-sync", "--no-locale", "--encoding", "UTF8", "-D"])
+            .arg(data)
+            .output()
+            .expect("initdb is installed");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        postgres.restart();
+        Some(postgres)
+    }
+
+    /// Starts the server again, where it was.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        let (data, port) = (self.data(), self.port.to_string());
+        let mut command = self.command("postgres");
+        command.args(["-h", "127.0.0.1", "-k", "", "-p", &port, "-c", "fsync=off", "-D"]).arg(data);
+        self.server = Some(command.spawn().expect("postgres is installed"));
+        let patience = Instant::now() + PATIENCE;
+        while PgConnection::establish(&self.url).is_err() {
+            assert!(Instant::now() < patience, "PostgreSQL does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stops the server as a crash would, if it runs: nothing is tidied up, everybody is cut off.
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            signal(&server, "QUIT");
+            let _ = server.wait();
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.current_dir(self.folder.path()).env_clear();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+}
+
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Where the programs of the newest PostgreSQL are: Debian keeps them out of the path.
+fn programs_of_postgres() -> PathBuf {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|found| found.filter_map(Result::ok).map(|version| version.path().join("bin")).collect())
+        .unwrap_or_default();
+    versions.sort();
+    versions.into_iter().rfind(|folder| folder.join("initdb").exists()).unwrap_or_default()
+}
+
+/// The user and the group that PostgreSQL's package has made, if this is root.
+fn other_user() -> Option<(u32, u32)> {
+    let ask = |arguments: &[&str]| {
+        let told = Command::new("id").args(arguments).output().expect("id").stdout;
+        String::from_utf8(told).expect("text").trim().parse::<u32>().expect("a user of that name")
+    };
+    (ask(&["-u"]) == 0).then(|| (ask(&["-u", "postgres"]), ask(&["-g", "postgres"])))
+}
 
 /// A Redis of its own, in a folder of its own.
 pub(crate) struct PrivateRedis {
@@ -31,7 +175,7 @@ impl PrivateRedis {
     /// The same with further options, such as `--requirepass`.
     pub(crate) fn start_with(options: &[&str]) -> Option<Self> {
         std::env::var_os("TEST_REDIS_URL")?;
-        let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a port").port();
+        let port = free_port();
         let mut redis = Self {
             url: format!("redis://127.0.0.1:{port}"),
             port,
@@ -68,18 +212,12 @@ impl PrivateRedis {
 
     /// The server takes connections from now on, and answers nobody.
     pub(crate) fn stall(&self) {
-        self.signal("STOP");
+        signal(self.server.as_ref().expect("a running server"), "STOP");
     }
 
     /// A stalled server goes on.
     pub(crate) fn go_on(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.server.as_ref().expect("a running server").id();
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status();
-        assert!(sent.expect("a shell").success());
+        signal(self.server.as_ref().expect("a running server"), "CONT");
     }
 
     /// Runs a command.

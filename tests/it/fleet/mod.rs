@@ -1,0 +1,167 @@
+//! Three real processes of the service over one PostgreSQL and one Redis, as they are run in production.
+//!
+//! What two replicas share within one process is tested beside this, in `shared`, closer and faster; here it is shown
+//! that the whole holds for the program itself, while its servers and the processes come and go.
+
+mod limits;
+mod outages;
+mod restarts;
+mod work;
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Client;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::app::{Answer, KEYS, SECRET, client};
+use crate::process::{Service, run};
+use crate::servers::{PrivateRedis, Schema};
+use crate::support::affise::ADMIN_KEY;
+use crate::support::tracker::Simulator;
+
+/// Processes of a fleet.
+const SIZE: usize = 3;
+
+/// The processes, and what they stand on.
+struct Fleet {
+    replicas: Vec<Service>,
+    redis: PrivateRedis,
+    client: Client,
+    folder: TempDir,
+    variables: Vec<(String, String)>,
+    /// Dropped last: the processes have to be gone first.
+    _schema: Option<Schema>,
+}
+
+impl Fleet {
+    /// A fleet in a schema of its own. Nothing, where tests are to do without servers.
+    async fn start(variables: &[(&str, &str)]) -> Option<Self> {
+        let (redis, schema) = (PrivateRedis::start()?, Schema::make()?);
+        let url = schema.url.clone();
+        Some(Self::over(&url, redis, Some(schema), variables).await)
+    }
+
+    /// A fleet over these servers.
+    async fn over(database: &str, redis: PrivateRedis, schema: Option<Schema>, variables: &[(&str, &str)]) -> Self {
+        let own = [
+            ("DATABASE_URL", database),
+            ("REDIS_URL", redis.url.as_str()),
+            ("AUTH_JWT_SECRET", SECRET),
+            ("CREDENTIALS_KEYS", KEYS),
+            ("EGRESS_ALLOW", "127.0.0.0/8"),
+            ("LOG_FORMAT", "json"),
+        ];
+        let variables = own.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables = variables.collect();
+        let folder = TempDir::new().expect("a folder");
+        let mut fleet = Self { replicas: Vec::new(), redis, client: client(), folder, variables, _schema: schema };
+        // All at once, as a new release starts them: they have to agree on who migrates.
+        fleet.replicas = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..SIZE).map(|_| scope.spawn(|| fleet.launch())).collect();
+            starts.into_iter().map(|start| start.join().expect("it starts")).collect()
+        });
+        fleet.until_redis_is("ok").await;
+        fleet
+    }
+
+    /// A further process.
+    fn launch(&self) -> Service {
+        let variables: Vec<(&str, &str)> =
+            self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Service::start(self.folder.path(), &variables)
+    }
+
+    fn token(&self, organisation: &str, plan: &str) -> String {
+        let arguments = ["token", "--org", organisation, "--plan", plan];
+        let minted = run(self.folder.path(), &arguments, &[("AUTH_JWT_SECRET", SECRET), ("CREDENTIALS_KEYS", KEYS)]);
+        String::from_utf8(minted.stdout).expect("text").trim().to_owned()
+    }
+
+    /// Asks one process.
+    async fn ask(&self, replica: usize, token: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        self.ask_with(replica, token, method, path, &[], body).await
+    }
+
+    async fn ask_with(
+        &self,
+        replica: usize,
+        token: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
+        let service = &self.replicas[replica % self.replicas.len()];
+        send(&self.client, &service.url, token, method, path, headers, body).await.expect("an answer")
+    }
+
+    /// The same question to all of them, one after the other.
+    async fn ask_all(&self, token: &str, path: &str) -> Vec<Answer> {
+        join_all((0..self.replicas.len()).map(|replica| self.ask(replica, token, "GET", path, None))).await
+    }
+
+    /// Adds a connection and returns its id.
+    async fn add(&self, token: &str, body: &Value) -> String {
+        let created = self.ask(0, token, "POST", "/api/v1/connections", Some(body)).await.ok(201);
+        created["id"].as_str().expect("an id").to_owned()
+    }
+
+    async fn until_redis_is(&self, standing: &str) {
+        for replica in 0..self.replicas.len() {
+            eventually(standing, async || {
+                let ready = self.ask(replica, "", "GET", "/readyz", None).await.json();
+                (ready["checks"]["redis"] == standing).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+/// One request; nothing, where there is no answer, or no whole one.
+async fn send(
+    client: &Client,
+    url: &str,
+    token: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&Value>,
+) -> Result<Answer, reqwest::Error> {
+    let mut request = client.request(method.parse().expect("a method"), format!("{url}{path}"));
+    if !token.is_empty() {
+        request = request.bearer_auth(token);
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    if let Some(body) = body {
+        request = request.header("content-type", "application/json").body(body.to_string());
+    }
+    Ok(Answer::read(request.send().await?).await)
+}
+
+fn affise(name: &str, network: &Simulator) -> Value {
+    json!({
+        "name": name, "platform": "affise", "connection_type": "admin",
+        "settings": { "base_url": network.url }, "credentials": { "api_key": ADMIN_KEY },
+    })
+}
+
+/// A question about one closed day of this year.
+fn question(id: &str, number: usize) -> String {
+    let (month, day) = (number / 28 % 9 + 1, number % 28 + 1);
+    format!("/api/v1/connections/{id}/stats?group_by=offer&from=2026-0{month}-{day:02}&to=2026-0{month}-{day:02}")
+}
+
+/// Asks again and again, for half a minute at most, until there is an answer.
+async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{what} did not come about");
+}
