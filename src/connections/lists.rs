@@ -114,7 +114,7 @@ impl Connections {
     ) -> Result<Page<AutomationView>, Problem> {
         let of = cursor::fingerprint(&[organisation.as_str(), "automations", &id.to_string()]);
         let after = cursor.map(|cursor| cursor::decode::<String>(&of, cursor)).transpose()?;
-        self.flush_uses().await;
+        self.flush_uses_of(organisation).await;
         let owner = organisation.clone();
         let rows = self
             .inner
@@ -147,7 +147,7 @@ impl Connections {
         let about = connection.map(|id| id.to_string()).unwrap_or_default();
         let of = cursor::fingerprint(&[organisation.as_str(), "audit-events", &about]);
         let after = cursor.map(|cursor| cursor::decode::<String>(&of, cursor)).transpose()?;
-        self.flush_uses().await;
+        self.flush_uses_of(organisation).await;
         let owner = organisation.clone();
         let rows = self
             .inner

@@ -1,10 +1,12 @@
 //! Who used which connection, gathered in memory and written in batches, so that a pull waits for no database.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
+use futures_util::StreamExt;
 use moka::sync::Cache;
 use serde_json::json;
 use uuid::Uuid;
@@ -23,21 +25,29 @@ const QUIET: Duration = Duration::from_secs(3_600);
 /// How long a batch waits for the one before it. Where the database hangs, nobody shall stand in a line behind it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Organisations whose batches are written at the same time.
+const WRITERS: usize = 4;
+const TURNS: usize = 64;
+
+/// Uses of one organisation that wait to be written. More are not noted while the database is away.
+const MOST_PENDING: usize = 10_000;
+
 /// Automations of one connection that are remembered.
 const MAX_AUTOMATIONS: i64 = 1_000;
 
 /// Uses that are not written yet.
 pub(super) struct Uses {
     pending: Mutex<HashMap<OrgId, Vec<Use>>>,
-    /// Held while a batch is written: who waits for it finds everything written that was used before.
-    writing: tokio::sync::Mutex<()>,
+    /// Held while an organisation's batch is written: who waits for it finds everything written that was used before.
+    /// Several organisations share one.
+    turns: [tokio::sync::Mutex<()>; TURNS],
     told: Cache<(Uuid, String, Option<String>), Instant>,
 }
 
 impl Default for Uses {
     fn default() -> Self {
         let told = Cache::builder().max_capacity(100_000).time_to_live(QUIET).build();
-        Self { pending: Mutex::default(), writing: tokio::sync::Mutex::default(), told }
+        Self { pending: Mutex::default(), turns: std::array::from_fn(|_| tokio::sync::Mutex::default()), told }
     }
 }
 
@@ -56,14 +66,16 @@ impl Uses {
     pub(super) fn record(&self, actor: &Actor, connection: Uuid, automation: Option<&str>) {
         let identity = (connection, actor.subject.clone(), automation.map(str::to_owned));
         let tell = self.told.entry(identity).or_insert_with(Instant::now).is_fresh();
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending();
         let uses = pending.entry(actor.organisation.clone()).or_default();
-        let at = now_micros();
+        let (at, is_full) = (now_micros(), uses.len() >= MOST_PENDING);
         match uses
             .iter_mut()
             .find(|known| known.connection == connection && known.automation.as_deref() == automation && !tell)
         {
             Some(known) => known.last = at,
+            // The database has been away for long: what is known of is enough.
+            None if is_full => {}
             None => uses.push(Use {
                 actor: actor.clone(),
                 connection,
@@ -75,40 +87,72 @@ impl Uses {
         }
     }
 
-    fn take(&self) -> HashMap<OrgId, Vec<Use>> {
-        std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner))
+    fn pending(&self) -> MutexGuard<'_, HashMap<OrgId, Vec<Use>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn organisations(&self) -> Vec<OrgId> {
+        self.pending().keys().cloned().collect()
+    }
+
+    fn turn(&self, organisation: &OrgId) -> &tokio::sync::Mutex<()> {
+        let mut hasher = DefaultHasher::new();
+        organisation.hash(&mut hasher);
+        let [first, ..] = &self.turns;
+        usize::try_from(hasher.finish() % TURNS as u64).ok().and_then(|place| self.turns.get(place)).unwrap_or(first)
+    }
+
+    fn take(&self, organisation: &OrgId) -> Option<Vec<Use>> {
+        self.pending().remove(organisation)
+    }
+
+    /// In front, so that what was used later is written later.
+    fn put_back(&self, organisation: OrgId, uses: Vec<Use>) {
+        self.pending().entry(organisation).or_default().splice(..0, uses);
     }
 }
 
 impl Connections {
-    /// Writes what was used since the last time, after any batch that is being written. What cannot be written now is
-    /// tried again with the next batch.
+    /// Writes what was used since the last time, one organisation after the other. What cannot be written now is tried
+    /// again with the next batch.
     pub async fn flush_uses(&self) {
-        let Ok(_turn) = tokio::time::timeout(PATIENCE, self.inner.uses.writing.lock()).await else { return };
-        for (organisation, mut uses) in self.inner.uses.take() {
-            // The last one written is the last use.
-            uses.sort_by_key(|one| one.last);
-            let (batch, owner) = (uses.clone(), organisation.clone());
-            let outcome = self
-                .inner
-                .db
-                .write(organisation.as_str().to_owned(), now_micros(), move |db| -> Result<(), Problem> {
-                    batch.iter().try_for_each(|one| write(db, &owner, one)).map_err(Problem::from)
-                })
-                .await;
-            if let Err(problem) = outcome {
-                tracing::warn!(
-                    cause = problem.cause.as_deref(),
-                    "uses could not be written; they wait for the next batch"
-                );
-                let mut pending = self.inner.uses.pending.lock().unwrap_or_else(PoisonError::into_inner);
-                let waiting = pending.entry(organisation).or_default();
-                if waiting.len() < 10_000 {
-                    // In front, so that what was used later is written later.
-                    waiting.splice(..0, uses);
-                }
-            }
+        let organisations = self.inner.uses.organisations();
+        let mut written = futures_util::stream::iter(organisations)
+            .map(async |organisation| self.flush_uses_of(&organisation).await)
+            .buffer_unordered(WRITERS);
+        // Where one fails the database is away: the others stay where they are.
+        while let Some(true) = written.next().await {
+            self.inner.tasks.upkeep.beat();
         }
+    }
+
+    /// The same for one organisation, after any batch of it that is being written. Says whether that went well.
+    pub(super) async fn flush_uses_of(&self, organisation: &OrgId) -> bool {
+        let (service, organisation) = (self.clone(), organisation.clone());
+        // A task of its own: a caller that leaves must not take along what is not written yet.
+        let writing = tokio::spawn(async move { service.write_uses(organisation).await });
+        writing.await.unwrap_or(false)
+    }
+
+    async fn write_uses(&self, organisation: OrgId) -> bool {
+        let turn = self.inner.uses.turn(&organisation).lock();
+        let Ok(_turn) = tokio::time::timeout(PATIENCE, turn).await else { return false };
+        let Some(mut uses) = self.inner.uses.take(&organisation) else { return true };
+        // The last one written is the last use.
+        uses.sort_by_key(|one| one.last);
+        let (batch, owner) = (uses.clone(), organisation.clone());
+        let outcome = self
+            .inner
+            .db
+            .write(organisation.as_str().to_owned(), now_micros(), move |db| -> Result<(), Problem> {
+                batch.iter().try_for_each(|one| write(db, &owner, one)).map_err(Problem::from)
+            })
+            .await;
+        if let Err(problem) = &outcome {
+            tracing::warn!(cause = problem.cause.as_deref(), "uses could not be written; they wait for the next batch");
+            self.inner.uses.put_back(organisation, uses);
+        }
+        outcome.is_ok()
     }
 }
 

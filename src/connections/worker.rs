@@ -35,7 +35,7 @@ pub(super) enum Phase {
 
 /// The parts of the background. They run side by side, so that none waits for another.
 pub(super) struct Tasks {
-    upkeep: Task,
+    pub(super) upkeep: Task,
     watch: Task,
     pub(super) deferred: Task,
     pub(super) sharing: Task,

@@ -121,3 +121,30 @@ async fn cut_off_from_the_database_it_answers_with_nothing_that_others_may_have_
     from_memory(&changed).await;
     assert_eq!(from_memory(&kept).await, before, "what nobody changed was not thrown away");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_leaves_while_uses_are_written_takes_none_along() {
+    let app = TestApp::start().await;
+    if !on_sqlite(&app) {
+        // Nobody else may hold the writer's place up on a shared server.
+        return;
+    }
+    let user = app.user("acme", Plan::Pro);
+    let id = user.add_demo("Used").await;
+    let file = app.folder.path().join("affzero.db");
+    let mut hog = SqliteConnection::establish(&file.display().to_string()).expect("the same file");
+    hog.batch_execute("BEGIN EXCLUSIVE").expect("the only writer");
+    let pull = format!("/api/v1/connections/{id}/stats?group_by=date&preset=yesterday");
+    user.send("GET", &pull, &[("x-automation-id", "weekly-mail")], None).await.ok(200);
+    let automations = format!("/api/v1/connections/{id}/automations");
+    for _ in 0..3 {
+        let impatient = tokio::time::timeout(Duration::from_millis(200), user.get(&automations)).await;
+        assert!(impatient.is_err(), "what was used cannot be written yet");
+    }
+    hog.batch_execute("ROLLBACK").expect("room for others");
+    eventually("the use", async || {
+        let known = user.get(&automations).await.ok(200);
+        (known["data"][0]["automation_id"] == "weekly-mail").then_some(())
+    })
+    .await;
+}
