@@ -19,6 +19,7 @@ pub mod error;
 mod everflow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod list;
 mod number;
 mod schema;
 pub mod stats;

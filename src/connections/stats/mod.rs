@@ -19,6 +19,8 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
+use moka::Expiry;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde::Serialize;
 use tracing::{Instrument, Span};
@@ -153,6 +155,25 @@ pub struct Failure {
     pub problem: serde_json::Value,
 }
 
+/// What is kept goes when its time is over, so that it takes no room from what comes after it.
+struct UntilThen;
+
+impl<T> Expiry<PullKey, (Arc<T>, Instant)> for UntilThen {
+    fn expire_after_create(&self, _: &PullKey, (_, until): &(Arc<T>, Instant), now: Instant) -> Option<Duration> {
+        Some(until.saturating_duration_since(now))
+    }
+
+    fn expire_after_update(
+        &self,
+        key: &PullKey,
+        kept: &(Arc<T>, Instant),
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(key, kept, now)
+    }
+}
+
 impl Stats {
     /// `others` says whether other processes may change connections too.
     pub(super) fn new(options: &Options, others: bool) -> Self {
@@ -160,11 +181,15 @@ impl Stats {
             watched: others.then(|| Mutex::new(Instant::now())),
             tables: Cache::builder()
                 .max_capacity(CACHE_BYTES)
+                .eviction_policy(EvictionPolicy::lru())
+                .expire_after(UntilThen)
                 .weigher(|_, (table, _): &(Arc<Table>, Instant)| u32::try_from(table.weight()).unwrap_or(u32::MAX))
                 .support_invalidation_closures()
                 .build(),
             answers: Cache::builder()
                 .max_capacity(CACHE_BYTES)
+                .eviction_policy(EvictionPolicy::lru())
+                .expire_after(UntilThen)
                 .weigher(|_, (answer, _): &(Arc<Answer>, Instant)| {
                     u32::try_from(answer.body.len() + 512).unwrap_or(u32::MAX)
                 })
@@ -291,10 +316,13 @@ impl Connections {
             metrics::cache("hit");
             return Ok((kept, Origin::Hit));
         }
+        let deadline = self.pull_scope(manner.deadline).deadline;
         loop {
             let (flight, shared) = self.flight(actor, id, asked, key.clone(), manner);
             metrics::cache(if shared { "shared" } else { "miss" });
-            let Brought { table, until, way } = flight.await?;
+            // A pull that another request began may take longer than this one has time.
+            let brought = tokio::time::timeout_at(deadline.into(), flight).await;
+            let Brought { table, until, way } = brought.unwrap_or_else(|_| Err(late().into()))?;
             // Who wants the tracker's answer of now does not take what a replica got a while ago.
             if manner.no_cache && way == Way::Replica {
                 continue;
@@ -502,6 +530,10 @@ fn out_of_time(opened: &Opened) -> PlatformError {
     PlatformError::new(ErrorKind::Timeout, format!("{who} did not answer everything in time."))
 }
 
+fn late() -> PlatformError {
+    PlatformError::new(ErrorKind::Timeout, "The tracker did not answer everything in time.")
+}
+
 fn write_page(table: &Table, asked: &Asked, after: Option<&Place>, of: &str, until: Instant) -> Answer {
     let written = table.page(asked, after, |place| cursor::encode(of, place));
     let data = written.body.get(..written.data_length).unwrap_or_default();
@@ -526,6 +558,10 @@ mod tests {
         Arc::new(Answer { body: Bytes::new(), etag: String::new(), fetched_at: now, fresh_until: now, version: 1 })
     }
 
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
     fn stats(others: bool) -> Stats {
         let second = Duration::from_secs(1);
         let options = Options {
@@ -545,8 +581,42 @@ mod tests {
         let stats = stats(true);
         assert!(stats.is_empty());
         let key = ("acme".to_owned(), Uuid::nil(), String::new());
-        stats.answers.insert(key, (answer(), Instant::now()));
+        stats.answers.insert(key, (answer(), later()));
         assert!(!stats.is_empty());
+    }
+
+    #[test]
+    fn what_is_over_takes_no_room_from_what_comes_after_it() {
+        let stats = stats(false);
+        let page = |bytes: usize| {
+            let now = Instant::now();
+            Arc::new(Answer {
+                body: Bytes::from(vec![0; bytes]),
+                etag: String::new(),
+                fetched_at: now,
+                fresh_until: now,
+                version: 1,
+            })
+        };
+        let key = |number: usize| ("acme".to_owned(), Uuid::nil(), number.to_string());
+        let many = 64;
+        let bytes = usize::try_from(CACHE_BYTES).expect("a size") / many;
+        for number in 0..many {
+            stats.answers.insert(key(number), (page(bytes), Instant::now() + Duration::from_millis(50)));
+        }
+        // Popular while they lasted.
+        for number in (0..many).cycle().take(many * 20) {
+            stats.answers.get(&key(number));
+        }
+        std::thread::sleep(Duration::from_millis(60));
+        for number in many..many + 30 {
+            stats.answers.insert(key(number), (page(bytes), Instant::now() + Duration::from_secs(60)));
+        }
+        stats.answers.run_pending_tasks();
+        let kept = (many..many + 30).filter(|number| stats.answers.get(&key(*number)).is_some()).count();
+        assert_eq!(kept, 30);
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(stats.bytes() <= CACHE_BYTES);
     }
 
     #[test]
@@ -568,7 +638,7 @@ mod tests {
         let (changed, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let key = |id| ("acme".to_owned(), id, String::new());
         for id in [changed, other] {
-            stats.answers.insert(key(id), (answer(), Instant::now()));
+            stats.answers.insert(key(id), (answer(), later()));
         }
         assert!(stats.forget_older(changed, 2));
         assert!(stats.answers.get(&key(changed)).is_none());
@@ -576,7 +646,7 @@ mod tests {
         assert!(!stats.is_current(changed, 1), "what was pulled through an older version is of the past");
         assert!(stats.is_current(changed, 2) && stats.is_current(other, 0));
         // The same change, noticed again, takes nothing that came after it.
-        stats.answers.insert(key(changed), (answer(), Instant::now()));
+        stats.answers.insert(key(changed), (answer(), later()));
         assert!(!stats.forget_older(changed, 2));
         assert!(stats.answers.get(&key(changed)).is_some());
     }

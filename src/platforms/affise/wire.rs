@@ -19,6 +19,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::super::calendar::DateRange;
+use super::super::list::{self, MOST_ROWS};
 use super::super::stats::{Currency, DimensionValue, Key, Metrics, Row};
 use super::super::{ConnectionType, number};
 
@@ -194,7 +195,7 @@ impl Reading {
         struct Body<'a> {
             #[serde(default, deserialize_with = "number::count")]
             status: Option<i64>,
-            #[serde(borrow)]
+            #[serde(borrow, deserialize_with = "list::at_most::<MOST_ROWS, _, _>")]
             stats: Vec<Line<'a>>,
             pagination: Pagination,
         }

@@ -12,6 +12,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::super::list::Rows;
 use super::super::number;
 use super::super::stats::{Check, Metrics};
 
@@ -133,12 +134,17 @@ struct Table<'a> {
     totals: Option<&'a RawValue>,
 }
 
+/// The most elements of one answer: v1 lists everything there is at once.
+const MOST_ELEMENTS: usize = 100_000;
+
+type Elements<'a> = Rows<&'a RawValue, MOST_ELEMENTS>;
+
 #[derive(Deserialize)]
 struct Wrapped<'a> {
     #[serde(borrow)]
-    report: Option<Vec<&'a RawValue>>,
+    report: Option<Elements<'a>>,
     #[serde(borrow)]
-    data: Option<Vec<&'a RawValue>>,
+    data: Option<Elements<'a>>,
     #[serde(borrow)]
     totals: Option<&'a RawValue>,
 }
@@ -153,12 +159,16 @@ fn text_of(body: &[u8]) -> Result<&str, Odd> {
 fn table(body: &[u8]) -> Result<Table<'_>, Odd> {
     let text = text_of(body)?;
     if text.starts_with('[') {
-        let elements = serde_json::from_str(text).map_err(|_| Odd::new("it is not a complete list"))?;
-        return Ok(Table { elements, totals: None });
+        return Ok(Table { elements: elements(text)?, totals: None });
     }
     let wrapped: Wrapped<'_> = serde_json::from_str(text).map_err(|_| Odd::new("it is not a table"))?;
     let elements = wrapped.report.or(wrapped.data).ok_or(Odd::new("it holds no table"))?;
-    Ok(Table { elements, totals: wrapped.totals })
+    Ok(Table { elements: elements.0, totals: wrapped.totals })
+}
+
+fn elements(text: &str) -> Result<Vec<&RawValue>, Odd> {
+    let elements: Elements<'_> = serde_json::from_str(text).map_err(|_| Odd::new("it is not a complete list"))?;
+    Ok(elements.0)
 }
 
 /// What v2 says of a whole result.
@@ -314,10 +324,7 @@ fn panel_answer<'a, T>(
     let unknown = Odd::new("it is neither a table nor any known word for an empty one");
     match text.as_bytes().first() {
         None => Ok(PanelAnswer::Silence),
-        Some(b'[') => {
-            let elements = serde_json::from_str(text).map_err(|_| Odd::new("it is not a complete list"))?;
-            rows(elements).map(PanelAnswer::Rows)
-        }
+        Some(b'[') => rows(elements(text)?).map(PanelAnswer::Rows),
         Some(b'{') => refusal(text).map(PanelAnswer::Refused).ok_or(unknown),
         _ => match text.trim_matches('"') {
             "null" | "no_clicks" => Ok(PanelAnswer::Rows(Vec::new())),

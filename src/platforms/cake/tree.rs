@@ -8,13 +8,34 @@ use std::fmt;
 
 use compact_str::{CompactString, ToCompactString};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::super::list::Rows;
 use super::xml;
 
 /// How deep an answer may be nested. Reports go five levels down.
 pub(super) const MAX_DEPTH: usize = 24;
+
+/// How many values an answer may hold. Ten thousand rows of the widest report hold half as many.
+pub(super) const MAX_NODES: usize = 1_500_000;
+
+/// What is left of the values that an answer may hold.
+pub(super) struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(MAX_NODES)
+    }
+}
+
+impl Room {
+    /// Takes room for one more value.
+    pub(super) fn take(&mut self) -> Result<(), Malformed> {
+        self.0 = self.0.checked_sub(1).ok_or(Malformed("the body holds more values than any report"))?;
+        Ok(())
+    }
+}
 
 /// A body that is no answer of CAKE's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,13 +96,14 @@ pub(super) fn parse(body: &[u8]) -> Result<Document, Malformed> {
         Some(b'<') => xml::parse(text),
         Some(b'{' | b'[') => {
             let raw: &RawValue = serde_json::from_str(text).map_err(|_| Malformed("the body is not valid JSON"))?;
-            Ok(Document { root: CompactString::default(), content: json(raw, 0)? })
+            Ok(Document { root: CompactString::default(), content: json(raw, 0, &mut Room::default())? })
         }
         _ => Err(Malformed("the body is neither JSON nor XML")),
     }
 }
 
-fn json(raw: &RawValue, depth: usize) -> Result<Node, Malformed> {
+fn json(raw: &RawValue, depth: usize, room: &mut Room) -> Result<Node, Malformed> {
+    room.take()?;
     if depth > MAX_DEPTH {
         return Err(Malformed("the JSON is nested too deeply"));
     }
@@ -92,13 +114,13 @@ fn json(raw: &RawValue, depth: usize) -> Result<Node, Malformed> {
             let Members(members) = serde_json::from_str(text).map_err(invalid)?;
             let fields = members
                 .into_iter()
-                .map(|(name, raw)| Ok((name.to_lowercase().into(), json(raw, depth + 1)?)))
+                .map(|(name, raw)| Ok((name.to_lowercase().into(), json(raw, depth + 1, room)?)))
                 .collect::<Result<_, Malformed>>()?;
             Ok(Node::Object(Fields(fields)))
         }
         Some(b'[') => {
-            let items: Vec<&RawValue> = serde_json::from_str(text).map_err(invalid)?;
-            items.into_iter().map(|raw| json(raw, depth + 1)).collect::<Result<_, _>>().map(Node::List)
+            let items: Rows<&RawValue, MAX_NODES> = serde_json::from_str(text).map_err(invalid)?;
+            items.0.into_iter().map(|raw| json(raw, depth + 1, room)).collect::<Result<_, _>>().map(Node::List)
         }
         Some(b'"') => serde_json::from_str::<String>(text).map(|text| Node::Text(text.into())).map_err(invalid),
         Some(b'n') => Ok(Node::Null),
@@ -123,6 +145,9 @@ impl<'de> Deserialize<'de> for Members<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::with_capacity(map.size_hint().unwrap_or(16));
                 while let Some(member) = map.next_entry()? {
+                    if members.len() == MAX_NODES {
+                        return Err(A::Error::custom("too many members"));
+                    }
                     members.push(member);
                 }
                 Ok(Members(members))

@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
-use super::tree::{Document, Fields, MAX_DEPTH, Malformed, Node};
+use super::tree::{Document, Fields, MAX_DEPTH, Malformed, Node, Room};
 
 const INVALID: Malformed = Malformed("the body is not valid XML");
 
@@ -51,6 +51,7 @@ pub(super) fn parse(text: &str) -> Result<Document, Malformed> {
     let mut reader = Reader::from_str(text);
     let mut open: Vec<Open> = Vec::new();
     let mut root: Option<Document> = None;
+    let mut room = Room::default();
     loop {
         let closed = match reader.read_event().map_err(|_| INVALID)? {
             Event::Start(start) => {
@@ -79,6 +80,7 @@ pub(super) fn parse(text: &str) -> Result<Document, Malformed> {
             Event::Eof => break,
         };
         if let Some((name, node)) = closed {
+            room.take()?;
             match open.last_mut() {
                 Some(parent) => parent.children.push((name, node)),
                 None if root.is_none() => root = Some(Document { root: name, content: node }),

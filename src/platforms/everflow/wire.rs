@@ -7,12 +7,16 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::super::list::{self, Rows};
 use super::super::number;
 use super::super::stats::{Currency, Metrics};
 use super::api::Portal;
 
 /// Amounts are binary floats on the platform's side; what stands beyond this place is noise.
 const MONEY_PLACES: u32 = 6;
+
+/// A row has a column for each that was asked for; nobody asks for so many.
+const MOST_COLUMNS: usize = 64;
 
 /// The body of a report's request.
 #[derive(Serialize)]
@@ -51,7 +55,7 @@ pub(super) struct Table<'a> {
 
 #[derive(Deserialize)]
 pub(super) struct TableRow<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "list::at_most::<MOST_COLUMNS, _, _>")]
     pub(super) columns: Vec<Cell<'a>>,
     pub(super) reporting: Reporting,
 }
@@ -79,14 +83,14 @@ impl<'a> Table<'a> {
         #[derive(Deserialize)]
         struct Wrapped<'a> {
             #[serde(borrow)]
-            rows: Vec<TableRow<'a>>,
+            rows: Rows<TableRow<'a>>,
         }
         let envelope: Envelope<'a> = serde_json::from_slice(body)?;
         let table = envelope.table.get();
         let rows = match table.as_bytes().first() {
             Some(b'n') => Vec::new(),
-            Some(b'{') => serde_json::from_str::<Wrapped<'a>>(table)?.rows,
-            _ => serde_json::from_str(table)?,
+            Some(b'{') => serde_json::from_str::<Wrapped<'a>>(table)?.rows.0,
+            _ => serde_json::from_str::<Rows<TableRow<'a>>>(table)?.0,
         };
         Ok(Self { rows, incomplete: envelope.incomplete_results.unwrap_or_default() })
     }

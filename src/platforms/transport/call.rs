@@ -8,12 +8,15 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinSet;
+use tracing::{Instrument, Span};
 use url::Url;
 
 use super::breaker::Asker;
-use super::faults::{classify, host_of, out_of_memory, overloaded, redirected, timed_out};
+use super::faults::{asked_for_quiet, classify, host_of, out_of_memory, overloaded, redirected, timed_out};
+use super::gate::Gate;
 use super::memory::Memory;
-use super::{MAX_BODY_BYTES, Origin, Trip, Upstream, retry};
+use super::{MAX_BODY_BYTES, Origin, Purpose, Trip, Upstream, retry};
 use crate::platforms::error::{ErrorKind, PlatformError};
 use crate::platforms::verification::millis;
 
@@ -86,6 +89,10 @@ impl Call {
 
     /// Sends the call, repeats it where that is allowed and useful, and reads the answer.
     ///
+    /// It runs by itself until it is over or nobody waits for it any more: a report fetches calls ahead and does not look
+    /// at them while its own reader is slow, and a call that nobody drives would keep its place at the tracker all the
+    /// while.
+    ///
     /// # Errors
     /// No answer, a redirect, 429, 502 to 504 after retries, or an answer that is too large.
     pub async fn send(self) -> Result<Answer, PlatformError> {
@@ -98,6 +105,16 @@ impl Call {
             ))
             .hint("Ask for a shorter range or fewer dimensions."));
         }
+        let mut running = JoinSet::new();
+        running.spawn(self.run().instrument(Span::current()));
+        match running.join_next().await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(failed)) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+            _ => Err(PlatformError::bad_response("The call was given up.".to_owned())),
+        }
+    }
+
+    async fn run(self) -> Result<Answer, PlatformError> {
         let stage = self.upstream.timings_mut(|timings| timings.current);
         let started = Instant::now();
         let attempts = AtomicU32::new(0);
@@ -163,10 +180,18 @@ impl Call {
         let Trip { tenant, scope, .. } = *self.upstream.trip;
         let asker = Asker { tenant, question: self.question() };
         origin.breaker.check(scope.purpose, asker, Instant::now()).map_err(retry::Fault::last)?;
-        let _turn = tokio::time::timeout_at(scope.deadline.into(), self.upstream.turn(origin))
-            .await
-            .map_err(|_| overloaded(&self.url))?
-            .map_err(|_| overloaded(&self.url))?;
+        let account = self.upstream.account();
+        let _turn = loop {
+            self.keep_quiet(&account).await?;
+            let turn = tokio::time::timeout_at(scope.deadline.into(), self.upstream.turn(origin))
+                .await
+                .map_err(|_| overloaded(&self.url))?
+                .map_err(|_| overloaded(&self.url))?;
+            // Somebody may have been asked to wait while this one waited for its turn.
+            if self.quiet_until(&account).is_none() {
+                break turn;
+            }
+        };
         let now = Instant::now();
         let pass = origin.breaker.admit(scope.purpose, asker, now).map_err(retry::Fault::last)?;
         let patience = scope.deadline.saturating_duration_since(now).min(self.upstream.shared.config.timeout);
@@ -175,7 +200,32 @@ impl Call {
         }
         let outcome = self.exchange(origin, url, patience).await;
         pass.report(outcome.as_ref().err(), Instant::now());
+        match &outcome {
+            Ok(_) => account.quiet.answered(now),
+            Err(fault) => {
+                if let (ErrorKind::RateLimited, Some(time)) = (fault.error().kind, fault.error().retry_after) {
+                    account.quiet.begin(time, Instant::now());
+                }
+            }
+        }
         outcome
+    }
+
+    /// When the account may be called again, if that is not now and the call is one that has to wait for it.
+    fn quiet_until(&self, account: &Gate) -> Option<Instant> {
+        let waits = self.upstream.trip.scope.purpose == Purpose::Pull;
+        account.quiet.until(Instant::now()).filter(|_| waits)
+    }
+
+    /// Waits for as long as the tracker asked to be left alone, if there is so much time.
+    async fn keep_quiet(&self, account: &Gate) -> Result<(), retry::Fault> {
+        while let Some(until) = self.quiet_until(account) {
+            if until >= self.upstream.trip.scope.deadline {
+                return Err(retry::Fault::last(asked_for_quiet(&self.url, until)));
+            }
+            tokio::time::sleep_until(until.into()).await;
+        }
+        Ok(())
     }
 
     async fn exchange(&self, origin: &Origin, url: &Url, patience: Duration) -> Result<Answer, retry::Fault> {

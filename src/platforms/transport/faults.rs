@@ -1,6 +1,6 @@
 //! What can go wrong on the way to a tracker and back, told by its true cause and without a URL.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 use url::Url;
@@ -21,6 +21,12 @@ pub(super) fn overloaded(url: &Url) -> PlatformError {
     PlatformError::new(ErrorKind::Overloaded, format!("Too many calls are waiting for {} already.", host_of(url)))
         .hint("This service is busy with that tracker; try again in a moment.")
         .retry_after(Some(Duration::from_secs(5)))
+}
+
+pub(super) fn asked_for_quiet(url: &Url, until: Instant) -> PlatformError {
+    let left = until.saturating_duration_since(Instant::now());
+    let detail = format!("{} has asked to be called less often (429), and for how long.", host_of(url));
+    PlatformError::new(ErrorKind::RateLimited, detail).retry_after(Some(left))
 }
 
 pub(super) fn out_of_memory() -> PlatformError {

@@ -12,6 +12,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::oneshot;
 
 use super::Allowance;
+use super::quiet::Quiet;
 use crate::metrics;
 
 /// How many calls of one tenant, and of all, may wait at one gate before further ones are turned away.
@@ -22,6 +23,8 @@ const MAX_WAITING: usize = 10_000;
 pub(super) struct Gate {
     lanes: Arc<Mutex<Lanes>>,
     pace: Option<DefaultDirectRateLimiter>,
+    /// Of an account: how long it asked to be left alone.
+    pub(super) quiet: Quiet,
 }
 
 struct Lanes {
@@ -74,7 +77,7 @@ impl Gate {
         let pace =
             allowance.pace.map(|pace| RateLimiter::direct(Quota::per_second(pace.per_second).allow_burst(pace.burst)));
         let lanes = Lanes { free: allowance.concurrency, waiting: VecDeque::new() };
-        Self { lanes: Arc::new(Mutex::new(lanes)), pace }
+        Self { lanes: Arc::new(Mutex::new(lanes)), pace, quiet: Quiet::default() }
     }
 
     /// Waits for a place in this tenant's turn. Giving up at any moment loses no place.

@@ -13,6 +13,7 @@ pub mod egress;
 mod faults;
 mod gate;
 mod memory;
+mod quiet;
 mod resolver;
 mod retry;
 mod timings;

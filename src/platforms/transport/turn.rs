@@ -107,7 +107,7 @@ impl Upstream {
         }
     }
 
-    fn account(&self) -> std::sync::Arc<Gate> {
+    pub(super) fn account(&self) -> std::sync::Arc<Gate> {
         let allowance = self.trip.limits.account;
         self.shared.accounts.get_with(self.trip.account, || std::sync::Arc::new(Gate::new(allowance)))
     }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::error::{ErrorKind, PlatformError, Stage};
+use super::super::list::{self, MOST_ROWS};
 use super::super::number;
 use super::super::stats::{Dimension, DimensionValue, Metrics};
 use super::super::transport::{Answer, Upstream};
@@ -111,6 +112,7 @@ pub(super) fn page(body: &Bytes) -> Result<Page, serde_json::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Envelope {
+        #[serde(deserialize_with = "list::at_most::<MOST_ROWS, _, _>")]
         rows: Vec<Line>,
         #[serde(deserialize_with = "number::count")]
         total_rows: Option<i64>,

@@ -243,6 +243,22 @@ async fn the_first_page_is_out_before_the_last_one_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_report_that_nobody_reads_on_keeps_no_place_at_the_tracker() {
+    let simulator = Simulator::start(Affise { rows_per_page: 2, ..Affise::default() });
+    simulator.always(Some(Fault::Stall(Duration::from_millis(20))));
+    let client = admin(&simulator).open(Purpose::Pull);
+    let query = ask(&["date", "hour", "affiliate"], FROM, TO, "UTC");
+    let mut slow = client.stats(&query).await.expect("a report");
+    for _ in 0..2 {
+        slow.batches.next().await.expect("a page").expect("rows");
+    }
+    // Further pages are fetched ahead by now, and nobody looks at them.
+    let others = tokio::time::timeout(Duration::from_secs(10), client.stats(&query));
+    let mut other = others.await.expect("a place").expect("a report");
+    other.batches.next().await.expect("a page").expect("rows");
+}
+
+#[tokio::test]
 async fn a_removed_affiliate_is_kept_as_unknown_and_several_of_them_are_one_row() {
     let network = Affise::default();
     let simulator = Simulator::start(network.clone());

@@ -14,7 +14,7 @@ use crate::app::Answer;
 use crate::process::Service;
 use crate::support::affise::{ADMIN_KEY, Affise};
 use crate::support::toxic::{At, Proxy, Toxic};
-use crate::support::tracker::{Simulator, Tracker};
+use crate::support::tracker::{Reply, Request, Simulator, Tracker};
 
 const MIB: u64 = 1 << 20;
 
@@ -81,6 +81,42 @@ async fn many_gibibytes_at_once_share_one_bound() {
         assert!(known.iter().any(|known| code == **known), "{}", answer.text);
     }
     assert!(growth < 800 * MIB, "{} MiB", growth / MIB);
+}
+
+/// A network whose reports by offer are one page of the shortest rows there are, as many as an answer has room for.
+struct Crowded {
+    network: Affise,
+    page: Vec<u8>,
+}
+
+impl Crowded {
+    fn new() -> Self {
+        let (mut page, mut rows) = (br#"{"status":1,"stats":["#.to_vec(), 0);
+        while page.len() < 31 * MIB as usize {
+            let comma = if rows == 0 { "" } else { "," };
+            page.extend(format!(r#"{comma}{{"slice":{{"offer":{rows}}}}}"#).into_bytes());
+            rows += 1;
+        }
+        page.extend(format!(r#"],"pagination":{{"per_page":500,"total_count":{rows},"page":1}}}}"#).into_bytes());
+        Self { network: Affise::default(), page }
+    }
+}
+
+impl Tracker for Crowded {
+    fn answer(&self, request: &Request) -> Reply {
+        if request.path == "/3.0/stats/custom" && request.params("slice[]") == ["offer"] {
+            return Reply::text(200, "application/json", self.page.clone());
+        }
+        self.network.answer(request)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_rows_without_number_takes_no_more_than_an_answer_may() {
+    let line = Line::to(Crowded::new(), &[]).await;
+    let (growth, answer) = line.growth_during(line.pull(1)).await;
+    answer.problem(502, "upstream_protocol_error");
+    assert!(growth < 192 * MIB, "{} MiB", growth / MIB);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,6 +58,42 @@ async fn nobody_waits_for_what_comes_after_the_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_retry_after_counts_for_all_calls_of_the_account() {
+    let stage = Stage::set(&[("STATS_DEADLINE_MS", "20000")]).await;
+    let (user, started) = (stage.user(), Instant::now());
+    stage.network.inject([throttling("2")]);
+    user.get(&report_of_day(&stage.id, 100)).await.ok(200);
+    assert!(started.elapsed() >= Duration::from_secs(2));
+    stage.network.forget();
+
+    stage.network.inject([throttling("3")]);
+    let crowd = join_all((0..50).map(|day| {
+        let (user, path) = (user.clone(), report_of_day(&stage.id, day));
+        async move { user.get(&path).await.ok(200) }
+    }));
+    let (_, early) = tokio::join!(crowd, async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        stage.reports()
+    });
+    // Those that were on their way already, and nobody after them.
+    assert!(early <= 4, "{early} calls while the tracker had asked to be left alone");
+    assert_eq!(stage.reports(), 51);
+
+    stage.network.forget();
+    stage.network.inject([throttling("120")]);
+    user.get(&report_of_day(&stage.id, 60)).await.problem(503, "upstream_rate_limited");
+    let refused = user.get(&report_of_day(&stage.id, 61)).await;
+    refused.problem(503, "upstream_rate_limited");
+    let left: u64 = refused.header("retry-after").and_then(|left| left.parse().ok()).expect("a time");
+    assert!((100..=120).contains(&left), "{left}");
+    assert_eq!(stage.reports(), 1, "it is not even asked");
+    // A person who verifies gets an answer from the tracker, and a good one means that it takes calls again.
+    let path = format!("/api/v1/connections/{}/verify", stage.id);
+    assert_eq!(user.post(&path, &json!({})).await.ok(200)["status"], "ok");
+    user.get(&report_of_day(&stage.id, 62)).await.ok(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tracker_in_trouble_gets_a_fifth_more_calls_at_most() {
     let stage = Stage::set(&[]).await;
     stage.network.always(Some(Fault::Instead(Reply::text(429, "text/plain", "slower"))));

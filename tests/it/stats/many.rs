@@ -1,11 +1,13 @@
 //! The same question to several connections.
 
+use std::time::{Duration, Instant};
+
 use affzero_connections::tenancy::Plan;
 use serde_json::{Value, json};
 
 use super::{WEEK, add, eventually, list, path, pulls};
 use crate::app::TestApp;
-use crate::support::affise::{Affise, Owner};
+use crate::support::affise::{ADMIN_KEY, Affise, Owner};
 use crate::support::tracker::{Fault, Reply, Simulator};
 
 fn failure<'a>(answer: &'a Value, id: &str) -> &'a Value {
@@ -13,11 +15,45 @@ fn failure<'a>(answer: &'a Value, id: &str) -> &'a Value {
     &failures.iter().find(|failure| failure["connection_id"] == id).expect("a failure")["problem"]
 }
 
+fn named(name: &str, network: &Simulator) -> Value {
+    json!({
+        "name": name, "platform": "affise", "connection_type": "admin",
+        "settings": { "base_url": network.url }, "credentials": { "api_key": ADMIN_KEY },
+    })
+}
+
 fn ids(answer: &Value) -> Vec<String> {
     list(&answer["results"])
         .iter()
         .map(|result| result["connection"]["id"].as_str().expect("an id").to_owned())
         .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_began_later_holds_nobody_beyond_the_deadline() {
+    let variables = [("STATS_DEADLINE_MS", "3000"), ("PLAN_LIMITS", "starter=1,pro=3,pro_plus=8,business=40")];
+    let app = TestApp::with(&variables).await;
+    let user = app.user("acme", Plan::Business);
+    let network = Simulator::start(Affise::default());
+    // One more than are pulled at the same time.
+    let mut ids = Vec::new();
+    for number in 0..33 {
+        ids.push(user.add(named(&format!("Brand {number}"), &network)).await);
+    }
+    network.always(Some(Fault::Stall(Duration::from_secs(20))));
+    let all: String = ids.iter().map(|id| format!("&connection_id={id}")).collect();
+    let (started, question) = (Instant::now(), format!("/api/v1/stats?group_by=offer&{WEEK}{all}"));
+    let last = path(ids.last().expect("an id"), &format!("group_by=offer&{WEEK}"));
+    let many = async {
+        let answer = user.get(&question).await;
+        (answer, started.elapsed())
+    };
+    let ((many, time), _) = tokio::join!(many, async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        user.get(&last).await
+    });
+    assert_eq!(list(&many.ok(200)["failures"]).len(), ids.len());
+    assert!(time < Duration::from_millis(4_300), "{time:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,77 @@
+//! How long an account asked to be left alone.
+//!
+//! A tracker that answers 429 with `Retry-After` means everybody who calls with that key, not only the call it answered.
+//! Pulls wait until then, or are told at once where their time is too short. Verifications go through: a person asked
+//! for them, and one that works shows that the tracker takes calls again.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The longest that is waited without asking again, whatever was said.
+const LONGEST: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at: Instant,
+    until: Instant,
+}
+
+/// What one account asked for.
+#[derive(Debug, Default)]
+pub(super) struct Quiet {
+    asked: Mutex<Option<Asked>>,
+}
+
+impl Quiet {
+    /// The tracker asked to be left alone for this long.
+    pub(super) fn begin(&self, time: Duration, now: Instant) {
+        let until = now + time.min(LONGEST);
+        let mut asked = self.lock();
+        if asked.is_none_or(|known| known.until < until) {
+            *asked = Some(Asked { at: now, until });
+        }
+    }
+
+    /// A call that was begun at this moment was answered. One that had been on its way before says nothing.
+    pub(super) fn answered(&self, began: Instant) {
+        self.lock().take_if(|known| known.at <= began);
+    }
+
+    /// When calls may go on, if that is not now.
+    pub(super) fn until(&self, now: Instant) -> Option<Instant> {
+        self.lock().map(|known| known.until).filter(|until| *until > now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn quiet_lasts_as_long_as_the_longest_that_was_asked_for() {
+        let (quiet, now) = (Quiet::default(), Instant::now());
+        assert_eq!(quiet.until(now), None);
+        quiet.begin(10 * SECOND, now);
+        quiet.begin(SECOND, now + SECOND);
+        assert_eq!(quiet.until(now + SECOND), Some(now + 10 * SECOND));
+        assert_eq!(quiet.until(now + 10 * SECOND), None);
+        quiet.begin(100_000 * SECOND, now);
+        assert_eq!(quiet.until(now), Some(now + LONGEST));
+    }
+
+    #[test]
+    fn only_a_call_that_was_begun_since_ends_it() {
+        let (quiet, now) = (Quiet::default(), Instant::now());
+        quiet.begin(10 * SECOND, now + SECOND);
+        quiet.answered(now);
+        assert!(quiet.until(now + 2 * SECOND).is_some());
+        quiet.answered(now + 2 * SECOND);
+        assert_eq!(quiet.until(now + 2 * SECOND), None);
+    }
+}
