@@ -1,7 +1,7 @@
 //! The `doctor` command: looks at everything the service stands on, and says what to mend.
 //!
-//! A check says what it found, never a secret. A failure is what keeps the service from working or what endangers what
-//! it keeps; what may be meant so, or may be the network's mood, is a warning.
+//! A check says what it found, never a secret. A failure is what keeps the service from working as configured, or what
+//! endangers what it keeps; what may be meant so, or may be the network's mood, is a warning.
 
 mod machine;
 mod network;

@@ -1,6 +1,7 @@
 //! The commands as operators and their scripts use them: help, exit codes, progress, `doctor`.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::app::{KEYS, SECRET};
 use crate::process::{Service, command, complaint, run};
+use crate::servers::PrivateRedis;
 use crate::support::tracker::{Reply, Request, Simulator, Tracker};
 
 const OTHER_KEY: &str = "k2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
@@ -302,10 +304,68 @@ fn what_answers_outside_is_told_with_its_time() {
     let keyless = Simulator::start(Issuer(json!({ "keys": [] })));
     let (code, report) = examine(folder.path(), &[("AUTH_JWKS_URL", &keyless.url)]);
     assert_eq!((code, check(&report, "token_issuer").0), (Some(1), "fail"), "{report}");
+}
 
-    let redis = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("redis://{}", redis.local_addr().expect("an address"));
-    assert_eq!(check(&examine(folder.path(), &[("REDIS_URL", &url)]).1, "redis").0, "ok");
+/// Something else than Redis: it answers whatever it is told as a web server would. It ends with the tests.
+fn not_redis() -> SocketAddr {
+    let door = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = door.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for caller in door.incoming() {
+            let mut caller = caller.expect("a caller");
+            // Some callers are gone by then.
+            let _ = caller.read(&mut [0; 1_024]);
+            let _ = caller.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    address
+}
+
+#[test]
+fn redis_is_fine_only_if_it_does_what_replicas_need() {
+    let folder = folder();
+    let told = |url: &str| {
+        let (code, report) = examine(folder.path(), &[("REDIS_URL", url)]);
+        let (status, found, mend) = check(&report, "redis");
+        (code, status.to_owned(), format!("{found} -> {mend}"))
+    };
+    let plain = format!("redis://:canary-password@{}", not_redis());
+    let (code, status, said) = told(&plain);
+    assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
+    assert!(said.contains("not as Redis does") && said.contains("host and the port"), "{said}");
+    let (code, status, said) = told(&plain.replace("redis://", "rediss://"));
+    assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
+    assert!(said.contains("no TLS connection") && said.contains("use redis://"), "{said}");
+    // Nobody says anything.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (code, status, said) = told(&format!("redis://{}", silent.local_addr().expect("an address")));
+    assert_eq!((code, status.as_str()), (Some(0), "warn"), "{said}");
+    assert!(said.contains("does not answer in time"), "{said}");
+
+    let Some(redis) = PrivateRedis::start() else { return };
+    let (code, status, said) = told(&redis.url);
+    assert_eq!((code, status.as_str()), (Some(0), "ok"), "{said}");
+    assert!(said.contains("reads and writes"), "{said}");
+    let (code, status, said) = told(&format!("{}/99", redis.url));
+    assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
+    assert!(said.contains("no database of this number"), "{said}");
+    // It waits for the end of what it takes for a command.
+    let (code, status, said) = told(&redis.url.replace("redis://", "rediss://"));
+    assert_eq!((code, status.as_str()), (Some(0), "warn"), "{said}");
+    assert!(said.contains("does not answer in time") && said.contains("without TLS needs redis://"), "{said}");
+    redis.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    let (code, status, said) = told(&redis.url);
+    assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
+    assert!(said.contains("READONLY") && said.contains("primary"), "{said}");
+
+    let Some(locked) = PrivateRedis::start_with(&["--requirepass", "canary-right"]) else { return };
+    let (code, status, said) = told(&locked.url);
+    assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
+    assert!(said.contains("NOAUTH") && said.contains("password into REDIS_URL"), "{said}");
+    for (password, expected) in [("canary-wrong", "fail"), ("canary-right", "ok")] {
+        let (_, status, said) = told(&locked.url.replace("redis://", &format!("redis://:{password}@")));
+        assert_eq!(status, expected, "{said}");
+    }
 }
 
 #[test]
