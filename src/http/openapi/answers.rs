@@ -165,8 +165,18 @@ fn parameters(operation: &mut Map<String, Value>) {
     for parameter in parameters.filter_map(Value::as_object_mut) {
         if let Some(schema) = parameter.get_mut("schema") {
             no_null(schema);
+            spell_out_ids(schema);
         }
         example(parameter);
+    }
+}
+
+/// Swagger UI knows no field for a list of a format, and complains of it on the console.
+fn spell_out_ids(schema: &mut Value) {
+    let Some(items) = object_at(schema, "/items") else { return };
+    if items.get("format").is_some_and(|format| format == "uuid") {
+        items.remove("format");
+        items.insert("pattern".to_owned(), json!("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"));
     }
 }
 
