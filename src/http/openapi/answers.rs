@@ -134,13 +134,16 @@ fn problem(status: u16, codes: &[Code]) -> Value {
     json!({
         "description": lines.join("\n\n"),
         "headers": headers,
-        "content": { "application/problem+json": { "schema": { "allOf": [
-            { "$ref": "#/components/schemas/Problem" },
-            { "type": "object", "required": ["status", "code"], "properties": {
-                "status": { "type": "integer", "const": status },
-                "code": { "type": "string", "enum": slugs },
-            } },
-        ] } } },
+        "content": { "application/problem+json": {
+            "schema": { "allOf": [
+                { "$ref": "#/components/schemas/Problem" },
+                { "type": "object", "required": ["status", "code"], "properties": {
+                    "status": { "type": "integer", "const": status },
+                    "code": { "type": "string", "enum": slugs },
+                } },
+            ] },
+            "examples": super::samples::of_problems(codes),
+        } },
     })
 }
 
