@@ -1,5 +1,7 @@
 //! The database, and whether the key ring opens what is in it.
 
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -24,17 +26,16 @@ pub(super) async fn database(config: &Config) -> Vec<Check> {
     if let DatabaseUrl::Sqlite(path) = &config.database_url
         && !path.exists()
     {
-        let found = format!("{} is not there yet; serve and migrate make it", path.display());
-        return vec![Check::ok(DATABASE, found)];
+        return vec![to_be_made(path)];
     }
     let db = match open(config).await {
         Ok(db) => db,
-        Err(error) => return vec![unreachable(&error)],
+        Err(error) => return vec![unreachable(config, &error)],
     };
     let started = Instant::now();
     let condition = match db.condition().await {
         Ok(condition) => condition,
-        Err(error) => return vec![unreachable(&error)],
+        Err(error) => return vec![unreachable(config, &error)],
     };
     let took = started.elapsed();
     let mut checks = vec![Check::ok(DATABASE, format!("{}, answers in {} ms", condition.version, millis(took)))];
@@ -44,7 +45,7 @@ pub(super) async fn database(config: &Config) -> Vec<Check> {
     match db.pending_migrations().await {
         Ok(pending) if pending.is_empty() => {
             checks.push(Check::ok("migrations", "all applied"));
-            checks.push(written(db.try_write().await));
+            checks.push(written(config, db.try_write().await));
             checks.extend(future(&db).await);
             checks.push(keys(&db, Vault::new(config.credentials_keys.clone())).await);
         }
@@ -52,7 +53,7 @@ pub(super) async fn database(config: &Config) -> Vec<Check> {
             let found = format!("{} pending: {}", pending.len(), pending.join(", "));
             checks.push(Check::warn("migrations", found, "run migrate, or start serve, then look again"));
         }
-        Err(error) => checks.push(Check::fail("migrations", telemetry::chain(&error), "look at the database")),
+        Err(error) => checks.push(Check { check: "migrations", ..unreachable(config, &error) }),
     }
     checks
 }
@@ -63,8 +64,44 @@ async fn open(config: &Config) -> Result<Db, DbError> {
     opened.unwrap_or_else(|error| Err(DbError::Unavailable(Box::new(error))))
 }
 
-fn unreachable(error: &DbError) -> Check {
-    Check::fail(DATABASE, telemetry::chain(error), "start the database, or mend DATABASE_URL and the way to it")
+fn unreachable(config: &Config, error: &DbError) -> Check {
+    let mend = match &config.database_url {
+        DatabaseUrl::Sqlite(path) => mend_file(path),
+        DatabaseUrl::Postgres(_) => "start the database, or mend DATABASE_URL and the way to it".to_owned(),
+    };
+    Check::fail(DATABASE, telemetry::chain(error), mend)
+}
+
+fn mend_file(path: &Path) -> String {
+    format!(
+        "let the service's user own and write {} and its folder, which SQLite writes beside it; if the file itself is \
+         damaged, restore a backup",
+        path.display()
+    )
+}
+
+/// Whether SQLite could make the file: one that is no database is made where it would be, and taken away.
+fn to_be_made(path: &Path) -> Check {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match try_file_in(folder) {
+        Ok(()) => {
+            let found = format!("{} is not there yet; serve and migrate make it", path.display());
+            Check::ok(DATABASE, found)
+        }
+        Err(error) => {
+            let found =
+                format!("{} is not there yet, and cannot be made: {}: {error}", path.display(), folder.display());
+            let mend =
+                format!("let the service's user own and write the folder {}, or mend DATABASE_URL", folder.display());
+            Check::fail(DATABASE, found, mend)
+        }
+    }
+}
+
+fn try_file_in(folder: &Path) -> io::Result<()> {
+    let path = folder.join(format!(".doctor-{:016x}", fastrand::u64(..)));
+    std::fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
+    std::fs::remove_file(path)
 }
 
 fn skew(micros: i64) -> Check {
@@ -79,11 +116,14 @@ fn skew(micros: i64) -> Check {
     }
 }
 
-fn written(outcome: Result<(), DbError>) -> Check {
+fn written(config: &Config, outcome: Result<(), DbError>) -> Check {
     match outcome {
         Ok(()) => Check::ok("writable", "a row was written and taken back"),
         Err(error) => {
-            let mend = "make room, and give the service's role the right to write";
+            let mend = match &config.database_url {
+                DatabaseUrl::Sqlite(path) => format!("make room, and {}", mend_file(path)),
+                DatabaseUrl::Postgres(_) => "make room, and give the service's role the right to write".to_owned(),
+            };
             Check::fail("writable", telemetry::chain(&error), mend)
         }
     }

@@ -380,6 +380,38 @@ fn pending_migrations_are_named() {
 }
 
 #[test]
+fn a_database_that_cannot_be_made_or_opened_is_a_failure_with_a_mend_of_its_own() {
+    let folder = folder();
+    // A folder in which not even root can make a file.
+    let (code, report) = examine(folder.path(), &[("DATABASE_URL", "sqlite:///proc/affzero.db")]);
+    let (status, found, mend) = check(&report, "database");
+    assert_eq!((code, status), (Some(1), "fail"), "{report}");
+    assert!(found.contains("/proc/affzero.db is not there yet, and cannot be made"), "{report}");
+    assert!(mend.contains("own and write the folder /proc"), "{report}");
+    std::fs::write(folder.path().join("garbage.db"), vec![b'x'; 4_096]).expect("a file that is no database");
+    let (code, report) = examine(folder.path(), &[("DATABASE_URL", "sqlite://garbage.db")]);
+    let (status, _, mend) = check(&report, "database");
+    assert_eq!((code, status), (Some(1), "fail"), "{report}");
+    assert!(mend.contains("garbage.db") && mend.contains("restore a backup"), "{report}");
+    let left = folder.path().read_dir().expect("the folder").map(|entry| entry.expect("an entry").file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with(".doctor")), "looking leaves nothing");
+}
+
+#[test]
+fn a_folder_that_the_user_may_not_write_is_a_failure() {
+    let folder = folder();
+    let locked = folder.path().join("locked");
+    std::fs::create_dir(&locked).expect("a folder");
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).expect("a mode");
+    if std::fs::write(locked.join("try"), "").is_ok() {
+        println!("skipped: root may write whatever the mode says");
+        return;
+    }
+    let (code, report) = examine(folder.path(), &[("DATABASE_URL", "sqlite://locked/affzero.db")]);
+    assert_eq!((code, check(&report, "database").0), (Some(1), "fail"), "{report}");
+}
+
+#[test]
 fn files_that_others_can_read_are_named() {
     let folder = folder();
     assert!(run(folder.path(), &["migrate"], &[]).status.success());
