@@ -154,7 +154,7 @@ async fn keys(db: &Db, vault: Vault) -> Check {
 
 fn judge<'a>(inventory: &Inventory, active: &str, ring: impl Iterator<Item = &'a str>) -> Check {
     const CHECK: &str = "key_ring";
-    let Inventory { rows, readable, keyless, damaged, unusable } = inventory;
+    let Inventory { rows, readable, keyless, damaged, refused, unusable } = inventory;
     if !keyless.is_empty() {
         let lost: Vec<String> = keyless.iter().map(|(key, count)| format!("{count} under `{key}`")).collect();
         let found = format!(
@@ -162,6 +162,17 @@ fn judge<'a>(inventory: &Inventory, active: &str, ring: impl Iterator<Item = &'a
             lost.join(" and ")
         );
         let mend = "put the missing keys at the end of CREDENTIALS_KEYS, or have users enter their credentials again";
+        return Check::fail(CHECK, found, mend);
+    }
+    let foreign: Vec<String> = refused
+        .iter()
+        .filter(|(key, _)| !readable.contains_key(*key))
+        .map(|(key, count)| format!("none of {count} under `{key}`"))
+        .collect();
+    if !foreign.is_empty() {
+        let found = format!("{} opens; {unusable} of {rows} connections cannot be used", foreign.join(" and "));
+        let mend = "this is probably another key than the one of this name that they were sealed with: put the former \
+                    one back into CREDENTIALS_KEYS; if it is the same, restore a backup";
         return Check::fail(CHECK, found, mend);
     }
     if *damaged > 0 {
@@ -208,6 +219,22 @@ mod tests {
         assert_eq!(lost.status, Verdict::Fail);
         assert!(lost.found.contains("4 under `k0`") && lost.found.contains("1 of 3"));
         assert_eq!(told(&Inventory { damaged: 1, ..Inventory::default() }).status, Verdict::Fail);
+    }
+
+    #[test]
+    fn a_key_that_opens_nothing_of_its_name_is_another_and_one_that_opens_something_is_not() {
+        let told = |inventory: &Inventory| judge(inventory, "k1", ["k1", "k0"].into_iter());
+        let sealed =
+            Inventory { rows: 2, damaged: 8, refused: counts(&[("k1", 8)]), unusable: 2, ..Inventory::default() };
+        let another = told(&sealed);
+        assert_eq!(another.status, Verdict::Fail);
+        assert_eq!(another.found, "none of 8 under `k1` opens; 2 of 2 connections cannot be used");
+        assert!(another.mend.is_some_and(|mend| mend.contains("put the former one back")));
+        let beside = told(&Inventory { readable: counts(&[("k0", 4)]), ..sealed.clone() });
+        assert!(beside.found.starts_with("none of 8 under `k1`"));
+        let tampered =
+            told(&Inventory { damaged: 1, refused: counts(&[("k1", 1)]), readable: counts(&[("k1", 7)]), ..sealed });
+        assert!(tampered.found.starts_with("damaged blobs: 1") && tampered.status == Verdict::Fail);
     }
 
     #[test]

@@ -465,6 +465,16 @@ async fn the_key_ring_is_held_against_what_is_stored() {
     assert_eq!((code, status.as_str()), (Some(1), "fail"));
     assert!(found.contains("8 under `k1`") && found.contains("2 of 2 connections"), "{found}");
 
+    // A new key that has the old one's name, as when the file it was made in is gone.
+    let renewed = OTHER_KEY.replacen("k2:", "k1:", 1);
+    let (code, report) = examine(folder.path(), &with(&renewed));
+    let (status, found, mend) = check(&report, "key_ring");
+    assert_eq!(
+        (code, status, found),
+        (Some(1), "fail", "none of 8 under `k1` opens; 2 of 2 connections cannot be used")
+    );
+    assert!(mend.contains("put the former one back"), "{mend}");
+
     let file = folder.path().join("data/affzero.db").display().to_string();
     let mut hand = SqliteConnection::establish(&file).expect("the file");
     hand.batch_execute(
