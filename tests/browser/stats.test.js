@@ -162,6 +162,17 @@ test('dimensions that do not go together cannot be ticked together', async () =>
   assert.deepEqual(await table(page), expected(answer));
   assert.deepEqual(await page.locator('.warning').allInnerTexts(), answer.warnings.map(({ detail }) => detail));
   assert.ok(answer.warnings.length > 0);
+
+  // Neither can what is filtered: it is read along.
+  await page.getByText('Filters').click();
+  const closed = () => page.locator('[data-filter]:disabled').evaluateAll((nodes) => nodes.map((node) => node.dataset.filter));
+  assert.deepEqual(await closed(), ['offer', 'campaign']);
+  await page.getByRole('checkbox', { name: 'Hour', exact: true }).uncheck();
+  await tick(page, 'Offer');
+  assert.deepEqual(await closed(), ['hour']);
+  await control(page, '/filter[campaign]').fill('1');
+  assert.deepEqual(await disabled(page), ['hour']);
+  assert.equal((await pull(page)).status, 200);
   isQuiet();
   await close();
 });
