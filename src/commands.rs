@@ -26,7 +26,7 @@ use crate::platforms::transport::{Transport, TransportConfig};
 use crate::shared::Shared;
 use crate::telemetry;
 use crate::tenancy::{OrgId, Plan};
-use crate::terminal::{Progress, print};
+use crate::terminal::{Progress, one_line, print};
 use crate::vault::Vault;
 
 /// How long the head of a request may take to arrive.
@@ -75,10 +75,16 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to do if standard error is gone too.
-            let _ = writeln!(std::io::stderr(), "affzero-connections: {}", telemetry::chain(&*error));
+            let _ = writeln!(std::io::stderr(), "affzero-connections: {}", said(&*error));
             exit_code(&*error)
         }
     }
+}
+
+/// Why a command failed, on one line: scripts read the last one. What is wrong with the configuration is a list.
+fn said(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    let chain = telemetry::chain(error);
+    if error.is::<ConfigError>() { chain } else { one_line(&chain) }
 }
 
 fn exit_code(error: &(dyn std::error::Error + Send + Sync + 'static)) -> ExitCode {

@@ -19,6 +19,12 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// A text without line breaks and whatever else a terminal might obey: the words of a library may have some.
+pub(crate) fn one_line(text: &str) -> String {
+    let visible: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Tells how far long work is: one line that is written over on a terminal, a line now and then elsewhere.
 pub(crate) struct Progress {
     what: &'static str,

@@ -106,6 +106,17 @@ fn wrong_usage_and_wrong_configuration_are_told_apart_from_failure() {
 }
 
 #[test]
+fn the_last_line_says_why_even_where_a_library_uses_several() {
+    let folder = folder();
+    let nobody = [("DATABASE_URL", "postgres://user:canary-password@127.0.0.1:1/nothing")];
+    let output = run(folder.path(), &["migrate"], &nobody);
+    assert_eq!(output.status.code(), Some(1));
+    let said = complaint(&output);
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("affzero-connections: ") && last.contains("refused"), "{said}");
+}
+
+#[test]
 fn a_reader_that_has_enough_is_no_failure() {
     let folder = folder();
     let script = "set -o pipefail; \"$1\" openapi | head -c 1";
