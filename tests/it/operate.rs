@@ -264,6 +264,11 @@ fn what_is_wrong_is_found_and_said_how_to_mend() {
     let address = taken.local_addr().expect("an address").to_string();
     let (code, report) = examine(folder.path(), &[("METRICS_ADDR", &address)]);
     assert_eq!((code, check(&report, "metrics_addr").0), (Some(0), "warn"), "it may be the service: {report}");
+    drop(taken);
+    let (code, report) = examine(folder.path(), &[("BIND_ADDR", &address), ("METRICS_ADDR", &address)]);
+    let (status, _, mend) = check(&report, "metrics_addr");
+    assert_eq!((code, status), (Some(1), "fail"), "{report}");
+    assert!(mend.contains("a port of its own"), "{report}");
     let (code, report) = examine(folder.path(), &[("BIND_ADDR", "192.0.2.1:80")]);
     assert_eq!((code, check(&report, "bind_addr").0), (Some(1), "fail"), "{report}");
 
