@@ -132,16 +132,8 @@ fn configured() -> Result<Config, Failure> {
 
 fn token(arguments: TokenArgs) -> Result<(), Failure> {
     let config = Config::from_env()?;
-    let mut grant = Grant::new(arguments.org, arguments.plan);
-    if let Some(scope) = arguments.scope {
-        grant.scope = scope;
-    }
-    if let Some(subject) = arguments.sub {
-        grant.subject = subject;
-    }
-    if let Some(seconds) = arguments.ttl {
-        grant.ttl = Duration::from_secs(seconds);
-    }
+    let TokenArgs { org: organisation, plan, scope, sub: subject, ttl } = arguments;
+    let grant = Grant { organisation, plan, scope, subject, ttl: Duration::from_secs(ttl) };
     Ok(print(&mint(&config.auth, &grant)?)?)
 }
 

@@ -72,6 +72,10 @@ fn every_command_explains_itself_with_an_example() {
         let (_, example) = said.split_once("Example").unwrap_or_else(|| panic!("{name}: {said}"));
         assert!(example.contains(&format!("affzero-connections {name}")), "{name}: {said}");
     }
+    let token = text(&run(folder.path(), &["token", "--help"], &[]));
+    for said in ["[default: dev]", "[default: 86400]", "connections:write", "stats:read", "org:any"] {
+        assert!(token.contains(said), "{said}: {token}");
+    }
     let version = run(folder.path(), &["--version"], &[]);
     assert_eq!(text(&version), concat!("affzero-connections ", env!("CARGO_PKG_VERSION"), "\n"));
     assert_eq!(folder.path().read_dir().expect("the folder").count(), 0, "explaining leaves nothing behind");
@@ -89,6 +93,7 @@ fn wrong_usage_and_wrong_configuration_are_told_apart_from_failure() {
         vec!["token", "--org", "acme"],
         vec!["token", "--org", "acme", "--plan", "gold"],
         vec!["token", "--org", "acme", "--plan", "pro", "--scope", "everything"],
+        vec!["token", "--org", "acme", "--plan", "pro", "--ttl", "0"],
     ] {
         let output = run(folder.path(), &usage, &[]);
         assert_eq!(output.status.code(), Some(2), "{usage:?}: {}", complaint(&output));
