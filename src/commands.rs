@@ -26,7 +26,7 @@ use crate::platforms::transport::{Transport, TransportConfig};
 use crate::shared::Shared;
 use crate::telemetry;
 use crate::tenancy::{OrgId, Plan};
-use crate::terminal::{Progress, one_line, print};
+use crate::terminal::{Progress, Steps, one_line, print};
 use crate::vault::Vault;
 
 /// How long the head of a request may take to arrive.
@@ -193,7 +193,9 @@ fn backup(config: &Config, file: &Path) -> Result<(), Failure> {
     {
         return Err(format!("there is no database at {}", path.display()).into());
     }
-    let copied = open_db(config)?.back_up(file)?;
+    let mut steps = Steps::new();
+    let copied = open_db(config)?.back_up(file, |step| steps.begin(step))?;
+    steps.finish();
     Ok(print(&format!("{} holds {copied} connections and was read back whole", file.display()))?)
 }
 
