@@ -55,6 +55,11 @@ let service;
 let catalogue;
 
 const entryOf = (platform) => catalogue.data.find((entry) => entry.platform === platform);
+/** What a metric is called, by any connection type that has it: those that lack it give only its key. */
+const labelOf = (key) => catalogue.data
+  .flatMap(({ connection_types: types }) => types.flatMap(({ metrics }) => metrics))
+  .find((metric) => metric.key === key)?.label ?? words(key);
+
 const typeOf = ({ platform, connection_type: key }) =>
   entryOf(platform).connection_types.find((type) => type.connection_type === key);
 
@@ -80,6 +85,9 @@ function words(key) {
 }
 
 let fields = 0;
+
+/** A number of things, called as one or as several are. */
+const counted = (count, one, several) => `${count} ${count === 1 ? one : several}`;
 
 /** A labelled control with its hint and the place of its error; `pointer` is what errors call it. */
 function field(pointer, label, control, { hint, optional = false } = {}) {
@@ -499,7 +507,7 @@ function drawStatsForm({ id }, type) {
     el('details', {}, el('summary', {}, 'Filters'), el('p', { class: 'hint' }, 'Only these ids, separated by commas.',
       type.combinations.only !== null && ' Here a filter has to go together with what is grouped by.'), el('div', { class: 'row' }, filters)),
     el('details', {}, el('summary', {}, 'Metrics'), group('/metrics', 'Metrics', 'ticks', metrics,
-      type.unavailable_metrics.length > 0 && `This platform does not know: ${type.unavailable_metrics.map(words).join(', ')}.`)),
+      type.unavailable_metrics.length > 0 && `This platform does not know: ${type.unavailable_metrics.map(labelOf).join(', ')}.`)),
     el('div', { class: 'actions' }, el('button', { class: 'primary' }, 'Show statistics')));
   range.onchange();
   choose(chosen.pop(), true);
@@ -586,7 +594,7 @@ function drawStats({ body, headers }, id, type, query) {
     integrityOf(integrity),
     el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Statistics' }, table),
     el('div', { class: 'bar' }, progress, more),
-    el('p', { class: 'quiet' }, `Fetched ${new Date(at).toLocaleTimeString()} in ${body.source.upstream_calls} calls and ${body.source.duration_ms} ms`,
+    el('p', { class: 'quiet' }, `Fetched ${new Date(at).toLocaleTimeString()} in ${counted(body.source.upstream_calls, 'call', 'calls')} and ${body.source.duration_ms} ms`,
       ` · ${headers.get('Cache-Status') ?? ''}`));
 }
 

@@ -177,6 +177,22 @@ test('dimensions that do not go together cannot be ticked together', async () =>
   await close();
 });
 
+test('what a platform does not know is called as others call it, and one call is one', async () => {
+  const { page, isQuiet, close } = await openDemo('Words');
+  const { body: pulled } = await pull(page);
+  const { upstream_calls: calls } = pulled.source;
+  assert.match(await page.locator('#stats-table').innerText(), new RegExp(`in ${calls} ${calls === 1 ? 'call' : 'calls'} and`));
+  const { body } = trackers.connections.find(({ body }) => body.platform === 'cake' && body.connection_type === 'affiliate');
+  await add(page, { ...body, name: 'Unknowing' });
+  await openStats(page, 'Unknowing');
+  await page.locator('summary', { hasText: 'Metrics' }).click();
+  const unknown = page.getByText('This platform does not know');
+  assert.match(await unknown.innerText(), /: .*\bROI\b.*\.$/);
+  assert.doesNotMatch(await unknown.innerText(), /\bRoi\b|_/);
+  isQuiet();
+  await close();
+});
+
 test('a question that cannot be answered is refused at its field', async () => {
   const { page, isQuiet, close } = await openDemo('Wrong');
   await page.getByLabel('Time zone').fill('Mars/Olympus');
