@@ -60,7 +60,7 @@ pub(crate) enum Command {
     /// Check configuration, database, clock, network, key ring and files, and say what to mend.
     #[command(
         after_help = "Examples:\n  affzero-connections doctor\n  affzero-connections doctor --json | jq '.checks[] | select(.status != \"ok\")'\n\n\
-        Nothing is changed; in development missing secrets are made, as every command makes them. Exit code 1 if a check failed; warnings are no failures."
+        Nothing is changed that stays; in development missing secrets are made, as every command makes them. Exit code 1 if a check failed; warnings are no failures."
     )]
     Doctor {
         /// Print JSON, for programs.
