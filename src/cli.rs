@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::auth::Grant;
 use crate::tenancy::{OrgId, Plan};
 
 const EXIT_CODES: &str = "\
@@ -59,7 +60,7 @@ pub(crate) enum Command {
     /// Check configuration, database, clock, network, key ring and files, and say what to mend.
     #[command(
         after_help = "Examples:\n  affzero-connections doctor\n  affzero-connections doctor --json | jq '.checks[] | select(.status != \"ok\")'\n\n\
-        Nothing is changed; in development missing secrets are made, as every command makes them. Exit code 1 if a check failed; warnings are no failures."
+        Nothing is changed that stays; in development missing secrets are made, as every command makes them. Exit code 1 if a check failed; warnings are no failures."
     )]
     Doctor {
         /// Print JSON, for programs.
@@ -76,13 +77,14 @@ pub(crate) struct TokenArgs {
     /// Its plan: starter, pro, pro_plus or business.
     #[arg(long)]
     pub(crate) plan: Plan,
-    /// The scopes, separated by blanks; all of a user's if left out.
-    #[arg(long)]
-    pub(crate) scope: Option<String>,
+    /// What it allows, separated by blanks: connections:read, connections:write, stats:read, and org:any for internal
+    /// services, which name the organisation on each call.
+    #[arg(long, default_value = Grant::SCOPE)]
+    pub(crate) scope: String,
     /// Who the token is for.
-    #[arg(long)]
-    pub(crate) sub: Option<String>,
+    #[arg(long, default_value = Grant::SUBJECT)]
+    pub(crate) sub: String,
     /// How long it is valid, in seconds.
-    #[arg(long)]
-    pub(crate) ttl: Option<u64>,
+    #[arg(long, default_value_t = Grant::TTL_S, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) ttl: u64,
 }

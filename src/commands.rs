@@ -26,7 +26,7 @@ use crate::platforms::transport::{Transport, TransportConfig};
 use crate::shared::Shared;
 use crate::telemetry;
 use crate::tenancy::{OrgId, Plan};
-use crate::terminal::{Progress, print};
+use crate::terminal::{Progress, Steps, one_line, print};
 use crate::vault::Vault;
 
 /// How long the head of a request may take to arrive.
@@ -75,10 +75,16 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to do if standard error is gone too.
-            let _ = writeln!(std::io::stderr(), "affzero-connections: {}", telemetry::chain(&*error));
+            let _ = writeln!(std::io::stderr(), "affzero-connections: {}", said(&*error));
             exit_code(&*error)
         }
     }
+}
+
+/// Why a command failed, on one line: scripts read the last one. What is wrong with the configuration is a list.
+fn said(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    let chain = telemetry::chain(error);
+    if error.is::<ConfigError>() { chain } else { one_line(&chain) }
 }
 
 fn exit_code(error: &(dyn std::error::Error + Send + Sync + 'static)) -> ExitCode {
@@ -126,16 +132,8 @@ fn configured() -> Result<Config, Failure> {
 
 fn token(arguments: TokenArgs) -> Result<(), Failure> {
     let config = Config::from_env()?;
-    let mut grant = Grant::new(arguments.org, arguments.plan);
-    if let Some(scope) = arguments.scope {
-        grant.scope = scope;
-    }
-    if let Some(subject) = arguments.sub {
-        grant.subject = subject;
-    }
-    if let Some(seconds) = arguments.ttl {
-        grant.ttl = Duration::from_secs(seconds);
-    }
+    let TokenArgs { org: organisation, plan, scope, sub: subject, ttl } = arguments;
+    let grant = Grant { organisation, plan, scope, subject, ttl: Duration::from_secs(ttl) };
     Ok(print(&mint(&config.auth, &grant)?)?)
 }
 
@@ -195,7 +193,9 @@ fn backup(config: &Config, file: &Path) -> Result<(), Failure> {
     {
         return Err(format!("there is no database at {}", path.display()).into());
     }
-    let copied = open_db(config)?.back_up(file)?;
+    let mut steps = Steps::new();
+    let copied = open_db(config)?.back_up(file, |step| steps.begin(step))?;
+    steps.finish();
     Ok(print(&format!("{} holds {copied} connections and was read back whole", file.display()))?)
 }
 

@@ -4,13 +4,15 @@
 //! (W3C Trace Context). The ids go into the log and nowhere else: no tracker ever sees them.
 
 use std::error::Error;
+use std::fmt;
 use std::io::IsTerminal;
 
-use tracing::{Level, Metadata, Span};
-use tracing_subscriber::EnvFilter;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Span, Subscriber};
 use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{Config, LogFormat};
 
@@ -26,9 +28,11 @@ pub fn start(config: &Config) -> Result<(), tracing_subscriber::filter::ParseErr
     match config.log_format {
         LogFormat::Json => {
             let builder = builder.json().flatten_event(true).with_span_list(false);
-            builder.finish().with(discreet).init();
+            builder.finish().with(discreet).with(NoStrangersNoise).init();
         }
-        LogFormat::Pretty => builder.with_target(false).with_ansi(colours).finish().with(discreet).init(),
+        LogFormat::Pretty => {
+            builder.with_target(false).with_ansi(colours).finish().with(discreet).with(NoStrangersNoise).init();
+        }
     }
     Ok(())
 }
@@ -38,6 +42,32 @@ pub fn start(config: &Config) -> Result<(), tracing_subscriber::filter::ParseErr
 #[must_use]
 pub fn is_discreet(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+}
+
+/// Drops the line of level ERROR that the HTTP library writes, without any id, for bytes that are no HTTP. Whoever gets
+/// at the port can send those, and is answered with 400; lines of level ERROR are what alerts send people to.
+struct NoStrangersNoise;
+
+impl<S: Subscriber> Layer<S> for NoStrangersNoise {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        if !event.metadata().target().starts_with("actix_http::") {
+            return true;
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        !message.0.starts_with("stream error: request parse error")
+    }
+}
+
+/// The words of an event.
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
 }
 
 /// An error and, behind colons, everything that caused it.

@@ -19,6 +19,12 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// A text without line breaks and whatever else a terminal might obey: the words of a library may have some.
+pub(crate) fn one_line(text: &str) -> String {
+    let visible: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Tells how far long work is: one line that is written over on a terminal, a line now and then elsewhere.
 pub(crate) struct Progress {
     what: &'static str,
@@ -62,6 +68,45 @@ impl Drop for Progress {
     }
 }
 
+/// Tells the steps of work that says nothing in the middle of one: a line for each, and how long it took. To people
+/// only: a log has no use for it.
+pub(crate) struct Steps {
+    out: Box<dyn Write>,
+    is_terminal: bool,
+    begun: Option<Instant>,
+}
+
+impl Steps {
+    pub(crate) fn new() -> Self {
+        Self { out: Box::new(io::stderr()), is_terminal: io::stderr().is_terminal(), begun: None }
+    }
+
+    /// The step before is done, and this one begins.
+    pub(crate) fn begin(&mut self, step: impl std::fmt::Display) {
+        self.finish();
+        if self.is_terminal {
+            let _ = write!(self.out, "{step} …").and_then(|()| self.out.flush());
+            self.begun = Some(Instant::now());
+        }
+    }
+
+    /// The last step is done.
+    pub(crate) fn finish(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            let _ = writeln!(self.out, " {:.1} s", begun.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl Drop for Steps {
+    /// A step that failed leaves the line to what is said of that.
+    fn drop(&mut self) {
+        if self.begun.is_some() {
+            let _ = writeln!(self.out);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -99,6 +144,26 @@ mod tests {
     fn a_log_has_plain_lines_and_few_of_them() {
         assert_eq!(written(false, &[1, 2, 3, 4], 4), "1 of 4 rows (25 %)\n4 of 4 rows (100 %)\n");
         assert_eq!(written(false, &[], 4), "");
+    }
+
+    fn stepped(is_terminal: bool, finishes: bool) -> String {
+        let paper = Paper::default();
+        let mut steps = Steps { out: Box::new(paper.clone()), is_terminal, begun: None };
+        steps.begin("copying");
+        steps.begin("reading");
+        if finishes {
+            steps.finish();
+        }
+        drop(steps);
+        let bytes = paper.0.lock().expect("paper").clone();
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn steps_are_told_to_people_and_one_that_failed_has_no_time() {
+        assert_eq!(stepped(true, true), "copying … 0.0 s\nreading … 0.0 s\n");
+        assert_eq!(stepped(true, false), "copying … 0.0 s\nreading …\n");
+        assert_eq!(stepped(false, true), "");
     }
 
     #[test]

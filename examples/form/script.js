@@ -55,6 +55,11 @@ let service;
 let catalogue;
 
 const entryOf = (platform) => catalogue.data.find((entry) => entry.platform === platform);
+/** What a metric is called, by any connection type that has it: those that lack it give only its key. */
+const labelOf = (key) => catalogue.data
+  .flatMap(({ connection_types: types }) => types.flatMap(({ metrics }) => metrics))
+  .find((metric) => metric.key === key)?.label ?? words(key);
+
 const typeOf = ({ platform, connection_type: key }) =>
   entryOf(platform).connection_types.find((type) => type.connection_type === key);
 
@@ -80,6 +85,9 @@ function words(key) {
 }
 
 let fields = 0;
+
+/** A number of things, called as one or as several are. */
+const counted = (count, one, several) => `${count} ${count === 1 ? one : several}`;
 
 /** A labelled control with its hint and the place of its error; `pointer` is what errors call it. */
 function field(pointer, label, control, { hint, optional = false } = {}) {
@@ -460,13 +468,23 @@ function drawStatsForm({ id }, type) {
   const metrics = type.metrics.map(({ key, label, native }) =>
     choice('checkbox', 'metrics', key, { checked: true, change: () => drawSort() }, label, el('small', {}, native)));
   const filters = type.dimensions.filter(({ filterable }) => filterable).map(({ key, label }) =>
-    field(`/filter[${key}]`, label, el('input', { 'data-filter': key, spellcheck: 'false' })));
+    field(`/filter[${key}]`, label, el('input', { 'data-filter': key, spellcheck: 'false', input: () => settle() })));
 
   function choose(key, isChosen) {
     if (isChosen) chosen.push(key);
     else chosen.splice(chosen.indexOf(key), 1);
-    for (const box of boxes('group_by')) box.disabled = !box.checked && !goTogether(type.combinations, [...chosen, box.value]);
+    settle();
     drawSort();
+  }
+
+  /** What does not go together with what is chosen and filtered already cannot be chosen or filtered. */
+  function settle() {
+    const inputs = [...statsForm.querySelectorAll('[data-filter]')];
+    const filtered = inputs.filter((input) => input.value.trim() !== '').map((input) => input.dataset.filter);
+    for (const box of boxes('group_by')) box.disabled = !box.checked && !goTogether(type.combinations, [...chosen, box.value], filtered);
+    for (const input of inputs) {
+      input.disabled = !filtered.includes(input.dataset.filter) && !goTogether(type.combinations, chosen, [...filtered, input.dataset.filter]);
+    }
   }
 
   function drawSort() {
@@ -486,9 +504,10 @@ function drawStatsForm({ id }, type) {
       field('/sort', 'Sort', sort),
       field('/limit', 'Rows a page', select('limit', [['25', '25'], ['100', '100'], ['1000', '1000']]))),
     el('datalist', { id: 'zones' }, Intl.supportedValuesOf('timeZone').map((value) => el('option', { value }))),
-    el('details', {}, el('summary', {}, 'Filters'), el('p', { class: 'hint' }, 'Only these ids, separated by commas.'), el('div', { class: 'row' }, filters)),
+    el('details', {}, el('summary', {}, 'Filters'), el('p', { class: 'hint' }, 'Only these ids, separated by commas.',
+      type.combinations.only !== null && ' Here a filter has to go together with what is grouped by.'), el('div', { class: 'row' }, filters)),
     el('details', {}, el('summary', {}, 'Metrics'), group('/metrics', 'Metrics', 'ticks', metrics,
-      type.unavailable_metrics.length > 0 && `This platform does not know: ${type.unavailable_metrics.map(words).join(', ')}.`)),
+      type.unavailable_metrics.length > 0 && `This platform does not know: ${type.unavailable_metrics.map(labelOf).join(', ')}.`)),
     el('div', { class: 'actions' }, el('button', { class: 'primary' }, 'Show statistics')));
   range.onchange();
   choose(chosen.pop(), true);
@@ -507,9 +526,10 @@ function dateInput(name) {
 const boxes = (name) => [...statsForm.querySelectorAll(`[name=${name}]`)];
 const isTicked = (name, key) => boxes(name).length === 0 || boxes(name).some((box) => box.value === key && box.checked);
 
-/** Whether dimensions are, or can still become, one of the combinations that the catalogue allows. */
-function goTogether({ max, only }, keys) {
-  return keys.length <= max && (only === null || only.some((known) => keys.every((key) => known.includes(key))));
+/** Whether dimensions are, or can still become, one of the combinations that the catalogue allows. What is filtered counts. */
+function goTogether({ max, only }, grouped, filtered = []) {
+  const keys = [...grouped, ...filtered];
+  return grouped.length <= max && (only === null || only.some((known) => keys.every((key) => known.includes(key))));
 }
 
 function question(chosen) {
@@ -574,7 +594,7 @@ function drawStats({ body, headers }, id, type, query) {
     integrityOf(integrity),
     el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Statistics' }, table),
     el('div', { class: 'bar' }, progress, more),
-    el('p', { class: 'quiet' }, `Fetched ${new Date(at).toLocaleTimeString()} in ${body.source.upstream_calls} calls and ${body.source.duration_ms} ms`,
+    el('p', { class: 'quiet' }, `Fetched ${new Date(at).toLocaleTimeString()} in ${counted(body.source.upstream_calls, 'call', 'calls')} and ${body.source.duration_ms} ms`,
       ` · ${headers.get('Cache-Status') ?? ''}`));
 }
 

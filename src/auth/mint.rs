@@ -25,15 +25,22 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Everything that an organisation's own user may do.
+    pub const SCOPE: &str = "connections:read connections:write stats:read";
+    /// Nobody in particular.
+    pub const SUBJECT: &str = "dev";
+    /// A day, in seconds.
+    pub const TTL_S: u64 = 86_400;
+
     /// Everything an organisation's own user may do, for a day.
     #[must_use]
     pub fn new(organisation: OrgId, plan: Plan) -> Self {
         Self {
             organisation,
             plan,
-            scope: "connections:read connections:write stats:read".to_owned(),
-            subject: "dev".to_owned(),
-            ttl: Duration::from_secs(86_400),
+            scope: Self::SCOPE.to_owned(),
+            subject: Self::SUBJECT.to_owned(),
+            ttl: Duration::from_secs(Self::TTL_S),
         }
     }
 }

@@ -197,6 +197,15 @@ pub struct Created {
     pub replayed: bool,
 }
 
+pub(crate) fn limit_reached(plan: Plan, used: u32, limit: u32) -> Problem {
+    let detail = format!("The organisation has {used} of at most {limit} connections.");
+    Problem::new(Code::ConnectionLimitReached, detail)
+        .hint("Delete a connection or move to a larger plan.")
+        .with("plan", plan)
+        .with("limit", limit)
+        .with("used", used)
+}
+
 /// How many connections an organisation may have.
 #[derive(Clone, Copy)]
 struct Limits {
@@ -210,14 +219,7 @@ impl Limits {
         let (used, demo) = store::count(db, organisation)?;
         let (used, limit) = if pair.platform().counts_toward_limit() { (used, self.allowed) } else { (demo, MAX_DEMO) };
         if used >= limit {
-            return Err(Problem::new(
-                Code::ConnectionLimitReached,
-                format!("The organisation has {used} of at most {limit} connections."),
-            )
-            .hint("Delete a connection or move to a larger plan.")
-            .with("plan", self.plan)
-            .with("limit", limit)
-            .with("used", used));
+            return Err(limit_reached(self.plan, used, limit));
         }
         if store::name_taken(db, organisation, name, None)? {
             return Err(name_is_taken());

@@ -170,6 +170,10 @@ fn read_name(value: Option<&Value>, errors: &mut Vec<FieldProblem>) -> Option<St
     None
 }
 
+pub(crate) fn coming_soon(platform: Platform) -> Problem {
+    Problem::new(Code::PlatformUnavailable, format!("Connections to {} cannot be made yet.", platform.title()))
+}
+
 fn read_pair(members: &Map<String, Value>, errors: &mut Vec<FieldProblem>) -> Result<Option<Pair>, Problem> {
     let all = || Platform::ALL.map(Platform::key).join(", ");
     let platform: Platform = match members.get("platform") {
@@ -192,10 +196,7 @@ fn read_pair(members: &Map<String, Value>, errors: &mut Vec<FieldProblem>) -> Re
     let types: Vec<ConnectionType> =
         Pair::ALL.into_iter().filter(|pair| pair.platform() == platform).map(Pair::connection_type).collect();
     if platforms::entry(platform).is_none_or(|entry| entry.status == Availability::ComingSoon) {
-        return Err(Problem::new(
-            Code::PlatformUnavailable,
-            format!("Connections to {} cannot be made yet.", platform.title()),
-        ));
+        return Err(coming_soon(platform));
     }
     let listed = types.iter().map(|kind| kind.key()).collect::<Vec<_>>().join(", ");
     let wrong = match members.get("connection_type") {

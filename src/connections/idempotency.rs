@@ -22,9 +22,14 @@ const KEY_LIFE: i64 = 24 * 3_600 * 1_000_000;
 /// How long a keyed request may run before its key is free again, in microseconds.
 const KEY_LEASE: i64 = 60 * 1_000_000;
 
-fn in_progress() -> Problem {
+pub(crate) fn in_progress() -> Problem {
     Problem::new(Code::RequestInProgress, "A request with this Idempotency-Key is still running.")
         .retry_after(Duration::from_secs(1))
+}
+
+pub(crate) fn reused() -> Problem {
+    Problem::new(Code::IdempotencyKeyReused, "This Idempotency-Key was used with another body.")
+        .hint("Use a new key for a new request.")
 }
 
 /// An `Idempotency-Key` with the body it came with. Neither is stored: only fingerprints are.
@@ -76,8 +81,7 @@ impl IdempotencyKey {
             return Ok(None);
         };
         if !vault.verify_keyed_hash(Self::LABEL, &self.body, &known.body_hash) {
-            return Err(Problem::new(Code::IdempotencyKeyReused, "This Idempotency-Key was used with another body.")
-                .hint("Use a new key for a new request."));
+            return Err(reused());
         }
         match known.connection_id.and_then(|id| id.parse().ok()) {
             Some(id) => Ok(Some(id)),

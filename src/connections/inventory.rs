@@ -25,6 +25,8 @@ pub struct Inventory {
     pub keyless: BTreeMap<String, u64>,
     /// Blobs that are damaged, or lie in a row that they were not sealed for.
     pub damaged: u64,
+    /// Those of them that name a key of the ring, by its name.
+    pub refused: BTreeMap<String, u64>,
     /// Connections that cannot be used: their settings or their credentials do not open.
     pub unusable: u64,
 }
@@ -93,6 +95,9 @@ impl Inventory {
             }
             Err(VaultError::Damaged | VaultError::CannotSeal) => {
                 self.damaged += 1;
+                if let Some(key) = blob.and_then(vault::key_id) {
+                    *self.refused.entry(key.to_owned()).or_default() += 1;
+                }
                 false
             }
         }

@@ -9,7 +9,7 @@ pub mod cursor;
 mod deferred;
 pub mod draft;
 mod failures;
-mod idempotency;
+pub(crate) mod idempotency;
 pub mod inventory;
 mod keys;
 pub mod lists;
@@ -22,7 +22,7 @@ pub mod store;
 mod supervision;
 pub mod update;
 pub mod uses;
-mod verify;
+pub(crate) mod verify;
 pub mod worker;
 
 use std::collections::BTreeMap;

@@ -169,25 +169,27 @@ impl Connections {
     }
 }
 
-pub(super) fn name_is_taken() -> Problem {
+pub(crate) fn name_is_taken() -> Problem {
     let mut problem = Problem::new(Code::NameTaken, "Another connection of the organisation has this name.")
         .hint("Choose another name; letter case does not distinguish names.");
     problem.errors = vec![FieldProblem::new("/name", "name_taken", "This name is taken.")];
     problem
 }
 
-pub(super) fn unreadable(_: &VaultError) -> Problem {
+pub(crate) fn unreadable(_: &VaultError) -> Problem {
     Problem::new(Code::CredentialsUnreadable, "The stored credentials cannot be read.")
         .hint("Enter the credentials again, or give the service its old key back.")
+}
+
+pub(crate) fn deleted() -> Problem {
+    Problem::new(Code::ConnectionDeleted, "This connection was deleted; its credentials are destroyed.")
+        .hint("Add the connection again and use the new id, also in automations.")
 }
 
 pub(super) fn live_row(db: &mut DbConnection, organisation: &OrgId, id: Uuid) -> Result<Box<ConnectionRow>, Problem> {
     match store::find(db, organisation, id)? {
         Found::Live(row) => Ok(row),
-        Found::Deleted => {
-            Err(Problem::new(Code::ConnectionDeleted, "This connection was deleted; its credentials are destroyed.")
-                .hint("Add the connection again and use the new id, also in automations."))
-        }
+        Found::Deleted => Err(deleted()),
         Found::Nothing => Err(Problem::no_connection()),
     }
 }

@@ -79,12 +79,7 @@ impl Connections {
         if missing.is_empty() {
             return Ok(());
         }
-        let mut problem = Problem::new(
-            Code::SecretRequired,
-            "The change moves the connection to another host, so its secrets must be sent again.",
-        );
-        problem.errors = missing;
-        Err(problem)
+        Err(secret_required(missing))
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of `update`, split off to keep that readable")]
@@ -271,7 +266,17 @@ impl IfMatch {
     }
 }
 
-fn version_conflict() -> Problem {
+/// The secrets that a change of host needs, by field.
+pub(crate) fn secret_required(missing: Vec<FieldProblem>) -> Problem {
+    let mut problem = Problem::new(
+        Code::SecretRequired,
+        "The change moves the connection to another host, so its secrets must be sent again.",
+    );
+    problem.errors = missing;
+    problem
+}
+
+pub(crate) fn version_conflict() -> Problem {
     Problem::new(Code::VersionConflict, "The connection was changed in the meantime.")
         .hint("Read it again and repeat the change.")
 }

@@ -112,7 +112,7 @@ impl Connections {
 }
 
 /// Wrong credentials and an unreachable tracker are told apart: nothing is saved either way.
-pub(super) fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
+pub(crate) fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
     let code = match verification.status {
         VerificationStatus::Ok => return Ok(()),
         VerificationStatus::Failed => Code::VerificationFailed,

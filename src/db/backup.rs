@@ -1,5 +1,6 @@
 //! A copy of a SQLite database, made while others read and write it.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::path::Path;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_query;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 
 use super::schema::connections;
@@ -42,18 +43,47 @@ struct Verdict {
     integrity_check: String,
 }
 
+#[derive(QueryableByName)]
+struct Size {
+    #[diesel(sql_type = BigInt)]
+    bytes: i64,
+}
+
+const ASK_SIZE: &str = "SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()";
+
+/// What takes its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Everything is copied.
+    Copying {
+        /// The size of the database.
+        bytes: u64,
+    },
+    /// The copy is read from its first page to its last.
+    ReadingBack,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Copying { bytes } => write!(out, "copying {} KiB", bytes.div_ceil(1_024)),
+            Self::ReadingBack => out.write_str("reading the copy back"),
+        }
+    }
+}
+
 impl Db {
     /// Copies the database into a new file that only its owner can read, and reads the copy back. Says how many
-    /// connections are in it.
+    /// connections are in it. `tell` hears what is done next: SQLite says nothing in the middle of it.
     ///
     /// # Errors
     /// A file that exists already, a full disk, or PostgreSQL.
-    pub fn back_up(&self, to: &Path) -> Result<i64, BackupError> {
+    pub fn back_up(&self, to: &Path, mut tell: impl FnMut(Step)) -> Result<i64, BackupError> {
         let mut source = self.acquire().map_err(BackupError::Database)?;
         let DbConnection::Sqlite(source) = &mut *source else { return Err(BackupError::NotSqlite) };
         // An empty file counts as none for SQLite, and this one has the right mode from the first byte on.
         let file = create_private(to).map_err(BackupError::File)?;
-        let copied = copy(source, to).and_then(|count| {
+        let copied = copy(source, to, &mut tell).and_then(|count| {
             file.sync_all().map_err(BackupError::File)?;
             Ok(count)
         });
@@ -73,13 +103,37 @@ fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn copy(source: &mut SqliteConnection, to: &Path) -> Result<i64, BackupError> {
+fn copy(source: &mut SqliteConnection, to: &Path, tell: &mut impl FnMut(Step)) -> Result<i64, BackupError> {
     let path = to.to_string_lossy();
+    let Size { bytes } = sql_query(ASK_SIZE).get_result(source)?;
+    tell(Step::Copying { bytes: u64::try_from(bytes).unwrap_or_default() });
     sql_query("VACUUM INTO ?").bind::<Text, _>(path.as_ref()).execute(source)?;
+    tell(Step::ReadingBack);
     let mut copy = SqliteConnection::establish(&path).map_err(|error| BackupError::Damaged(error.to_string()))?;
     let Verdict { integrity_check } = sql_query("PRAGMA integrity_check").get_result(&mut copy)?;
     if integrity_check != "ok" {
         return Err(BackupError::Damaged(integrity_check));
     }
     Ok(connections::table.filter(connections::deleted_at.is_null()).count().get_result(&mut copy)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::DatabaseUrl;
+
+    #[test]
+    fn each_step_is_told_before_it_is_done() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let db = Db::open(&DatabaseUrl::Sqlite(folder.path().join("affzero.db")), 1).expect("a database");
+        db.migrate().expect("its tables");
+        let to = folder.path().join("copy.db");
+        let mut told = Vec::new();
+        let count = db.back_up(&to, |step| told.push((step, to.metadata().expect("the file").len() > 0)));
+        assert_eq!(count.expect("a copy"), 0);
+        let [(Step::Copying { bytes }, false), (Step::ReadingBack, true)] = told.as_slice() else {
+            panic!("{told:?}");
+        };
+        assert!(*bytes >= 4_096, "{bytes}");
+    }
 }

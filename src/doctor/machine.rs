@@ -105,8 +105,20 @@ fn free_bytes(_: &Path) -> io::Result<u64> {
 
 /// Whether the service could listen where it is told to.
 pub(super) fn addresses(config: &Config) -> Vec<Check> {
+    let api = config.bind_addr;
+    if let Some(metrics) = config.metrics_addr.filter(|metrics| overlap(api, *metrics)) {
+        let found = format!("METRICS_ADDR is {metrics}, where BIND_ADDR={api} listens already");
+        let mend = "give METRICS_ADDR a port of its own";
+        return vec![listen("bind_addr", "BIND_ADDR", api), Check::fail("metrics_addr", found, mend)];
+    }
     let metrics = config.metrics_addr.map(|address| listen("metrics_addr", "METRICS_ADDR", address));
     std::iter::once(listen("bind_addr", "BIND_ADDR", config.bind_addr)).chain(metrics).collect()
+}
+
+/// Whether nothing can listen on one while something listens on the other. Port 0 is any that is free.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && one.port() != 0 && (one.ip() == other.ip() || is_everywhere)
 }
 
 fn listen(check: &'static str, variable: &str, address: SocketAddr) -> Check {
@@ -141,6 +153,14 @@ mod tests {
         assert_eq!(listen("bind_addr", "BIND_ADDR", address).status, Verdict::Ok);
         let foreign = "192.0.2.1:80".parse().expect("an address");
         assert_eq!(listen("bind_addr", "BIND_ADDR", foreign).status, Verdict::Fail);
+    }
+
+    #[test]
+    fn two_addresses_overlap_if_both_cannot_be_listened_on() {
+        let told = |one: &str, other: &str| overlap(one.parse().expect("one"), other.parse().expect("another"));
+        assert!(told("127.0.0.1:8080", "127.0.0.1:8080") && told("0.0.0.0:8080", "127.0.0.1:8080"));
+        assert!(!told("127.0.0.1:8080", "127.0.0.1:9090") && !told("127.0.0.1:8080", "127.0.0.2:8080"));
+        assert!(!told("127.0.0.1:0", "127.0.0.1:0"));
     }
 
     #[cfg(unix)]

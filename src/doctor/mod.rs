@@ -1,7 +1,7 @@
 //! The `doctor` command: looks at everything the service stands on, and says what to mend.
 //!
-//! A check says what it found, never a secret. A failure is what keeps the service from working or what endangers what
-//! it keeps; what may be meant so, or may be the network's mood, is a warning.
+//! A check says what it found, never a secret. A failure is what keeps the service from working as configured, or what
+//! endangers what it keeps; what may be meant so, or may be the network's mood, is a warning.
 
 mod machine;
 mod network;
@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::config::{Config, ConfigError, Environment};
 use crate::db::DatabaseUrl;
+use crate::terminal::one_line;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -108,11 +109,6 @@ impl Report {
     fn count(&self, verdict: Verdict) -> usize {
         self.checks.iter().filter(|check| check.status == verdict).count()
     }
-}
-
-fn one_line(text: &str) -> String {
-    let visible: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    visible.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Looks at everything. Without a configuration there is nothing else to look at.

@@ -11,6 +11,7 @@ use crate::config::{Config, Environment};
 use crate::platforms::error::ErrorKind;
 use crate::platforms::transport::{Transport, TransportConfig};
 use crate::platforms::verification::millis;
+use crate::shared::{self, Refusal};
 
 /// The longest that anything outside is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,18 +46,18 @@ pub(super) fn egress(config: &Config) -> Check {
     Check::ok("egress", found)
 }
 
-/// Whether Redis accepts connections, where it is configured.
+/// Whether Redis does what replicas need of it, where it is configured.
 pub(super) async fn redis(config: &Config) -> Option<Check> {
-    let url = Url::parse(config.redis_url.as_ref()?.expose_secret()).ok()?;
-    let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
-    let port = url.port().unwrap_or(6_379);
-    #[expect(clippy::disallowed_methods, reason = "Redis is no tracker")]
-    let connected = tokio::time::timeout(PATIENCE, tokio::net::TcpStream::connect((host.as_str(), port))).await;
-    let mend = "start Redis, or mend REDIS_URL; until then each replica keeps its own cache and limits";
-    Some(match connected {
-        Ok(Ok(_)) => Check::ok("redis", format!("{host}:{port} accepts connections")),
-        Ok(Err(error)) => Check::warn("redis", format!("{host}:{port}: {error}"), mend),
-        Err(_) => Check::warn("redis", format!("{host}:{port} does not answer"), mend),
+    const CHECK: &str = "redis";
+    let address = config.redis_url.as_ref()?.expose_secret();
+    let url = Url::parse(address).ok()?;
+    let place = format!("{}:{}", url.host_str()?, url.port().unwrap_or(6_379));
+    Some(match shared::knock(address).await {
+        Ok(took) => Check::ok(CHECK, format!("{place} reads and writes, joined in {} ms", millis(took))),
+        Err(Refusal { cause, mend, may_pass }) => {
+            let found = format!("{place} {cause}; each replica keeps its own cache and limits");
+            if may_pass { Check::warn(CHECK, found, mend) } else { Check::fail(CHECK, found, mend) }
+        }
     })
 }
 

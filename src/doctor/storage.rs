@@ -1,5 +1,7 @@
 //! The database, and whether the key ring opens what is in it.
 
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -24,17 +26,16 @@ pub(super) async fn database(config: &Config) -> Vec<Check> {
     if let DatabaseUrl::Sqlite(path) = &config.database_url
         && !path.exists()
     {
-        let found = format!("{} is not there yet; serve and migrate make it", path.display());
-        return vec![Check::ok(DATABASE, found)];
+        return vec![to_be_made(path)];
     }
     let db = match open(config).await {
         Ok(db) => db,
-        Err(error) => return vec![unreachable(&error)],
+        Err(error) => return vec![unreachable(config, &error)],
     };
     let started = Instant::now();
     let condition = match db.condition().await {
         Ok(condition) => condition,
-        Err(error) => return vec![unreachable(&error)],
+        Err(error) => return vec![unreachable(config, &error)],
     };
     let took = started.elapsed();
     let mut checks = vec![Check::ok(DATABASE, format!("{}, answers in {} ms", condition.version, millis(took)))];
@@ -44,7 +45,7 @@ pub(super) async fn database(config: &Config) -> Vec<Check> {
     match db.pending_migrations().await {
         Ok(pending) if pending.is_empty() => {
             checks.push(Check::ok("migrations", "all applied"));
-            checks.push(written(db.try_write().await));
+            checks.push(written(config, db.try_write().await));
             checks.extend(future(&db).await);
             checks.push(keys(&db, Vault::new(config.credentials_keys.clone())).await);
         }
@@ -52,7 +53,7 @@ pub(super) async fn database(config: &Config) -> Vec<Check> {
             let found = format!("{} pending: {}", pending.len(), pending.join(", "));
             checks.push(Check::warn("migrations", found, "run migrate, or start serve, then look again"));
         }
-        Err(error) => checks.push(Check::fail("migrations", telemetry::chain(&error), "look at the database")),
+        Err(error) => checks.push(Check { check: "migrations", ..unreachable(config, &error) }),
     }
     checks
 }
@@ -63,8 +64,44 @@ async fn open(config: &Config) -> Result<Db, DbError> {
     opened.unwrap_or_else(|error| Err(DbError::Unavailable(Box::new(error))))
 }
 
-fn unreachable(error: &DbError) -> Check {
-    Check::fail(DATABASE, telemetry::chain(error), "start the database, or mend DATABASE_URL and the way to it")
+fn unreachable(config: &Config, error: &DbError) -> Check {
+    let mend = match &config.database_url {
+        DatabaseUrl::Sqlite(path) => mend_file(path),
+        DatabaseUrl::Postgres(_) => "start the database, or mend DATABASE_URL and the way to it".to_owned(),
+    };
+    Check::fail(DATABASE, telemetry::chain(error), mend)
+}
+
+fn mend_file(path: &Path) -> String {
+    format!(
+        "let the service's user own and write {} and its folder, which SQLite writes beside it; if the file itself is \
+         damaged, restore a backup",
+        path.display()
+    )
+}
+
+/// Whether SQLite could make the file: one that is no database is made where it would be, and taken away.
+fn to_be_made(path: &Path) -> Check {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match try_file_in(folder) {
+        Ok(()) => {
+            let found = format!("{} is not there yet; serve and migrate make it", path.display());
+            Check::ok(DATABASE, found)
+        }
+        Err(error) => {
+            let found =
+                format!("{} is not there yet, and cannot be made: {}: {error}", path.display(), folder.display());
+            let mend =
+                format!("let the service's user own and write the folder {}, or mend DATABASE_URL", folder.display());
+            Check::fail(DATABASE, found, mend)
+        }
+    }
+}
+
+fn try_file_in(folder: &Path) -> io::Result<()> {
+    let path = folder.join(format!(".doctor-{:016x}", fastrand::u64(..)));
+    std::fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
+    std::fs::remove_file(path)
 }
 
 fn skew(micros: i64) -> Check {
@@ -79,11 +116,14 @@ fn skew(micros: i64) -> Check {
     }
 }
 
-fn written(outcome: Result<(), DbError>) -> Check {
+fn written(config: &Config, outcome: Result<(), DbError>) -> Check {
     match outcome {
         Ok(()) => Check::ok("writable", "a row was written and taken back"),
         Err(error) => {
-            let mend = "make room, and give the service's role the right to write";
+            let mend = match &config.database_url {
+                DatabaseUrl::Sqlite(path) => format!("make room, and {}", mend_file(path)),
+                DatabaseUrl::Postgres(_) => "make room, and give the service's role the right to write".to_owned(),
+            };
             Check::fail("writable", telemetry::chain(&error), mend)
         }
     }
@@ -114,7 +154,7 @@ async fn keys(db: &Db, vault: Vault) -> Check {
 
 fn judge<'a>(inventory: &Inventory, active: &str, ring: impl Iterator<Item = &'a str>) -> Check {
     const CHECK: &str = "key_ring";
-    let Inventory { rows, readable, keyless, damaged, unusable } = inventory;
+    let Inventory { rows, readable, keyless, damaged, refused, unusable } = inventory;
     if !keyless.is_empty() {
         let lost: Vec<String> = keyless.iter().map(|(key, count)| format!("{count} under `{key}`")).collect();
         let found = format!(
@@ -122,6 +162,17 @@ fn judge<'a>(inventory: &Inventory, active: &str, ring: impl Iterator<Item = &'a
             lost.join(" and ")
         );
         let mend = "put the missing keys at the end of CREDENTIALS_KEYS, or have users enter their credentials again";
+        return Check::fail(CHECK, found, mend);
+    }
+    let foreign: Vec<String> = refused
+        .iter()
+        .filter(|(key, _)| !readable.contains_key(*key))
+        .map(|(key, count)| format!("none of {count} under `{key}`"))
+        .collect();
+    if !foreign.is_empty() {
+        let found = format!("{} opens; {unusable} of {rows} connections cannot be used", foreign.join(" and "));
+        let mend = "this is probably another key than the one of this name that they were sealed with: put the former \
+                    one back into CREDENTIALS_KEYS; if it is the same, restore a backup";
         return Check::fail(CHECK, found, mend);
     }
     if *damaged > 0 {
@@ -168,6 +219,22 @@ mod tests {
         assert_eq!(lost.status, Verdict::Fail);
         assert!(lost.found.contains("4 under `k0`") && lost.found.contains("1 of 3"));
         assert_eq!(told(&Inventory { damaged: 1, ..Inventory::default() }).status, Verdict::Fail);
+    }
+
+    #[test]
+    fn a_key_that_opens_nothing_of_its_name_is_another_and_one_that_opens_something_is_not() {
+        let told = |inventory: &Inventory| judge(inventory, "k1", ["k1", "k0"].into_iter());
+        let sealed =
+            Inventory { rows: 2, damaged: 8, refused: counts(&[("k1", 8)]), unusable: 2, ..Inventory::default() };
+        let another = told(&sealed);
+        assert_eq!(another.status, Verdict::Fail);
+        assert_eq!(another.found, "none of 8 under `k1` opens; 2 of 2 connections cannot be used");
+        assert!(another.mend.is_some_and(|mend| mend.contains("put the former one back")));
+        let beside = told(&Inventory { readable: counts(&[("k0", 4)]), ..sealed.clone() });
+        assert!(beside.found.starts_with("none of 8 under `k1`"));
+        let tampered =
+            told(&Inventory { damaged: 1, refused: counts(&[("k1", 1)]), readable: counts(&[("k1", 7)]), ..sealed });
+        assert!(tampered.found.starts_with("damaged blobs: 1") && tampered.status == Verdict::Fail);
     }
 
     #[test]

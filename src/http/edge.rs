@@ -288,7 +288,7 @@ fn is_json<B>(response: &ServiceResponse<B>) -> bool {
     response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }
 
-fn bare(status: StatusCode) -> Problem {
+pub(super) fn bare(status: StatusCode) -> Problem {
     match status {
         StatusCode::NOT_FOUND => Problem::new(Code::NotFound, "There is nothing at this address."),
         StatusCode::METHOD_NOT_ALLOWED => {

@@ -79,8 +79,7 @@ impl<N: Needs> FromRequest for Caller<N> {
             if let Some(scope) = N::SCOPE
                 && !token.scopes.has(scope)
             {
-                let detail = format!("The token does not carry the scope {}.", scope.key());
-                return Err(Problem::new(Code::Forbidden, detail).with("scope", scope).into());
+                return Err(out_of_scope(scope).into());
             }
             let actor = Actor {
                 organisation,
@@ -113,11 +112,26 @@ fn hold_up(state: &State, request: &HttpRequest, problem: Problem) -> Problem {
     }
 }
 
+pub(super) fn no_token() -> Problem {
+    Problem::new(Code::Unauthorized, "Send a bearer token in the Authorization header.")
+}
+
+pub(super) fn out_of_scope(scope: Scope) -> Problem {
+    Problem::new(Code::Forbidden, format!("The token does not carry the scope {}.", scope.key())).with("scope", scope)
+}
+
+/// Only the place is told: the text around it may hold a secret.
+pub(super) fn unreadable_body(error: &serde_json::Error) -> Problem {
+    let what = if error.is_data() { "names a field twice" } else { "is not valid JSON" };
+    let place = format!("(line {}, column {})", error.line(), error.column());
+    Problem::new(Code::MalformedRequest, format!("The body {what} {place}."))
+}
+
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut all = headers.get_all(header::AUTHORIZATION);
     let text = match (all.next(), all.next()) {
         (Some(only), None) => only.to_str().unwrap_or_default(),
-        (None, _) => return Err(Problem::new(Code::Unauthorized, "Send a bearer token in the Authorization header.")),
+        (None, _) => return Err(no_token()),
         // Whoever stands in front may have looked at the other one.
         (Some(_), Some(_)) => return Err(Problem::new(Code::Unauthorized, "Send one Authorization header.")),
     };
@@ -203,12 +217,7 @@ impl FromRequest for JsonBody {
                     Problem::new(Code::MalformedRequest, "The body cannot be read.")
                 }
             })?;
-            let UniqueNames(value) = serde_json::from_slice(&bytes).map_err(|error| {
-                let what = if error.is_data() { "names a field twice" } else { "is not valid JSON" };
-                // Only the place is told: the text around it may hold a secret.
-                let place = format!("(line {}, column {})", error.line(), error.column());
-                Problem::new(Code::MalformedRequest, format!("The body {what} {place}."))
-            })?;
+            let UniqueNames(value) = serde_json::from_slice(&bytes).map_err(|error| unreadable_body(&error))?;
             Ok(Self(value))
         })
     }

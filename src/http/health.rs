@@ -13,13 +13,19 @@ use crate::shared::Standing;
 /// Whoever asks is told before this is over, even by a database that hangs.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+pub(super) const NO_DATABASE: &str = "The database cannot be reached, or refuses to work; the log says why.";
+
 /// Say that the process is alive.
 #[utoipa::path(tag = "Health", operation_id = "healthz", security(()), responses(
     (status = 200, description = "Alive", body = Health),
 ))]
 #[get("/healthz")]
 pub(super) async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(Health { status: HealthStatus::Ok, checks: BTreeMap::new(), reasons: BTreeMap::new() })
+    HttpResponse::Ok().json(alive())
+}
+
+pub(super) const fn alive() -> Health {
+    Health { status: HealthStatus::Ok, checks: BTreeMap::new(), reasons: BTreeMap::new() }
 }
 
 /// Say whether requests should be sent here, and why not.
@@ -34,7 +40,7 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
     let cause = match answered {
         Ok(Ok(())) => None,
         Ok(Err(error)) => {
-            reasons.insert("database", "The database cannot be reached, or refuses to work; the log says why.");
+            reasons.insert("database", NO_DATABASE);
             Problem::from(error).cause
         }
         Err(_) => {
@@ -55,6 +61,11 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
     if redis == Standing::Unavailable {
         reasons.insert("redis", "Redis cannot be used; this instance keeps its own cache and limits meanwhile.");
     }
+    let health = readiness(blocked, redis, reasons);
+    if blocked { HttpResponse::ServiceUnavailable().json(health) } else { HttpResponse::Ok().json(health) }
+}
+
+pub(super) fn readiness(blocked: bool, redis: Standing, reasons: BTreeMap<&'static str, &'static str>) -> Health {
     let tell = |check, well, ill| (check, if reasons.contains_key(check) { ill } else { well });
     let checks = BTreeMap::from([
         tell("database", "ok", "unavailable"),
@@ -62,9 +73,5 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
         ("redis", redis.key()),
         tell("shutdown", "no", "draining"),
     ]);
-    if blocked {
-        HttpResponse::ServiceUnavailable().json(Health { status: HealthStatus::NotReady, checks, reasons })
-    } else {
-        HttpResponse::Ok().json(Health { status: HealthStatus::Ready, checks, reasons })
-    }
+    Health { status: if blocked { HealthStatus::NotReady } else { HealthStatus::Ready }, checks, reasons }
 }

@@ -61,9 +61,14 @@ impl RateLimit {
     }
 
     fn too_many(&self, wait: Duration) -> Problem {
-        let detail = format!("The organisation may make {} requests a second.", self.allowed);
-        Problem::new(Code::RateLimited, detail).retry_after(wait).with("limit", self.allowed.get())
+        too_many(self.allowed, wait)
     }
+}
+
+/// More than so many requests a second.
+pub(super) fn too_many(allowed: NonZeroU32, wait: Duration) -> Problem {
+    let detail = format!("The organisation may make {allowed} requests a second.");
+    Problem::new(Code::RateLimited, detail).retry_after(wait).with("limit", allowed.get())
 }
 
 /// Refused tokens a minute, by address. Only who is refused is held up: a good token gets through from any address,
@@ -171,7 +176,7 @@ pub(super) async fn admit<B: MessageBody + 'static>(
     Ok(response)
 }
 
-fn shutting_down() -> Problem {
+pub(super) fn shutting_down() -> Problem {
     Problem::new(Code::ShuttingDown, "This instance is being stopped.")
         .hint("Send the request again; another instance takes it.")
         .retry_after(Duration::from_secs(1))
@@ -182,10 +187,12 @@ fn enter(in_flight: &Arc<Semaphore>, target: &actix_web::http::Uri) -> Result<Ow
         let detail = format!("The address with its query is longer than {} KiB.", MAX_TARGET_BYTES / 1024);
         return Err(Problem::new(Code::MalformedRequest, detail));
     }
-    Arc::clone(in_flight).try_acquire_owned().map_err(|_| {
-        Problem::new(Code::Overloaded, "The service works on as many requests as it can.")
-            .retry_after(Duration::from_secs(1))
-    })
+    Arc::clone(in_flight).try_acquire_owned().map_err(|_| overloaded())
+}
+
+pub(super) fn overloaded() -> Problem {
+    Problem::new(Code::Overloaded, "The service works on as many requests as it can.")
+        .retry_after(Duration::from_secs(1))
 }
 
 #[cfg(test)]

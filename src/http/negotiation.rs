@@ -62,7 +62,7 @@ fn read_quality(text: &str) -> Option<u16> {
     Some((whole * 1_000 + thousandths).min(1_000))
 }
 
-fn not_acceptable() -> Problem {
+pub(super) fn not_acceptable() -> Problem {
     Problem::new(Code::NotAcceptable, "None of the accepted media types can be produced here.")
 }
 

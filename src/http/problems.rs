@@ -20,19 +20,22 @@ pub(super) async fn page(slug: web::Path<String>) -> Result<HttpResponse, ApiErr
     let Some(code) = code else {
         return Err(Problem::new(Code::NotFound, "There is no problem with this code.").into());
     };
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
+        .body(explain(*code)))
+}
+
+pub(super) fn explain(code: Code) -> String {
     let text = code.explanation().replace('&', "&amp;").replace('<', "&lt;");
-    let body = format!(
+    format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
          <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem}}</style>\
          <h1>{title}</h1><p>HTTP status {status}, code <code>{slug}</code></p><p>{text}</p></html>",
         title = code.title(),
         status = code.status(),
         slug = code.slug(),
-    );
-    Ok(HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
-        .body(body))
+    )
 }
 
 /// Tells a wrong method from a wrong address: the document knows every route.

@@ -95,17 +95,19 @@ pub struct DimensionEntry {
     /// The column heading.
     #[schema(example = "Affiliate")]
     pub label: &'static str,
-    /// Whether `filter[…]` takes it.
+    /// Whether `filter[…]` takes it, as far as it goes together with what is grouped by: see `combinations`.
     pub filterable: bool,
 }
 
-/// Which dimensions go together in one `group_by`.
+/// Which dimensions go together in one question. What is filtered has to be read along, so a filtered dimension counts
+/// as one that is grouped by.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Combinations {
-    /// The most dimensions at once.
+    /// The most dimensions of one `group_by`. Filters come on top.
     #[schema(example = 3)]
     pub max: u32,
-    /// The only combinations possible (in any order), or `null` where all are.
+    /// The only combinations possible (in any order), or `null` where all are. What is grouped by must be one of
+    /// them, and together with what is filtered it must lie within one.
     #[schema(required)]
     pub only: Option<Vec<Vec<Dimension>>>,
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::{ErrorKind, PlatformError, Stage};
+use super::transport::Timings;
 use super::{Client, ConnectionType, Pair};
 
 /// The longest a verification takes in all.
@@ -192,7 +193,12 @@ pub async fn verify(client: &Client) -> Verification {
         let detail = format!("{} did not answer everything in time.", client.upstream().host());
         Err(PlatformError::new(ErrorKind::Timeout, detail))
     });
-    let timings = client.upstream().timings();
+    report(client.pair(), outcome, &client.upstream().timings(), started.elapsed())
+}
+
+/// What an outcome means, stage by stage.
+#[must_use]
+pub fn report(pair: Pair, outcome: Result<Detected, PlatformError>, timings: &Timings, took: Duration) -> Verification {
     let failed_at = outcome.as_ref().err().map(stage_of);
     let stages = Stage::ALL
         .into_iter()
@@ -214,22 +220,15 @@ pub async fn verify(client: &Client) -> Verification {
     let (status, failure, detected) = match outcome {
         Ok(detected) => (VerificationStatus::Ok, None, detected),
         Err(error) => {
-            let (status, failure) = diagnose(client.pair(), &error);
+            let (status, failure) = diagnose(pair, &error);
             let portal = match error.kind {
-                ErrorKind::WrongPortal => Some(client.pair().connection_type().other()),
+                ErrorKind::WrongPortal => Some(pair.connection_type().other()),
                 _ => None,
             };
             (status, Some(failure), Detected { connection_type: portal, ..Detected::default() })
         }
     };
-    Verification {
-        status,
-        checked_at: Timestamp::now(),
-        duration_ms: millis(started.elapsed()),
-        stages,
-        failure,
-        detected,
-    }
+    Verification { status, checked_at: Timestamp::now(), duration_ms: millis(took), stages, failure, detected }
 }
 
 impl Verification {

@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSubStream};
@@ -14,6 +14,7 @@ use redis::{AsyncConnectionConfig, Client, RedisResult};
 use tokio::sync::Notify;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
+use super::refusal::Refusal;
 use super::{Change, Inner, PREFIX};
 use crate::metrics;
 
@@ -154,6 +155,22 @@ impl Link {
         let era = era.ok_or((redis::ErrorKind::UnexpectedReturnType, "INFO does not name the server's run_id"))?;
         let session = self.sessions.fetch_add(1, Ordering::Relaxed);
         Ok((Lines { session, quick, bulk, era, ended: Arc::default() }, changes.into_on_message()))
+    }
+}
+
+/// Does once what a session needs, and says how long that took.
+pub(super) async fn knock(client: Client) -> Result<Duration, Refusal> {
+    let tls = matches!(client.get_connection_info().addr(), redis::ConnectionAddr::TcpTls { .. });
+    let link = Link::new(client);
+    let started = Instant::now();
+    let knocked = async {
+        let (mut lines, _changes) = link.connect().await?;
+        redis::cmd("PING").query_async::<()>(&mut lines.quick).await
+    };
+    match timeout(JOIN_PATIENCE, knocked).await {
+        Ok(Ok(())) => Ok(started.elapsed()),
+        Ok(Err(error)) => Err(Refusal::of(&error, tls)),
+        Err(_) => Err(Refusal::silence(tls)),
     }
 }
 

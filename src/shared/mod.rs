@@ -36,16 +36,19 @@
 mod budget;
 mod counter;
 mod link;
+mod refusal;
 mod tables;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use redis::IntoConnectionInfo;
 
 pub use self::counter::{Taken, Token, Window};
 use self::link::Link;
 pub use self::link::Session;
+pub use self::refusal::Refusal;
 pub use self::tables::{Found, Kept, TableOf, Ticket};
 use crate::vault::Vault;
 
@@ -129,6 +132,17 @@ impl Shared {
             None => std::future::pending().await,
             Some(inner) => Session::join(inner).await,
         }
+    }
+}
+
+/// Whether the Redis at `url` gives a session what it needs, and how long that took. It keeps one name for a minute.
+///
+/// # Errors
+/// Why it is of no use.
+pub async fn knock(url: &str) -> Result<Duration, Refusal> {
+    match redis::Client::open(url) {
+        Ok(client) => link::knock(client).await,
+        Err(error) => Err(Refusal::of(&error, false)),
     }
 }
 

@@ -162,6 +162,33 @@ test('dimensions that do not go together cannot be ticked together', async () =>
   assert.deepEqual(await table(page), expected(answer));
   assert.deepEqual(await page.locator('.warning').allInnerTexts(), answer.warnings.map(({ detail }) => detail));
   assert.ok(answer.warnings.length > 0);
+
+  // Neither can what is filtered: it is read along.
+  await page.getByText('Filters').click();
+  const closed = () => page.locator('[data-filter]:disabled').evaluateAll((nodes) => nodes.map((node) => node.dataset.filter));
+  assert.deepEqual(await closed(), ['offer', 'campaign']);
+  await page.getByRole('checkbox', { name: 'Hour', exact: true }).uncheck();
+  await tick(page, 'Offer');
+  assert.deepEqual(await closed(), ['hour']);
+  await control(page, '/filter[campaign]').fill('1');
+  assert.deepEqual(await disabled(page), ['hour']);
+  assert.equal((await pull(page)).status, 200);
+  isQuiet();
+  await close();
+});
+
+test('what a platform does not know is called as others call it, and one call is one', async () => {
+  const { page, isQuiet, close } = await openDemo('Words');
+  const { body: pulled } = await pull(page);
+  const { upstream_calls: calls } = pulled.source;
+  assert.match(await page.locator('#stats-table').innerText(), new RegExp(`in ${calls} ${calls === 1 ? 'call' : 'calls'} and`));
+  const { body } = trackers.connections.find(({ body }) => body.platform === 'cake' && body.connection_type === 'affiliate');
+  await add(page, { ...body, name: 'Unknowing' });
+  await openStats(page, 'Unknowing');
+  await page.locator('summary', { hasText: 'Metrics' }).click();
+  const unknown = page.getByText('This platform does not know');
+  assert.match(await unknown.innerText(), /: .*\bROI\b.*\.$/);
+  assert.doesNotMatch(await unknown.innerText(), /\bRoi\b|_/);
   isQuiet();
   await close();
 });

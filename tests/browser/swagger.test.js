@@ -57,6 +57,21 @@ async function execute(page, operation, { parameters = {}, body } = {}) {
   return { status: Number(status), shown, body: shown === '' ? null : JSON.parse(shown) };
 }
 
+test('every operation opens without a complaint', async () => {
+  const { page, isQuiet, close } = await openSwagger();
+  const { paths } = await (await fetch(`${service.url}/api-docs/openapi.json`)).json();
+  const operations = Object.values(paths).flatMap(Object.values);
+  for (const { operationId } of operations) {
+    const block = page.locator(`.opblock[id$="-${operationId}"]`);
+    await block.locator('.opblock-summary-control').click();
+    await block.locator('.responses-inner').first().waitFor();
+    await block.locator('.opblock-summary-control').click();
+  }
+  assert.equal(await page.locator('.opblock').count(), operations.length);
+  isQuiet();
+  await close();
+});
+
 test('a first-time user adds, verifies, pulls and deletes a Demo connection with what is filled in', async () => {
   const { page, isQuiet, close } = await openSwagger();
   await authorize(page, service.token);

@@ -21,7 +21,7 @@ main() {
     trap stop_service EXIT
     step "curl snippets" run_curl
     step "TypeScript snippet" node "$work/typescript/built/snippet.js"
-    step "Rust snippet" cargo test --quiet --locked --doc -- --ignored ServiceToService
+    step "Rust snippet" run_rust
     step "schemathesis" run_schemathesis
 }
 
@@ -61,19 +61,26 @@ compile_types() {
     mkdir -p "$typescript/src"
     cp "$here/tsconfig.json" "$here/package.json" "$typescript/"
     cp "$here/types.ts" "$typescript/src/"
-    snippet ts >"$typescript/src/snippet.ts"
+    snippet ts "$typescript/src/snippet.ts"
     "$work/node_modules/.bin/openapi-typescript" openapi/openapi.json --output "$typescript/src/api.d.ts"
     "$work/node_modules/.bin/tsc" --project "$typescript"
 }
 
-# All blocks of a language, one after the other, as they stand on the page.
+# All blocks of a language, one after the other, as they stand on the page. None at all would pass in silence.
 snippet() {
-    awk -v start="\`\`\`$1" '$0 == start { inside = 1; next } $0 == "```" { inside = 0 } inside' "$page"
+    awk -v start="\`\`\`$1" '$0 == start { inside = 1; next } $0 == "```" { inside = 0 } inside' "$page" >"$2"
+    [ -s "$2" ] || fail "$page has no block of $1"
 }
 
 run_curl() {
-    snippet sh >"$work/snippet.sh"
+    snippet sh "$work/snippet.sh"
     bash -euo pipefail "$work/snippet.sh"
+}
+
+# So would a filter that matches nothing.
+run_rust() {
+    cargo test --quiet --locked --doc -- --ignored ServiceToService | tee "$work/rust.log" || return
+    grep -q '^test result: ok\. 1 passed' "$work/rust.log" || fail "the Rust of $page was not run"
 }
 
 # A service of its own: a port that is free, an empty database, and no gateway that answers.

@@ -21,6 +21,20 @@ use crate::support::tracker::{Fault, Reply, Simulator};
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
+#[test]
+fn bytes_that_are_no_http_are_answered_and_make_no_error_line() {
+    let watched = Watched::start(&[]);
+    let address = watched.service.url.trim_start_matches("http://");
+    let mut caller = TcpStream::connect(address).expect("a connection");
+    caller.write_all(b"GARBAGE\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    caller.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let (status, written) = watched.service.stop();
+    assert!(status.success());
+    assert!(written.contains("stopped") && !written.contains("ERROR"), "{written}");
+}
+
 /// Names and values.
 type Variables = Vec<(String, String)>;
 

@@ -334,6 +334,7 @@ fn examples_fit_the_schemas_they_stand_beside() {
             }
         }
     }
+    checked += check_examples_of_answers(&document);
     for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
         walk(name, schema, &mut |key, schema| {
             if key == "properties" {
@@ -348,6 +349,39 @@ fn examples_fit_the_schemas_they_stand_beside() {
         });
     }
     assert!(checked > 40, "only {checked} examples were found");
+}
+
+/// Every answer with a body has an example, one for each of its problems, and with no member that is not documented.
+/// Says how many there are.
+fn check_examples_of_answers(document: &Value) -> usize {
+    let closed = closed(document);
+    let mut checked = 0;
+    for (path, method, operation) in operations(&closed) {
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let contents = resolve(&closed, response)["content"].as_object().into_iter().flatten();
+            for (kind, content) in contents {
+                let what = format!("{method} {path} {status} {kind}");
+                let of_problems = content["examples"].as_object().into_iter().flatten();
+                let named: BTreeMap<&str, &Value> =
+                    of_problems.map(|(name, example)| (name.as_str(), &example["value"])).collect();
+                let listed = content["schema"]["allOf"][1]["properties"]["code"]["enum"].as_array();
+                for code in listed.into_iter().flatten().filter_map(Value::as_str) {
+                    assert_eq!(named.get(code).map(|example| &example["code"]), Some(&json!(code)), "{what}");
+                }
+                let all: Vec<&Value> = named.into_values().chain(content.get("example")).collect();
+                assert!(!all.is_empty(), "{what} has no example");
+                let validator = validator(&closed, &content["schema"]);
+                all.iter().for_each(|example| assert_valid(&validator, example, &what));
+                checked += all.len();
+                if kind == "application/x-ndjson" {
+                    let line = self::validator(&closed, &resolve(&closed, &content["schema"])["contentSchema"]);
+                    let lines = content["example"].as_str().expect("text").lines();
+                    lines.for_each(|text| assert_valid(&line, &serde_json::from_str(text).expect("a line"), &what));
+                }
+            }
+        }
+    }
+    checked
 }
 
 /// Asserts that an answer is one that the document has.

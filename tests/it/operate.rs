@@ -1,6 +1,7 @@
 //! The commands as operators and their scripts use them: help, exit codes, progress, `doctor`.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::app::{KEYS, SECRET};
 use crate::process::{Service, command, complaint, run};
+use crate::servers::PrivateRedis;
 use crate::support::tracker::{Reply, Request, Simulator, Tracker};
 
 const OTHER_KEY: &str = "k2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
@@ -70,6 +72,10 @@ fn every_command_explains_itself_with_an_example() {
         let (_, example) = said.split_once("Example").unwrap_or_else(|| panic!("{name}: {said}"));
         assert!(example.contains(&format!("affzero-connections {name}")), "{name}: {said}");
     }
+    let token = text(&run(folder.path(), &["token", "--help"], &[]));
+    for said in ["[default: dev]", "[default: 86400]", "connections:write", "stats:read", "org:any"] {
+        assert!(token.contains(said), "{said}: {token}");
+    }
     let version = run(folder.path(), &["--version"], &[]);
     assert_eq!(text(&version), concat!("affzero-connections ", env!("CARGO_PKG_VERSION"), "\n"));
     assert_eq!(folder.path().read_dir().expect("the folder").count(), 0, "explaining leaves nothing behind");
@@ -87,6 +93,7 @@ fn wrong_usage_and_wrong_configuration_are_told_apart_from_failure() {
         vec!["token", "--org", "acme"],
         vec!["token", "--org", "acme", "--plan", "gold"],
         vec!["token", "--org", "acme", "--plan", "pro", "--scope", "everything"],
+        vec!["token", "--org", "acme", "--plan", "pro", "--ttl", "0"],
     ] {
         let output = run(folder.path(), &usage, &[]);
         assert_eq!(output.status.code(), Some(2), "{usage:?}: {}", complaint(&output));
@@ -101,6 +108,17 @@ fn wrong_usage_and_wrong_configuration_are_told_apart_from_failure() {
         let output = run(folder.path(), &[name], &[("DATABASE_URL", "sqlite://data")]);
         assert_eq!(output.status.code(), Some(1), "{name}: {}", complaint(&output));
     }
+}
+
+#[test]
+fn the_last_line_says_why_even_where_a_library_uses_several() {
+    let folder = folder();
+    let nobody = [("DATABASE_URL", "postgres://user:canary-password@127.0.0.1:1/nothing")];
+    let output = run(folder.path(), &["migrate"], &nobody);
+    assert_eq!(output.status.code(), Some(1));
+    let said = complaint(&output);
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("affzero-connections: ") && last.contains("refused"), "{said}");
 }
 
 #[test]
@@ -251,6 +269,11 @@ fn what_is_wrong_is_found_and_said_how_to_mend() {
     let address = taken.local_addr().expect("an address").to_string();
     let (code, report) = examine(folder.path(), &[("METRICS_ADDR", &address)]);
     assert_eq!((code, check(&report, "metrics_addr").0), (Some(0), "warn"), "it may be the service: {report}");
+    drop(taken);
+    let (code, report) = examine(folder.path(), &[("BIND_ADDR", &address), ("METRICS_ADDR", &address)]);
+    let (status, _, mend) = check(&report, "metrics_addr");
+    assert_eq!((code, status), (Some(1), "fail"), "{report}");
+    assert!(mend.contains("a port of its own"), "{report}");
     let (code, report) = examine(folder.path(), &[("BIND_ADDR", "192.0.2.1:80")]);
     assert_eq!((code, check(&report, "bind_addr").0), (Some(1), "fail"), "{report}");
 
@@ -302,10 +325,68 @@ fn what_answers_outside_is_told_with_its_time() {
     let keyless = Simulator::start(Issuer(json!({ "keys": [] })));
     let (code, report) = examine(folder.path(), &[("AUTH_JWKS_URL", &keyless.url)]);
     assert_eq!((code, check(&report, "token_issuer").0), (Some(1), "fail"), "{report}");
+}
 
-    let redis = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("redis://{}", redis.local_addr().expect("an address"));
-    assert_eq!(check(&examine(folder.path(), &[("REDIS_URL", &url)]).1, "redis").0, "ok");
+/// Something else than Redis: it answers whatever it is told as a web server would. It ends with the tests.
+fn not_redis() -> SocketAddr {
+    let door = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = door.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for caller in door.incoming() {
+            let mut caller = caller.expect("a caller");
+            // Some callers are gone by then.
+            let _ = caller.read(&mut [0; 1_024]);
+            let _ = caller.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    address
+}
+
+#[test]
+fn redis_is_fine_only_if_it_does_what_replicas_need() {
+    let folder = folder();
+    let told = |url: &str| {
+        let (code, report) = examine(folder.path(), &[("REDIS_URL", url)]);
+        let (status, found, mend) = check(&report, "redis");
+        (code, status.to_owned(), format!("{found} -> {mend}"))
+    };
+    let plain = format!("redis://:canary-password@{}", not_redis());
+    let (code, status, said) = told(&plain);
+    assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
+    assert!(said.contains("not as Redis does") && said.contains("host and the port"), "{said}");
+    let (code, status, said) = told(&plain.replace("redis://", "rediss://"));
+    assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
+    assert!(said.contains("no TLS connection") && said.contains("use redis://"), "{said}");
+    // Nobody says anything.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (code, status, said) = told(&format!("redis://{}", silent.local_addr().expect("an address")));
+    assert_eq!((code, status.as_str()), (Some(0), "warn"), "{said}");
+    assert!(said.contains("does not answer in time"), "{said}");
+
+    let Some(redis) = PrivateRedis::start() else { return };
+    let (code, status, said) = told(&redis.url);
+    assert_eq!((code, status.as_str()), (Some(0), "ok"), "{said}");
+    assert!(said.contains("reads and writes"), "{said}");
+    let (code, status, said) = told(&format!("{}/99", redis.url));
+    assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
+    assert!(said.contains("no database of this number"), "{said}");
+    // It waits for the end of what it takes for a command.
+    let (code, status, said) = told(&redis.url.replace("redis://", "rediss://"));
+    assert_eq!((code, status.as_str()), (Some(0), "warn"), "{said}");
+    assert!(said.contains("does not answer in time") && said.contains("without TLS needs redis://"), "{said}");
+    redis.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    let (code, status, said) = told(&redis.url);
+    assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
+    assert!(said.contains("READONLY") && said.contains("primary"), "{said}");
+
+    let Some(locked) = PrivateRedis::start_with(&["--requirepass", "canary-right"]) else { return };
+    let (code, status, said) = told(&locked.url);
+    assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
+    assert!(said.contains("NOAUTH") && said.contains("password into REDIS_URL"), "{said}");
+    for (password, expected) in [("canary-wrong", "fail"), ("canary-right", "ok")] {
+        let (_, status, said) = told(&locked.url.replace("redis://", &format!("redis://:{password}@")));
+        assert_eq!(status, expected, "{said}");
+    }
 }
 
 #[test]
@@ -317,6 +398,38 @@ fn pending_migrations_are_named() {
     let (status, found, mend) = check(&report, "migrations");
     assert_eq!((code, status), (Some(0), "warn"), "{report}");
     assert!(found.contains("connections") && mend.contains("migrate"), "{report}");
+}
+
+#[test]
+fn a_database_that_cannot_be_made_or_opened_is_a_failure_with_a_mend_of_its_own() {
+    let folder = folder();
+    // A folder in which not even root can make a file.
+    let (code, report) = examine(folder.path(), &[("DATABASE_URL", "sqlite:///proc/affzero.db")]);
+    let (status, found, mend) = check(&report, "database");
+    assert_eq!((code, status), (Some(1), "fail"), "{report}");
+    assert!(found.contains("/proc/affzero.db is not there yet, and cannot be made"), "{report}");
+    assert!(mend.contains("own and write the folder /proc"), "{report}");
+    std::fs::write(folder.path().join("garbage.db"), vec![b'x'; 4_096]).expect("a file that is no database");
+    let (code, report) = examine(folder.path(), &[("DATABASE_URL", "sqlite://garbage.db")]);
+    let (status, _, mend) = check(&report, "database");
+    assert_eq!((code, status), (Some(1), "fail"), "{report}");
+    assert!(mend.contains("garbage.db") && mend.contains("restore a backup"), "{report}");
+    let left = folder.path().read_dir().expect("the folder").map(|entry| entry.expect("an entry").file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with(".doctor")), "looking leaves nothing");
+}
+
+#[test]
+fn a_folder_that_the_user_may_not_write_is_a_failure() {
+    let folder = folder();
+    let locked = folder.path().join("locked");
+    std::fs::create_dir(&locked).expect("a folder");
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).expect("a mode");
+    if std::fs::write(locked.join("try"), "").is_ok() {
+        println!("skipped: root may write whatever the mode says");
+        return;
+    }
+    let (code, report) = examine(folder.path(), &[("DATABASE_URL", "sqlite://locked/affzero.db")]);
+    assert_eq!((code, check(&report, "database").0), (Some(1), "fail"), "{report}");
 }
 
 #[test]
@@ -372,6 +485,16 @@ async fn the_key_ring_is_held_against_what_is_stored() {
     let (code, status, found) = ring(OTHER_KEY);
     assert_eq!((code, status.as_str()), (Some(1), "fail"));
     assert!(found.contains("8 under `k1`") && found.contains("2 of 2 connections"), "{found}");
+
+    // A new key that has the old one's name, as when the file it was made in is gone.
+    let renewed = OTHER_KEY.replacen("k2:", "k1:", 1);
+    let (code, report) = examine(folder.path(), &with(&renewed));
+    let (status, found, mend) = check(&report, "key_ring");
+    assert_eq!(
+        (code, status, found),
+        (Some(1), "fail", "none of 8 under `k1` opens; 2 of 2 connections cannot be used")
+    );
+    assert!(mend.contains("put the former one back"), "{mend}");
 
     let file = folder.path().join("data/affzero.db").display().to_string();
     let mut hand = SqliteConnection::establish(&file).expect("the file");

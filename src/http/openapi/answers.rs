@@ -134,13 +134,16 @@ fn problem(status: u16, codes: &[Code]) -> Value {
     json!({
         "description": lines.join("\n\n"),
         "headers": headers,
-        "content": { "application/problem+json": { "schema": { "allOf": [
-            { "$ref": "#/components/schemas/Problem" },
-            { "type": "object", "required": ["status", "code"], "properties": {
-                "status": { "type": "integer", "const": status },
-                "code": { "type": "string", "enum": slugs },
-            } },
-        ] } } },
+        "content": { "application/problem+json": {
+            "schema": { "allOf": [
+                { "$ref": "#/components/schemas/Problem" },
+                { "type": "object", "required": ["status", "code"], "properties": {
+                    "status": { "type": "integer", "const": status },
+                    "code": { "type": "string", "enum": slugs },
+                } },
+            ] },
+            "examples": super::samples::of_problems(codes),
+        } },
     })
 }
 
@@ -165,8 +168,18 @@ fn parameters(operation: &mut Map<String, Value>) {
     for parameter in parameters.filter_map(Value::as_object_mut) {
         if let Some(schema) = parameter.get_mut("schema") {
             no_null(schema);
+            spell_out_ids(schema);
         }
         example(parameter);
+    }
+}
+
+/// Swagger UI knows no field for a list of a format, and complains of it on the console.
+fn spell_out_ids(schema: &mut Value) {
+    let Some(items) = object_at(schema, "/items") else { return };
+    if items.get("format").is_some_and(|format| format == "uuid") {
+        items.remove("format");
+        items.insert("pattern".to_owned(), json!("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"));
     }
 }
 

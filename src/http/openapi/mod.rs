@@ -5,6 +5,7 @@
 
 mod answers;
 mod bodies;
+mod samples;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -122,6 +123,7 @@ fn build() -> (Vec<String>, Value) {
     }
     bodies::complete(&mut document);
     tables::complete(&mut document);
+    samples::complete(&mut document);
     answers::complete(&mut document);
     (order, document)
 }

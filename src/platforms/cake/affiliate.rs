@@ -51,14 +51,13 @@ impl AffiliateClient {
     }
 
     fn plan(&self, query: &StatsQuery) -> Result<(&Road, Clock), PlatformError> {
-        let by_entity = query.has(Dimension::Offer) || query.has(Dimension::Campaign);
-        match (query.has(Dimension::Hour), by_entity) {
-            (true, true) => Err(PlatformError::unsupported("CAKE has no hours by offer or campaign.")
-                .hint("Group or filter by hour alone or with date; offer and campaign go together and with date.")),
-            (true, false) => Ok((&self.hours, Clock::Hour)),
-            (false, true) => Ok((&self.campaigns, Clock::Window)),
-            (false, false) => Ok((&self.days, Clock::Date)),
-        }
+        let clock = clock(query)?;
+        let road = match clock {
+            Clock::Hour => &self.hours,
+            Clock::Window => &self.campaigns,
+            Clock::Date => &self.days,
+        };
+        Ok((road, clock))
     }
 
     /// Whether a rejected key is one of the network's own: then its reports answer to it.
@@ -76,6 +75,18 @@ impl AffiliateClient {
             None => self.currency,
         };
         Ok(currency.map(|code| code.as_str().to_owned()))
+    }
+}
+
+/// Which of the reports has everything that is grouped by or filtered.
+fn clock(query: &StatsQuery) -> Result<Clock, PlatformError> {
+    let by_entity = query.has(Dimension::Offer) || query.has(Dimension::Campaign);
+    match (query.has(Dimension::Hour), by_entity) {
+        (true, true) => Err(PlatformError::unsupported("CAKE has no hours by offer or campaign.")
+            .hint("Group or filter by hour alone or with date; offer and campaign go together and with date.")),
+        (true, false) => Ok(Clock::Hour),
+        (false, true) => Ok(Clock::Window),
+        (false, false) => Ok(Clock::Date),
     }
 }
 
@@ -134,5 +145,34 @@ impl PlatformClient for AffiliateClient {
             proof: None,
         };
         pull.start(query)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::platforms::Pair;
+    use crate::platforms::calendar::DateRange;
+
+    #[test]
+    fn a_filter_counts_as_a_grouping_just_as_the_catalogue_says() {
+        let entry = Pair::CakeAffiliate.entry();
+        let only = entry.combinations.only.as_ref().expect("CAKE lists what goes together");
+        let day = jiff::civil::date(2026, 11, 1);
+        for grouped in only {
+            for filtered in entry.dimensions.iter().filter(|dimension| dimension.filterable) {
+                let dimensions: Vec<Dimension> = grouped.iter().copied().chain([filtered.key]).collect();
+                let allowed = only.iter().any(|known| dimensions.iter().all(|dimension| known.contains(dimension)));
+                let query = StatsQuery {
+                    dimensions,
+                    range: DateRange::new(day, day).expect("a day"),
+                    zone: Zone::find("UTC").expect("a zone"),
+                    filters: BTreeMap::new(),
+                };
+                assert_eq!(clock(&query).is_ok(), allowed, "{grouped:?} with filter[{}]", filtered.key);
+            }
+        }
     }
 }

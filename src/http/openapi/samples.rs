@@ -1,0 +1,366 @@
+//! An example of every answer: without one Swagger UI makes one up.
+//!
+//! They are made by what makes the answers themselves, so that they are never of another shape.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use actix_web::http::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::object_at;
+use crate::auth::Scope;
+use crate::connections::stats::Failure;
+use crate::connections::stats::query::{Asked, Question};
+use crate::connections::stats::table::{ConnectionRef, Layout, Orders, Source, Table, Tally};
+use crate::connections::{
+    AuditEventView, AutomationView, ConnectionView, Page, SecretHint, Status, Usage, create, draft, idempotency,
+    service, update, verify,
+};
+use crate::http::types::Catalogue;
+use crate::http::{edge, extract, health, limits, negotiation, problems};
+use crate::platforms::calendar::Preset;
+use crate::platforms::error::{ErrorKind, PlatformError};
+use crate::platforms::stats::{Batch, Check, DimensionValue, Metrics, Perspective, Row};
+use crate::platforms::transport::Timings;
+use crate::platforms::verification::{self, Detected, StageStatus, Verification};
+use crate::platforms::{self, ConnectionType, Pair, Platform};
+use crate::problem::{Code, FieldProblem, Problem};
+use crate::shared::Standing;
+use crate::tenancy::Plan;
+use crate::vault::VaultError;
+
+/// The connection of all examples, as in those of parameters.
+const ID: &str = "01990000-0000-7000-8000-000000000000";
+const NAME: &str = "Brand A";
+const HOST: &str = "brand-a.affise.com";
+const REQUEST: &str = "0199a2b4-0000-7000-8000-000000000000";
+/// 2026-11-23, 09:30 UTC: a Monday.
+const NOW: i64 = 1_795_426_200;
+
+/// Puts an example beside every successful answer, and beside those of health that are none.
+pub(super) fn complete(document: &mut Value) {
+    let paths = object_at(document, "/paths").into_iter().flat_map(Map::iter_mut);
+    for (path, operations) in paths {
+        for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            for (status, response) in object_at(operation, "/responses").into_iter().flat_map(Map::iter_mut) {
+                for (kind, content) in object_at(response, "/content").into_iter().flat_map(Map::iter_mut) {
+                    let name = content.pointer("/schema/$ref").and_then(Value::as_str).unwrap_or_default();
+                    let example = example(path, status, kind, name.rsplit('/').next().unwrap_or_default());
+                    if let (Some(content), Some(example)) = (content.as_object_mut(), example) {
+                        content.insert("example".to_owned(), example);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The examples of an answer with these problems, by code.
+pub(super) fn of_problems(codes: &[Code]) -> Value {
+    let examples: Map<String, Value> = codes
+        .iter()
+        .map(|code| {
+            let value = value(occurrence(*code).body(&path_of(*code), REQUEST));
+            (code.slug().to_owned(), json!({ "summary": code.title(), "value": value }))
+        })
+        .collect();
+    Value::Object(examples)
+}
+
+fn example(path: &str, status: &str, kind: &str, schema: &str) -> Option<Value> {
+    let page = |entry: Value| value(Page { data: vec![entry], next_cursor: None });
+    Some(match (schema, kind) {
+        ("Catalogue", _) => {
+            let data = platforms::entries();
+            let demo = data.iter().position(|entry| entry.platform == Platform::Demo).unwrap_or_default();
+            let data = data.get(demo..=demo).unwrap_or_default();
+            value(Catalogue { data, presets: Preset::ALL.to_vec(), next_cursor: None })
+        }
+        ("PlatformEntry", _) => value(platforms::entry(Platform::Demo)),
+        ("Connection", _) => value(connection()),
+        ("ConnectionPage", _) => page(value(connection())),
+        ("Verification", _) => value(verified()),
+        ("VerificationPage", _) => page(value(verified())),
+        ("Usage", _) => value(usage()),
+        ("AutomationPage", _) => page(value(automation())),
+        ("AuditEventPage", _) => page(value(audit_event())),
+        ("StatsPage", _) => stats(),
+        ("StatsOfMany", _) => json!({ "results": [stats()], "failures": [failure()] }),
+        ("StatsLines", _) => lines().into(),
+        ("Health", _) => value(match (path, status) {
+            ("/healthz", _) => health::alive(),
+            (_, "200") => health::readiness(false, Standing::Unused, BTreeMap::new()),
+            _ => health::readiness(true, Standing::Ok, BTreeMap::from([("database", health::NO_DATABASE)])),
+        }),
+        (_, "text/csv") => csv().into(),
+        (_, "text/html") => problems::explain(Code::ValidationFailed).into(),
+        _ => return None,
+    })
+}
+
+fn value(shown: impl Serialize) -> Value {
+    serde_json::to_value(shown).unwrap_or_default()
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(NOW).unwrap_or_default()
+}
+
+fn id() -> Uuid {
+    ID.parse().unwrap_or_default()
+}
+
+fn connection() -> ConnectionView {
+    let secret = SecretHint { hint: Some("…9f3c".to_owned()), updated_at: now() };
+    ConnectionView {
+        id: id(),
+        name: NAME.to_owned(),
+        platform: Platform::Affise,
+        connection_type: ConnectionType::Admin,
+        settings: BTreeMap::from([("base_url".to_owned(), format!("https://{HOST}"))]),
+        credentials: BTreeMap::from([("api_key".to_owned(), secret)]),
+        status: Status::Active,
+        counts_toward_limit: Platform::Affise.counts_toward_limit(),
+        version: 1,
+        last_verification: Some(verified()),
+        last_used_at: None,
+        created_at: now(),
+        updated_at: now(),
+        created_by: "user-1".to_owned(),
+    }
+}
+
+fn verified() -> Verification {
+    let found = Detected { connection_type: Some(ConnectionType::Admin), ..Detected::default() };
+    judged(Ok(found))
+}
+
+/// What a verification says of an outcome.
+fn judged(outcome: Result<Detected, PlatformError>) -> Verification {
+    let mut report = verification::report(Pair::AffiseAdmin, outcome, &Timings::default(), Duration::from_millis(84));
+    report.checked_at = now();
+    // What stands behind the request is told by its answer, and takes no time of its own.
+    for (stage, took) in report.stages.iter_mut().zip([3, 11, 24, 46]) {
+        stage.duration_ms = (stage.status != StageStatus::Skipped).then_some(took);
+    }
+    report
+}
+
+fn usage() -> Usage {
+    Usage { plan: Plan::Pro, limit: 3, used: 1, remaining: 2, over_limit: false, demo_used: 1 }
+}
+
+fn automation() -> AutomationView {
+    AutomationView { automation_id: "weekly-payout-mail".to_owned(), first_used_at: now(), last_used_at: now() }
+}
+
+fn audit_event() -> AuditEventView {
+    AuditEventView {
+        id: id(),
+        at: now(),
+        action: "connection.created".to_owned(),
+        outcome: "ok".to_owned(),
+        actor: "user-1".to_owned(),
+        connection_id: Some(id()),
+        address: Some("192.0.2.7".to_owned()),
+        request_id: Some(REQUEST.to_owned()),
+        detail: json!({ "platform": Platform::Affise, "connection_type": ConnectionType::Admin, "status": Status::Active }),
+    }
+}
+
+/// The question of the tables below.
+fn asked() -> Option<Asked> {
+    let pairs = [
+        ("group_by", "affiliate"),
+        ("preset", "last_7_days"),
+        ("timezone", "Europe/Berlin"),
+        ("metrics", "clicks,conversions,revenue,cr"),
+    ];
+    let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Some(Question::read(&pairs, true).ok()?.at(now()))
+}
+
+fn rows() -> Vec<Row> {
+    let row = |id: &str, name: &str, clicks, conversions, revenue: &str| Row {
+        key: std::iter::once(DimensionValue::new(id, name)).collect(),
+        currency: "USD".parse().ok(),
+        metrics: Metrics {
+            clicks: Some(clicks),
+            conversions: Some(conversions),
+            revenue: revenue.parse().ok(),
+            ..Metrics::default()
+        },
+    };
+    vec![row("5000", "Affiliate A", 1_230, 41, "1505.1875"), row("5001", "Affiliate B", 310, 9, "228.5")]
+}
+
+fn table() -> Table {
+    let mut batch = Batch { checks: vec![Check { mismatch: None }], ..Batch::of(rows()) };
+    let mut tally = Tally::default();
+    tally.add(&mut batch);
+    Table {
+        connection: ConnectionRef {
+            id: id(),
+            name: NAME.to_owned(),
+            platform: Platform::Affise,
+            connection_type: ConnectionType::Admin,
+        },
+        rows: batch.rows,
+        tally,
+        fetched_at: now(),
+        whole_at: Instant::now(),
+        source: Source { upstream_calls: 1, duration_ms: 120 },
+        perspective: Perspective::Network,
+        pulled_at_micros: 0,
+        version: 1,
+        orders: Orders::default(),
+    }
+}
+
+fn stats() -> Value {
+    asked()
+        .and_then(|asked| serde_json::from_slice(&table().page(&asked, None, |_| None).body).ok())
+        .unwrap_or_default()
+}
+
+/// The same as lines.
+fn lines() -> String {
+    let Some(asked) = asked() else { return String::new() };
+    let (table, layout) = (table(), Layout::of(&asked, Perspective::Network));
+    let mut lines = Vec::new();
+    for row in &table.rows {
+        layout.write_json(row, &mut lines);
+        lines.push(b'\n');
+    }
+    lines.extend_from_slice(&layout.summary(&table.tally));
+    lines.push(b'\n');
+    String::from_utf8(lines).unwrap_or_default()
+}
+
+/// The same for a spreadsheet.
+fn csv() -> String {
+    let Some(asked) = asked() else { return String::new() };
+    let (rows, layout) = (rows(), Layout::of(&asked, Perspective::Network));
+    let records = std::iter::once(layout.csv_header()).chain(rows.iter().map(|row| layout.csv_fields(row)));
+    // None of these fields has anything to quote.
+    records.map(|record| record.join(",") + "\r\n").collect()
+}
+
+fn failure() -> Failure {
+    let problem = occurrence(Code::CredentialsRejected).body("/api/v1/stats", REQUEST);
+    Failure { connection_id: Uuid::from_u128(id().as_u128() + 1), problem: value(problem) }
+}
+
+/// The path of a request that may meet this problem.
+fn path_of(code: Code) -> String {
+    match code {
+        Code::UnsupportedQuery
+        | Code::EgressBlocked
+        | Code::CredentialsRejected
+        | Code::InsufficientPermissions
+        | Code::IpNotAllowed
+        | Code::WrongPortal
+        | Code::CredentialsUnreadable
+        | Code::UpstreamUnavailable
+        | Code::UpstreamProtocolError
+        | Code::UpstreamRateLimited
+        | Code::UpstreamTimeout => format!("/api/v1/connections/{ID}/stats"),
+        Code::NotFound | Code::ConnectionDeleted | Code::VersionConflict | Code::SecretRequired => {
+            format!("/api/v1/connections/{ID}")
+        }
+        Code::MalformedRequest
+        | Code::Unauthorized
+        | Code::Forbidden
+        | Code::MethodNotAllowed
+        | Code::NotAcceptable
+        | Code::PayloadTooLarge
+        | Code::UnsupportedMediaType
+        | Code::ConnectionLimitReached
+        | Code::NameTaken
+        | Code::RequestInProgress
+        | Code::ValidationFailed
+        | Code::VerificationFailed
+        | Code::VerificationInconclusive
+        | Code::IdempotencyKeyReused
+        | Code::PlatformUnavailable
+        | Code::RateLimited
+        | Code::Internal
+        | Code::Overloaded
+        | Code::ShuttingDown => "/api/v1/connections".to_owned(),
+    }
+}
+
+/// A case of each problem.
+fn occurrence(code: Code) -> Problem {
+    let pulled = |kind, detail: &str| Problem::from(PlatformError::new(kind, detail));
+    match code {
+        Code::MalformedRequest => match serde_json::from_str::<Value>("{ \"name\": ") {
+            Err(error) => extract::unreadable_body(&error),
+            Ok(_) => edge::bare(StatusCode::BAD_REQUEST),
+        },
+        Code::Unauthorized => extract::no_token(),
+        Code::Forbidden => extract::out_of_scope(Scope::ConnectionsRead),
+        Code::NotFound => Problem::no_connection(),
+        Code::MethodNotAllowed => edge::bare(StatusCode::METHOD_NOT_ALLOWED),
+        Code::NotAcceptable => negotiation::not_acceptable(),
+        Code::PayloadTooLarge => edge::bare(StatusCode::PAYLOAD_TOO_LARGE),
+        Code::UnsupportedMediaType => edge::bare(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        Code::ConnectionLimitReached => create::limit_reached(Plan::Pro, 3, 3),
+        Code::NameTaken => service::name_is_taken(),
+        Code::RequestInProgress => idempotency::in_progress(),
+        Code::ConnectionDeleted => service::deleted(),
+        Code::VersionConflict => update::version_conflict(),
+        Code::ValidationFailed => {
+            Problem::validation(vec![FieldProblem::new("/limit", "format", "A page has 1 to 100 entries.")])
+        }
+        Code::SecretRequired => update::secret_required(vec![FieldProblem::new(
+            "/credentials/api_key",
+            "required",
+            "Send this secret again.",
+        )]),
+        Code::VerificationFailed => {
+            unverified(ErrorKind::CredentialsRejected, &format!("{HOST} does not accept the API key."))
+        }
+        Code::VerificationInconclusive => {
+            unverified(ErrorKind::ConnectFailed, &format!("{HOST} does not accept connections."))
+        }
+        Code::IdempotencyKeyReused => idempotency::reused(),
+        Code::UnsupportedQuery => {
+            pulled(ErrorKind::Unsupported, "Affise does not group by hour and affiliate at once.")
+        }
+        Code::PlatformUnavailable => draft::coming_soon(Platform::Affise),
+        Code::EgressBlocked => pulled(ErrorKind::EgressBlocked, "10.0.0.7 is not an address this service may call."),
+        Code::CredentialsRejected => {
+            pulled(ErrorKind::CredentialsRejected, &format!("{HOST} does not accept the API key."))
+        }
+        Code::InsufficientPermissions => pulled(
+            ErrorKind::InsufficientPermissions,
+            &format!("{HOST} accepts the API key, but does not let it read these statistics."),
+        ),
+        Code::IpNotAllowed => {
+            pulled(ErrorKind::IpNotAllowed, &format!("{HOST} does not let this service's address in."))
+        }
+        Code::WrongPortal => pulled(ErrorKind::WrongPortal, &format!("{HOST} says that this is an affiliate's key.")),
+        Code::CredentialsUnreadable => service::unreadable(&VaultError::Damaged),
+        Code::RateLimited => limits::too_many(NonZeroU32::MIN.saturating_add(19), Duration::from_secs(1)),
+        Code::Internal => Problem::internal(""),
+        Code::UpstreamUnavailable => pulled(ErrorKind::ConnectFailed, &format!("{HOST} does not accept connections.")),
+        Code::UpstreamProtocolError => {
+            pulled(ErrorKind::BadResponse, &format!("{HOST} answers with something that is not JSON."))
+        }
+        Code::UpstreamRateLimited => pulled(ErrorKind::RateLimited, &format!("{HOST} asks to be called less often.")),
+        Code::Overloaded => limits::overloaded(),
+        Code::ShuttingDown => limits::shutting_down(),
+        Code::UpstreamTimeout => pulled(ErrorKind::Timeout, &format!("{HOST} did not answer everything in time.")),
+    }
+}
+
+fn unverified(kind: ErrorKind, detail: &str) -> Problem {
+    let verification = judged(Err(PlatformError::new(kind, detail)));
+    verify::must_be_ok(&verification).err().unwrap_or_else(|| Problem::internal("a verification that went well"))
+}
