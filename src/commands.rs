@@ -71,6 +71,7 @@ pub fn run() -> ExitCode {
         Command::Backup { file } => configured().and_then(|config| backup(&config, &file)),
         Command::Doctor { json } => examine(json),
     };
+    telemetry::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -111,6 +112,8 @@ fn keep_memory_private() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         if tracing::event_enabled!(tracing::Level::ERROR) {
             tracing::error!(place, "panic");
+            // It may be the end of the process.
+            telemetry::flush();
         } else {
             // Logging has not started.
             let _ = writeln!(std::io::stderr(), "affzero-connections: panic at {place}");
@@ -248,6 +251,8 @@ fn serve(config: Config) -> Result<(), Failure> {
 
 async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     survive_large_files();
+    // Before anybody can know that this process runs.
+    let stop = stop_signal();
     let db = open_db(&config)?;
     db.migrate()?;
     let (state, connections) = assemble(&config, db)?;
@@ -281,7 +286,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     }
 
     actix_web::rt::spawn(async move {
-        stop_signal().await;
+        stop.await;
         tracing::info!("stopping: requests in flight may finish");
         state.leave();
         worker.finish_work();
@@ -352,18 +357,22 @@ async fn show_metrics(connections: web::Data<Connections>) -> actix_web::HttpRes
         .body(metrics::render(&sample))
 }
 
-async fn stop_signal() {
-    let interrupted = tokio::signal::ctrl_c();
+/// Waits for Ctrl-C or SIGTERM, and listens from the moment that it is called, not only once it is waited for.
+fn stop_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
+    let listeners = {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    };
+    async move {
+        #[cfg(unix)]
+        if let (Ok(mut interrupted), Ok(mut terminated)) = listeners {
             tokio::select! {
-                _ = interrupted => {}
+                _ = interrupted.recv() => {}
                 _ = terminated.recv() => {}
             }
             return;
         }
+        let _ = tokio::signal::ctrl_c().await;
     }
-    let _ = interrupted.await;
 }

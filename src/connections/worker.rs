@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use super::Status;
 use super::now_micros;
 use super::replicas::{SLACK, micros};
@@ -170,12 +172,23 @@ impl Connections {
 
     /// Writes what a pull taught about a connection's health.
     pub(super) async fn learn_from_pull(&self, organisation: &OrgId, row: &ConnectionRow, status: Status) {
-        // The row may be of before the pull: what it says now decides whether there is anything to write.
-        let known = self.live(organisation, store::id_of(row)).await;
-        if known.is_ok_and(|known| known.status == status.key()) {
+        let (service, owner) = (self.clone(), organisation.clone());
+        let (id, version) = (store::id_of(row), row.version);
+        let note = async move { service.note_health(&owner, id, version, status).await };
+        if row.status == status.key() {
+            // Most likely there is nothing to write, and nobody has to wait to be sure of that.
+            tokio::spawn(note);
+        } else {
+            note.await;
+        }
+    }
+
+    async fn note_health(&self, organisation: &OrgId, id: Uuid, version: i64, status: Status) {
+        // The row may have changed during the pull: what it says now decides whether there is anything to write.
+        if self.live(organisation, id).await.is_ok_and(|known| known.status == status.key()) {
             return;
         }
-        let (owner, id, version) = (organisation.clone(), store::id_of(row), row.version);
+        let owner = organisation.clone();
         let outcome = self
             .inner
             .db

@@ -104,12 +104,14 @@ impl State {
     }
 }
 
-/// Every route under `/api/v1`, and the open ones beside it, in the order in which a user meets them: the document
-/// keeps it.
+/// Every route under `/api/v1`, and the open ones beside it. Within each of its groups the document keeps this order, in
+/// which a user meets them.
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config
         .service(
             scope::scope("/api/v1")
+                // Asked for most, and routes are tried one after the other.
+                .service(stats::of_one)
                 .service(platforms::list)
                 .service(platforms::show)
                 .service(connections::create)
@@ -122,7 +124,6 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
                 .service(connections::delete)
                 .service(connections::verify)
                 .service(connections::usage)
-                .service(stats::of_one)
                 .service(stats::of_many)
                 .service(connections::verifications)
                 .service(connections::automations)

@@ -112,8 +112,9 @@ pub(super) fn methods() -> BTreeMap<String, Vec<String>> {
 /// The paths in the order of the routes, and the document.
 fn build() -> (Vec<String>, Value) {
     let (_, document) = App::new().into_utoipa_app().openapi(Document::openapi()).configure(routes).split_for_parts();
-    let order = document.paths.paths.keys().cloned().collect();
+    let mut order: Vec<String> = document.paths.paths.keys().cloned().collect();
     let mut document = serde_json::to_value(document).unwrap_or_default();
+    order.sort_by_key(|path| group_of(&document, path));
     if let Some(components) = object_at(&mut document, "/components") {
         components.insert(
             "securitySchemes".to_owned(),
@@ -126,6 +127,13 @@ fn build() -> (Vec<String>, Value) {
     samples::complete(&mut document);
     answers::complete(&mut document);
     (order, document)
+}
+
+/// The place of a path's group among the document's tags.
+fn group_of(document: &Value, path: &str) -> Option<usize> {
+    let operation = document.get("paths")?.get(path)?.as_object()?.values().next()?;
+    let group = operation.get("tags")?.get(0)?;
+    document.get("tags")?.as_array()?.iter().position(|tag| tag.get("name") == Some(group))
 }
 
 fn object_at<'a>(document: &'a mut Value, pointer: &str) -> Option<&'a mut Map<String, Value>> {

@@ -14,12 +14,12 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::super::calendar::DateRange;
-use super::super::list::{self, MOST_ROWS};
+use super::super::list::MOST_ROWS;
 use super::super::stats::{Currency, DimensionValue, Key, Metrics, Row};
 use super::super::{ConnectionType, number};
 
@@ -188,40 +188,48 @@ pub(super) struct Page {
     pub(super) has_next: bool,
 }
 
+#[derive(Deserialize)]
+struct Pagination {
+    #[serde(default, deserialize_with = "number::count")]
+    page: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    per_page: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    total_count: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    next_page: Option<i64>,
+}
+
 impl Reading {
     /// Reads an answer, or says what is wrong with it.
     pub(super) fn page(&self, body: &[u8]) -> Result<Page, String> {
-        #[derive(Deserialize)]
-        struct Body<'a> {
-            #[serde(default, deserialize_with = "number::count")]
-            status: Option<i64>,
-            #[serde(borrow, deserialize_with = "list::at_most::<MOST_ROWS, _, _>")]
-            stats: Vec<Line<'a>>,
-            pagination: Pagination,
-        }
-        #[derive(Deserialize)]
-        struct Pagination {
-            #[serde(default, deserialize_with = "number::count")]
-            page: Option<i64>,
-            #[serde(default, deserialize_with = "number::count")]
-            per_page: Option<i64>,
-            #[serde(default, deserialize_with = "number::count")]
-            total_count: Option<i64>,
-            #[serde(default, deserialize_with = "number::count")]
-            next_page: Option<i64>,
-        }
-        let Body { status, stats, pagination } = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        // Looked through once as a whole, which takes less than text by text. What stands in texts that nobody reads is
+        // no reason to refuse an answer.
+        let read = match std::str::from_utf8(body) {
+            Ok(text) => self.body(serde_json::Deserializer::from_str(text)),
+            Err(_) => self.body(serde_json::Deserializer::from_slice(body)),
+        };
+        let Body { status, rows, pagination } = read.map_err(|error| error.to_string())?;
         if status != Some(SUCCESS) {
             return Err("`status` does not say success".to_owned());
         }
         let whole = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
         Ok(Page {
-            rows: stats.iter().map(|line| self.row(line)).collect::<Result<_, _>>()?,
+            rows,
             number: whole(pagination.page),
             per_page: whole(pagination.per_page).filter(|size| *size > 0).ok_or("`pagination.per_page` is missing")?,
             total: whole(pagination.total_count).ok_or("`pagination.total_count` is missing")?,
             has_next: pagination.next_page.is_some(),
         })
+    }
+
+    fn body<'de, R: serde_json::de::Read<'de>>(
+        &self,
+        mut reader: serde_json::Deserializer<R>,
+    ) -> serde_json::Result<Body> {
+        let body = reader.deserialize_map(BodyOf(self))?;
+        reader.end()?;
+        Ok(body)
     }
 
     fn row(&self, line: &Line<'_>) -> Result<Row, String> {
@@ -246,6 +254,87 @@ impl Reading {
             Slice::Advertiser => entity(given.advertiser.as_ref(), "advertiser"),
             Slice::Country => country(given.country),
         }
+    }
+}
+
+/// An answer with its rows made already: a row as it comes is ten times as large as what it says.
+struct Body {
+    status: Option<i64>,
+    rows: Vec<Row>,
+    pagination: Pagination,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Member {
+    Status,
+    Stats,
+    Pagination,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Count(#[serde(deserialize_with = "number::count")] Option<i64>);
+
+struct BodyOf<'r>(&'r Reading);
+
+impl<'de> Visitor<'de> for BodyOf<'_> {
+    type Value = Body;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an answer with statistics")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
+        let (mut status, mut rows, mut pagination) = (None, None, None);
+        while let Some(member) = map.next_key()? {
+            match member {
+                Member::Stats if rows.is_none() => rows = Some(map.next_value_seed(RowsOf(self.0))?),
+                Member::Stats => return Err(A::Error::duplicate_field("stats")),
+                Member::Status => {
+                    let Count(count) = map.next_value()?;
+                    status = count;
+                }
+                Member::Pagination => pagination = Some(map.next_value()?),
+                Member::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let rows = rows.ok_or_else(|| A::Error::missing_field("stats"))?;
+        let pagination = pagination.ok_or_else(|| A::Error::missing_field("pagination"))?;
+        Ok(Body { status, rows, pagination })
+    }
+}
+
+/// The rows of an answer, each made as soon as it is read.
+struct RowsOf<'r>(&'r Reading);
+
+impl<'de> DeserializeSeed<'de> for RowsOf<'_> {
+    type Value = Vec<Row>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowsOf<'_> {
+    type Value = Vec<Row>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "a list of at most {MOST_ROWS} rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Self::Value, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(line) = lines.next_element::<Line<'_>>()? {
+            if rows.len() == MOST_ROWS {
+                return Err(A::Error::invalid_length(MOST_ROWS + 1, &self));
+            }
+            rows.push(self.0.row(&line).map_err(A::Error::custom)?);
+        }
+        Ok(rows)
     }
 }
 

@@ -3,31 +3,41 @@
 //! Every line that is written for a request carries its id, and its place in the caller's trace where there is one
 //! (W3C Trace Context). The ids go into the log and nowhere else: no tracker ever sees them.
 
+mod json;
+mod lines;
+
 use std::error::Error;
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Stderr};
+use std::sync::LazyLock;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Span, Subscriber};
 use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use self::json::JsonLines;
+use self::lines::Lines;
 use crate::config::{Config, LogFormat};
 
-/// Begins to log, to standard error.
+static LINES: LazyLock<Lines<Stderr>> = LazyLock::new(|| Lines::to(std::io::stderr()));
+
+/// Begins to log, to standard error. Whatever ends the process calls [`flush`] before.
 ///
 /// # Errors
-/// A filter that cannot be read.
-pub fn start(config: &Config) -> Result<(), tracing_subscriber::filter::ParseError> {
+/// A filter that cannot be read, or no thread to be had.
+pub fn start(config: &Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let filter = EnvFilter::try_new(&config.log_filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    std::thread::Builder::new().name("log".to_owned()).spawn(|| LINES.write_always())?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| &*LINES);
     let colours = std::io::stderr().is_terminal();
     let discreet = filter_fn(is_discreet);
     match config.log_format {
         LogFormat::Json => {
-            let builder = builder.json().flatten_event(true).with_span_list(false);
+            let builder = builder.fmt_fields(JsonFields::new()).event_format(JsonLines);
             builder.finish().with(discreet).with(NoStrangersNoise).init();
         }
         LogFormat::Pretty => {
@@ -35,6 +45,11 @@ pub fn start(config: &Config) -> Result<(), tracing_subscriber::filter::ParseErr
         }
     }
     Ok(())
+}
+
+/// Writes the lines that wait to be written.
+pub fn flush() {
+    LINES.flush();
 }
 
 /// The libraries below name the hosts they call, and those are private: however loud the log is asked to be, their
