@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::{ErrorKind, PlatformError, Stage};
+use super::transport::Upstream;
 use super::{Client, ConnectionType, Pair};
 
 /// The longest a verification takes in all.
@@ -161,6 +162,21 @@ pub struct Detected {
     pub timezone: Option<String>,
 }
 
+impl Detected {
+    /// The same in words that can be shown: whatever a platform reads here, a tracker may have put there. What is
+    /// changed by that is no currency and no time zone, and is not taken for one by a pull either.
+    fn quoted(self, upstream: &Upstream) -> Self {
+        let quoted = |text: Option<String>| text.map(|text| upstream.quote(&text)).filter(|text| !text.is_empty());
+        Self {
+            connection_type: self.connection_type,
+            platform_version: quoted(self.platform_version),
+            account: quoted(self.account),
+            currency: quoted(self.currency),
+            timezone: quoted(self.timezone),
+        }
+    }
+}
+
 /// The whole answer of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verification {
@@ -212,7 +228,7 @@ pub async fn verify(client: &Client) -> Verification {
         })
         .collect();
     let (status, failure, detected) = match outcome {
-        Ok(detected) => (VerificationStatus::Ok, None, detected),
+        Ok(detected) => (VerificationStatus::Ok, None, detected.quoted(client.upstream())),
         Err(error) => {
             let (status, failure) = diagnose(client.pair(), &error);
             let portal = match error.kind {
