@@ -56,6 +56,8 @@ pub struct Actor {
     pub plan: Option<Plan>,
     /// The token's subject.
     pub subject: String,
+    /// Whether that is a service which may act for any organisation: its subjects are not the organisation's own.
+    pub via_service: bool,
     /// Where the request came from.
     pub address: Option<String>,
     /// The request's id.
@@ -234,7 +236,8 @@ pub struct AuditEventView {
     /// In which request.
     #[schema(required)]
     pub request_id: Option<String>,
-    /// More about it; never a secret.
+    /// More about it; never a secret. `via_service` is `true` where `actor` is a service with the scope `org:any`, and
+    /// not a user of the organisation.
     #[schema(value_type = Object)]
     pub detail: serde_json::Value,
 }

@@ -576,6 +576,10 @@ pub struct Event {
 /// # Errors
 /// A failing database.
 pub fn audit(db: &mut DbConnection, actor: &Actor, event: &Event, now: i64) -> Result<(), DbError> {
+    let mut detail = event.detail.clone();
+    if let Some(members) = detail.as_object_mut().filter(|_| actor.via_service) {
+        members.insert("via_service".to_owned(), true.into());
+    }
     let row = AuditRow {
         id: Uuid::now_v7().to_string(),
         organisation_id: actor.organisation.as_str().to_owned(),
@@ -585,7 +589,7 @@ pub fn audit(db: &mut DbConnection, actor: &Actor, event: &Event, now: i64) -> R
         actor: actor.subject.clone(),
         address: actor.address.clone(),
         request_id: Some(actor.request_id.clone()),
-        detail: event.detail.to_string(),
+        detail: detail.to_string(),
         created_at: now,
     };
     diesel::insert_into(audit_events::table).values(&row).execute(db)?;

@@ -86,6 +86,7 @@ impl<N: Needs> FromRequest for Caller<N> {
                 organisation,
                 plan,
                 subject: token.subject.clone(),
+                via_service: token.organisation.is_none(),
                 address: request.peer_addr().map(|address| address.ip().to_string()),
                 request_id: request_id(&request),
             };

@@ -89,6 +89,19 @@ async fn a_new_secret_is_tried_first_and_kept_only_if_it_works() {
     let same = json!({ "credentials": { "api_key": ADMIN_KEY } });
     user.patch(&path(id), &same).await.problem(422, "verification_inconclusive");
     assert_eq!(user.get(&path(id)).await.ok(200), before);
+    let events = user.get(&format!("/api/v1/audit-events?connection_id={id}")).await.ok(200);
+    let events = events["data"].as_array().expect("data").iter();
+    let told: Vec<_> =
+        events.filter_map(|event| Some((event["action"].as_str()?, event["outcome"].as_str()?))).collect();
+    assert_eq!(
+        told,
+        [
+            ("credentials.verified", "rate_limited"),
+            ("credentials.verified", "credentials_rejected"),
+            ("connection.created", "ok"),
+        ],
+        "keys that are tried leave a trace"
+    );
 
     tracker.forget();
     assert_eq!(user.post(&format!("{}/verify", path(id)), &json!({})).await.ok(200)["status"], "ok");
