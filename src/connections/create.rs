@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 use secrecy::ExposeSecret;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ impl Connections {
     pub async fn create(
         &self,
         actor: &Actor,
-        body: &Value,
+        body: &Wiped,
         mode: VerifyMode,
         key: Option<String>,
     ) -> Result<Created, Problem> {

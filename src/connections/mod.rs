@@ -23,6 +23,7 @@ mod supervision;
 pub mod update;
 pub mod uses;
 mod verify;
+pub mod wiped;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -112,13 +113,8 @@ impl SecretHint {
     /// The hint of a secret entered now.
     #[must_use]
     pub fn of(secret: &str) -> Self {
-        let letters: Vec<char> = secret.chars().collect();
-        let hint = match letters.len().checked_sub(4) {
-            Some(start) if letters.len() >= 16 => {
-                Some(std::iter::once('…').chain(letters.into_iter().skip(start)).collect())
-            }
-            _ => None,
-        };
+        let length = secret.chars().count();
+        let hint = (length >= 16).then(|| std::iter::once('…').chain(secret.chars().skip(length - 4)).collect());
         Self { hint, updated_at: Timestamp::now() }
     }
 }

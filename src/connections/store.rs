@@ -20,6 +20,9 @@ use crate::vault::{Binding, Purpose, Vault, VaultError};
 /// How many verifications of a connection are kept.
 const HISTORY: i64 = 50;
 
+/// More bytes than anything has that is sealed: a body has 64 KiB at most.
+const ROOM: usize = 80 * 1024;
+
 /// How many rows one transaction prunes.
 const PRUNED_AT_ONCE: i64 = 500;
 
@@ -92,7 +95,9 @@ impl<'a> Sealer<'a> {
     }
 
     fn seal<T: Serialize>(&self, purpose: Purpose, value: &T) -> Result<Vec<u8>, VaultError> {
-        let text = Zeroizing::new(serde_json::to_vec(value).map_err(|_| VaultError::Damaged)?);
+        // With room for all of it: what grows leaves unwiped copies of itself behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(ROOM));
+        serde_json::to_writer(&mut *text, value).map_err(|_| VaultError::Damaged)?;
         self.vault.seal(&self.binding(purpose), &text)
     }
 

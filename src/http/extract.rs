@@ -9,16 +9,15 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::State;
 use super::edge::{ApiError, request_id};
-use super::json::UniqueNames;
+use super::{State, json};
 use crate::auth::{AuthError, Scope, Token};
 use crate::connections::Actor;
 use crate::connections::update::IfMatch;
+use crate::connections::wiped::Wiped;
 use crate::problem::{Code, FieldProblem, Problem};
 use crate::tenancy::{OrgId, Plan};
 
@@ -170,7 +169,7 @@ pub(super) fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Opti
 }
 
 /// A JSON body.
-pub(super) struct JsonBody(pub(super) Value);
+pub(super) struct JsonBody(pub(super) Wiped);
 
 impl FromRequest for JsonBody {
     type Error = ApiError;
@@ -204,13 +203,13 @@ impl FromRequest for JsonBody {
                     Problem::new(Code::MalformedRequest, "The body cannot be read.")
                 }
             })?;
-            let UniqueNames(value) = serde_json::from_slice(&bytes).map_err(|error| {
+            let body = json::read(&bytes).map_err(|error| {
                 let what = if error.is_data() { "names a field twice" } else { "is not valid JSON" };
                 // Only the place is told: the text around it may hold a secret.
                 let place = format!("(line {}, column {})", error.line(), error.column());
                 Problem::new(Code::MalformedRequest, format!("The body {what} {place}."))
             })?;
-            Ok(Self(value))
+            Ok(Self(body))
         })
     }
 }
