@@ -88,6 +88,7 @@ struct Shared {
 /// One scheme, host and port, shared by all connections that lead there.
 struct Origin {
     name: String,
+    #[expect(clippy::disallowed_types, reason = "the one client, which `Shared::origin` makes")]
     client: reqwest::Client,
     gate: Gate,
     breaker: Breaker,
@@ -413,7 +414,7 @@ impl Shared {
         if permitted { Ok(()) } else { Err(blocked(url)) }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one place where a client is made")]
+    #[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one place where a client is made")]
     fn origin(&self, url: &Url, allowance: Allowance) -> Result<Arc<Origin>, PlatformError> {
         let key = url.origin().ascii_serialization();
         if let Some(origin) = self.origins.get(&key) {
