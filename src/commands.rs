@@ -29,8 +29,12 @@ use crate::tenancy::{OrgId, Plan};
 use crate::terminal::{Progress, Steps, one_line, print};
 use crate::vault::Vault;
 
-/// How long the head of a request may take to arrive.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection that asks for metrics may ask nothing.
+const METRICS_PATIENCE: Duration = Duration::from_secs(60);
+
+/// As many descriptors as the process wants, if it may have them.
+#[cfg(target_os = "linux")]
+const DESCRIPTORS: u64 = 65_536;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -253,26 +257,16 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     survive_large_files();
     // Before anybody can know that this process runs.
     let stop = stop_signal();
+    have_descriptors();
     let db = open_db(&config)?;
     db.migrate()?;
     let (state, connections) = assemble(&config, db)?;
     connections.note_active_key().await;
 
     let (notice, grace) = (config.shutdown_notice, config.shutdown_grace);
-    let shared = Arc::clone(&state);
-    let server = HttpServer::new(move || http::app(&shared))
-        .disable_signals()
-        .shutdown_timeout(grace.as_secs())
-        .client_request_timeout(HEAD_PATIENCE)
-        // The end of a stream is a short packet, and does not wait for the one before it to be acknowledged.
-        .tcp_nodelay(true)
-        // A caller that closes its side has left: what nobody else waits for ends with it.
-        .h1_allow_half_closed(false)
-        .on_connect(|socket, _| http::cut_off_when_stalled(socket))
-        .bind(config.bind_addr)
+    let workers = std::thread::available_parallelism().map_or(1, Into::into);
+    let (addresses, server) = http::listen(&state, config.bind_addr, workers, grace)
         .map_err(|error| format!("cannot listen on {}: {error}", config.bind_addr))?;
-    let addresses = server.addrs();
-    let server = server.run();
     let handle = server.handle();
     let metrics_server = config.metrics_addr.map(|address| serve_metrics(address, &connections)).transpose()?;
     let metrics_handle = metrics_server.as_ref().map(actix_web::dev::Server::handle);
@@ -319,6 +313,20 @@ fn survive_large_files() {
     }
 }
 
+/// Takes the descriptors that the system lets a process take but does not give it unasked: each caller needs some.
+fn have_descriptors() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let wanted = maximum.unwrap_or(u64::MAX).min(DESCRIPTORS);
+        if current.is_some_and(|current| current < wanted) {
+            // If it may not, there are fewer callers at the same time.
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+        }
+    }
+}
+
 fn announce(config: &Config, address: std::net::SocketAddr) {
     tracing::info!("serving on http://{address}");
     tracing::info!("Swagger UI: http://{address}/swagger-ui/");
@@ -337,11 +345,16 @@ fn development_token(auth: &AuthConfig) -> Option<String> {
 
 fn serve_metrics(address: std::net::SocketAddr, connections: &Connections) -> Result<actix_web::dev::Server, Failure> {
     let connections = web::Data::new(connections.clone());
+    let lines = http::Lines::watched(METRICS_PATIENCE);
     let server = HttpServer::new(move || {
-        actix_web::App::new().app_data(connections.clone()).route("/metrics", web::get().to(show_metrics))
+        actix_web::App::new()
+            .app_data(connections.clone())
+            .route("/metrics", web::get().to(show_metrics))
+            .wrap(actix_web::middleware::from_fn(http::admit))
     })
     .workers(1)
     .disable_signals()
+    .on_connect(move |socket, data| lines.add(socket, data))
     .bind(address)
     .map_err(|error| format!("cannot serve metrics on {address}: {error}"))?;
     for address in server.addrs() {

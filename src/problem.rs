@@ -145,6 +145,17 @@ codes! {
         "The tracker did not answer within the time a request may take. Try again, or ask for less at once."
 }
 
+impl Code {
+    /// Whether it says that the tracker was asked and refused what is stored.
+    #[must_use]
+    pub const fn is_trackers_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::CredentialsRejected | Self::InsufficientPermissions | Self::IpNotAllowed | Self::WrongPortal
+        )
+    }
+}
+
 /// A problem, before it is put into a response.
 #[derive(Debug, Clone)]
 pub struct Problem {

@@ -1,8 +1,9 @@
-//! Bodies of POST and PATCH: read, or refused with words that can be shown.
+//! Bodies of POST and PATCH: read, or refused with words that can be shown. What is read is what any reader would.
 
 #![no_main]
 
 use affzero_connections::connections::draft::{Draft, Patch};
+use affzero_connections::http::json;
 use affzero_connections::platforms::{ConnectionType, Pair, Platform, Settings};
 use affzero_connections::problem::Problem;
 use libfuzzer_sys::fuzz_target;
@@ -13,7 +14,8 @@ fn showable(problem: &Problem) {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(body) = serde_json::from_slice::<Value>(bytes) else { return };
+    let Ok(body) = json::read(bytes) else { return };
+    assert_eq!(serde_json::from_slice::<Value>(bytes).ok().as_ref(), Some(&*body));
     if let Err(problem) = Draft::read(&body, true) {
         showable(&problem);
     }

@@ -23,8 +23,14 @@ use crate::platforms::transport::Transport;
 /// Fetches are at least this far apart, however many unknown keys are asked for.
 const MIN_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Older keys are fetched anew, so that those the issuer has withdrawn go away.
+/// Older keys are fetched anew before one of them is believed, so that those the issuer has withdrawn go away.
 pub(super) const MAX_AGE: Duration = Duration::from_secs(600);
+
+/// At this age already, while nobody waits for it.
+const REFRESH_AGE: Duration = Duration::from_secs(300);
+
+/// How long anybody waits for an issuer while there are keys, if old ones.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// RSA keys shorter than 2048 bits can be broken.
 const MIN_RSA_BYTES: usize = 256;
@@ -72,6 +78,8 @@ struct Shared {
 struct Known {
     keys: Vec<Arc<Key>>,
     since: Instant,
+    /// How many sets there were before.
+    generation: u64,
 }
 
 impl Jwks {
@@ -80,24 +88,37 @@ impl Jwks {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The key of this id; without an id, the issuer's only one.
-    pub(super) async fn key(&self, id: Option<&str>, now: Instant) -> Result<Arc<Key>, AuthError> {
-        if let Some(known) = self.shared.known()
-            && let Some(key) = known.find(id)
-        {
-            if now.saturating_duration_since(known.since) > MAX_AGE {
-                // Nobody waits for this one: through an outage the old keys stay good.
-                drop(self.refresh(now));
-            }
-            return Ok(key);
+    /// The key of this id, and the generation of the set it is in; without an id, the issuer's only one.
+    ///
+    /// Through an outage of the issuer old keys stay good.
+    pub(super) async fn key(&self, id: Option<&str>, now: Instant) -> Result<(Arc<Key>, u64), AuthError> {
+        let known = self.shared.known();
+        let found = known.as_ref().and_then(|known| known.find(id));
+        if let (Some(found), Some(_)) = (&found, self.generation(now)) {
+            return Ok(found.clone());
         }
         // A failure is logged where it happens; what counts here is which keys there are afterwards.
-        let _ = self.refresh(now).await;
+        let refresh = self.refresh(now);
+        match found {
+            Some(_) => drop(tokio::time::timeout(PATIENCE, refresh).await),
+            None => drop(refresh.await),
+        }
         self.shared.known().ok_or(AuthError::KeysUnavailable)?.find(id).ok_or(AuthError::UnknownKey)
     }
 
+    /// Which set of keys there is, unless it is too old to be believed unasked. Who asks for it has it fetched anew
+    /// before that, behind.
+    pub(super) fn generation(&self, now: Instant) -> Option<u64> {
+        let known = self.shared.known()?;
+        let age = now.saturating_duration_since(known.since);
+        if age > REFRESH_AGE && self.shared.may_fetch(now) {
+            drop(self.refresh(now));
+        }
+        (age <= MAX_AGE).then_some(known.generation)
+    }
+
     /// Fetches in a task of its own, so that a caller who goes away does not take the fetch with it.
-    fn refresh(&self, now: Instant) -> tokio::task::JoinHandle<()> {
+    pub(super) fn refresh(&self, now: Instant) -> tokio::task::JoinHandle<()> {
         tokio::spawn(Arc::clone(&self.shared).refresh(now))
     }
 }
@@ -107,9 +128,14 @@ impl Shared {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether a fetch would begin if it were asked for now.
+    fn may_fetch(&self, now: Instant) -> bool {
+        self.last_fetch.try_lock().is_ok_and(|last_fetch| is_due(*last_fetch, now))
+    }
+
     async fn refresh(self: Arc<Self>, now: Instant) {
         let mut last_fetch = self.last_fetch.lock().await;
-        if last_fetch.is_some_and(|last| now.saturating_duration_since(last) < MIN_INTERVAL) {
+        if !is_due(*last_fetch, now) {
             return;
         }
         *last_fetch = Some(now);
@@ -124,18 +150,24 @@ impl Shared {
             tracing::warn!("the token issuer publishes no key that can be used; the old ones stay");
             return;
         }
-        let known = Arc::new(Known { keys, since: now });
+        let generation = self.known().map_or(0, |known| known.generation + 1);
+        let known = Arc::new(Known { keys, since: now, generation });
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
     }
 }
 
+fn is_due(last_fetch: Option<Instant>, now: Instant) -> bool {
+    last_fetch.is_none_or(|last| now.saturating_duration_since(last) >= MIN_INTERVAL)
+}
+
 impl Known {
-    fn find(&self, id: Option<&str>) -> Option<Arc<Key>> {
-        match (id, self.keys.as_slice()) {
-            (Some(id), keys) => keys.iter().find(|key| key.id.as_deref() == Some(id)).cloned(),
-            (None, [only]) => Some(Arc::clone(only)),
+    fn find(&self, id: Option<&str>) -> Option<(Arc<Key>, u64)> {
+        let found = match (id, self.keys.as_slice()) {
+            (Some(id), keys) => keys.iter().find(|key| key.id.as_deref() == Some(id)),
+            (None, [only]) => Some(only),
             (None, _) => None,
-        }
+        };
+        found.map(|key| (Arc::clone(key), self.generation))
     }
 }
 
@@ -163,6 +195,14 @@ struct Jwk {
 fn usable_keys(document: &[u8]) -> Vec<Arc<Key>> {
     let entries = serde_json::from_slice::<Document<'_>>(document).map(|document| document.keys).unwrap_or_default();
     entries.into_iter().filter_map(|entry| serde_json::from_str::<Jwk>(entry.get()).ok()?.key()).map(Arc::new).collect()
+}
+
+/// Reads any document, for the fuzz target alone.
+#[cfg(fuzzing)]
+pub fn fuzz(document: &[u8]) {
+    for key in usable_keys(document) {
+        assert!(matches!(key.algorithm, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA));
+    }
 }
 
 impl Jwk {
@@ -299,15 +339,51 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_set_is_replaced_and_withdrawn_keys_go_away() {
+    async fn a_withdrawn_key_is_refused_as_soon_as_the_set_is_too_old() {
         let script = Script::new([set(&["a", "b"]), set(&["b"])]);
         let (jwks, now) = (Jwks::new(script.clone()), Instant::now());
         assert_eq!(outcome(&jwks, "a", now).await, Ok(()));
         let later = now + MAX_AGE + Duration::from_secs(1);
-        assert_eq!(outcome(&jwks, "a", later).await, Ok(()), "nobody waits for the new ones");
-        jwks.refresh(later).await.expect("it ends");
+        assert_eq!(jwks.generation(later), None);
+        assert_eq!(outcome(&jwks, "a", later).await, Err(AuthError::UnknownKey), "the new ones are waited for");
+        assert_eq!(outcome(&jwks, "b", later).await, Ok(()));
+        assert_eq!((jwks.generation(later), script.fetches()), (Some(1), 2));
+    }
+
+    #[tokio::test]
+    async fn a_set_that_is_getting_old_is_fetched_anew_while_nobody_waits() {
+        let script = Script::new([set(&["a"]), set(&["b"])]);
+        let (jwks, now) = (Jwks::new(script.clone()), Instant::now());
+        assert_eq!(outcome(&jwks, "a", now).await, Ok(()));
+        let later = now + REFRESH_AGE + Duration::from_secs(1);
+        for _ in 0..20 {
+            assert_eq!(outcome(&jwks, "a", later).await, Ok(()), "still good");
+        }
+        while jwks.generation(later) == Some(0) {
+            tokio::task::yield_now().await;
+        }
         assert_eq!(outcome(&jwks, "a", later).await, Err(AuthError::UnknownKey));
         assert_eq!(script.fetches(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_issuer_that_does_not_answer_holds_nobody_up_for_long() {
+        /// Answers once.
+        struct Silent(Script);
+        #[async_trait]
+        impl Source for Silent {
+            async fn fetch(&self) -> Result<Bytes, PlatformError> {
+                if self.0.fetches() > 0 {
+                    std::future::pending::<()>().await;
+                }
+                self.0.fetch().await
+            }
+        }
+        let (jwks, now) = (Jwks::new(Silent(Script::new([set(&["a"])]))), Instant::now());
+        assert_eq!(outcome(&jwks, "a", now).await, Ok(()));
+        let asked = Instant::now();
+        assert_eq!(outcome(&jwks, "a", now + MAX_AGE * 2).await, Ok(()));
+        assert!((PATIENCE..PATIENCE * 3).contains(&asked.elapsed()), "{:?}", asked.elapsed());
     }
 
     #[tokio::test]

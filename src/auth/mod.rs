@@ -13,6 +13,8 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use self::claims::Token;
+#[cfg(fuzzing)]
+pub use self::jwks::fuzz as fuzz_jwks;
 pub use self::mint::{Grant, MintError, mint};
 pub use self::scope::{Scope, Scopes, UnknownScope};
 pub use self::verifier::{NoKeys, Verifier};

@@ -26,7 +26,7 @@ const MAX_REMEMBERED: u64 = 10_000;
 /// Believes tokens, or says why not.
 ///
 /// A believed token is remembered by its SHA-256 until it expires, so that most requests need no signature check.
-/// With published keys it is looked at again after ten minutes at the latest, in case its key has been withdrawn.
+/// With published keys it is looked at again whenever these have been fetched anew, in case its own is withdrawn.
 pub struct Verifier {
     keys: Keys,
     issuer: Option<String>,
@@ -42,6 +42,8 @@ enum Keys {
 struct Remembered {
     token: Token,
     expires_at: u64,
+    /// The set that its key was in, where keys are published.
+    generation: Option<u64>,
 }
 
 /// The configuration names no way to tell a good token from a bad one.
@@ -85,36 +87,43 @@ impl Verifier {
         if let Some(token) = self.recall(&fingerprint, get_current_timestamp()) {
             return Ok(token);
         }
-        let claims = self.check(bearer).await?;
+        let (claims, generation) = self.check(bearer).await?;
         let expires_at = claims.expires_at()?;
         let token = claims.into_token()?;
-        self.remembered.insert(fingerprint, Arc::new(Remembered { token: token.clone(), expires_at }));
+        self.remembered.insert(fingerprint, Arc::new(Remembered { token: token.clone(), expires_at, generation }));
         Ok(token)
     }
 
     /// A token that was believed before and is still good.
     fn recall(&self, fingerprint: &[u8; 32], now: u64) -> Option<Token> {
         let known = self.remembered.get(fingerprint)?;
-        (now <= known.expires_at.saturating_add(LEEWAY)).then(|| known.token.clone())
+        let keys_are_the_same = match &self.keys {
+            Keys::Secret(_) => true,
+            Keys::Published(jwks) => {
+                known.generation.is_some_and(|generation| jwks.generation(Instant::now()) == Some(generation))
+            }
+        };
+        let is_good = keys_are_the_same && now <= known.expires_at.saturating_add(LEEWAY);
+        is_good.then(|| known.token.clone())
     }
 
-    /// Checks signature, times, issuer and audience.
-    async fn check(&self, bearer: &str) -> Result<Claims, AuthError> {
+    /// Checks signature, times, issuer and audience. Says which generation of published keys that was with.
+    async fn check(&self, bearer: &str) -> Result<(Claims, Option<u64>), AuthError> {
         let header = jsonwebtoken::decode_header(bearer).map_err(|_| AuthError::Malformed)?;
         // RFC 7515, 4.1.11: extensions that must be understood and are not make the token invalid.
         if header.crit.is_some() {
             return Err(AuthError::Malformed);
         }
         match &self.keys {
-            Keys::Secret(secret) => self.decode(bearer, Algorithm::HS256, secret),
+            Keys::Secret(secret) => Ok((self.decode(bearer, Algorithm::HS256, secret)?, None)),
             Keys::Published(jwks) => {
-                let key = Self::published_key(jwks, &header).await?;
-                self.decode(bearer, key.algorithm, &key.decoding)
+                let (key, generation) = Self::published_key(jwks, &header).await?;
+                Ok((self.decode(bearer, key.algorithm, &key.decoding)?, Some(generation)))
             }
         }
     }
 
-    async fn published_key(jwks: &Jwks, header: &Header) -> Result<Arc<jwks::Key>, AuthError> {
+    async fn published_key(jwks: &Jwks, header: &Header) -> Result<(Arc<jwks::Key>, u64), AuthError> {
         // Asked before the issuer is: a token that can only be refused causes no fetch.
         if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) {
             return Err(AuthError::WrongAlgorithm);
@@ -422,6 +431,30 @@ mod tests {
         assert!(verifier.verify(&token).await.is_ok());
         let token = signed(&header(Algorithm::EdDSA, "ed-1"), &claims(&json!({})), &ed25519);
         assert!(verifier.verify(&token).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_token_whose_key_is_withdrawn_is_no_longer_remembered() {
+        let random = ring::rand::SystemRandom::new();
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&random).expect("a key");
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("a key");
+        let key = |kid: &str| {
+            let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x})
+        };
+        let sets = [json!({"keys": [key("old"), key("new")]}), json!({"keys": [key("new")]})];
+        let jwks = Jwks::new(Script::new(sets.map(Some)));
+        let verifier = Verifier::with_keys(Keys::Published(jwks.clone()), &AuthConfig::default());
+        let signing = EncodingKey::from_ed_der(pkcs8.as_ref());
+        let [old, new] =
+            ["old", "new"].map(|kid| signed(&header(Algorithm::EdDSA, kid), &claims(&json!({})), &signing));
+        for token in [&old, &new] {
+            assert!(verifier.verify(token).await.is_ok());
+            assert!(verifier.recall(&fingerprint(token), 0).is_some());
+        }
+        jwks.refresh(Instant::now() + jwks::MAX_AGE).await.expect("it ends");
+        assert_eq!(verifier.verify(&old).await, Err(AuthError::UnknownKey));
+        assert!(verifier.verify(&new).await.is_ok());
     }
 
     #[tokio::test]

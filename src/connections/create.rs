@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 use secrecy::ExposeSecret;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::draft::Draft;
 use super::idempotency::IdempotencyKey;
 use super::service::{Connections, name_is_taken, plan_of};
 use super::store::{self, Event, Profile, Sealer};
-use super::verify::must_be_ok;
+use super::wiped::Wiped;
 use super::{Actor, ConnectionView, SecretHint, Status, now_micros};
 use crate::db::DbConnection;
 use crate::db::models::ConnectionRow;
@@ -33,7 +33,7 @@ impl Connections {
     pub async fn create(
         &self,
         actor: &Actor,
-        body: &Value,
+        body: &Wiped,
         mode: VerifyMode,
         key: Option<String>,
     ) -> Result<Created, Problem> {
@@ -72,7 +72,7 @@ impl Connections {
             VerifyMode::Deferred => (None, Some(self.inner.failures.reserve(&actor.organisation, id).await?)),
             VerifyMode::Required => {
                 let verification = self.verify_draft_as(actor, id, &draft).await?;
-                must_be_ok(&verification)?;
+                self.demand_ok(actor, draft.pair, &verification, None).await?;
                 (Some(verification), None)
             }
         };

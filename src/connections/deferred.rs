@@ -243,6 +243,7 @@ impl Connections {
             organisation: claim.organisation.parse::<OrgId>().map_err(Problem::internal)?,
             plan: None,
             subject: row.created_by.clone(),
+            via_service: false,
             address: None,
             request_id,
         };

@@ -10,6 +10,7 @@ use jsonschema::error::ValidationErrorKind;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use super::wiped::Wiped;
 use crate::platforms::catalogue::Availability;
 use crate::platforms::{self, ConnectionType, Credentials, Pair, Platform, Settings};
 use crate::problem::{Code, FieldProblem, Problem};
@@ -65,7 +66,7 @@ impl Draft {
         };
         check_schemas(pair, &settings, &credentials, &mut errors);
         if errors.is_empty() {
-            normalise(pair, &mut settings, &mut errors);
+            settings = normalise(pair, settings, &mut errors);
         }
         if !errors.is_empty() {
             return Err(Problem::validation(errors));
@@ -94,34 +95,31 @@ impl Patch {
         errors.extend(unknown_fields(members, &["name", "platform", "connection_type", "settings", "credentials"]));
         let name = members.get("name").and_then(|value| read_name(Some(value), &mut errors));
 
-        let mut settings: Map<String, Value> =
-            current.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))).collect();
+        let mut settings: Wiped = text_members(current.clone()).into();
         let entry = pair.entry();
         merge(&mut settings, members.get("settings"), "/settings", &entry.settings_schema, &mut errors);
         // Stored secrets take part in the check by name only.
-        let mut credentials: Map<String, Value> =
-            secrets.iter().map(|key| (key.clone(), Value::String("stored".to_owned()))).collect();
+        let mut credentials: Wiped = text_members(secrets.iter().map(|key| (key.clone(), "stored".to_owned()))).into();
         merge(&mut credentials, members.get("credentials"), "/credentials", &entry.credentials_schema, &mut errors);
 
         // A new name is welcome even where what is stored cannot be read, or no longer fits.
         if members.contains_key("settings") || members.contains_key("credentials") {
             check_schemas(pair, &settings, &credentials, &mut errors);
             if errors.is_empty() {
-                normalise(pair, &mut settings, &mut errors);
+                settings = normalise(pair, settings, &mut errors);
             }
         }
         if !errors.is_empty() {
             return Err(Problem::validation(errors));
         }
         let mentioned = |key: &str| members.get(key).and_then(Value::as_object).into_iter().flatten();
-        let changed = mentioned("credentials")
-            .filter(|(_, value)| !value.is_null())
-            .filter_map(|(key, _)| Some((key.clone(), credentials.get(key)?.clone())))
-            .collect();
+        let changes = |key: &String| mentioned("credentials").any(|(name, value)| name == key && !value.is_null());
+        let mut credentials = secret(credentials);
+        credentials.retain(|key, _| changes(key));
         Ok(Self {
             name,
             settings: members.contains_key("settings").then(|| plain(settings)),
-            credentials: secret(changed),
+            credentials,
             removed: mentioned("credentials")
                 .filter(|(key, value)| value.is_null() && secrets.contains(key))
                 .map(|(key, _)| key.clone())
@@ -217,11 +215,11 @@ fn read_pair(members: &Map<String, Value>, errors: &mut Vec<FieldProblem>) -> Re
 }
 
 /// An object with its texts trimmed; a missing one is empty.
-fn texts(value: Option<&Value>, at: &str, errors: &mut Vec<FieldProblem>) -> Option<Map<String, Value>> {
+fn texts(value: Option<&Value>, at: &str, errors: &mut Vec<FieldProblem>) -> Option<Wiped> {
     match value {
-        None | Some(Value::Null) => Some(Map::new()),
+        None | Some(Value::Null) => Some(Map::new().into()),
         Some(Value::Object(members)) => {
-            Some(members.iter().map(|(key, value)| (key.clone(), trimmed(value))).collect())
+            Some(members.iter().map(|(key, value)| (key.clone(), trimmed(value))).collect::<Map<_, _>>().into())
         }
         Some(_) => {
             errors.push(FieldProblem::new(at, "type", "This must be a JSON object."));
@@ -239,13 +237,7 @@ fn trimmed(value: &Value) -> Value {
 
 /// RFC 7396, one level deep: all values are texts. Taking away a field that `schema` does not know is refused, because
 /// it is as likely a misspelt name as any other.
-fn merge(
-    into: &mut Map<String, Value>,
-    patch: Option<&Value>,
-    at: &str,
-    schema: &Value,
-    errors: &mut Vec<FieldProblem>,
-) {
+fn merge(into: &mut Wiped, patch: Option<&Value>, at: &str, schema: &Value, errors: &mut Vec<FieldProblem>) {
     match patch {
         None => {}
         Some(Value::Object(members)) => {
@@ -254,8 +246,8 @@ fn merge(
                     Value::Null if schema.pointer(&pointer("/properties", key)).is_none() => {
                         errors.push(unknown_field(at, key));
                     }
-                    Value::Null => drop(into.remove(key)),
-                    value => drop(into.insert(key.clone(), trimmed(value))),
+                    Value::Null => into.remove(key),
+                    value => into.put(key.clone(), trimmed(value)),
                 }
             }
         }
@@ -263,12 +255,7 @@ fn merge(
     }
 }
 
-fn check_schemas(
-    pair: Pair,
-    settings: &Map<String, Value>,
-    credentials: &Map<String, Value>,
-    errors: &mut Vec<FieldProblem>,
-) {
+fn check_schemas(pair: Pair, settings: &Wiped, credentials: &Wiped, errors: &mut Vec<FieldProblem>) {
     static VALIDATORS: LazyLock<BTreeMap<&'static str, [Validator; 2]>> = LazyLock::new(|| {
         let compile = |schema: &Value| match jsonschema::validator_for(schema) {
             Ok(validator) => validator,
@@ -285,8 +272,8 @@ fn check_schemas(
     let Some([of_settings, of_credentials]) = VALIDATORS.get(pair.key()) else { return };
     check(of_settings, settings, "/settings", errors);
     check(of_credentials, credentials, "/credentials", errors);
-    for (at, members) in [("/settings", settings), ("/credentials", credentials)] {
-        for (key, value) in members {
+    for (at, object) in [("/settings", settings), ("/credentials", credentials)] {
+        for (key, value) in object.members() {
             if value.as_str().is_some_and(|text| text.chars().any(char::is_control)) {
                 let detail = "The value must not contain control characters.";
                 errors.push(FieldProblem::new(pointer(at, key), "invalid_characters", detail));
@@ -295,9 +282,8 @@ fn check_schemas(
     }
 }
 
-fn check(validator: &Validator, members: &Map<String, Value>, at: &str, errors: &mut Vec<FieldProblem>) {
-    let value = Value::Object(members.clone());
-    for error in validator.iter_errors(&value) {
+fn check(validator: &Validator, value: &Value, at: &str, errors: &mut Vec<FieldProblem>) {
+    for error in validator.iter_errors(value) {
         let place = format!("{at}{}", error.instance_path().as_str());
         match error.kind() {
             ValidationErrorKind::Required { property } => {
@@ -335,30 +321,28 @@ fn unknown_field(at: &str, key: &str) -> FieldProblem {
     FieldProblem::new(pointer(at, key), "unknown_field", detail)
 }
 
-fn normalise(pair: Pair, settings: &mut Map<String, Value>, errors: &mut Vec<FieldProblem>) {
-    let mut plain_settings = plain(std::mem::take(settings));
-    if let Err(wrong) = platforms::normalise(pair, &mut plain_settings) {
+fn normalise(pair: Pair, settings: Wiped, errors: &mut Vec<FieldProblem>) -> Wiped {
+    let mut settings = plain(settings);
+    if let Err(wrong) = platforms::normalise(pair, &mut settings) {
         errors.extend(
             wrong
                 .into_iter()
                 .map(|error| FieldProblem::new(format!("/settings/{}", error.field), error.code, error.detail)),
         );
     }
-    *settings = plain_settings.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
+    text_members(settings).into()
 }
 
-fn plain(members: Map<String, Value>) -> Settings {
-    members
-        .into_iter()
-        .filter_map(|(key, value)| match value {
-            Value::String(text) => Some((key, text)),
-            _ => None,
-        })
-        .collect()
+fn text_members(texts: impl IntoIterator<Item = (String, String)>) -> Map<String, Value> {
+    texts.into_iter().map(|(key, text)| (key, Value::String(text))).collect()
 }
 
-fn secret(members: Map<String, Value>) -> Credentials {
-    plain(members).into_iter().map(|(key, value)| (key, SecretString::from(value))).collect()
+fn plain(members: Wiped) -> Settings {
+    members.into_texts().into_iter().collect()
+}
+
+fn secret(members: Wiped) -> Credentials {
+    members.into_texts().into_iter().map(|(key, text)| (key, SecretString::from(text))).collect()
 }
 
 /// A JSON pointer to `key` below `at` (RFC 6901).

@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use serde_json::Value;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::cursor;
+use super::wiped::Wiped;
 use crate::db::DbConnection;
 use crate::db::models::IdempotencyRow;
 use crate::db::schema::idempotency_keys;
@@ -32,21 +33,21 @@ pub(crate) fn reused() -> Problem {
         .hint("Use a new key for a new request.")
 }
 
-/// An `Idempotency-Key` with the body it came with. Neither is stored: only fingerprints are.
+/// An `Idempotency-Key` with the body it came with. Neither is kept here, nor stored: only fingerprints are.
 #[derive(Clone)]
 pub(super) struct IdempotencyKey {
     key_hash: String,
-    body: Vec<u8>,
+    body: Zeroizing<[u8; 32]>,
     body_hash: String,
 }
 
 impl IdempotencyKey {
     const LABEL: &'static str = "idempotent body";
 
-    pub(super) fn new(vault: &Vault, key: &str, body: &Value) -> Self {
-        // Objects keep their members sorted, so that order and blanks do not make another body.
-        let body = body.to_string().into_bytes();
-        let body_hash = vault.keyed_hash(Self::LABEL, &body);
+    pub(super) fn new(vault: &Vault, key: &str, body: &Wiped) -> Self {
+        // Order and blanks do not make another body.
+        let body = body.digest();
+        let body_hash = vault.keyed_hash(Self::LABEL, &*body);
         Self { key_hash: cursor::fingerprint(&[key]), body, body_hash }
     }
 
@@ -80,7 +81,7 @@ impl IdempotencyKey {
             diesel::insert_into(idempotency_keys::table).values(&row).execute(db)?;
             return Ok(None);
         };
-        if !vault.verify_keyed_hash(Self::LABEL, &self.body, &known.body_hash) {
+        if !vault.verify_keyed_hash(Self::LABEL, &*self.body, &known.body_hash) {
             return Err(reused());
         }
         match known.connection_id.and_then(|id| id.parse().ok()) {

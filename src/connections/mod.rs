@@ -23,6 +23,7 @@ mod supervision;
 pub mod update;
 pub mod uses;
 pub(crate) mod verify;
+pub mod wiped;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -56,6 +57,8 @@ pub struct Actor {
     pub plan: Option<Plan>,
     /// The token's subject.
     pub subject: String,
+    /// Whether that is a service which may act for any organisation: its subjects are not the organisation's own.
+    pub via_service: bool,
     /// Where the request came from.
     pub address: Option<String>,
     /// The request's id.
@@ -110,13 +113,8 @@ impl SecretHint {
     /// The hint of a secret entered now.
     #[must_use]
     pub fn of(secret: &str) -> Self {
-        let letters: Vec<char> = secret.chars().collect();
-        let hint = match letters.len().checked_sub(4) {
-            Some(start) if letters.len() >= 16 => {
-                Some(std::iter::once('…').chain(letters.into_iter().skip(start)).collect())
-            }
-            _ => None,
-        };
+        let length = secret.chars().count();
+        let hint = (length >= 16).then(|| std::iter::once('…').chain(secret.chars().skip(length - 4)).collect());
         Self { hint, updated_at: Timestamp::now() }
     }
 }
@@ -234,7 +232,8 @@ pub struct AuditEventView {
     /// In which request.
     #[schema(required)]
     pub request_id: Option<String>,
-    /// More about it; never a secret.
+    /// More about it; never a secret. `via_service` is `true` where `actor` is a service with the scope `org:any`, and
+    /// not a user of the organisation.
     #[schema(value_type = Object)]
     pub detail: serde_json::Value,
 }

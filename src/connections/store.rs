@@ -20,6 +20,9 @@ use crate::vault::{Binding, Purpose, Vault, VaultError};
 /// How many verifications of a connection are kept.
 const HISTORY: i64 = 50;
 
+/// More bytes than anything has that is sealed: a body has 64 KiB at most.
+const ROOM: usize = 80 * 1024;
+
 /// How many rows one transaction prunes.
 const PRUNED_AT_ONCE: i64 = 500;
 
@@ -92,7 +95,9 @@ impl<'a> Sealer<'a> {
     }
 
     fn seal<T: Serialize>(&self, purpose: Purpose, value: &T) -> Result<Vec<u8>, VaultError> {
-        let text = Zeroizing::new(serde_json::to_vec(value).map_err(|_| VaultError::Damaged)?);
+        // With room for all of it: what grows leaves unwiped copies of itself behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(ROOM));
+        serde_json::to_writer(&mut *text, value).map_err(|_| VaultError::Damaged)?;
         self.vault.seal(&self.binding(purpose), &text)
     }
 
@@ -576,6 +581,10 @@ pub struct Event {
 /// # Errors
 /// A failing database.
 pub fn audit(db: &mut DbConnection, actor: &Actor, event: &Event, now: i64) -> Result<(), DbError> {
+    let mut detail = event.detail.clone();
+    if let Some(members) = detail.as_object_mut().filter(|_| actor.via_service) {
+        members.insert("via_service".to_owned(), true.into());
+    }
     let row = AuditRow {
         id: Uuid::now_v7().to_string(),
         organisation_id: actor.organisation.as_str().to_owned(),
@@ -585,7 +594,7 @@ pub fn audit(db: &mut DbConnection, actor: &Actor, event: &Event, now: i64) -> R
         actor: actor.subject.clone(),
         address: actor.address.clone(),
         request_id: Some(actor.request_id.clone()),
-        detail: event.detail.to_string(),
+        detail: detail.to_string(),
         created_at: now,
     };
     diesel::insert_into(audit_events::table).values(&row).execute(db)?;

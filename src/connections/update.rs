@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::draft::Patch;
 use super::service::{Connections, live_row, name_is_taken, unreadable};
 use super::store::{self, Event, Found, Profile, Sealer};
-use super::verify::must_be_ok;
 use super::{Actor, ConnectionView, SecretHint, Status, now_micros};
 use crate::db::models::ConnectionRow;
 use crate::db::schema::connections;
@@ -116,7 +115,7 @@ impl Connections {
             detected: verification::Detected::default(),
         };
         let verification = self.verify_account(&actor.organisation, pair, account).await?;
-        must_be_ok(&verification)?;
+        self.demand_ok(actor, pair, &verification, Some(id)).await?;
         let moved = (settings != stored_settings).then(|| "settings".to_owned());
         let fields = moved.into_iter().chain(patch.credentials.keys().chain(&patch.removed).cloned()).collect();
         Ok(Change {

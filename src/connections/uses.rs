@@ -20,7 +20,7 @@ use crate::db::{DbConnection, DbError};
 use crate::problem::Problem;
 use crate::tenancy::OrgId;
 
-/// The audit trail has one `used` event per connection, user and automation in this time.
+/// The audit trail has one `used` event per connection, user, automation and outcome in this time.
 const QUIET: Duration = Duration::from_secs(3_600);
 /// How long a batch waits for the one before it. Where the database hangs, nobody shall stand in a line behind it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -41,8 +41,14 @@ pub(super) struct Uses {
     /// Held while an organisation's batch is written: who waits for it finds everything written that was used before.
     /// Several organisations share one.
     turns: [tokio::sync::Mutex<()>; TURNS],
-    told: Cache<(Uuid, String, Option<String>), Instant>,
+    told: Cache<Identity, Instant>,
 }
+
+/// What is told once: connection, user, whether that is a service, automation, and how it ended.
+type Identity = (Uuid, String, bool, Option<String>, &'static str);
+
+/// How a use ends that brought its statistics.
+const OK: &str = "ok";
 
 impl Default for Uses {
     fn default() -> Self {
@@ -56,6 +62,7 @@ struct Use {
     actor: Actor,
     connection: Uuid,
     automation: Option<String>,
+    outcome: &'static str,
     first: i64,
     last: i64,
     tell: bool,
@@ -64,15 +71,31 @@ struct Use {
 impl Uses {
     /// Notes a use. The same user, connection and automation take one place until the next batch.
     pub(super) fn record(&self, actor: &Actor, connection: Uuid, automation: Option<&str>) {
-        let identity = (connection, actor.subject.clone(), automation.map(str::to_owned));
+        self.note(actor, connection, automation, OK);
+    }
+
+    /// Notes a pull that the tracker has refused: that is told, but is no use that brought anything.
+    pub(super) fn record_refusal(&self, actor: &Actor, connection: Uuid, automation: Option<&str>, problem: &Problem) {
+        if problem.code.is_trackers_refusal() {
+            self.note(actor, connection, automation, problem.code.slug());
+        }
+    }
+
+    fn note(&self, actor: &Actor, connection: Uuid, automation: Option<&str>, outcome: &'static str) {
+        let identity = (connection, actor.subject.clone(), actor.via_service, automation.map(str::to_owned), outcome);
         let tell = self.told.entry(identity).or_insert_with(Instant::now).is_fresh();
+        if outcome != OK && !tell {
+            return;
+        }
         let mut pending = self.pending();
         let uses = pending.entry(actor.organisation.clone()).or_default();
         let (at, is_full) = (now_micros(), uses.len() >= MOST_PENDING);
-        match uses
-            .iter_mut()
-            .find(|known| known.connection == connection && known.automation.as_deref() == automation && !tell)
-        {
+        match uses.iter_mut().find(|known| {
+            known.connection == connection
+                && known.automation.as_deref() == automation
+                && known.outcome == outcome
+                && !tell
+        }) {
             Some(known) => known.last = at,
             // The database has been away for long: what is known of is enough.
             None if is_full => {}
@@ -80,6 +103,7 @@ impl Uses {
                 actor: actor.clone(),
                 connection,
                 automation: automation.map(str::to_owned),
+                outcome,
                 first: at,
                 last: at,
                 tell,
@@ -178,6 +202,22 @@ fn forget_oldest(db: &mut DbConnection, organisation: &OrgId, connection: Uuid) 
 }
 
 fn write(db: &mut DbConnection, organisation: &OrgId, one: &Use) -> Result<(), DbError> {
+    if one.outcome == OK {
+        write_use(db, organisation, one)?;
+    }
+    if one.tell {
+        let event = Event {
+            action: "connection.used",
+            outcome: one.outcome.to_owned(),
+            connection: Some(one.connection),
+            detail: json!({ "automation_id": one.automation }),
+        };
+        store::audit(db, &one.actor, &event, one.first)?;
+    }
+    Ok(())
+}
+
+fn write_use(db: &mut DbConnection, organisation: &OrgId, one: &Use) -> Result<(), DbError> {
     diesel::update(
         connections::table
             .filter(connections::organisation_id.eq(organisation.as_str()))
@@ -205,15 +245,6 @@ fn write(db: &mut DbConnection, organisation: &OrgId, one: &Use) -> Result<(), D
             diesel::insert_into(automations::table).values(&row).execute(db)?;
             forget_oldest(db, organisation, one.connection)?;
         }
-    }
-    if one.tell {
-        let event = Event {
-            action: "connection.used",
-            outcome: "ok".to_owned(),
-            connection: Some(one.connection),
-            detail: json!({ "automation_id": one.automation }),
-        };
-        store::audit(db, &one.actor, &event, one.first)?;
     }
     Ok(())
 }

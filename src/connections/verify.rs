@@ -23,14 +23,27 @@ impl Connections {
     pub async fn verify_draft(&self, actor: &Actor, body: &Value) -> Result<Verification, Problem> {
         let draft = Draft::read(body, false)?;
         let verification = self.verify_draft_as(actor, Uuid::now_v7(), &draft).await?;
-        let event = Event {
-            action: "credentials.verified",
-            outcome: outcome_of(&verification),
-            connection: None,
-            detail: json!({ "platform": draft.pair.platform(), "connection_type": draft.pair.connection_type() }),
-        };
-        self.audit(actor, event).await?;
+        self.audit(actor, tried(draft.pair, &verification, None)).await?;
         Ok(verification)
+    }
+
+    /// Goes on only if what was posted is good. If not that is written down, with the connection it was meant for: keys
+    /// can be guessed this way as well.
+    ///
+    /// # Errors
+    /// What the tracker says, if it is not yes.
+    pub(super) async fn demand_ok(
+        &self,
+        actor: &Actor,
+        pair: Pair,
+        verification: &Verification,
+        connection: Option<Uuid>,
+    ) -> Result<(), Problem> {
+        let outcome = must_be_ok(verification);
+        if outcome.is_err() {
+            self.audit(actor, tried(pair, verification, connection)).await?;
+        }
+        outcome
     }
 
     pub(super) async fn verify_draft_as(
@@ -108,6 +121,16 @@ impl Connections {
             })
             .await?;
         Ok(verification)
+    }
+}
+
+/// That posted credentials were tried.
+fn tried(pair: Pair, verification: &Verification, connection: Option<Uuid>) -> Event {
+    Event {
+        action: "credentials.verified",
+        outcome: outcome_of(verification),
+        connection,
+        detail: json!({ "platform": pair.platform(), "connection_type": pair.connection_type() }),
     }
 }
 

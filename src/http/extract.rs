@@ -9,16 +9,15 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::State;
 use super::edge::{ApiError, request_id};
-use super::json::UniqueNames;
+use super::{State, json};
 use crate::auth::{AuthError, Scope, Token};
 use crate::connections::Actor;
 use crate::connections::update::IfMatch;
+use crate::connections::wiped::Wiped;
 use crate::problem::{Code, FieldProblem, Problem};
 use crate::tenancy::{OrgId, Plan};
 
@@ -85,6 +84,7 @@ impl<N: Needs> FromRequest for Caller<N> {
                 organisation,
                 plan,
                 subject: token.subject.clone(),
+                via_service: token.organisation.is_none(),
                 address: request.peer_addr().map(|address| address.ip().to_string()),
                 request_id: request_id(&request),
             };
@@ -183,7 +183,7 @@ pub(super) fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Opti
 }
 
 /// A JSON body.
-pub(super) struct JsonBody(pub(super) Value);
+pub(super) struct JsonBody(pub(super) Wiped);
 
 impl FromRequest for JsonBody {
     type Error = ApiError;
@@ -217,8 +217,7 @@ impl FromRequest for JsonBody {
                     Problem::new(Code::MalformedRequest, "The body cannot be read.")
                 }
             })?;
-            let UniqueNames(value) = serde_json::from_slice(&bytes).map_err(|error| unreadable_body(&error))?;
-            Ok(Self(value))
+            Ok(Self(json::read(&bytes).map_err(|error| unreadable_body(&error))?))
         })
     }
 }

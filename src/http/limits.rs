@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::State;
 use super::edge::ApiError;
+use super::lines::{Answering, Line};
 use crate::problem::{Code, Problem};
 use crate::shared::{Shared, Taken, Window};
 use crate::tenancy::OrgId;
@@ -123,7 +124,7 @@ const READER_PATIENCE: Duration = Duration::from_secs(30);
 /// Has the system close a connection whose other side reads nothing, or next to nothing, of what it is sent: the server
 /// itself would wait for ever. Only Linux can.
 #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "only Linux can"))]
-pub fn cut_off_when_stalled(socket: &dyn Any) {
+pub(super) fn cut_off_when_stalled(socket: &dyn Any) {
     #[cfg(target_os = "linux")]
     if let Some(socket) = socket.downcast_ref::<actix_web::rt::net::TcpStream>() {
         let patience = u32::try_from(READER_PATIENCE.as_millis()).unwrap_or(u32::MAX);
@@ -133,10 +134,11 @@ pub fn cut_off_when_stalled(socket: &dyn Any) {
     }
 }
 
-/// An answer that keeps its request's place until it is sent, or its reader has gone.
-pub(super) struct Held {
+/// An answer that keeps its request's place, and the connection it came by, until it is sent or its reader has gone.
+pub struct Held {
     body: BoxBody,
     _place: Option<OwnedSemaphorePermit>,
+    _line: Option<Answering>,
 }
 
 impl MessageBody for Held {
@@ -153,7 +155,10 @@ impl MessageBody for Held {
 
 /// Turns away what is too long, what is too much at once, and what comes after the order to stop. Health is always
 /// told. An instance that is about to stop ends each connection with its answer, so that callers go elsewhere.
-pub(super) async fn admit<B: MessageBody + 'static>(
+///
+/// # Errors
+/// What comes after it cannot answer.
+pub async fn admit<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<Held, BoxBody>>, Error> {
@@ -163,10 +168,11 @@ pub(super) async fn admit<B: MessageBody + 'static>(
         (_, Some(state)) if state.is_draining() => Err(shutting_down()),
         (_, Some(state)) => enter(&state.in_flight, request.uri()).map(Some),
     };
+    let line = request.conn_data::<Arc<Line>>().map(Line::begin);
     let mut response = match place {
         Ok(place) => {
             let response = next.call(request).await?.map_into_boxed_body();
-            response.map_body(|_, body| Held { body, _place: place }).map_into_left_body()
+            response.map_body(|_, body| Held { body, _place: place, _line: line }).map_into_left_body()
         }
         Err(problem) => request.into_response(ApiError(problem).error_response()).map_into_right_body(),
     };
@@ -203,7 +209,7 @@ mod tests {
     async fn an_answer_keeps_its_place_until_it_is_sent() {
         let places = Arc::new(Semaphore::new(1));
         let place = Arc::clone(&places).try_acquire_owned().expect("a place");
-        let held = Held { body: BoxBody::new("answer"), _place: Some(place) };
+        let held = Held { body: BoxBody::new("answer"), _place: Some(place), _line: None };
         assert_eq!((held.size(), places.available_permits()), (BodySize::Sized(6), 0));
         assert_eq!(actix_web::body::to_bytes(held).await.expect("a body"), "answer");
         assert_eq!(places.available_permits(), 1);

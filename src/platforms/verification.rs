@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::{ErrorKind, PlatformError, Stage};
-use super::transport::Timings;
+use super::transport::{Timings, Upstream};
 use super::{Client, ConnectionType, Pair};
 
 /// The longest a verification takes in all.
@@ -162,6 +162,21 @@ pub struct Detected {
     pub timezone: Option<String>,
 }
 
+impl Detected {
+    /// The same in words that can be shown: whatever a platform reads here, a tracker may have put there. What is
+    /// changed by that is no currency and no time zone, and is not taken for one by a pull either.
+    fn quoted(self, upstream: &Upstream) -> Self {
+        let quoted = |text: Option<String>| text.map(|text| upstream.quote(&text)).filter(|text| !text.is_empty());
+        Self {
+            connection_type: self.connection_type,
+            platform_version: quoted(self.platform_version),
+            account: quoted(self.account),
+            currency: quoted(self.currency),
+            timezone: quoted(self.timezone),
+        }
+    }
+}
+
 /// The whole answer of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verification {
@@ -193,6 +208,7 @@ pub async fn verify(client: &Client) -> Verification {
         let detail = format!("{} did not answer everything in time.", client.upstream().host());
         Err(PlatformError::new(ErrorKind::Timeout, detail))
     });
+    let outcome = outcome.map(|detected| detected.quoted(client.upstream()));
     report(client.pair(), outcome, &client.upstream().timings(), started.elapsed())
 }
 

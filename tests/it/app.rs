@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
-use actix_web::HttpServer;
 use affzero_connections::auth::{Grant, mint};
 use affzero_connections::commands;
 use affzero_connections::config::Config;
@@ -137,17 +137,10 @@ impl TestApp {
         let worker = connections.clone();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let server = HttpServer::new(move || http::app(&state))
-                    .workers(2)
-                    .shutdown_timeout(1)
-                    .h1_allow_half_closed(false)
-                    .disable_signals()
-                    .bind(("127.0.0.1", 0))
-                    .expect("a port");
-                let address = server.addrs()[0];
-                let server = server.run();
+                let any_port = ([127, 0, 0, 1], 0).into();
+                let (addresses, server) = http::listen(&state, any_port, 2, Duration::from_secs(1)).expect("a port");
                 actix_web::rt::spawn(worker.work());
-                send.send((address, server.handle())).expect("the test waits");
+                send.send((addresses[0], server.handle())).expect("the test waits");
                 server.await.expect("the service runs");
             });
         });

@@ -2,7 +2,7 @@
 
 // Always true here; it tells clippy that helpers outside of `#[test]` functions are test code too.
 #![cfg(test)]
-#![expect(clippy::disallowed_methods, reason = "tests call the service from outside")]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests call the service from outside")]
 
 #[path = "../support/mod.rs"]
 mod support;

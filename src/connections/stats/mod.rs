@@ -289,7 +289,9 @@ impl Connections {
             return Ok((answer, Origin::Hit));
         }
         let pull_key = (organisation, id, asked.pull_key());
-        let (table, origin) = self.table(actor, id, &asked, pull_key, manner).await?;
+        let (table, origin) = self.table(actor, id, &asked, pull_key, manner).await.inspect_err(|problem| {
+            self.inner.uses.record_refusal(actor, id, manner.automation.as_deref(), problem);
+        })?;
         self.inner.uses.record(actor, id, manner.automation.as_deref());
         let until = table.1;
         let answer = Arc::new(write_page(&table.0, &asked, after.as_ref(), &of(&asked), until));

@@ -69,7 +69,9 @@ impl Connections {
         let (asked, opened, query) = self.prepare(actor, id, question).await?;
         let layout = Layout::of(&asked, opened.client.pair().entry().perspective);
         let mut batches = Box::pin(self.clone().batches(actor.clone(), opened, query, asked));
-        let first = batches.next().await.transpose()?;
+        let first = batches.next().await.transpose().inspect_err(|problem| {
+            self.inner.uses.record_refusal(actor, id, manner.automation.as_deref(), problem);
+        })?;
         self.inner.uses.record(actor, id, manner.automation.as_deref());
         let mut end = End::awaited(form);
         let lines = async_stream::stream! {

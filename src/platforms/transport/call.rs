@@ -238,7 +238,7 @@ impl Call {
         let status = response.status();
         let headers = response.headers().clone();
         if status.is_redirection() {
-            return Err(redirected(&self.url, &headers).into());
+            return Err(redirected(&self.url, &headers, |target| self.upstream.quote(target)).into());
         }
         let body = read_bounded(response, &self.url, &self.upstream.shared.memory).await?;
         retry::judge(Answer { status, headers, body }, &host_of(&self.url))

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
-use url::Url;
+use url::{Origin, Url};
 
 use super::resolver::{Blocked, ResolveError};
 use crate::platforms::error::{ErrorKind, PlatformError, Stage};
@@ -56,14 +56,20 @@ pub(super) fn unresolved(error: &ResolveError, url: &Url) -> PlatformError {
     PlatformError::new(ErrorKind::DnsFailed, detail)
 }
 
-/// Names where a redirect leads, without following it. Query and user info are left out: they may hold a key.
-pub(super) fn redirected(url: &Url, headers: &HeaderMap) -> PlatformError {
+/// Names where a redirect leads, without following it: only the host, and even that by way of `quote`. Whatever else is
+/// there may hold a key, for a tracker can repeat all that it was asked.
+pub(super) fn redirected(url: &Url, headers: &HeaderMap, quote: impl Fn(&str) -> String) -> PlatformError {
     let target = headers
         .get(reqwest::header::LOCATION)
         .and_then(|location| location.to_str().ok())
         .and_then(|location| url.join(location).ok())
-        .map(|target| format!("{}{}", target.origin().ascii_serialization(), target.path()))
-        .map_or_else(|| "another address".to_owned(), |target| target.chars().take(200).collect());
+        .map(|target| target.origin())
+        .filter(Origin::is_tuple);
+    let target = match target {
+        Some(origin) if origin == url.origin() => "another address of its own".to_owned(),
+        Some(origin) => quote(&origin.ascii_serialization()),
+        None => "another address".to_owned(),
+    };
     PlatformError::new(ErrorKind::Redirected, format!("{} redirects to {target}.", host_of(url)))
 }
 

@@ -14,6 +14,7 @@ mod faults;
 mod gate;
 mod memory;
 mod quiet;
+mod quote;
 mod resolver;
 mod retry;
 mod timings;
@@ -56,9 +57,6 @@ const DOCUMENT_PATIENCE: Duration = Duration::from_secs(10);
 /// Accounts whose limits are remembered.
 const MAX_ACCOUNTS: u64 = 50_000;
 
-/// Text quoted from a tracker is cut at this many characters.
-const MAX_QUOTE: usize = 300;
-
 /// What the transport needs to know at start.
 #[derive(Debug, Clone)]
 pub struct TransportConfig {
@@ -91,6 +89,7 @@ struct Shared {
 /// One scheme, host and port, shared by all connections that lead there.
 struct Origin {
     name: String,
+    #[expect(clippy::disallowed_types, reason = "the one client, which `Shared::origin` makes")]
     client: reqwest::Client,
     gate: Gate,
     breaker: Breaker,
@@ -218,7 +217,9 @@ impl Transport {
         let request = origin.client.get(url.clone()).header("accept", "application/json").timeout(patience);
         let response = request.send().await.map_err(|error| classify(&error, url))?;
         match response.status() {
-            status if status.is_redirection() => Err(redirected(url, response.headers())),
+            status if status.is_redirection() => {
+                Err(redirected(url, response.headers(), |target| quote::quote(target, [])))
+            }
             status if status.is_success() => Ok(read_bounded(response, url, &self.shared.memory).await?),
             status => Err(PlatformError::bad_response(format!("{} answered {}.", host_of(url), status.as_u16()))),
         }
@@ -363,29 +364,11 @@ impl Upstream {
         }
     }
 
-    /// A tracker's own words, safe to show: without the account's secrets (as they are or percent-encoded), control
-    /// characters and markup, and cut short.
+    /// A tracker's own words, safe to show: without the account's secrets (as they are or encoded), control characters
+    /// and markup, and cut short.
     #[must_use]
     pub fn quote(&self, text: &str) -> String {
-        let mut clean = text.to_owned();
-        for secret in self.trip.secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let secret = secret.expose_secret().trim();
-            if secret.is_empty() {
-                continue;
-            }
-            let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            let escaped = serde_json::to_string(secret).unwrap_or_default();
-            for form in [secret, encoded.as_str(), escaped.trim_matches('"')] {
-                clean = clean.replace(form, "[secret]");
-            }
-        }
-        let clean: String = clean.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-        let mut words = clean.split_whitespace().collect::<Vec<_>>().join(" ");
-        if let Some((cut, _)) = words.char_indices().nth(MAX_QUOTE) {
-            words.truncate(cut);
-            words.push('…');
-        }
-        words
+        quote::quote(text, self.trip.secrets.lock().unwrap_or_else(PoisonError::into_inner).iter())
     }
 
     /// Looks the host up and checks its addresses, so that a verification can tell these faults from later ones.
@@ -432,7 +415,7 @@ impl Shared {
         if permitted { Ok(()) } else { Err(blocked(url)) }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one place where a client is made")]
+    #[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one place where a client is made")]
     fn origin(&self, url: &Url, allowance: Allowance) -> Result<Arc<Origin>, PlatformError> {
         let key = url.origin().ascii_serialization();
         if let Some(origin) = self.origins.get(&key) {
@@ -477,4 +460,30 @@ fn is_internal_name(name: &str) -> bool {
         || [".localhost", ".local", ".internal", ".intranet", ".lan", ".home", ".corp", ".home.arpa", ".localdomain"]
             .iter()
             .any(|suffix| name.ends_with(suffix))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_when_it_is_connected_to_is_blocked_there_too() {
+        let inside = TcpListener::bind("127.0.0.1:0").expect("a port");
+        inside.set_nonblocking(true).expect("a socket");
+        let port = inside.local_addr().expect("an address").port();
+        let config = TransportConfig {
+            egress: EgressPolicy { allow: Vec::new(), allow_http: true },
+            timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+        };
+        let transport = Transport::new(config).expect("a transport");
+        let url: Url = format!("http://localhost:{port}/").parse().expect("an address");
+        // Past the check before the call, as a name that changes in between would be.
+        let origin = transport.shared.origin(&url, Allowance::of(1)).expect("a client");
+        let error = origin.client.get(url.clone()).send().await.expect_err("nothing inside is called");
+        assert_eq!(classify(&error, &url).kind, ErrorKind::EgressBlocked, "{error:?}");
+        assert!(inside.accept().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+    }
 }

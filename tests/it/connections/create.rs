@@ -89,8 +89,25 @@ async fn a_rejected_key_saves_nothing_and_says_which_field_it_is() {
     assert_eq!(fields(&problem), [("/credentials/api_key".to_owned(), "credentials_rejected".to_owned())]);
     assert!(!answer.text.contains(wrong));
     assert!(user.get(CONNECTIONS).await.ok(200)["data"].as_array().expect("data").is_empty());
-    assert!(user.get("/api/v1/audit-events").await.ok(200)["data"].as_array().expect("data").is_empty());
     user.post(CONNECTIONS, &affise("Brand", &tracker)).await.ok(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_tried_by_creating_leave_a_trace() {
+    let (app, tracker) = service_and_tracker().await;
+    let user = acme(&app);
+    let wrong = affise_at("Brand", &tracker.url, "canary-a-key-that-nobody-ever-had");
+    let headers = [("x-request-id", "guess-1"), ("idempotency-key", "the same")];
+    user.send("POST", CONNECTIONS, &headers, Some(&wrong)).await.problem(422, "verification_failed");
+    tracker.inject([throttled()]);
+    user.post(CONNECTIONS, &affise("Brand", &tracker)).await.problem(422, "verification_inconclusive");
+    let events = user.get("/api/v1/audit-events").await.ok(200);
+    let events = events["data"].as_array().expect("data");
+    let told: Vec<_> = events.iter().map(|event| [&event["action"], &event["outcome"]]).collect();
+    let [tried, rejected, limited] = ["credentials.verified", "credentials_rejected", "rate_limited"].map(Value::from);
+    assert_eq!(told, [[&tried, &limited], [&tried, &rejected]]);
+    assert_eq!((&events[1]["connection_id"], &events[1]["request_id"]), (&Value::Null, &json!("guess-1")));
+    assert_eq!(events[1]["detail"], json!({ "platform": "affise", "connection_type": "admin" }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

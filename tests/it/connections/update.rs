@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{CONNECTIONS, acme, affise, eventually, fields, keys_sent, path, revoked, service_and_tracker, throttled};
-use crate::app::User;
+use super::{
+    CONNECTIONS, acme, affise, eventually, fields, keys_sent, nowhere, path, revoked, service_and_tracker, throttled,
+};
+use crate::app::{TestApp, User};
 use crate::support::affise::{ADMIN_KEY, Affise};
 use crate::support::tracker::{Fault, Simulator};
 
@@ -87,6 +89,19 @@ async fn a_new_secret_is_tried_first_and_kept_only_if_it_works() {
     let same = json!({ "credentials": { "api_key": ADMIN_KEY } });
     user.patch(&path(id), &same).await.problem(422, "verification_inconclusive");
     assert_eq!(user.get(&path(id)).await.ok(200), before);
+    let events = user.get(&format!("/api/v1/audit-events?connection_id={id}")).await.ok(200);
+    let events = events["data"].as_array().expect("data").iter();
+    let told: Vec<_> =
+        events.filter_map(|event| Some((event["action"].as_str()?, event["outcome"].as_str()?))).collect();
+    assert_eq!(
+        told,
+        [
+            ("credentials.verified", "rate_limited"),
+            ("credentials.verified", "credentials_rejected"),
+            ("connection.created", "ok"),
+        ],
+        "keys that are tried leave a trace"
+    );
 
     tracker.forget();
     assert_eq!(user.post(&format!("{}/verify", path(id)), &json!({})).await.ok(200)["status"], "ok");
@@ -132,6 +147,56 @@ async fn a_stored_key_never_goes_to_another_host() {
     assert_eq!(after["settings"]["base_url"], other.url);
     assert!(tracker.requests().is_empty(), "the old host has no part in it");
     assert_eq!(keys_sent(&other), [ADMIN_KEY]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_moves_a_connection_to_another_origin_demands_its_secrets() {
+    let (us, eu) = (nowhere(), nowhere());
+    let app = TestApp::with(&[
+        ("EVERFLOW_BASE_URL", us.as_str()),
+        ("EVERFLOW_EU_BASE_URL", eu.as_str()),
+        ("CAKE_BASE_DOMAIN", "cake.invalid"),
+    ])
+    .await;
+    let user = acme(&app);
+    let create = format!("{CONNECTIONS}?verify=deferred");
+    let key = "canary-key-0123456789";
+    for (platform, connection_type, settings, moves) in [
+        (
+            "cake",
+            "admin",
+            json!({ "domain": "brand-a" }),
+            vec![json!({ "domain": "brand-b" }), json!({ "domain": "brand-a.example.com" })],
+        ),
+        ("everflow", "admin", json!({}), vec![json!({ "region": "eu" })]),
+        (
+            "everflow",
+            "affiliate",
+            json!({ "region": "eu" }),
+            vec![json!({ "region": "us" }), json!({ "region": null })],
+        ),
+        (
+            "binom",
+            "admin",
+            json!({ "base_url": us }),
+            vec![json!({ "base_url": eu }), json!({ "base_url": us.replace("http:", "https:") })],
+        ),
+    ] {
+        let body = json!({
+            "name": format!("{platform} {connection_type}"), "platform": platform, "connection_type": connection_type,
+            "settings": settings, "credentials": { "api_key": key },
+        });
+        let created = user.post(&create, &body).await.ok(201);
+        let at = path(created["id"].as_str().expect("an id"));
+        for moved in moves {
+            let problem = user.patch(&at, &json!({ "settings": moved })).await.problem(422, "secret_required");
+            assert_eq!(fields(&problem), [("/credentials/api_key".to_owned(), "required".to_owned())], "{moved}");
+            let with = json!({ "settings": moved, "credentials": { "api_key": key } });
+            let tried = user.patch(&at, &with).await.json();
+            assert_ne!(tried["code"], "secret_required", "{moved}: {tried}");
+        }
+        assert_eq!(user.get(&at).await.ok(200)["settings"], created["settings"], "nothing has moved");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

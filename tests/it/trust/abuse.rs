@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use affzero_connections::db::DbError;
 use affzero_connections::db::schema::automations;
@@ -181,4 +181,74 @@ fn whoever_sends_a_head_byte_by_byte_is_cut_off() {
     let service = Service::start(folder.path(), &[]);
     let answer = exchange(&service.url, "GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+/// Sends a whole request, then this at once and that a byte a second; says whether the service has closed the connection
+/// half a minute later, and how many answers there were.
+fn cut_off(url: &str, at_once: &str, slowly: &str) -> (bool, usize) {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").expect("sent");
+    let mut writer = stream.try_clone().expect("the same connection");
+    writer.write_all(at_once.as_bytes()).expect("sent");
+    let slowly = slowly.as_bytes().to_vec();
+    std::thread::spawn(move || {
+        for part in slowly.chunks(1) {
+            std::thread::sleep(Duration::from_secs(1));
+            if writer.write_all(part).is_err() {
+                break;
+            }
+        }
+    });
+    let (mut answers, mut part, started) = (Vec::new(), [0; 4_096], Instant::now());
+    loop {
+        match stream.read(&mut part) {
+            Ok(read @ 1..) if started.elapsed() < Duration::from_secs(30) => answers.extend_from_slice(&part[..read]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return (false, 0),
+            Ok(1..) => return (false, 0),
+            Ok(0) | Err(_) => return (true, String::from_utf8_lossy(&answers).matches("HTTP/1.1 200").count()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_falls_silent_after_a_first_request_is_cut_off() {
+    let app = TestApp::start().await;
+    let head = "GET /healthz HTTP/1.1\r\nhost: x\r\n";
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n");
+    let cases = [
+        ("\r\n".to_owned(), String::new(), 1),
+        (head.to_owned(), String::new(), 1),
+        (format!("{head}x-slow: "), "x".repeat(60), 1),
+        // Nobody reads this body, and it never ends.
+        (format!("{chunked}5\r\nhel"), String::new(), 2),
+        (chunked, "1\r\nx\r\n".repeat(10), 2),
+        (format!("{head}expect: 100-continue\r\ncontent-length: 5\r\n\r\n"), String::new(), 2),
+    ];
+    let waits = cases.map(|(at_once, slowly, answers)| {
+        let url = app.url.clone();
+        tokio::task::spawn_blocking(move || (cut_off(&url, &at_once, &slowly), (true, answers), at_once))
+    });
+    for wait in waits {
+        let (outcome, expected, sent) = wait.await.expect("a caller");
+        assert_eq!(outcome, expected, "{sent:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_now_and_then_keeps_the_connection() {
+    let app = TestApp::start().await;
+    let url = app.url.clone();
+    let asking = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(url.trim_start_matches("http://")).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        for _ in 0..6 {
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").expect("sent");
+            let mut answer = [0; 4_096];
+            let length = stream.read(&mut answer).expect("an answer");
+            assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+            std::thread::sleep(Duration::from_secs(4));
+        }
+    });
+    asking.await.expect("the connection is good for longer than a silent one");
 }

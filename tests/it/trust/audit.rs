@@ -7,7 +7,7 @@ use affzero_connections::db::schema::{audit_events, idempotency_keys};
 use affzero_connections::tenancy::Plan;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::{TestApp, on_sqlite};
 
@@ -120,6 +120,55 @@ async fn an_event_says_who_as_whom_from_where_and_in_which_request() {
     assert_eq!(event["connection_id"], created["id"]);
     assert_eq!(event["actor"], created["created_by"]);
     assert_eq!((&event["request_id"], &event["address"]), (&json!("order-4711"), &json!("127.0.0.1")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_told_from_the_organisations_own_user_of_the_same_name() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let service = app.user_with_scope("acme", Plan::Pro, "org:any connections:read connections:write stats:read");
+    let id = user.add_demo("Users own").await;
+    let headers = [("x-org-id", "acme"), ("x-org-plan", "pro")];
+    let body = json!({ "name": "Services own", "platform": "demo" });
+    service.send("POST", "/api/v1/connections", &headers, Some(&body)).await.ok(201);
+    let stats = format!("/api/v1/connections/{id}/stats?group_by=date&preset=yesterday");
+    user.get(&stats).await.ok(200);
+    service.send("GET", &stats, &headers, None).await.ok(200);
+    app.connections.flush_uses().await;
+    let events = user.get("/api/v1/audit-events").await.ok(200);
+    let events = events["data"].as_array().expect("data");
+    let mut told: Vec<_> =
+        events.iter().map(|event| (event["action"].as_str(), event["detail"].get("via_service"))).collect();
+    told.sort_by_key(|(action, via_service)| (*action, via_service.is_some()));
+    let (created, used, yes) = (Some("connection.created"), Some("connection.used"), Some(&Value::Bool(true)));
+    assert_eq!(told, [(created, None), (created, yes), (used, None), (used, yes)]);
+    assert!(events.iter().all(|event| event["actor"] == events[0]["actor"]), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_the_tracker_refuses_leaves_a_trace_and_is_no_use() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let add = |scenario: &str| {
+        user.add(json!({ "name": scenario, "platform": "demo", "settings": { "scenario": scenario } }))
+    };
+    let (refused, away) = (add("rejected_key").await, add("down").await);
+    let stats = |id: &str| format!("/api/v1/connections/{id}/stats?group_by=date&preset=yesterday");
+    for accept in ["application/json", "application/json", "text/csv"] {
+        let headers = [("x-automation-id", "nightly"), ("accept", accept)];
+        user.send("GET", &stats(&refused), &headers, None).await.problem(424, "credentials_rejected");
+        user.send("GET", &stats(&away), &headers, None).await.problem(502, "upstream_unavailable");
+    }
+    app.connections.flush_uses().await;
+    let events = user.get("/api/v1/audit-events").await.ok(200);
+    let used: Vec<&Value> =
+        events["data"].as_array().expect("data").iter().filter(|event| event["action"] == "connection.used").collect();
+    assert_eq!(used.len(), 1, "once in an hour: {used:?}");
+    assert_eq!((&used[0]["connection_id"], &used[0]["outcome"]), (&json!(refused), &json!("credentials_rejected")));
+    assert_eq!(used[0]["detail"], json!({ "automation_id": "nightly" }));
+    let at = format!("/api/v1/connections/{refused}");
+    assert_eq!(user.get(&at).await.ok(200)["last_used_at"], Value::Null);
+    assert_eq!(user.get(&format!("{at}/automations")).await.ok(200)["data"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::egress::{Inside, affise};
 use crate::app::{Answer, TestApp, User};
-use crate::support::tracker::{Fault, Reply, Simulator};
+use crate::support::affise::{ADMIN_KEY, Affise};
+use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
 
 const STATS: &str = "group_by=date&preset=yesterday";
 
@@ -300,4 +301,42 @@ async fn api10_what_a_tracker_answers_is_not_trusted() {
         assert!(!answer.text.contains("canary-key"), "{}", answer.text);
         assert!(!detail.chars().any(char::is_control) && detail.chars().count() < 600, "{detail}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn api10_words_of_a_tracker_that_says_yes_are_not_trusted_either() {
+    /// A network that knows every key, and signs its answers with it.
+    struct Flatterer;
+    impl Tracker for Flatterer {
+        fn answer(&self, request: &Request) -> Reply {
+            let mut asked = request.clone();
+            let key = request.header("api-key").unwrap_or_default().to_uppercase();
+            asked.headers.iter_mut().filter(|(name, _)| name == "api-key").for_each(|(_, key)| *key = ADMIN_KEY.into());
+            if request.path != "/3.1/user/me" {
+                return Affise::default().answer(&asked);
+            }
+            let echo = format!("{key} \u{1b}[31m\r\nforged: line\u{0}");
+            let much = format!("{echo} {}", "x".repeat(3 << 20));
+            Reply::json(
+                200,
+                &json!({ "status": 1, "user": { "id": echo, "type": "common_manager", "timezone": much } }),
+            )
+        }
+    }
+    let tracker = Simulator::start(Flatterer);
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let answer = user.post("/api/v1/connections", &affise(&tracker.url)).await;
+    let created = answer.ok(201);
+    let at = format!("/api/v1/connections/{}", created["id"].as_str().expect("an id"));
+    let shown = [&answer, &user.get(&at).await, &user.get(&format!("{at}/verifications")).await].map(Answer::clone);
+    for answer in shown {
+        assert!(!answer.text.to_lowercase().contains("canary-key") && answer.text.len() < 10_000, "{}", answer.text);
+    }
+    let detected = &created["last_verification"]["detected"];
+    assert_eq!(detected["account"], "[secret] [31m forged: line");
+    let zone = detected["timezone"].as_str().expect("words");
+    assert!(zone.starts_with("[secret] [31m forged: line xxx") && zone.chars().count() == 301, "{zone}");
+    assert_eq!(detected["currency"], "EUR");
+    user.get(&format!("{at}/stats?{STATS}")).await.ok(200);
 }
