@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::Instrument;
+use uuid::Uuid;
+
 use super::Status;
 use super::now_micros;
 use super::replicas::{SLACK, micros};
@@ -19,6 +22,8 @@ use crate::tenancy::OrgId;
 pub(super) const TICK: Duration = Duration::from_millis(900);
 /// How often it looks for what other processes changed: well within the second after which they must be noticed.
 const WATCH: Duration = Duration::from_millis(300);
+/// How long an answer waits until it is written what its pull taught. That happens anyway.
+const LEARNING: Duration = Duration::from_secs(1);
 /// How often the background looks for what is kept too long. While there is more, a batch goes with every tick.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
@@ -168,14 +173,21 @@ impl Connections {
         self.inner.stats.watched(began);
     }
 
-    /// Writes what a pull taught about a connection's health.
+    /// Writes what a pull taught about a connection's health. Neither a caller that leaves nor a database that hangs
+    /// takes that along, or holds the answer up.
     pub(super) async fn learn_from_pull(&self, organisation: &OrgId, row: &ConnectionRow, status: Status) {
+        let (service, owner, id, version) = (self.clone(), organisation.clone(), store::id_of(row), row.version);
+        let learning = async move { service.learn(&owner, id, version, status).await };
+        let _ = tokio::time::timeout(LEARNING, tokio::spawn(learning.in_current_span())).await;
+    }
+
+    async fn learn(&self, organisation: &OrgId, id: Uuid, version: i64, status: Status) {
         // The row may be of before the pull: what it says now decides whether there is anything to write.
-        let known = self.live(organisation, store::id_of(row)).await;
+        let known = self.live(organisation, id).await;
         if known.is_ok_and(|known| known.status == status.key()) {
             return;
         }
-        let (owner, id, version) = (organisation.clone(), store::id_of(row), row.version);
+        let owner = organisation.clone();
         let outcome = self
             .inner
             .db
