@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::draft::Draft;
 use super::idempotency::IdempotencyKey;
-use super::service::{Connections, name_is_taken, plan_of};
+use super::service::{Connections, name_is_taken, plan_of, to_the_end};
 use super::store::{self, Event, Profile, Sealer};
 use super::verify::must_be_ok;
 use super::{Actor, ConnectionView, SecretHint, Status, now_micros};
@@ -78,37 +78,37 @@ impl Connections {
         };
         let row = self.new_row(actor, id, &draft, name, verification.as_ref())?;
         let vault = Arc::clone(&self.inner.vault);
-        let owner = actor.clone();
-        let now = row.created_at;
-        let connection = self
-            .inner
-            .db
-            .write(actor.organisation.as_str().to_owned(), now, move |db| {
-                limits.check(db, &owner.organisation, draft.pair, &row.name)?;
-                diesel::insert_into(connections::table).values(&row).execute(db)?;
-                if let Some(sealed) = &row.verification_sealed {
-                    store::remember_verification(db, &owner.organisation, id, sealed, now)?;
-                }
-                let event = Event {
-                    action: "connection.created",
-                    outcome: "ok".to_owned(),
-                    connection: Some(id),
-                    detail: json!({ "platform": row.platform, "connection_type": row.connection_type, "status": row.status }),
-                };
-                store::audit(db, &owner, &event, now)?;
-                if let Some(key) = key {
-                    key.keep(db, &owner.organisation, id, now)?;
-                }
-                store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
-            })
-            .await?;
-        // Otherwise the first pull could be forgotten as one of before a change that is only noticed later.
-        self.tell_changed(id, connection.version).await;
-        if let Some(slot) = slot {
-            slot.leave();
-            self.inner.work.notify_one();
-        }
-        Ok(connection)
+        let (service, owner) = (self.clone(), actor.clone());
+        let (organisation, now) = (row.organisation_id.clone(), row.created_at);
+        let save = move |db: &mut DbConnection| {
+            limits.check(db, &owner.organisation, draft.pair, &row.name)?;
+            diesel::insert_into(connections::table).values(&row).execute(db)?;
+            if let Some(sealed) = &row.verification_sealed {
+                store::remember_verification(db, &owner.organisation, id, sealed, now)?;
+            }
+            let event = Event {
+                action: "connection.created",
+                outcome: "ok".to_owned(),
+                connection: Some(id),
+                detail: json!({ "platform": row.platform, "connection_type": row.connection_type, "status": row.status }),
+            };
+            store::audit(db, &owner, &event, now)?;
+            if let Some(key) = key {
+                key.keep(db, &owner.organisation, id, now)?;
+            }
+            store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
+        };
+        to_the_end(async move {
+            let connection = service.inner.db.write(organisation, now, save).await?;
+            // Otherwise the first pull could be forgotten as one of before a change that is only noticed later.
+            service.tell_changed(id, connection.version).await;
+            if let Some(slot) = slot {
+                slot.leave();
+                service.inner.work.notify_one();
+            }
+            Ok(connection)
+        })
+        .await
     }
 
     fn new_row(

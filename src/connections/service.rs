@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use tokio::sync::{Notify, watch};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::deferred::Claims;
@@ -180,6 +181,13 @@ pub(super) async fn in_time<T>(
     let patience = deadline.saturating_duration_since(Instant::now()) / 2;
     let told = tokio::time::timeout(patience.max(A_MOMENT), asking).await;
     told.unwrap_or_else(|_| Err(DbError::TooSlow.into()))
+}
+
+/// Does to its end what must not be left half done, whatever becomes of the caller.
+pub(super) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| Err(Problem::internal(error)))
 }
 
 pub(super) fn name_is_taken() -> Problem {

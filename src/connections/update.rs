@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::draft::Patch;
-use super::service::{Connections, live_row, name_is_taken, unreadable};
+use super::service::{Connections, live_row, name_is_taken, to_the_end, unreadable};
 use super::store::{self, Event, Found, Profile, Sealer};
 use super::verify::must_be_ok;
 use super::{Actor, ConnectionView, SecretHint, Status, now_micros};
@@ -53,10 +53,14 @@ impl Connections {
             return store::view(&self.inner.vault, &actor.organisation, &row)
                 .ok_or_else(|| Problem::internal(store::UnknownKind));
         }
-        let connection = self.save_change(actor, id, row, renamed, change, if_match.cloned()).await?;
-        self.tell_changed(id, connection.version).await;
-        self.inner.db.finish_scrub().await;
-        Ok(connection)
+        let (service, owner, if_match) = (self.clone(), actor.clone(), if_match.cloned());
+        to_the_end(async move {
+            let connection = service.save_change(&owner, id, row, renamed, change, if_match).await?;
+            service.tell_changed(id, connection.version).await;
+            service.inner.db.finish_scrub().await;
+            Ok(connection)
+        })
+        .await
     }
 
     /// A stored key never goes to a host it was not saved for.
@@ -211,10 +215,14 @@ impl Connections {
     /// # Errors
     /// Unknown to this organisation, or a version that is not the current one.
     pub async fn delete(&self, actor: &Actor, id: Uuid, if_match: Option<IfMatch>) -> Result<(), Problem> {
-        self.bury(actor.clone(), id, if_match).await?;
-        self.tell_deleted(id).await;
-        self.inner.db.finish_scrub().await;
-        Ok(())
+        let (service, owner) = (self.clone(), actor.clone());
+        to_the_end(async move {
+            service.bury(owner, id, if_match).await?;
+            service.tell_deleted(id).await;
+            service.inner.db.finish_scrub().await;
+            Ok(())
+        })
+        .await
     }
 
     async fn bury(&self, owner: Actor, id: Uuid, if_match: Option<IfMatch>) -> Result<(), Problem> {

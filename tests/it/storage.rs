@@ -1,5 +1,7 @@
 //! What is in the database, byte by byte, and what becomes of it when keys change or rows are damaged.
 
+use std::time::Duration;
+
 use affzero_connections::connections::rotation::rotate;
 use affzero_connections::connections::store;
 use affzero_connections::db::models::ConnectionRow;
@@ -7,6 +9,7 @@ use affzero_connections::db::schema::{connections, verifications};
 use affzero_connections::db::{DbConnection, DbError};
 use affzero_connections::tenancy::Plan;
 use affzero_connections::vault::{self, KeyRing, Vault};
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
 use serde_json::json;
@@ -197,6 +200,52 @@ async fn a_deletion_is_final_even_while_everybody_reads() {
     for blob in &sealed {
         assert!(!is_stored(&app, blob).await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_caller_leaves_destroys_what_was_sealed_all_the_same() {
+    let app = TestApp::start().await;
+    if !on_sqlite(&app) {
+        // Nobody else may hold the writer's place up on a shared server, and PostgreSQL has no log that is read.
+        return;
+    }
+    let tracker = Simulator::start(Affise::default());
+    let user = app.user("acme", Plan::Pro);
+    let id = user.add(affise("Brand", &tracker)).await;
+    let file = app.folder.path().join("affzero.db").display().to_string();
+    let leave = async |method: &str, body: Option<&serde_json::Value>| {
+        let mut hog = SqliteConnection::establish(&file).expect("the same file");
+        hog.batch_execute("BEGIN IMMEDIATE").expect("the only writer");
+        let at = path(&id);
+        let asked = user.send(method, &at, &[], body);
+        let left = tokio::time::timeout(Duration::from_millis(1_000), asked).await;
+        assert!(left.is_err(), "it cannot be written yet: {left:?}");
+        // That the caller has left is noticed.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        hog.batch_execute("ROLLBACK").expect("room for others");
+    };
+
+    let before = row(&app, &id).await.credentials_sealed.expect("a blob");
+    assert!(is_stored(&app, &before).await);
+    leave("PATCH", Some(&json!({ "credentials": { "api_key": ADMIN_KEY } }))).await;
+    eventually("the replaced secret is gone", async || (!is_stored(&app, &before).await).then_some(())).await;
+    assert_eq!(user.get(&path(&id)).await.ok(200)["version"], 2);
+
+    pull(&user, &id).await.ok(200);
+    let sealed = blobs(&app, &id).await;
+    leave("DELETE", None).await;
+    eventually("it is deleted", async || (user.get(&path(&id)).await.status == 410).then_some(())).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    pull(&user, &id).await.problem(410, "connection_deleted");
+    eventually("nothing of it is left", async || {
+        for blob in &sealed {
+            if is_stored(&app, blob).await {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
