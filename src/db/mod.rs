@@ -444,3 +444,43 @@ fn lock_organisation(connection: &mut DbConnection, organisation: &str, now: i64
     }
     .map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        count: i64,
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_told_so_in_time_and_never_committed() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let url = DatabaseUrl::Sqlite(folder.path().join("test.db"));
+        let total = Duration::from_secs(2);
+        let db = Db::within(&url, 2, Bounds { total, ..Bounds::SERVING }).expect("a database");
+        let run = |sql: &'static str, time: Duration| {
+            db.write("acme".to_owned(), 0, move |db| -> Result<(), DbError> {
+                db.batch_execute(sql)?;
+                std::thread::sleep(time);
+                Ok(())
+            })
+        };
+        db.migrate().expect("migrations");
+        run("CREATE TABLE marks (mark INTEGER)", Duration::ZERO).await.expect("a table");
+        let started = Instant::now();
+        let slow = run("INSERT INTO marks VALUES (1)", total + Duration::from_secs(1)).await;
+        assert!(matches!(slow, Err(DbError::TooSlow)), "{slow:?}");
+        assert!(started.elapsed() < total + Duration::from_millis(900), "{:?}", started.elapsed());
+        // The turn is free again, but the file is not until the slow one has noticed.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        run("INSERT INTO marks VALUES (2)", Duration::ZERO).await.expect("its turn");
+        let marks = db.read(|db| -> Result<Count, DbError> {
+            let DbConnection::Sqlite(db) = db else { panic!("this is SQLite") };
+            Ok(sql_query("SELECT sum(mark) AS count FROM marks").get_result(db)?)
+        });
+        assert_eq!(marks.await.expect("the marks").count, 2);
+    }
+}

@@ -3,6 +3,8 @@
 //! Whoever needs one waits for a place first, which takes no thread; only then does a thread fetch a connection and run
 //! the queries. What does not end in time is given up: its caller is told so and its place is free for others, while
 //! thread and connection end by themselves, as soon as the system has noticed that nobody is there.
+//!
+//! The usual pools do not go with that: they try a connection without a bound, and one that hangs keeps its place.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
