@@ -44,6 +44,16 @@ const DRAIN_NOTICE: Duration = Duration::from_millis(300);
 /// How long the background may take to hand its work over to others.
 const HAND_OVER: Duration = Duration::from_secs(10);
 
+/// How long the uses of the last moments may take to be written.
+const LAST_USES: Duration = Duration::from_secs(5);
+
+/// How long everything may take to be put away once all is said. What hangs in a database that is silent ends with the
+/// process.
+const LAST_ORDER: Duration = Duration::from_secs(2);
+
+/// Connections to the database: SQLite has one writer, and readers are quick; each costs memory.
+const CONNECTIONS: u32 = 8;
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the exit code says; the help lists them.
@@ -145,8 +155,7 @@ fn token(arguments: TokenArgs) -> Result<(), Failure> {
 }
 
 fn open_db(config: &Config) -> Result<Db, Failure> {
-    // SQLite has one writer, and readers are quick; each connection costs memory.
-    Ok(Db::open(&config.database_url, 8)?)
+    Ok(Db::open(&config.database_url, CONNECTIONS)?)
 }
 
 /// Runs work that Ctrl-C may end. It is dropped where it waits next: no transaction is cut in two.
@@ -158,10 +167,9 @@ fn interruptible<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T,
             () = stop_signal() => Err(Interrupted.into()),
         }
     });
-    if outcome.is_ok() {
-        // All that may be left is a lookup of a name that nobody waits for.
-        runtime.shutdown_background();
-    }
+    // After success, all that may be left is a lookup of a name that nobody waits for; else a transaction that is not cut
+    // in two, unless the database is silent.
+    runtime.shutdown_timeout(if outcome.is_ok() { Duration::ZERO } else { HAND_OVER });
     outcome
 }
 
@@ -180,7 +188,7 @@ fn migrate(config: &Config) -> Result<(), Failure> {
 }
 
 fn rotate_keys(config: Config) -> Result<(), Failure> {
-    let db = open_db(&config)?;
+    let db = Db::open_for_work(&config.database_url, CONNECTIONS)?;
     let vault = Vault::new(config.credentials_keys);
     let report = interruptible(async {
         while !db.pending_migrations().await?.is_empty() {
@@ -250,7 +258,16 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
 }
 
 fn serve(config: Config) -> Result<(), Failure> {
-    actix_web::rt::System::new().block_on(serve_until_stopped(config))
+    let system = actix_web::rt::System::new();
+    let outcome = system.block_on(serve_until_stopped(config));
+    if outcome.is_ok() {
+        // Dropping the system waits for threads, and those may wait for the database.
+        std::thread::spawn(|| {
+            std::thread::sleep(LAST_ORDER);
+            std::process::exit(0);
+        });
+    }
+    outcome
 }
 
 async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
@@ -295,7 +312,9 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     if tokio::time::timeout(HAND_OVER, background).await.is_err() {
         tracing::warn!("the background does not end; what it had claimed is free when its leases end");
     }
-    connections.flush_uses().await;
+    if tokio::time::timeout(LAST_USES, connections.flush_uses()).await.is_err() {
+        tracing::warn!("the database does not answer; the uses of the last moments are not written");
+    }
     if let Some(handle) = metrics_handle {
         handle.stop(false).await;
     }

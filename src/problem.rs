@@ -320,6 +320,11 @@ impl From<DbError> for Problem {
                 retry_after: Some(Duration::from_secs(2)),
                 ..Self::new(Code::Overloaded, "The service's database is not available just now.")
             },
+            DbError::TooSlow => Self {
+                cause: Some(chain),
+                retry_after: Some(Duration::from_secs(2)),
+                ..Self::new(Code::Overloaded, "The service's database takes too long just now.")
+            },
             DbError::Conflict | DbError::Query(_) => Self::internal(chain),
         }
     }

@@ -1,16 +1,20 @@
 //! Adding a connection: checked, verified, and saved under the plan's limit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::draft::Draft;
 use super::idempotency::IdempotencyKey;
-use super::service::{Connections, name_is_taken, plan_of};
+use super::service::{Connections, name_is_taken, plan_of, to_the_end};
 use super::store::{self, Event, Profile, Sealer};
 use super::wiped::Wiped;
 use super::{Actor, ConnectionView, SecretHint, Status, now_micros};
@@ -40,14 +44,19 @@ impl Connections {
         let plan = plan_of(actor)?;
         let draft = Draft::read(body, true)?;
         let key = key.map(|key| IdempotencyKey::new(&self.inner.vault, &key, body));
-        if let Some(key) = &key
-            && let Some(earlier) = self.begin(actor, key).await?
-        {
-            return Ok(Created { connection: self.get(&actor.organisation, earlier).await?, replayed: true });
-        }
-        let outcome = self.create_new(actor, plan, draft, mode, key.clone()).await;
-        if let (Err(_), Some(key)) = (&outcome, key) {
-            self.release(actor, key).await;
+        let claim = match key {
+            None => None,
+            Some(key) => match self.claim_key(actor, key).await? {
+                Begun::Now(claim) => Some(claim),
+                Begun::Earlier(id) => {
+                    return Ok(Created { connection: self.get(&actor.organisation, id).await?, replayed: true });
+                }
+            },
+        };
+        let key = claim.as_ref().and_then(|claim| claim.key.clone());
+        let outcome = self.create_new(actor, plan, draft, mode, key).await;
+        if let Some(claim) = claim {
+            claim.end(outcome.is_ok()).await;
         }
         outcome.map(|connection| Created { connection, replayed: false })
     }
@@ -78,37 +87,37 @@ impl Connections {
         };
         let row = self.new_row(actor, id, &draft, name, verification.as_ref())?;
         let vault = Arc::clone(&self.inner.vault);
-        let owner = actor.clone();
-        let now = row.created_at;
-        let connection = self
-            .inner
-            .db
-            .write(actor.organisation.as_str().to_owned(), now, move |db| {
-                limits.check(db, &owner.organisation, draft.pair, &row.name)?;
-                diesel::insert_into(connections::table).values(&row).execute(db)?;
-                if let Some(sealed) = &row.verification_sealed {
-                    store::remember_verification(db, &owner.organisation, id, sealed, now)?;
-                }
-                let event = Event {
-                    action: "connection.created",
-                    outcome: "ok".to_owned(),
-                    connection: Some(id),
-                    detail: json!({ "platform": row.platform, "connection_type": row.connection_type, "status": row.status }),
-                };
-                store::audit(db, &owner, &event, now)?;
-                if let Some(key) = key {
-                    key.keep(db, &owner.organisation, id, now)?;
-                }
-                store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
-            })
-            .await?;
-        // Otherwise the first pull could be forgotten as one of before a change that is only noticed later.
-        self.tell_changed(id, connection.version).await;
-        if let Some(slot) = slot {
-            slot.leave();
-            self.inner.work.notify_one();
-        }
-        Ok(connection)
+        let (service, owner) = (self.clone(), actor.clone());
+        let (organisation, now) = (row.organisation_id.clone(), row.created_at);
+        let save = move |db: &mut DbConnection| {
+            limits.check(db, &owner.organisation, draft.pair, &row.name)?;
+            diesel::insert_into(connections::table).values(&row).execute(db)?;
+            if let Some(sealed) = &row.verification_sealed {
+                store::remember_verification(db, &owner.organisation, id, sealed, now)?;
+            }
+            let event = Event {
+                action: "connection.created",
+                outcome: "ok".to_owned(),
+                connection: Some(id),
+                detail: json!({ "platform": row.platform, "connection_type": row.connection_type, "status": row.status }),
+            };
+            store::audit(db, &owner, &event, now)?;
+            if let Some(key) = key {
+                key.keep(db, &owner.organisation, id, now)?;
+            }
+            store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
+        };
+        to_the_end(async move {
+            let connection = service.inner.db.write(organisation, now, save).await?;
+            // Otherwise the first pull could be forgotten as one of before a change that is only noticed later.
+            service.tell_changed(id, connection.version).await;
+            if let Some(slot) = slot {
+                slot.leave();
+                service.inner.work.notify_one();
+            }
+            Ok(connection)
+        })
+        .await
     }
 
     fn new_row(
@@ -154,7 +163,19 @@ impl Connections {
         })
     }
 
-    /// Claims an `Idempotency-Key`, or returns the connection an earlier request created under it.
+    /// Claims an `Idempotency-Key` for this request, unless an earlier one has made a connection under it.
+    async fn claim_key(&self, actor: &Actor, key: IdempotencyKey) -> Result<Begun, Problem> {
+        let (service, actor) = (self.clone(), actor.clone());
+        // Where the caller leaves meanwhile, the claim frees its key as soon as there is one.
+        to_the_end(async move {
+            Ok(match service.begin(&actor, &key).await? {
+                Some(earlier) => Begun::Earlier(earlier),
+                None => Begun::Now(Claim { service, actor, key: Some(key) }),
+            })
+        })
+        .await
+    }
+
     async fn begin(&self, actor: &Actor, key: &IdempotencyKey) -> Result<Option<Uuid>, Problem> {
         let vault = Arc::clone(&self.inner.vault);
         let (organisation, key) = (actor.organisation.clone(), key.clone());
@@ -165,7 +186,7 @@ impl Connections {
             .await
     }
 
-    async fn release(&self, actor: &Actor, key: IdempotencyKey) {
+    async fn release(self, actor: Actor, key: IdempotencyKey) {
         let organisation = actor.organisation.clone();
         let outcome = self
             .inner
@@ -176,6 +197,46 @@ impl Connections {
             // The lease frees the key a minute later.
             tracing::warn!(cause = problem.cause.as_deref(), "an idempotency key could not be released");
         }
+    }
+}
+
+/// How long an answer waits for its key to be free again. That happens anyway.
+const RELEASING: Duration = Duration::from_secs(1);
+
+/// What came of claiming an `Idempotency-Key`.
+enum Begun {
+    /// It is this request's.
+    Now(Claim),
+    /// An earlier request made this connection under it.
+    Earlier(Uuid),
+}
+
+/// An `Idempotency-Key` that is this request's. However that ends, the key is free again unless it made a connection.
+struct Claim {
+    service: Connections,
+    actor: Actor,
+    key: Option<IdempotencyKey>,
+}
+
+impl Claim {
+    async fn end(mut self, made_a_connection: bool) {
+        if made_a_connection {
+            self.key = None;
+        } else if let Some(releasing) = self.release() {
+            let _ = tokio::time::timeout(RELEASING, releasing).await;
+        }
+    }
+
+    /// Frees the key, in a task of its own: the caller may have left.
+    fn release(&mut self) -> Option<JoinHandle<()>> {
+        let (key, runtime) = (self.key.take()?, Handle::try_current().ok()?);
+        Some(runtime.spawn(self.service.clone().release(self.actor.clone(), key).in_current_span()))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        drop(self.release());
     }
 }
 

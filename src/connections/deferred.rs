@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use diesel::prelude::*;
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -292,8 +293,10 @@ impl Connections {
 
     /// Gives every claim back that nobody works on any more.
     async fn hand_back(&self) {
-        for claim in self.inner.claims.take() {
-            if let Err(error) = self.put_back(claim, None).await {
+        let claims = self.inner.claims.take().into_iter();
+        // All at once: one organisation that cannot be written does not keep the others from it.
+        for outcome in join_all(claims.map(|claim| self.put_back(claim, None))).await {
+            if let Err(error) = outcome {
                 // The lease ends some time.
                 tracing::warn!(error = ?error.to_string(), "a deferred verification could not be handed back");
             }

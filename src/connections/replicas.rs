@@ -11,12 +11,15 @@ use uuid::Uuid;
 use super::now_micros;
 use super::service::Connections;
 use super::worker::Phase;
-use crate::db::DbError;
 use crate::db::schema::connections;
+use crate::db::{DbError, LONGEST_WRITE};
 use crate::shared::{Change, Session};
 
 /// Commits become visible a little after the time they carry, and other processes have other clocks.
 pub(super) const SLACK: Duration = Duration::from_secs(60);
+
+// A change carries the time at which it was asked for, and may have to wait: the other half is for the clocks.
+const _: () = assert!(LONGEST_WRITE.as_secs() * 2 <= SLACK.as_secs());
 
 /// The version of a deleted connection: nothing that was pulled through it is of that.
 const DELETED: i64 = i64::MAX;

@@ -6,10 +6,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use tokio::sync::{Notify, watch};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::deferred::Claims;
@@ -167,6 +168,26 @@ impl Connections {
             })
             .await
     }
+}
+
+/// The least time that the database has for what a report needs of it.
+const A_MOMENT: Duration = Duration::from_millis(500);
+
+/// What the database says, where the whole has a deadline: it has half of the time, for the tracker needs some too.
+pub(super) async fn in_time<T>(
+    deadline: Instant,
+    asking: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let patience = deadline.saturating_duration_since(Instant::now()) / 2;
+    let told = tokio::time::timeout(patience.max(A_MOMENT), asking).await;
+    told.unwrap_or_else(|_| Err(DbError::TooSlow.into()))
+}
+
+/// Does to its end what must not be left half done, whatever becomes of the caller.
+pub(super) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| Err(Problem::internal(error)))
 }
 
 pub(crate) fn name_is_taken() -> Problem {

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::draft::Patch;
-use super::service::{Connections, live_row, name_is_taken, unreadable};
+use super::service::{Connections, live_row, name_is_taken, to_the_end, unreadable};
 use super::store::{self, Event, Found, Profile, Sealer};
 use super::{Actor, ConnectionView, SecretHint, Status, now_micros};
+use crate::db::DbConnection;
 use crate::db::models::ConnectionRow;
 use crate::db::schema::connections;
 use crate::platforms::{self, Account, Pair, Settings, verification};
@@ -51,13 +52,14 @@ impl Connections {
             return store::view(&self.inner.vault, &actor.organisation, &row)
                 .ok_or_else(|| Problem::internal(store::UnknownKind));
         }
-        let invalidates = change.is_some();
-        let connection = self.save_change(actor, id, row, renamed, change, if_match.cloned()).await?;
-        self.tell_changed(id, connection.version).await;
-        if invalidates {
-            self.inner.db.scrub().await;
-        }
-        Ok(connection)
+        let (service, owner, if_match) = (self.clone(), actor.clone(), if_match.cloned());
+        to_the_end(async move {
+            let connection = service.save_change(&owner, id, row, renamed, change, if_match).await?;
+            service.tell_changed(id, connection.version).await;
+            service.inner.db.finish_scrub().await;
+            Ok(connection)
+        })
+        .await
     }
 
     /// A stored key never goes to a host it was not saved for.
@@ -138,65 +140,68 @@ impl Connections {
         let vault = Arc::clone(&self.inner.vault);
         let owner = actor.clone();
         let now = now_micros();
-        self.inner
-            .db
-            .write(actor.organisation.as_str().to_owned(), now, move |db| {
-                let mut row = live_row(db, &owner.organisation, id)?;
-                if let Some(if_match) = &if_match {
-                    if_match.check(row.version)?;
+        let (organisation, erases) = (actor.organisation.as_str().to_owned(), change.is_some());
+        let save = move |db: &mut DbConnection| {
+            let mut row = live_row(db, &owner.organisation, id)?;
+            if let Some(if_match) = &if_match {
+                if_match.check(row.version)?;
+            }
+            // What was verified is only saved over what it was verified against.
+            if change.is_some() && row.version != seen.version {
+                return Err(version_conflict());
+            }
+            let mut fields = change.as_ref().map(|change| change.fields.clone()).unwrap_or_default();
+            if let Some(name) = renamed {
+                if store::name_taken(db, &owner.organisation, &name, Some(id))? {
+                    return Err(name_is_taken());
                 }
-                // What was verified is only saved over what it was verified against.
-                if change.is_some() && row.version != seen.version {
-                    return Err(version_conflict());
-                }
-                let mut fields = change.as_ref().map(|change| change.fields.clone()).unwrap_or_default();
-                if let Some(name) = renamed {
-                    if store::name_taken(db, &owner.organisation, &name, Some(id))? {
-                        return Err(name_is_taken());
-                    }
-                    row.name_key = store::name_key(&name);
-                    row.name = name;
-                    fields.insert(0, "name".to_owned());
-                }
-                if let Some(change) = change {
-                    store::remember_verification(db, &owner.organisation, id, &change.verification, now)?;
-                    row.settings_sealed = Some(change.settings);
-                    row.credentials_sealed = Some(change.credentials);
-                    row.verification_sealed = Some(change.verification);
-                    row.status = Status::Active.key().to_owned();
-                    row.verify_after = None;
-                    row.lease_until = None;
-                }
-                row.version += 1;
-                row.updated_at = now;
-                diesel::update(
-                    connections::table
-                        .filter(connections::organisation_id.eq(owner.organisation.as_str()))
-                        .filter(connections::id.eq(id.to_string())),
-                )
-                .set((
-                    connections::name.eq(&row.name),
-                    connections::name_key.eq(&row.name_key),
-                    connections::settings_sealed.eq(&row.settings_sealed),
-                    connections::credentials_sealed.eq(&row.credentials_sealed),
-                    connections::verification_sealed.eq(&row.verification_sealed),
-                    connections::status.eq(&row.status),
-                    connections::verify_after.eq(row.verify_after),
-                    connections::lease_until.eq(row.lease_until),
-                    connections::version.eq(row.version),
-                    connections::updated_at.eq(row.updated_at),
-                ))
-                .execute(db)?;
-                let event = Event {
-                    action: "connection.updated",
-                    outcome: "ok".to_owned(),
-                    connection: Some(id),
-                    detail: json!({ "fields": fields }),
-                };
-                store::audit(db, &owner, &event, now)?;
-                store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
-            })
-            .await
+                row.name_key = store::name_key(&name);
+                row.name = name;
+                fields.insert(0, "name".to_owned());
+            }
+            if let Some(change) = change {
+                store::remember_verification(db, &owner.organisation, id, &change.verification, now)?;
+                row.settings_sealed = Some(change.settings);
+                row.credentials_sealed = Some(change.credentials);
+                row.verification_sealed = Some(change.verification);
+                row.status = Status::Active.key().to_owned();
+                row.verify_after = None;
+                row.lease_until = None;
+            }
+            row.version += 1;
+            row.updated_at = now;
+            diesel::update(
+                connections::table
+                    .filter(connections::organisation_id.eq(owner.organisation.as_str()))
+                    .filter(connections::id.eq(id.to_string())),
+            )
+            .set((
+                connections::name.eq(&row.name),
+                connections::name_key.eq(&row.name_key),
+                connections::settings_sealed.eq(&row.settings_sealed),
+                connections::credentials_sealed.eq(&row.credentials_sealed),
+                connections::verification_sealed.eq(&row.verification_sealed),
+                connections::status.eq(&row.status),
+                connections::verify_after.eq(row.verify_after),
+                connections::lease_until.eq(row.lease_until),
+                connections::version.eq(row.version),
+                connections::updated_at.eq(row.updated_at),
+            ))
+            .execute(db)?;
+            let event = Event {
+                action: "connection.updated",
+                outcome: "ok".to_owned(),
+                connection: Some(id),
+                detail: json!({ "fields": fields }),
+            };
+            store::audit(db, &owner, &event, now)?;
+            store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
+        };
+        if erases {
+            self.inner.db.write_erasing(organisation, now, save).await
+        } else {
+            self.inner.db.write(organisation, now, save).await
+        }
     }
 
     /// Deletes a connection and destroys its secrets. Deleting it again changes nothing.
@@ -204,15 +209,24 @@ impl Connections {
     /// # Errors
     /// Unknown to this organisation, or a version that is not the current one.
     pub async fn delete(&self, actor: &Actor, id: Uuid, if_match: Option<IfMatch>) -> Result<(), Problem> {
-        let owner = actor.clone();
+        let (service, owner) = (self.clone(), actor.clone());
+        to_the_end(async move {
+            service.bury(owner, id, if_match).await?;
+            service.tell_deleted(id).await;
+            service.inner.db.finish_scrub().await;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn bury(&self, owner: Actor, id: Uuid, if_match: Option<IfMatch>) -> Result<(), Problem> {
         let now = now_micros();
-        let buried = self
-            .inner
+        self.inner
             .db
-            .write(actor.organisation.as_str().to_owned(), now, move |db| -> Result<bool, Problem> {
+            .write_erasing(owner.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
                 let row = match store::find(db, &owner.organisation, id)? {
                     Found::Live(row) => row,
-                    Found::Deleted => return Ok(false),
+                    Found::Deleted => return Ok(()),
                     Found::Nothing => return Err(Problem::no_connection()),
                 };
                 if let Some(if_match) = if_match {
@@ -225,15 +239,9 @@ impl Connections {
                     connection: Some(id),
                     detail: json!({ "platform": row.platform, "connection_type": row.connection_type }),
                 };
-                store::audit(db, &owner, &event, now)?;
-                Ok(true)
+                Ok(store::audit(db, &owner, &event, now)?)
             })
-            .await?;
-        self.tell_deleted(id).await;
-        if buried {
-            self.inner.db.scrub().await;
-        }
-        Ok(())
+            .await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::Status;
@@ -21,6 +22,8 @@ use crate::tenancy::OrgId;
 pub(super) const TICK: Duration = Duration::from_millis(900);
 /// How often it looks for what other processes changed: well within the second after which they must be noticed.
 const WATCH: Duration = Duration::from_millis(300);
+/// How long an answer waits until it is written what its pull taught. That happens anyway.
+const LEARNING: Duration = Duration::from_secs(1);
 /// How often the background looks for what is kept too long. While there is more, a batch goes with every tick.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
@@ -170,20 +173,18 @@ impl Connections {
         self.inner.stats.watched(began);
     }
 
-    /// Writes what a pull taught about a connection's health.
+    /// Writes what a pull taught about a connection's health. Neither a caller that leaves nor a database that hangs
+    /// takes that along, or holds the answer up; where most likely there is nothing to write, nobody waits at all.
     pub(super) async fn learn_from_pull(&self, organisation: &OrgId, row: &ConnectionRow, status: Status) {
-        let (service, owner) = (self.clone(), organisation.clone());
-        let (id, version) = (store::id_of(row), row.version);
-        let note = async move { service.note_health(&owner, id, version, status).await };
-        if row.status == status.key() {
-            // Most likely there is nothing to write, and nobody has to wait to be sure of that.
-            tokio::spawn(note);
-        } else {
-            note.await;
+        let (service, owner, id, version) = (self.clone(), organisation.clone(), store::id_of(row), row.version);
+        let learning = async move { service.learn(&owner, id, version, status).await };
+        let learning = tokio::spawn(learning.in_current_span());
+        if row.status != status.key() {
+            let _ = tokio::time::timeout(LEARNING, learning).await;
         }
     }
 
-    async fn note_health(&self, organisation: &OrgId, id: Uuid, version: i64, status: Status) {
+    async fn learn(&self, organisation: &OrgId, id: Uuid, version: i64, status: Status) {
         // The row may have changed during the pull: what it says now decides whether there is anything to write.
         if self.live(organisation, id).await.is_ok_and(|known| known.status == status.key()) {
             return;

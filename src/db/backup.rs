@@ -12,7 +12,7 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 
 use super::schema::connections;
-use super::{Db, DbConnection, DbError};
+use super::{Db, DbConnection, DbError, pool};
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +79,11 @@ impl Db {
     /// # Errors
     /// A file that exists already, a full disk, or PostgreSQL.
     pub fn back_up(&self, to: &Path, mut tell: impl FnMut(Step)) -> Result<i64, BackupError> {
-        let mut source = self.acquire().map_err(BackupError::Database)?;
-        let DbConnection::Sqlite(source) = &mut *source else { return Err(BackupError::NotSqlite) };
+        if !self.is_file() {
+            return Err(BackupError::NotSqlite);
+        }
+        let mut source = pool::connect_without_bounds(&self.pool.url).map_err(BackupError::Database)?;
+        let DbConnection::Sqlite(source) = &mut source else { return Err(BackupError::NotSqlite) };
         // An empty file counts as none for SQLite, and this one has the right mode from the first byte on.
         let file = create_private(to).map_err(BackupError::File)?;
         let copied = copy(source, to, &mut tell).and_then(|count| {

@@ -3,12 +3,16 @@
 //! [`Db::read`] and [`Db::write`] are the only places that leave the async threads. A write is a transaction whose
 //! first statement writes the organisation's row: SQLite takes its write lock there and PostgreSQL the row's lock, so
 //! that everything after it, the plan's limit above all, sees the organisation alone.
+//!
+//! Everybody is answered within ten seconds, even by a database that is silent: see [`pool`] for how long what may take.
 
 mod backup;
 mod condition;
 mod connection;
 pub mod models;
+mod pool;
 pub mod schema;
+mod turns;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,21 +23,29 @@ use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
 use diesel::migration::MigrationSource;
 use diesel::prelude::*;
-use diesel::r2d2::{ConnectionManager, Pool, PooledConnection, R2D2Connection};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sqlite::SqliteConnection;
 use diesel::{PgConnection, sql_query};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
+use secrecy::SecretString;
+use tokio::time::timeout_at;
+use tracing::Instrument;
 
 pub use self::backup::BackupError;
 pub use self::condition::Condition;
 pub use self::connection::DbConnection;
+use self::pool::{Bounds, Pool};
+use self::turns::{Held, Turns};
 use crate::metrics;
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// The longest that passes between a change's asking to be written and its being there for everybody to see, whatever its
+/// caller was told meanwhile. Nothing is committed once its time is over; and a commit that is on its way by then arrives
+/// while the system still sends it, and takes no longer than a statement may.
+pub const LONGEST_WRITE: Duration =
+    Bounds::SERVING.total.saturating_add(pool::UNACKNOWLEDGED).saturating_add(Bounds::SERVING.statement);
 
 /// Where the data is.
 #[derive(Debug, Clone)]
@@ -50,6 +62,9 @@ pub enum DbError {
     /// It cannot be reached, is out of space, or refuses to work just now.
     #[error("the database is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It does not answer in time, or others are at work there for too long. What was asked for may still be done.
+    #[error("the database took too long")]
+    TooSlow,
     /// A unique index refused a row.
     #[error("a unique index refused the row")]
     Conflict,
@@ -76,57 +91,11 @@ impl From<DieselError> for DbError {
     }
 }
 
-/// Opens connections for the pool: the variant is chosen by the URL, once.
-#[derive(Debug, Clone)]
-struct Manager {
-    url: DatabaseUrl,
-}
-
-impl diesel::r2d2::ManageConnection for Manager {
-    type Connection = DbConnection;
-    type Error = diesel::r2d2::Error;
-
-    fn connect(&self) -> Result<DbConnection, Self::Error> {
-        match &self.url {
-            DatabaseUrl::Postgres(url) => {
-                ConnectionManager::<PgConnection>::new(url.expose_secret()).connect().map(DbConnection::Postgres)
-            }
-            DatabaseUrl::Sqlite(path) => {
-                let mut connection = ConnectionManager::<SqliteConnection>::new(path.to_string_lossy()).connect()?;
-                // WAL lets readers go on while one writes; `synchronous = FULL` makes an acknowledged write survive a
-                // power cut; `secure_delete` overwrites what is deleted.
-                connection
-                    .batch_execute(
-                        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                         PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA cache_size = -1000;",
-                    )
-                    .map_err(diesel::r2d2::Error::QueryError)?;
-                Ok(DbConnection::Sqlite(connection))
-            }
-        }
-    }
-
-    fn is_valid(&self, connection: &mut DbConnection) -> Result<(), Self::Error> {
-        match connection {
-            DbConnection::Postgres(connection) => connection.ping().map_err(diesel::r2d2::Error::QueryError),
-            DbConnection::Sqlite(_) => Ok(()),
-        }
-    }
-
-    fn has_broken(&self, connection: &mut DbConnection) -> bool {
-        match connection {
-            DbConnection::Postgres(connection) => connection.is_broken(),
-            DbConnection::Sqlite(connection) => connection.is_broken(),
-        }
-    }
-}
-
-/// The pool.
+/// The database.
 #[derive(Clone)]
 pub struct Db {
-    pool: Pool<Manager>,
-    /// SQLite has one writer; waiting for it here is fair and burns no time.
-    writer: Option<Arc<Mutex<()>>>,
+    pool: Arc<Pool>,
+    turns: Turns,
     /// Whether the write-ahead log may still hold what was deleted.
     unscrubbed: Arc<AtomicBool>,
     /// Queries that wait for a connection.
@@ -142,26 +111,33 @@ struct Checkpoint {
 }
 
 impl Db {
-    /// Opens the pool. Connections are made when they are needed, at most `size` of them.
+    /// Opens it for a service whose callers wait. Connections are made when they are needed, at most `size` of them.
     ///
     /// # Errors
     /// A database that cannot be reached.
     pub fn open(url: &DatabaseUrl, size: u32) -> Result<Self, DbError> {
-        let writer = match url {
-            DatabaseUrl::Sqlite(_) => Some(Arc::default()),
-            DatabaseUrl::Postgres(_) => None,
-        };
-        let pool = Pool::builder()
-            .max_size(size)
-            .min_idle(Some(1))
-            .connection_timeout(Duration::from_secs(5))
-            .test_on_check_out(true)
-            .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
-            .build(Manager { url: url.clone() })
-            .map_err(|error| DbError::Unavailable(Box::new(error)))?;
+        Self::within(url, size, Bounds::SERVING)
+    }
+
+    /// Opens it for a command that goes through everything, and may take its time: [`LONGEST_WRITE`] does not hold for what
+    /// it writes, so that must be nothing that others have to notice.
+    ///
+    /// # Errors
+    /// A database that cannot be reached.
+    pub fn open_for_work(url: &DatabaseUrl, size: u32) -> Result<Self, DbError> {
+        Self::within(url, size, Bounds::WORKING)
+    }
+
+    fn within(url: &DatabaseUrl, size: u32, bounds: Bounds) -> Result<Self, DbError> {
+        let pool = Pool::open(url, size, bounds)?;
+        let is_file = matches!(url, DatabaseUrl::Sqlite(_));
         // A process that died may have left its log behind.
-        let unscrubbed = Arc::new(AtomicBool::new(writer.is_some()));
-        Ok(Self { pool, writer, unscrubbed, waiting: Arc::default() })
+        let unscrubbed = Arc::new(AtomicBool::new(is_file));
+        Ok(Self { pool, turns: Turns::of(size, is_file), unscrubbed, waiting: Arc::default() })
+    }
+
+    fn is_file(&self) -> bool {
+        matches!(self.pool.url, DatabaseUrl::Sqlite(_))
     }
 
     /// The names of migrations that are still missing, the next one first.
@@ -191,7 +167,7 @@ impl Db {
     /// Whether processes on other machines may change what is in it.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.writer.is_none()
+        !self.is_file()
     }
 
     /// Applies every migration that is still missing.
@@ -222,8 +198,7 @@ impl Db {
         &self,
         run: impl FnOnce(Harness<'_>, EmbeddedMigrations) -> Result<T, MigrationFailure>,
     ) -> Result<T, DbError> {
-        let mut connection = self.acquire()?;
-        match &mut *connection {
+        match &mut pool::connect_without_bounds(&self.pool.url)? {
             DbConnection::Postgres(connection) => run(Harness::Postgres(connection), POSTGRES_MIGRATIONS),
             DbConnection::Sqlite(connection) => run(Harness::Sqlite(connection), SQLITE_MIGRATIONS),
         }
@@ -250,7 +225,7 @@ impl Db {
         E: From<DbError> + Send + 'static,
         F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
     {
-        self.run(queries).await
+        self.run(self.deadline(), None, queries).await
     }
 
     /// Runs a transaction on behalf of an organisation, alone with its rows.
@@ -263,7 +238,25 @@ impl Db {
         E: From<DbError> + From<DieselError> + Send + 'static,
         F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
     {
-        self.write_all(move |connection| {
+        self.change(Some(organisation.clone()), false, move |connection| {
+            lock_organisation(connection, &organisation, now)?;
+            queries(connection)
+        })
+        .await
+    }
+
+    /// The same for what deletes or replaces secrets: [`Db::finish_scrub`] clears what that leaves behind, whatever
+    /// becomes of the caller.
+    ///
+    /// # Errors
+    /// What the database refuses, or what `queries` returns; then nothing is changed.
+    pub async fn write_erasing<T, E, F>(&self, organisation: String, now: i64, queries: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + From<DieselError> + Send + 'static,
+        F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
+    {
+        self.change(Some(organisation.clone()), true, move |connection| {
             lock_organisation(connection, &organisation, now)?;
             queries(connection)
         })
@@ -280,32 +273,41 @@ impl Db {
         E: From<DbError> + From<DieselError> + Send + 'static,
         F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
     {
-        let turn = match &self.writer {
-            Some(writer) => Some(Arc::clone(writer).lock_owned().await),
-            None => None,
+        self.change(None, false, queries).await
+    }
+
+    async fn change<T, E, F>(&self, organisation: Option<String>, erases: bool, queries: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + From<DieselError> + Send + 'static,
+        F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
+    {
+        let deadline = self.deadline();
+        let Ok(turn) = timeout_at(deadline.into(), self.turns.take(organisation.as_deref())).await else {
+            return Err(DbError::TooSlow.into());
         };
-        self.run(move |connection| {
-            let outcome = connection.transaction(queries);
-            drop(turn);
+        let unscrubbed = (erases && self.is_file()).then(|| Arc::clone(&self.unscrubbed));
+        self.run(deadline, Some(turn), move |connection| {
+            let outcome = connection.transaction(|connection| {
+                let outcome = queries(connection)?;
+                // Its caller has been told by now that it failed.
+                if Instant::now() >= deadline { Err(DbError::TooSlow.into()) } else { Ok(outcome) }
+            });
+            if let Some(unscrubbed) = unscrubbed {
+                unscrubbed.store(true, Ordering::Relaxed);
+            }
             outcome
         })
         .await
     }
 
-    /// Clears SQLite's write-ahead log of what deleted rows left in it. PostgreSQL looks after itself.
-    pub async fn scrub(&self) {
-        if self.writer.is_some() {
-            self.unscrubbed.store(true, Ordering::Relaxed);
-            self.finish_scrub().await;
-        }
-    }
-
-    /// Does what [`Db::scrub`] could not do because others were at work.
+    /// Clears SQLite's write-ahead log of what deleted rows left in it, if any did; what cannot be done because others are
+    /// at work is done the next time. PostgreSQL looks after itself.
     pub async fn finish_scrub(&self) {
         if !self.unscrubbed.swap(false, Ordering::Relaxed) {
             return;
         }
-        let outcome = self.run(|connection| checkpoint(connection).map_err(DbError::from)).await;
+        let outcome = self.run(self.deadline(), None, |connection| Ok::<_, DbError>(checkpoint(connection)?)).await;
         if !matches!(outcome, Ok(true)) {
             self.unscrubbed.store(true, Ordering::Relaxed);
         }
@@ -314,40 +316,61 @@ impl Db {
         }
     }
 
-    /// A connection, waited for if need be.
-    fn acquire(&self) -> Result<PooledConnection<Manager>, DbError> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let started = Instant::now();
-        let connection = self.pool.get();
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        metrics::db_acquired(started.elapsed(), connection.is_ok());
-        connection.map_err(|error| DbError::Unavailable(Box::new(error)))
-    }
-
-    /// How the pool is used right now.
+    /// How the connections are used right now.
     #[must_use]
     pub fn pool(&self) -> metrics::Pool {
-        let state = self.pool.state();
-        metrics::Pool {
-            max: self.pool.max_size(),
-            idle: state.idle_connections,
-            in_use: state.connections.saturating_sub(state.idle_connections),
-            waiting: self.waiting.load(Ordering::Relaxed),
-        }
+        let (idle, in_use) = self.pool.state();
+        metrics::Pool { max: self.pool.size, idle, in_use, waiting: self.waiting.load(Ordering::Relaxed) }
     }
 
-    async fn run<T, E, F>(&self, queries: F) -> Result<T, E>
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.pool.bounds.total
+    }
+
+    /// Runs queries in a thread that may wait for them. Who has a turn keeps it until they are over, or given up.
+    async fn run<T, E, F>(&self, deadline: Instant, turn: Option<Held>, queries: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
         F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
     {
-        let db = self.clone();
-        let done = tokio::task::spawn_blocking(move || queries(&mut *db.acquire()?));
-        match done.await {
-            Ok(outcome) => outcome,
+        let started = Instant::now();
+        let waiting = Waiting::one_more(&self.waiting);
+        let place = self.pool.place(deadline).await.inspect_err(|_| metrics::db_acquired(started.elapsed(), false))?;
+        let pool = Arc::clone(&self.pool);
+        let running = tokio::task::spawn_blocking(move || {
+            let fetched = pool.fetch();
+            drop(waiting);
+            metrics::db_acquired(started.elapsed(), fetched.is_ok());
+            queries(fetched?.until(deadline)?)
+        });
+        let pool = Arc::clone(&self.pool);
+        // A task of its own: place and turn are those of the queries, which go on when their caller leaves.
+        let watching = async move {
+            let outcome = pool.watch(running, place, deadline).await;
+            drop(turn);
+            outcome
+        };
+        match tokio::spawn(watching.in_current_span()).await {
+            Ok(outcome) => outcome?,
             Err(error) => Err(DbError::Unavailable(Box::new(error)).into()),
         }
+    }
+}
+
+/// Counts a query that waits for a connection, until it is dropped.
+struct Waiting(Arc<AtomicU32>);
+
+impl Waiting {
+    fn one_more(waiting: &Arc<AtomicU32>) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(waiting))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -420,4 +443,44 @@ fn lock_organisation(connection: &mut DbConnection, organisation: &str, now: i64
         }
     }
     .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        count: i64,
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_told_so_in_time_and_never_committed() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let url = DatabaseUrl::Sqlite(folder.path().join("test.db"));
+        let total = Duration::from_secs(2);
+        let db = Db::within(&url, 2, Bounds { total, ..Bounds::SERVING }).expect("a database");
+        let run = |sql: &'static str, time: Duration| {
+            db.write("acme".to_owned(), 0, move |db| -> Result<(), DbError> {
+                db.batch_execute(sql)?;
+                std::thread::sleep(time);
+                Ok(())
+            })
+        };
+        db.migrate().expect("migrations");
+        run("CREATE TABLE marks (mark INTEGER)", Duration::ZERO).await.expect("a table");
+        let started = Instant::now();
+        let slow = run("INSERT INTO marks VALUES (1)", total + Duration::from_secs(1)).await;
+        assert!(matches!(slow, Err(DbError::TooSlow)), "{slow:?}");
+        assert!(started.elapsed() < total + Duration::from_millis(900), "{:?}", started.elapsed());
+        // The turn is free again, but the file is not until the slow one has noticed.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        run("INSERT INTO marks VALUES (2)", Duration::ZERO).await.expect("its turn");
+        let marks = db.read(|db| -> Result<Count, DbError> {
+            let DbConnection::Sqlite(db) = db else { panic!("this is SQLite") };
+            Ok(sql_query("SELECT sum(mark) AS count FROM marks").get_result(db)?)
+        });
+        assert_eq!(marks.await.expect("the marks").count, 2);
+    }
 }

@@ -487,3 +487,35 @@ async fn a_replica_that_stops_says_so_until_nobody_listens() {
     }
     assert!(service.wait().0.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_breaker_is_counted_until_it_closes() {
+    let watched = Watched::start(&[("STATS_CACHE_TTL_S", "0")]);
+    let id = watched.add_network().await;
+    let (opens, open) = ("affzero_breaker_opens_total", "affzero_breakers_open");
+    let values = async || (watched.value(opens).await, watched.value(open).await);
+    assert_eq!(values().await, (Some(0.0), Some(0.0)));
+    watched.network.always(Some(Fault::Instead(Reply::text(503, "text/plain", "out of order"))));
+    let pull = stats(&id);
+    for _ in 0..20 {
+        assert_eq!(watched.send("GET", &pull, &[], None).await.0, 502);
+        if watched.value(open).await != Some(0.0) {
+            break;
+        }
+    }
+    let (opened, at_once) = values().await;
+    assert!(opened >= Some(1.0) && opened == at_once, "{opened:?} {at_once:?}");
+    // Asking again opens nothing that is open already.
+    assert_eq!(watched.send("GET", &pull, &[], None).await.0, 502);
+    assert_eq!(values().await, (opened, at_once));
+    assert!(!watched.scrape().await.contains("127.0.0.1"), "which tracker it is stands in no metric");
+
+    watched.network.always(None);
+    eventually("the tracker is asked again", async || {
+        let (status, _) = watched.send("GET", &pull, &[], None).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        (status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(values().await, (opened, Some(0.0)), "it is closed, and stays counted");
+}

@@ -1,5 +1,8 @@
 //! What is in the database, byte by byte, and what becomes of it when keys change or rows are damaged.
 
+use std::path::Path;
+use std::time::Duration;
+
 use affzero_connections::connections::rotation::rotate;
 use affzero_connections::connections::store;
 use affzero_connections::db::models::ConnectionRow;
@@ -7,6 +10,7 @@ use affzero_connections::db::schema::{connections, verifications};
 use affzero_connections::db::{DbConnection, DbError};
 use affzero_connections::tenancy::Plan;
 use affzero_connections::vault::{self, KeyRing, Vault};
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
 use serde_json::json;
@@ -14,7 +18,7 @@ use serde_json::json;
 use crate::app::{KEYS, TestApp, User, on_sqlite};
 use crate::connections::{CONNECTIONS, affise, affise_at, eventually, execute, path};
 use crate::support::affise::{ADMIN_KEY, Affise};
-use crate::support::tracker::Simulator;
+use crate::support::tracker::{Reply, Request, Simulator, Tracker};
 
 /// A second key, for rotation.
 const NEW_KEY: &str = "k2:Y2FuYXJ5LW9mLXRoZS1zZWNvbmQta2V5LTAxMjM0NTY=";
@@ -196,6 +200,124 @@ async fn a_deletion_is_final_even_while_everybody_reads() {
     deleted.ok(204);
     for blob in &sealed {
         assert!(!is_stored(&app, blob).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_caller_leaves_destroys_what_was_sealed_all_the_same() {
+    let app = TestApp::start().await;
+    if !on_sqlite(&app) {
+        // Nobody else may hold the writer's place up on a shared server, and PostgreSQL has no log that is read.
+        return;
+    }
+    let tracker = Simulator::start(Affise::default());
+    let user = app.user("acme", Plan::Pro);
+    let id = user.add(affise("Brand", &tracker)).await;
+    let file = app.folder.path().join("affzero.db").display().to_string();
+    let leave = async |method: &str, body: Option<&serde_json::Value>| {
+        let mut hog = SqliteConnection::establish(&file).expect("the same file");
+        hog.batch_execute("BEGIN IMMEDIATE").expect("the only writer");
+        let at = path(&id);
+        let asked = user.send(method, &at, &[], body);
+        let left = tokio::time::timeout(Duration::from_millis(1_000), asked).await;
+        assert!(left.is_err(), "it cannot be written yet: {left:?}");
+        // That the caller has left is noticed.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        hog.batch_execute("ROLLBACK").expect("room for others");
+    };
+
+    let before = row(&app, &id).await.credentials_sealed.expect("a blob");
+    assert!(is_stored(&app, &before).await);
+    leave("PATCH", Some(&json!({ "credentials": { "api_key": ADMIN_KEY } }))).await;
+    eventually("the replaced secret is gone", async || (!is_stored(&app, &before).await).then_some(())).await;
+    assert_eq!(user.get(&path(&id)).await.ok(200)["version"], 2);
+
+    pull(&user, &id).await.ok(200);
+    let sealed = blobs(&app, &id).await;
+    leave("DELETE", None).await;
+    eventually("it is deleted", async || (user.get(&path(&id)).await.status == 410).then_some(())).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    pull(&user, &id).await.problem(410, "connection_deleted");
+    eventually("nothing of it is left", async || {
+        for blob in &sealed {
+            if is_stored(&app, blob).await {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+}
+
+/// A tracker whose numbers and names are found again wherever they are.
+struct Distinct(Affise);
+
+const TITLE: &str = "Quixotic Zeppelin 48213";
+const CHARGE: &str = "73519.428617";
+const CLICKS: u32 = 618_247_395;
+
+impl Tracker for Distinct {
+    fn answer(&self, request: &Request) -> Reply {
+        let mut reply = self.0.answer(request);
+        if request.path == "/3.0/stats/custom" {
+            let mut report: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+            for row in report["stats"].as_array_mut().into_iter().flatten() {
+                row["traffic"]["raw"] = json!(CLICKS.to_string());
+                row["actions"]["confirmed"]["charge"] = json!(CHARGE);
+                if row["slice"]["offer"].is_object() {
+                    row["slice"]["offer"]["title"] = json!(TITLE);
+                }
+            }
+            reply.body = report.to_string().into_bytes();
+        }
+        reply
+    }
+}
+
+/// Every byte of every file under a folder.
+fn all_bytes(folder: &Path) -> Vec<u8> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries
+        .flat_map(|path| if path.is_dir() { all_bytes(&path) } else { std::fs::read(&path).expect("its bytes") })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_are_in_no_file_and_in_no_table() {
+    let app = TestApp::start().await;
+    let tracker = Simulator::start(Distinct(Affise::default()));
+    let user = app.user("acme", Plan::Pro);
+    let id = user.add(affise("Brand", &tracker)).await;
+    let closed = format!("{}/stats?group_by=offer&from=2026-09-01&to=2026-09-02", path(&id));
+    let today = format!("{}/stats?group_by=offer,date&preset=this_year&sort=-clicks&limit=3", path(&id));
+    let many = "/api/v1/stats?group_by=offer&from=2026-09-03&to=2026-09-03".to_owned();
+    for question in [&closed, &today, &many] {
+        for accept in ["application/json", "application/json", "application/x-ndjson", "text/csv"] {
+            if *question == many && accept != "application/json" {
+                continue;
+            }
+            let headers = [("accept", accept), ("x-automation-id", "weekly-mail")];
+            let answer = user.send("GET", question, &headers, None).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            for part in [TITLE, CHARGE, &CLICKS.to_string()] {
+                assert!(answer.text.contains(part), "{part} is not in the answer to {question} as {accept}");
+            }
+        }
+    }
+    eventually("the uses are written", async || {
+        let known = user.get(&format!("{}/automations", path(&id))).await.ok(200);
+        (known["data"][0]["automation_id"] == "weekly-mail").then_some(())
+    })
+    .await;
+    let tables = dump(&app).await;
+    let files = all_bytes(app.folder.path());
+    let hex_of = |text: &str| hex(text.as_bytes());
+    for part in [TITLE, CHARGE, &CLICKS.to_string()] {
+        assert!(!tables.contains(part) && !tables.contains(&hex_of(part)), "{part} is in a table");
+        assert!(!contains(&files, part.as_bytes()), "{part} is in a file");
+    }
+    for bytes in [CLICKS.to_be_bytes(), CLICKS.to_le_bytes()] {
+        assert!(!contains(&files, &bytes) && !tables.contains(&hex(&bytes)), "the clicks are there as a number");
     }
 }
 

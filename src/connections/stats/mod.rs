@@ -30,7 +30,7 @@ use uuid::Uuid;
 use self::fetch::{Brought, Way};
 use self::query::{Asked, Question};
 use self::table::{ConnectionRef, Orders, Place, Source, Table, Tally};
-use super::service::{Connections, Opened};
+use super::service::{Connections, Opened, in_time};
 use super::{Actor, Status, cursor, now_micros, store};
 use crate::metrics;
 use crate::platforms::assemble;
@@ -394,7 +394,7 @@ impl Connections {
         let scope = self.pull_scope(deadline);
         // Before the row is read: whatever changes it from now on makes the table one of the past.
         let pulled_at_micros = now_micros();
-        let row = self.live(&actor.organisation, id).await?;
+        let row = in_time(scope.deadline, self.live(&actor.organisation, id)).await?;
         let opened = self.open_row(&actor.organisation, row, scope)?;
         let reading = self.read_table(&opened, asked, pulled_at_micros);
         let outcome = tokio::time::timeout_at(scope.deadline.into(), reading).await;
@@ -494,7 +494,8 @@ impl Connections {
 
     async fn all_ids(&self, actor: &Actor) -> Result<Vec<Uuid>, Problem> {
         let owner = actor.organisation.clone();
-        self.inner.db.read(move |db| store::ids(db, &owner)).await.map_err(Problem::from)
+        let asking = self.inner.db.read(move |db| store::ids(db, &owner).map_err(Problem::from));
+        in_time(self.pull_scope(None).deadline, asking).await
     }
 }
 

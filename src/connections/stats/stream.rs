@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::query::{Asked, Question};
 use super::table::{Layout, Tally, compare};
 use super::{Manner, out_of_time};
-use crate::connections::service::{Connections, Opened};
+use crate::connections::service::{Connections, Opened, in_time};
 use crate::connections::{Actor, Status};
 use crate::metrics;
 use crate::platforms::assemble;
@@ -127,8 +127,9 @@ impl Connections {
         question: Question,
     ) -> Result<(Asked, Opened, StatsQuery), Problem> {
         let asked = question.at(Timestamp::now());
-        let row = self.live(&actor.organisation, id).await?;
-        let opened = self.open_row(&actor.organisation, row, self.pull_scope(None))?;
+        let scope = self.pull_scope(None);
+        let row = in_time(scope.deadline, self.live(&actor.organisation, id)).await?;
+        let opened = self.open_row(&actor.organisation, row, scope)?;
         let query = asked.for_client(opened.client.pair(), self.inner.options.stats.max_range_days)?;
         Ok((asked, opened, query))
     }

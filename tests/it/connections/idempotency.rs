@@ -31,6 +31,41 @@ async fn the_same_key_and_body_give_the_same_connection_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_leaves_leaves_its_key_free() {
+    let (app, tracker) = service_and_tracker().await;
+    let user = acme(&app);
+    let body = affise("Brand", &tracker);
+    tracker.inject([Fault::Stall(Duration::from_secs(5))]);
+    let left = tokio::time::timeout(Duration::from_millis(700), create(&user, "key-1", &body)).await;
+    assert!(left.is_err(), "the tracker takes longer than that");
+    assert_eq!(tracker.requests().len(), 1, "it was being verified");
+    let again = eventually("the key is free", async || {
+        Some(create(&user, "key-1", &body).await).filter(|answer| answer.status != 409)
+    });
+    let again = tokio::time::timeout(Duration::from_secs(10), again).await.expect("long before its lease is over");
+    again.ok(201);
+    assert_eq!(create(&user, "key-1", &body).await.header("idempotency-replayed"), Some("true"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_leaves_while_another_has_the_key_frees_nothing() {
+    let (app, tracker) = service_and_tracker().await;
+    let user = acme(&app);
+    let body = affise("Brand", &tracker);
+    tracker.inject([Fault::Stall(Duration::from_millis(1_500))]);
+    let first = create(&user, "key-1", &body);
+    let others = async {
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            let _ = tokio::time::timeout(Duration::from_millis(1), create(&user, "key-1", &body)).await;
+        }
+    };
+    let (first, ()) = tokio::join!(first, others);
+    first.ok(201);
+    assert_eq!(names(&user.get(CONNECTIONS).await.ok(200)), ["Brand"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn order_and_blanks_do_not_make_another_body() {
     let app = TestApp::start().await;
     let user = acme(&app);

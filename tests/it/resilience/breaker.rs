@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use affzero_connections::metrics;
 use affzero_connections::tenancy::Plan;
 use serde_json::json;
 
@@ -35,9 +34,6 @@ async fn an_open_breaker_answers_at_once_with_the_cause_and_recovers_by_itself()
     let wait: u64 = answer.header("retry-after").expect("a time").parse().expect("seconds");
     assert!((1..=5).contains(&wait), "{wait}");
     assert_eq!(stage.reports(), before);
-    let text = String::from_utf8(metrics::render(&metrics::Sample::default())).expect("text");
-    assert!(text.contains("affzero_breaker_opens_total") && text.contains("affzero_breakers_open"));
-    assert!(!text.contains("127.0.0.1"));
 
     stage.network.always(None);
     let started = Instant::now();

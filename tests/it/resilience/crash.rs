@@ -9,12 +9,13 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, SqliteConnection};
+use diesel::{Connection, PgConnection, SqliteConnection};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::app::{KEYS, SECRET, client};
 use crate::process::{Service, command, complaint, run};
+use crate::servers::Schema;
 
 const NEW_KEY: &str = "k2:ISEhISEhISEhISEhISEhISEhISEhISEhISEhISEhISE=";
 const ORGANISATIONS: usize = 6;
@@ -219,17 +220,24 @@ fn read(row: &Value) -> (String, Known) {
 /// The program, its database, and everybody who uses it.
 struct World {
     folder: TempDir,
+    /// In PostgreSQL; otherwise the database is a file in the folder.
+    schema: Option<Schema>,
     ledgers: Vec<Ledger>,
 }
 
 impl World {
+    fn variables<'a>(&'a self, keys: &'a str) -> Vec<(&'a str, &'a str)> {
+        let database = self.schema.as_ref().map(|schema| ("DATABASE_URL", schema.url.as_str()));
+        [("AUTH_JWT_SECRET", SECRET), ("CREDENTIALS_KEYS", keys)].into_iter().chain(database).collect()
+    }
+
     fn serve(&self, keys: &str) -> Service {
-        Service::start(self.folder.path(), &[("AUTH_JWT_SECRET", SECRET), ("CREDENTIALS_KEYS", keys)])
+        Service::start(self.folder.path(), &self.variables(keys))
     }
 
     fn rotate(&self) -> Child {
-        let variables = [("AUTH_JWT_SECRET", SECRET), ("CREDENTIALS_KEYS", &both(NEW_KEY, KEYS))];
-        let mut rotation = command(self.folder.path(), &["rotate-keys"], &variables);
+        let keys = both(NEW_KEY, KEYS);
+        let mut rotation = command(self.folder.path(), &["rotate-keys"], &self.variables(&keys));
         rotation.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("it runs")
     }
 
@@ -256,14 +264,14 @@ impl World {
 
     /// Makes leases of the dead end now instead of within a minute.
     fn end_leases(&self) {
+        const END: &str = "UPDATE connections SET lease_until = 1 WHERE lease_until IS NOT NULL;";
+        if let Some(schema) = &self.schema {
+            let mut database = PgConnection::establish(&schema.url).expect("the database");
+            return database.batch_execute(END).expect("leases");
+        }
         let file = self.folder.path().join("data/affzero.db");
         let mut database = SqliteConnection::establish(&file.display().to_string()).expect("the database");
-        database
-            .batch_execute(
-                "PRAGMA busy_timeout = 10000; \
-                 UPDATE connections SET lease_until = 1 WHERE lease_until IS NOT NULL;",
-            )
-            .expect("leases");
+        database.batch_execute(&format!("PRAGMA busy_timeout = 10000; {END}")).expect("leases");
     }
 }
 
@@ -273,9 +281,19 @@ fn both(first: &str, second: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kill_9_at_any_moment_and_nothing_is_there_by_halves() {
+    survive(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_postgres_too_it_survives_kill_9_at_any_moment() {
+    let Some(schema) = Schema::make() else { return };
+    survive(Some(schema)).await;
+}
+
+async fn survive(schema: Option<Schema>) {
     let folder = TempDir::new().expect("a folder");
     let ledgers = (0..ORGANISATIONS).map(|organisation| Ledger::new(folder.path(), organisation)).collect();
-    let mut world = World { folder, ledgers };
+    let mut world = World { folder, schema, ledgers };
     let (started, mut kills) = (Instant::now(), 0);
     while kills < FEWEST_KILLS || started.elapsed() < TIME {
         world.round(kills).await;
@@ -296,8 +314,7 @@ async fn what_was_acknowledged_survives_kill_9_at_any_moment_and_nothing_is_ther
         }
         ledger.audit(&service.url).await;
     }
-    let variables = [("AUTH_JWT_SECRET", SECRET), ("CREDENTIALS_KEYS", &both(NEW_KEY, KEYS))];
-    let rotated = run(world.folder.path(), &["rotate-keys"], &variables);
+    let rotated = run(world.folder.path(), &["rotate-keys"], &world.variables(&both(NEW_KEY, KEYS)));
     let report = format!("{}{}", String::from_utf8_lossy(&rotated.stdout), complaint(&rotated));
     assert!(rotated.status.success() && report.contains("no longer needed"), "{report}");
     drop(service);

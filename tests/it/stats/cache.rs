@@ -1,12 +1,14 @@
 //! What is kept, for how long, who shares it, and what makes it forgotten.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
+use affzero_connections::db::DbError;
 use affzero_connections::tenancy::Plan;
 use serde_json::{Value, json};
 
 use super::{WEEK, add, eventually, list, path, pulls};
-use crate::app::{Answer, TestApp, User};
+use crate::app::{Answer, TestApp, User, on_sqlite};
 use crate::support::affise::{Affise, Owner};
 use crate::support::tracker::{Fault, Simulator};
 
@@ -51,6 +53,55 @@ async fn a_second_question_is_answered_from_memory_with_the_same_bytes() {
     let kept = user.get(&today).await;
     let left = cache_status(&kept).strip_prefix("affzero; hit; ttl=").expect("a hit").parse::<u64>();
     assert!((40..=60).contains(&left.expect("seconds")), "a running day is kept for a minute");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hit_touches_no_database() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let simulator = Simulator::start(Affise::default());
+    let id = add(&user, &simulator, Owner::Network).await;
+    let first = user.get(&question(&id)).await;
+    let (mut doors, mut taken) = (Vec::new(), Vec::new());
+    // Every connection to the database is in use, for as long as the doors are shut.
+    for _ in 0..app.db.pool().max {
+        let (door, shut) = mpsc::channel::<()>();
+        let db = app.db.clone();
+        doors.push(door);
+        taken.push(tokio::spawn(async move {
+            db.read(move |_| -> Result<(), DbError> {
+                let _ = shut.recv();
+                Ok(())
+            })
+            .await
+        }));
+    }
+    eventually("all connections are in use", async || {
+        let pool = app.db.pool();
+        (pool.in_use == pool.max && pool.idle == 0).then_some(())
+    })
+    .await;
+    if on_sqlite(&app) {
+        // Long enough for everything that could look at the database behind the answer.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let second = user.get(&question(&id)).await;
+        assert!(cache_status(&second).contains("; hit"), "{}", cache_status(&second));
+        assert_eq!(second.text, first.text);
+        let other = user.get(&format!("{}&sort=-clicks&metrics=clicks&limit=1", question(&id))).await;
+        assert!(cache_status(&other).contains("; hit"), "{}", cache_status(&other));
+    } else {
+        // Others may have changed it, and only the database could tell.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let waiting = tokio::time::timeout(Duration::from_secs(1), user.get(&question(&id))).await;
+        assert!(waiting.is_err(), "what nobody watches over is not answered with");
+    }
+    let list = tokio::time::timeout(Duration::from_millis(300), user.get("/api/v1/connections")).await;
+    assert!(list.is_err(), "the database cannot be asked");
+    doors.clear();
+    for reader in taken {
+        reader.await.expect("no panic").expect("a connection");
+    }
+    user.get("/api/v1/connections").await.ok(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
