@@ -166,6 +166,10 @@ impl Slice {
     }
 }
 
+/// Rows of a full page, and the bytes of a short one: memory for as many rows as there probably are is reserved at once.
+const USUAL_ROWS: usize = 500;
+const SHORT_ROW_BYTES: usize = 512;
+
 /// How the rows of an answer are to be read.
 #[derive(Clone)]
 pub(super) struct Reading {
@@ -205,9 +209,10 @@ impl Reading {
     pub(super) fn page(&self, body: &[u8]) -> Result<Page, String> {
         // Looked through once as a whole, which takes less than text by text. What stands in texts that nobody reads is
         // no reason to refuse an answer.
+        let room = body.len().div_ceil(SHORT_ROW_BYTES).min(USUAL_ROWS);
         let read = match std::str::from_utf8(body) {
-            Ok(text) => self.body(serde_json::Deserializer::from_str(text)),
-            Err(_) => self.body(serde_json::Deserializer::from_slice(body)),
+            Ok(text) => self.body(serde_json::Deserializer::from_str(text), room),
+            Err(_) => self.body(serde_json::Deserializer::from_slice(body), room),
         };
         let Body { status, rows, pagination } = read.map_err(|error| error.to_string())?;
         if status != Some(SUCCESS) {
@@ -226,8 +231,9 @@ impl Reading {
     fn body<'de, R: serde_json::de::Read<'de>>(
         &self,
         mut reader: serde_json::Deserializer<R>,
+        room: usize,
     ) -> serde_json::Result<Body> {
-        let body = reader.deserialize_map(BodyOf(self))?;
+        let body = reader.deserialize_map(BodyOf { reading: self, room })?;
         reader.end()?;
         Ok(body)
     }
@@ -277,7 +283,12 @@ enum Member {
 #[derive(Deserialize)]
 struct Count(#[serde(deserialize_with = "number::count")] Option<i64>);
 
-struct BodyOf<'r>(&'r Reading);
+#[derive(Clone, Copy)]
+struct BodyOf<'r> {
+    reading: &'r Reading,
+    /// Rows that memory is reserved for.
+    room: usize,
+}
 
 impl<'de> Visitor<'de> for BodyOf<'_> {
     type Value = Body;
@@ -290,7 +301,7 @@ impl<'de> Visitor<'de> for BodyOf<'_> {
         let (mut status, mut rows, mut pagination) = (None, None, None);
         while let Some(member) = map.next_key()? {
             match member {
-                Member::Stats if rows.is_none() => rows = Some(map.next_value_seed(RowsOf(self.0))?),
+                Member::Stats if rows.is_none() => rows = Some(map.next_value_seed(RowsOf(self))?),
                 Member::Stats => return Err(A::Error::duplicate_field("stats")),
                 Member::Status => {
                     let Count(count) = map.next_value()?;
@@ -309,7 +320,7 @@ impl<'de> Visitor<'de> for BodyOf<'_> {
 }
 
 /// The rows of an answer, each made as soon as it is read.
-struct RowsOf<'r>(&'r Reading);
+struct RowsOf<'r>(BodyOf<'r>);
 
 impl<'de> DeserializeSeed<'de> for RowsOf<'_> {
     type Value = Vec<Row>;
@@ -327,12 +338,12 @@ impl<'de> Visitor<'de> for RowsOf<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Self::Value, A::Error> {
-        let mut rows = Vec::new();
+        let mut rows = Vec::with_capacity(self.0.room);
         while let Some(line) = lines.next_element::<Line<'_>>()? {
             if rows.len() == MOST_ROWS {
                 return Err(A::Error::invalid_length(MOST_ROWS + 1, &self));
             }
-            rows.push(self.0.row(&line).map_err(A::Error::custom)?);
+            rows.push(self.0.reading.row(&line).map_err(A::Error::custom)?);
         }
         Ok(rows)
     }

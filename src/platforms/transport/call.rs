@@ -229,8 +229,12 @@ impl Call {
     }
 
     async fn exchange(&self, origin: &Origin, url: &Url, patience: Duration) -> Result<Answer, retry::Fault> {
-        let mut request =
-            origin.client.request(self.method.clone(), url.clone()).headers(self.headers.clone()).timeout(patience);
+        let mut request = origin
+            .clients
+            .own()?
+            .request(self.method.clone(), url.clone())
+            .headers(self.headers.clone())
+            .timeout(patience);
         if let Some(body) = &self.body {
             request = request.body(body.clone());
         }

@@ -9,6 +9,7 @@
 mod breaker;
 mod call;
 mod circuit;
+mod clients;
 pub mod egress;
 mod faults;
 mod gate;
@@ -36,6 +37,7 @@ use zeroize::Zeroizing;
 use self::breaker::Breaker;
 use self::call::read_bounded;
 pub use self::call::{Answer, Call};
+use self::clients::Clients;
 use self::egress::EgressPolicy;
 use self::faults::{blocked, classify, host_of, redirected, unresolved};
 use self::gate::Gate;
@@ -90,7 +92,7 @@ struct Shared {
 struct Origin {
     name: String,
     #[expect(clippy::disallowed_types, reason = "the one client, which `Shared::origin` makes")]
-    client: reqwest::Client,
+    clients: Clients,
     gate: Gate,
     breaker: Breaker,
     budget: Budget,
@@ -214,7 +216,7 @@ impl Transport {
         self.shared.check(url).await?;
         let origin = self.shared.origin(url, Allowance::of(2))?;
         let patience = self.shared.config.timeout.min(DOCUMENT_PATIENCE);
-        let request = origin.client.get(url.clone()).header("accept", "application/json").timeout(patience);
+        let request = origin.clients.own()?.get(url.clone()).header("accept", "application/json").timeout(patience);
         let response = request.send().await.map_err(|error| classify(&error, url))?;
         match response.status() {
             status if status.is_redirection() => {
@@ -234,7 +236,7 @@ impl Transport {
         let started = Instant::now();
         self.shared.check(url).await?;
         let origin = self.shared.origin(url, Allowance::of(2))?;
-        let request = origin.client.get(url.clone()).timeout(self.shared.config.timeout);
+        let request = origin.clients.own()?.get(url.clone()).timeout(self.shared.config.timeout);
         request.send().await.map_err(|error| classify(&error, url))?;
         Ok(started.elapsed())
     }
@@ -428,23 +430,25 @@ impl Shared {
             resolver: self.resolver.clone(),
             permits: Arc::new(move |address| policy.permits(SocketAddr::new(address.ip(), port), https)),
         };
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.tls.clone())
-            .user_agent(concat!("affzero-connections/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .retry(reqwest::retry::never())
-            .connect_timeout(self.config.connect_timeout)
-            .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(allowance.concurrency)
-            .tcp_nodelay(true)
-            .dns_resolver(resolver)
-            .build()
-            .map_err(|_| PlatformError::new(ErrorKind::InvalidUrl, "No connection can be set up for this address."))?;
+        let (tls, connect_timeout) = (self.tls.clone(), self.config.connect_timeout);
+        let clients = Clients::made_by(move || {
+            reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .user_agent(concat!("affzero-connections/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .no_proxy()
+                .retry(reqwest::retry::never())
+                .connect_timeout(connect_timeout)
+                .pool_idle_timeout(Duration::from_secs(60))
+                .pool_max_idle_per_host(allowance.concurrency)
+                .tcp_nodelay(true)
+                .dns_resolver(resolver.clone())
+                .build()
+        });
         let made = Arc::new(Origin {
             name: key.clone(),
-            client,
+            clients,
             gate: Gate::new(allowance),
             breaker: Breaker::default(),
             budget: Budget::default(),
@@ -482,7 +486,14 @@ mod tests {
         let url: Url = format!("http://localhost:{port}/").parse().expect("an address");
         // Past the check before the call, as a name that changes in between would be.
         let origin = transport.shared.origin(&url, Allowance::of(1)).expect("a client");
-        let error = origin.client.get(url.clone()).send().await.expect_err("nothing inside is called");
+        let error = origin
+            .clients
+            .own()
+            .expect("a client")
+            .get(url.clone())
+            .send()
+            .await
+            .expect_err("nothing inside is called");
         assert_eq!(classify(&error, &url).kind, ErrorKind::EgressBlocked, "{error:?}");
         assert!(inside.accept().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
     }

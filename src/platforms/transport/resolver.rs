@@ -60,6 +60,7 @@ pub(super) struct Blocked;
 ///
 /// There is one for https and one for http, because the policy differs; ports are checked against the URL by
 /// the caller, who knows them.
+#[derive(Clone)]
 pub(super) struct CheckedResolver {
     pub(super) resolver: Resolver,
     pub(super) permits: Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>,
