@@ -56,7 +56,19 @@ impl Service {
     pub(crate) fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
         let mut all = vec![("BIND_ADDR", "127.0.0.1:0")];
         all.extend_from_slice(variables);
-        let mut command = command(folder, &[], &all);
+        Self::of(command(folder, &[], &all))
+    }
+
+    /// The same, where the system lets a process have no more than so many descriptors.
+    pub(crate) fn start_with_descriptors(folder: &Path, descriptors: u32) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {descriptors}; exec \"$1\"");
+        command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_affzero-connections")]);
+        command.current_dir(folder).env_clear().stdin(Stdio::null()).env("BIND_ADDR", "127.0.0.1:0");
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let written = Arc::new(Written::default());
         let readers = vec![

@@ -486,14 +486,9 @@ mod tests {
         let url: Url = format!("http://localhost:{port}/").parse().expect("an address");
         // Past the check before the call, as a name that changes in between would be.
         let origin = transport.shared.origin(&url, Allowance::of(1)).expect("a client");
-        let error = origin
-            .clients
-            .own()
-            .expect("a client")
-            .get(url.clone())
-            .send()
-            .await
-            .expect_err("nothing inside is called");
+        let client = origin.clients.own().expect("a client");
+        let error = client.get(url.clone()).timeout(Duration::from_secs(5)).send().await;
+        let error = error.expect_err("nothing inside is called");
         assert_eq!(classify(&error, &url).kind, ErrorKind::EgressBlocked, "{error:?}");
         assert!(inside.accept().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
     }

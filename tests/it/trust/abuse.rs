@@ -235,6 +235,30 @@ async fn whoever_falls_silent_after_a_first_request_is_cut_off() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn silent_connections_beyond_number_do_not_use_the_descriptors_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = Service::start_with_descriptors(folder.path(), 200);
+    let address = service.url.trim_start_matches("http://").to_owned();
+    let silent: Vec<TcpStream> = (0..90)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&address).expect("a connection");
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n\r\n").expect("sent");
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    let open = std::fs::read_dir(format!("/proc/{}/fd", service.id())).expect("a process on Linux").count();
+    assert!(open < 170, "{open} descriptors are in use");
+    // The database has to be opened for this.
+    let ready = "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let answer = exchange(&service.url, ready);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(!service.written().contains("too many open files"), "{}", service.written());
+    drop(silent);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_now_and_then_keeps_the_connection() {
     let app = TestApp::start().await;
