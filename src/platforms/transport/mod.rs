@@ -31,6 +31,7 @@ use moka::sync::Cache;
 use reqwest::Method;
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
+use thread_local::ThreadLocal;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
@@ -91,7 +92,6 @@ struct Shared {
 /// One scheme, host and port, shared by all connections that lead there.
 struct Origin {
     name: String,
-    #[expect(clippy::disallowed_types, reason = "the one client, which `Shared::origin` makes")]
     clients: Clients,
     gate: Gate,
     breaker: Breaker,
@@ -417,7 +417,6 @@ impl Shared {
         if permitted { Ok(()) } else { Err(blocked(url)) }
     }
 
-    #[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one place where a client is made")]
     fn origin(&self, url: &Url, allowance: Allowance) -> Result<Arc<Origin>, PlatformError> {
         let key = url.origin().ascii_serialization();
         if let Some(origin) = self.origins.get(&key) {
@@ -430,22 +429,13 @@ impl Shared {
             resolver: self.resolver.clone(),
             permits: Arc::new(move |address| policy.permits(SocketAddr::new(address.ip(), port), https)),
         };
-        let (tls, connect_timeout) = (self.tls.clone(), self.config.connect_timeout);
-        let clients = Clients::made_by(move || {
-            reqwest::Client::builder()
-                .tls_backend_preconfigured(tls.clone())
-                .user_agent(concat!("affzero-connections/", env!("CARGO_PKG_VERSION")))
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .no_proxy()
-                .retry(reqwest::retry::never())
-                .connect_timeout(connect_timeout)
-                .pool_idle_timeout(Duration::from_secs(60))
-                .pool_max_idle_per_host(allowance.concurrency)
-                .tcp_nodelay(true)
-                .dns_resolver(resolver.clone())
-                .build()
-        });
+        let clients = Clients {
+            tls: self.tls.clone(),
+            resolver,
+            connect_timeout: self.config.connect_timeout,
+            kept: allowance.concurrency,
+            of_threads: ThreadLocal::new(),
+        };
         let made = Arc::new(Origin {
             name: key.clone(),
             clients,
