@@ -9,7 +9,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection, SqliteConnection};
+use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -221,13 +221,39 @@ fn read(row: &Value) -> (String, Known) {
 struct World {
     folder: TempDir,
     /// In PostgreSQL; otherwise the database is a file in the folder.
-    schema: Option<Schema>,
+    server: Option<Server>,
     ledgers: Vec<Ledger>,
+}
+
+/// A database in PostgreSQL, and the name by which its sessions are known.
+struct Server {
+    schema: Schema,
+    sessions: String,
+    url: String,
+}
+
+impl Server {
+    fn new(schema: Schema) -> Self {
+        let sessions = format!("crash-{}", uuid::Uuid::now_v7().simple());
+        let url = format!("{}&application_name={sessions}", schema.url);
+        Self { schema, sessions, url }
+    }
+
+    /// Waits until the sessions of the dead have ended: what one of them was about to commit may take a moment more.
+    fn bury(&self) {
+        let mut database = PgConnection::establish(&self.schema.url).expect("the database");
+        let patience = Instant::now() + Duration::from_secs(20);
+        let living = format!("SELECT pid FROM pg_stat_activity WHERE application_name = '{}'", self.sessions);
+        while diesel::sql_query(&living).execute(&mut database).expect("an answer") > 0 {
+            assert!(Instant::now() < patience, "sessions of the dead live on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
 
 impl World {
     fn variables<'a>(&'a self, keys: &'a str) -> Vec<(&'a str, &'a str)> {
-        let database = self.schema.as_ref().map(|schema| ("DATABASE_URL", schema.url.as_str()));
+        let database = self.server.as_ref().map(|server| ("DATABASE_URL", server.url.as_str()));
         [("AUTH_JWT_SECRET", SECRET), ("CREDENTIALS_KEYS", keys)].into_iter().chain(database).collect()
     }
 
@@ -257,6 +283,9 @@ impl World {
             let _ = rotation.kill();
             let _ = rotation.wait();
         }
+        if let Some(server) = &self.server {
+            server.bury();
+        }
         for ledger in busy {
             self.ledgers.push(ledger.await.expect("no surprises"));
         }
@@ -265,8 +294,8 @@ impl World {
     /// Makes leases of the dead end now instead of within a minute.
     fn end_leases(&self) {
         const END: &str = "UPDATE connections SET lease_until = 1 WHERE lease_until IS NOT NULL;";
-        if let Some(schema) = &self.schema {
-            let mut database = PgConnection::establish(&schema.url).expect("the database");
+        if let Some(server) = &self.server {
+            let mut database = PgConnection::establish(&server.schema.url).expect("the database");
             return database.batch_execute(END).expect("leases");
         }
         let file = self.folder.path().join("data/affzero.db");
@@ -293,7 +322,7 @@ async fn in_postgres_too_it_survives_kill_9_at_any_moment() {
 async fn survive(schema: Option<Schema>) {
     let folder = TempDir::new().expect("a folder");
     let ledgers = (0..ORGANISATIONS).map(|organisation| Ledger::new(folder.path(), organisation)).collect();
-    let mut world = World { folder, schema, ledgers };
+    let mut world = World { folder, server: schema.map(Server::new), ledgers };
     let (started, mut kills) = (Instant::now(), 0);
     while kills < FEWEST_KILLS || started.elapsed() < TIME {
         world.round(kills).await;
