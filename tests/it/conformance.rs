@@ -126,10 +126,11 @@ async fn a_redirect_is_named_and_never_followed() {
 #[tokio::test]
 async fn throttling_and_outages_say_nothing_of_the_credentials() {
     let cases = [
-        (429, FailureCode::RateLimited, ErrorKind::RateLimited),
         (502, FailureCode::PlatformError, ErrorKind::Failing),
         (503, FailureCode::PlatformError, ErrorKind::Failing),
         (504, FailureCode::PlatformError, ErrorKind::Failing),
+        // Last, because from then on the account is left alone.
+        (429, FailureCode::RateLimited, ErrorKind::RateLimited),
     ];
     for stage in called() {
         for (status, expected, kind) in cases {

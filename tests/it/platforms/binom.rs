@@ -328,7 +328,7 @@ async fn a_redirect_is_named_and_not_followed() {
     simulator.always(Some(Fault::Instead(elsewhere)));
     let verification = Asked::at(simulator.url.clone()).verify().await;
     assert_eq!(code(&verification), Some(FailureCode::Redirected));
-    assert!(verification.failure.expect("a failure").detail.contains("https://trk.example.com/"));
+    assert!(verification.failure.expect("a failure").detail.contains("https://trk.example.com."));
 }
 
 #[actix_web::test]
