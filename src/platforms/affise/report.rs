@@ -10,11 +10,11 @@
 //! an entity's filter by an empty table.
 
 use std::collections::HashSet;
-use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::quality::RandomState;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
@@ -302,27 +302,32 @@ impl Gathered {
         self.moving |= self.total.is_some_and(|total| total != page.total);
         self.total = Some(page.total);
         let before = self.rows;
-        let mut fresh = Fresh::default();
-        for row in page.rows {
-            if is_unknown(&row) {
-                let columns = row.key.len();
-                self.unknown.add(row, columns);
-            } else if let fingerprint = self.fingerprint(&row.key)
-                && !self.seen.contains(&fingerprint)
-            {
-                fresh.add(row, fingerprint);
-            } else {
-                continue;
-            }
+        // Rows are large: nearly always all of them stay where they are.
+        let mut rows = page.rows;
+        for row in rows.extract_if(.., |row| is_unknown(row)) {
+            let columns = row.key.len();
+            self.unknown.add(row, columns);
             self.rows += 1;
         }
+        let mut fresh = Fingerprints::with_capacity_and_hasher(rows.len(), BuildHasherDefault::default());
+        let mut repeats = false;
+        rows.retain(|row| {
+            let fingerprint = self.fingerprint(&row.key);
+            let is_new = !self.seen.contains(&fingerprint);
+            if is_new {
+                repeats |= !fresh.insert(fingerprint);
+                self.rows += 1;
+            }
+            is_new
+        });
         if self.rows == before {
             return Err("a page repeats what came before");
         }
         if self.more {
-            self.seen.extend(&fresh.fingerprints);
+            self.seen.extend(fresh);
         }
-        Ok(Batch::of(fresh.into_rows()))
+        // A key that stands on the page twice, as far as fingerprints tell.
+        Ok(Batch::of(if repeats { added_up(rows) } else { rows }))
     }
 
     fn fingerprint(&self, key: &Key) -> u64 {
@@ -346,33 +351,14 @@ impl Gathered {
     }
 }
 
-/// The new rows of a page.
-#[derive(Default)]
-struct Fresh {
-    rows: Vec<Row>,
-    fingerprints: Fingerprints,
-    /// Whether a key stands on the page twice, as far as fingerprints tell.
-    repeats: bool,
-}
-
-impl Fresh {
-    fn add(&mut self, row: Row, fingerprint: u64) {
-        self.repeats |= !self.fingerprints.insert(fingerprint);
-        self.rows.push(row);
+/// The rows, those of one key added up.
+fn added_up(rows: Vec<Row>) -> Vec<Row> {
+    let mut sums = Sums::default();
+    for row in rows {
+        let columns = row.key.len();
+        sums.add(row, columns);
     }
-
-    /// The rows, those of one key added up.
-    fn into_rows(self) -> Vec<Row> {
-        if !self.repeats {
-            return self.rows;
-        }
-        let mut sums = Sums::default();
-        for row in self.rows {
-            let columns = row.key.len();
-            sums.add(row, columns);
-        }
-        sums.rows
-    }
+    sums.rows
 }
 
 fn is_unknown(row: &Row) -> bool {

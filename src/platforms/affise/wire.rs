@@ -440,7 +440,14 @@ struct Traffic {
     uniq: Option<i64>,
 }
 
-/// The conversions of one state. Money is parsed only where it is used, because some of it has no meaning under an
+/// The conversions of one state.
+#[derive(Clone, Copy, Default, Deserialize)]
+struct Tally {
+    #[serde(default, deserialize_with = "number::count")]
+    count: Option<i64>,
+}
+
+/// The same with their money, which is parsed only where it is used, because some of it has no meaning under an
 /// affiliate's key.
 #[derive(Default, Deserialize)]
 struct Block<'a> {
@@ -537,11 +544,11 @@ impl<'de> Visitor<'de> for Anything {
 /// The blocks of a row by state.
 #[derive(Default)]
 struct Actions<'a> {
-    total: Option<Block<'a>>,
+    total: Option<Tally>,
     confirmed: Option<Block<'a>>,
-    pending: Option<Block<'a>>,
-    declined: Option<Block<'a>>,
-    hold: Option<Block<'a>>,
+    pending: Option<Tally>,
+    declined: Option<Tally>,
+    hold: Option<Tally>,
     /// The sum of all states, also of those with names not known here; the inner one is `None` where one has no count.
     sum_of_states: Option<Option<i64>>,
     /// Whether there is any state at all, be it an empty one.
@@ -577,29 +584,35 @@ impl<'de> Visitor<'de> for ActionsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut actions = Actions::default();
-        while let Some((state, Part(block))) = map.next_entry()? {
-            actions.put(&state, block);
+        while let Some(state) = map.next_key()? {
+            if let State::Confirmed = state {
+                let Part(block) = map.next_value::<Part<Block<'de>>>()?;
+                actions.put(&state, block.as_ref().map(|block| Tally { count: block.count }));
+                actions.confirmed = block;
+            } else {
+                let Part(tally) = map.next_value()?;
+                actions.put(&state, tally);
+            }
         }
         Ok(actions)
     }
 }
 
-impl<'a> Actions<'a> {
-    fn put(&mut self, state: &State, block: Option<Block<'a>>) {
+impl Actions<'_> {
+    fn put(&mut self, state: &State, tally: Option<Tally>) {
         self.is_filled = true;
         if !matches!(state, State::Total)
-            && let Some(block) = &block
+            && let Some(tally) = tally
         {
             let sum = self.sum_of_states.unwrap_or(Some(0));
-            self.sum_of_states = Some(sum.zip(block.count).and_then(|(sum, count)| sum.checked_add(count)));
+            self.sum_of_states = Some(sum.zip(tally.count).and_then(|(sum, count)| sum.checked_add(count)));
         }
         match state {
-            State::Total => self.total = block,
-            State::Confirmed => self.confirmed = block,
-            State::Pending => self.pending = block,
-            State::Declined => self.declined = block,
-            State::Hold => self.hold = block,
-            State::Other => {}
+            State::Total => self.total = tally,
+            State::Pending => self.pending = tally,
+            State::Declined => self.declined = tally,
+            State::Hold => self.hold = tally,
+            State::Confirmed | State::Other => {}
         }
     }
 
@@ -628,14 +641,11 @@ impl<'a> Line<'a> {
         let Some(actions) = &self.actions.0 else { return Ok(metrics) };
         metrics.conversions = actions.conversions();
         let without_conversions = metrics.conversions == Some(0);
-        let count = |block: &Option<Block<'a>>| match block {
-            Some(block) => block.count,
-            None => without_conversions.then_some(0),
-        };
-        metrics.approved = count(&actions.confirmed);
-        metrics.pending = count(&actions.pending);
-        metrics.rejected = count(&actions.declined);
-        metrics.hold = count(&actions.hold);
+        let count = |tally: Option<Option<i64>>| tally.unwrap_or(without_conversions.then_some(0));
+        metrics.approved = count(actions.confirmed.as_ref().map(|block| block.count));
+        metrics.pending = count(actions.pending.map(|tally| tally.count));
+        metrics.rejected = count(actions.declined.map(|tally| tally.count));
+        metrics.hold = count(actions.hold.map(|tally| tally.count));
         let amount = |field: fn(&Block<'a>) -> Option<&'a RawValue>| match &actions.confirmed {
             Some(block) => field(block).map_or(Ok(None), number::decimal),
             None => Ok(without_conversions.then_some(Decimal::ZERO)),
