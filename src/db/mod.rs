@@ -4,7 +4,7 @@
 //! first statement writes the organisation's row: SQLite takes its write lock there and PostgreSQL the row's lock, so
 //! that everything after it, the plan's limit above all, sees the organisation alone.
 //!
-//! Everybody is answered within ten seconds, even by a database that is silent: see [`pool`] for how long what may take.
+//! Everybody is answered within ten seconds, even by a database that is silent: see `pool` for how long what may take.
 
 mod backup;
 mod condition;
