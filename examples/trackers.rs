@@ -12,7 +12,6 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 
 use affzero_connections::platforms::Pair;
 use jiff::tz::TimeZone;
@@ -87,8 +86,7 @@ impl Running {
             return sample.variant.is_empty().then(|| Self { sample, url: first.url.clone(), _simulator: None });
         }
         let port = FIRST_PORT + u16::try_from(called.len()).expect("a small number");
-        let is_free = TcpListener::bind(("127.0.0.1", port)).is_ok();
-        let simulator = Simulator::start_at(sample.tracker.take()?, if is_free { port } else { 0 });
+        let simulator = Simulator::start_at(sample.tracker.take()?, port);
         Some(Self { sample, url: simulator.url.clone(), _simulator: Some(simulator) })
     }
 }

@@ -1,6 +1,7 @@
 //! The stage the simulators play on: a loopback HTTP server with a recording of what was asked and faults to inject.
 
 use std::collections::VecDeque;
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -112,12 +113,15 @@ impl Simulator {
         Self::start_at(tracker, 0)
     }
 
-    /// Serves `tracker` on a loopback port of choice.
+    /// Serves `tracker` on a loopback port of choice, or on a free one where somebody has that already.
     pub fn start_at(tracker: impl Tracker, port: u16) -> Self {
         let script = Arc::new(Script::default());
         let tracker: Arc<dyn Tracker> = Arc::new(tracker);
         let (send, receive) = mpsc::channel();
         let shared = Arc::clone(&script);
+        // Taking it is what tells whether it was free: others may start at the same moment.
+        let listener = TcpListener::bind(("127.0.0.1", port)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
+        let listener = listener.expect("a loopback port");
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let server = HttpServer::new(move || {
@@ -131,8 +135,8 @@ impl Simulator {
                 .workers(1)
                 .shutdown_timeout(0)
                 .disable_signals()
-                .bind(("127.0.0.1", port))
-                .expect("a loopback port");
+                .listen(listener)
+                .expect("a server");
                 let address = server.addrs()[0];
                 let server = server.run();
                 send.send((address, server.handle())).expect("the starter waits");
