@@ -3,17 +3,18 @@
 //! A call that runs has a lease in the set of its origin and in that of its account. Leases are renewed with every beat
 //! of the session, so those of a replica that died are gone after [`LEASE`]. The pace is kept as the time at which the
 //! next call would be on schedule (GCRA); a call is told how long it has to wait for its own moment, so nobody asks
-//! twice for that. Times are those of Redis alone.
+//! twice for that. An account whose tracker asked to be left alone has a name that lasts as long as that. Times are those
+//! of Redis alone.
 
 use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Script, ToRedisArgs};
+use redis::{Script, ScriptInvocation, ToRedisArgs};
 
 use super::link::Lines;
 use super::{Inner, Shared};
-use crate::platforms::transport::{Allowance, Ask, Bound, SharedBudget, Turn};
+use crate::platforms::transport::{AccountId, Allowance, Ask, Bound, Quiet, SharedBudget, Turn};
 
 /// How long a lease lasts that is not renewed.
 const LEASE: Duration = Duration::from_secs(10);
@@ -21,6 +22,8 @@ const LEASE: Duration = Duration::from_secs(10);
 const BATCH: usize = 500;
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
+static HUSH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("hush.lua")));
+static UNHUSH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unhush.lua")));
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
 
 /// A lease: the set it stands in, and its name there.
@@ -33,10 +36,25 @@ pub(super) struct Held {
 #[async_trait]
 impl SharedBudget for Shared {
     async fn ask(&self, ask: &Ask<'_>) -> Turn {
-        let alone = Turn::Granted { lease: None, wait: Duration::ZERO };
+        let alone = Turn::Granted { lease: None, wait: Duration::ZERO, breaks: None };
         let Some(inner) = &self.inner else { return alone };
         let Some(lines) = inner.link.open_lines() else { return alone };
         inner.ask(&lines, ask).await.unwrap_or(alone)
+    }
+
+    async fn hush(&self, account: &AccountId, time: Duration) {
+        let Some(inner) = &self.inner else { return };
+        let mut hush = HUSH.prepare_invoke();
+        // What is no time at all for Redis would be an error to it.
+        hush.key(inner.quiet_of(account)).arg(millis(time.max(Duration::from_millis(1))));
+        inner.tell("hush", &hush).await;
+    }
+
+    async fn unhush(&self, account: &AccountId, quiet: Quiet) {
+        let Some(inner) = &self.inner else { return };
+        let mut unhush = UNHUSH.prepare_invoke();
+        unhush.key(inner.quiet_of(account)).arg(quiet.0);
+        inner.tell("unhush", &unhush).await;
     }
 }
 
@@ -46,28 +64,45 @@ impl Inner {
         let places = [self.name("places", origin), self.name("places", account)];
         let name = format!("{:032x}", fastrand::u128(..));
         let mut take = TAKE.prepare_invoke();
-        take.key(&places).key(self.name("pace", origin)).key(self.name("pace", account));
+        take.key(&places)
+            .key(self.name("pace", origin))
+            .key(self.name("pace", account))
+            .key(self.quiet_of(ask.account));
         take.arg(&name).arg(millis(LEASE)).arg(micros(ask.patience));
         for allowance in [ask.limits.origin, ask.limits.account] {
             let (interval, burst) = pace_of(allowance);
             take.arg(allowance.concurrency).arg(interval).arg(burst);
         }
+        take.arg(u8::from(ask.heeds_quiet));
         // Held before it is granted: a call that is given up while Redis is asked gives back what it may have got.
         let lease = Lease::new(self, places.map(|set| Held { set, name: name.clone() }));
         let mut quick = lines.quick.clone();
-        let (outcome, wait): (u8, u64) = self.link.run(lines, "take", take.invoke_async(&mut quick)).await?;
+        let (outcome, wait, quiet): (u8, u64, u64) =
+            self.link.run(lines, "take", take.invoke_async(&mut quick)).await?;
         let wait = Duration::from_micros(wait);
         Some(match outcome {
-            0 => Turn::Granted { lease: Some(Box::new(lease)), wait },
+            0 => Turn::Granted { lease: Some(Box::new(lease)), wait, breaks: (quiet > 0).then_some(Quiet(quiet)) },
             refused => {
                 lease.refused();
                 match refused {
                     1 => Turn::Full(Bound::Origin),
                     2 => Turn::Full(Bound::Account),
-                    _ => Turn::TooLate(wait),
+                    3 => Turn::TooLate(wait),
+                    _ => Turn::Hushed(wait),
                 }
             }
         })
+    }
+
+    fn quiet_of(&self, account: &AccountId) -> String {
+        self.name("quiet", &[account.as_slice()])
+    }
+
+    async fn tell(&self, operation: &'static str, script: &ScriptInvocation<'_>) {
+        if let Some(lines) = self.link.open_lines() {
+            let mut quick = lines.quick.clone();
+            let _: Option<()> = self.link.run(&lines, operation, script.invoke_async(&mut quick)).await;
+        }
     }
 
     /// Makes the leases of all running calls last.

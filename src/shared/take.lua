@@ -1,8 +1,10 @@
 -- Takes a place of an origin and of an account, and a moment at which the pace of both allows the call.
--- KEYS: places of the origin, of the account; pace of the origin, of the account.
+-- KEYS: places of the origin, of the account; pace of the origin, of the account; the quiet of the account.
 -- ARGV: name of the lease, its milliseconds, the longest wait in microseconds;
---       then for origin and account: places, microseconds between calls (0: no pace), calls at once.
--- Answers {0, wait}; {1, 0}: the origin is full; {2, 0}: the account is full; {3, wait}: that would be too late.
+--       then for origin and account: places, microseconds between calls (0: no pace), calls at once;
+--       1 if the call heeds a quiet, else 0.
+-- Answers {0, wait, the quiet it goes through or 0}; {1, 0, 0}: the origin is full; {2, 0, 0}: the account is full;
+-- {3, wait, 0}: that would be too late; {4, wait, 0}: the account is to be left alone for so long.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local lease = tonumber(ARGV[2])
@@ -18,12 +20,17 @@ local function schedule(pace, interval, burst)
   return due + interval, math.max(0, due - (burst - 1) * interval - now)
 end
 
+local quiet = redis.call('GET', KEYS[5]) or '0'
+if quiet ~= '0' and ARGV[10] == '1' then
+  return {4, math.max(1, redis.call('PTTL', KEYS[5])) * 1000, '0'}
+end
+
 -- The account first: who waits for that stands in nobody else's way.
 if full(KEYS[2], tonumber(ARGV[7])) then
-  return {2, 0}
+  return {2, 0, '0'}
 end
 if full(KEYS[1], tonumber(ARGV[4])) then
-  return {1, 0}
+  return {1, 0, '0'}
 end
 
 local longest = 0
@@ -37,7 +44,7 @@ for place = 1, 2 do
   end
 end
 if longest > tonumber(ARGV[3]) then
-  return {3, longest}
+  return {3, longest, '0'}
 end
 
 for pace, due in pairs(schedules) do
@@ -47,4 +54,4 @@ for place = 1, 2 do
   redis.call('ZADD', KEYS[place], now + lease * 1000, ARGV[1])
   redis.call('PEXPIRE', KEYS[place], lease)
 end
-return {0, longest}
+return {0, longest, quiet}

@@ -16,7 +16,8 @@ use super::breaker::Asker;
 use super::faults::{asked_for_quiet, classify, host_of, out_of_memory, overloaded, redirected, timed_out};
 use super::gate::Gate;
 use super::memory::Memory;
-use super::{MAX_BODY_BYTES, Origin, Purpose, Trip, Upstream, retry};
+use super::turn::NoTurn;
+use super::{MAX_BODY_BYTES, Origin, Purpose, Trip, Upstream, quiet, retry};
 use crate::platforms::error::{ErrorKind, PlatformError};
 use crate::platforms::verification::millis;
 
@@ -181,15 +182,15 @@ impl Call {
         let asker = Asker { tenant, question: self.question() };
         origin.breaker.check(scope.purpose, asker, Instant::now()).map_err(retry::Fault::last)?;
         let account = self.upstream.account();
-        let _turn = loop {
+        let turn = loop {
             self.keep_quiet(&account).await?;
-            let turn = tokio::time::timeout_at(scope.deadline.into(), self.upstream.turn(origin))
-                .await
-                .map_err(|_| overloaded(&self.url))?
-                .map_err(|_| overloaded(&self.url))?;
-            // Somebody may have been asked to wait while this one waited for its turn.
-            if self.quiet_until(&account).is_none() {
-                break turn;
+            let turn = tokio::time::timeout_at(scope.deadline.into(), self.upstream.turn(origin));
+            match turn.await.map_err(|_| overloaded(&self.url))? {
+                // Somebody may have been asked to wait while this one waited for its turn.
+                Ok(turn) if self.quiet_until(&account).is_none() => break turn,
+                Ok(_) => {}
+                Err(NoTurn::Hushed(until)) => self.wait_until(until).await?,
+                Err(NoTurn::Full) => return Err(overloaded(&self.url).into()),
             }
         };
         let now = Instant::now();
@@ -201,10 +202,14 @@ impl Call {
         let outcome = self.exchange(origin, url, patience).await;
         pass.report(outcome.as_ref().err(), Instant::now());
         match &outcome {
-            Ok(_) => account.quiet.answered(now),
+            Ok(_) => {
+                account.quiet.answered(now);
+                self.upstream.end_quiet_of_others(turn.breaks).await;
+            }
             Err(fault) => {
                 if let (ErrorKind::RateLimited, Some(time)) = (fault.error().kind, fault.error().retry_after) {
                     account.quiet.begin(time, Instant::now());
+                    self.upstream.hush_others(time.min(quiet::LONGEST)).await;
                 }
             }
         }
@@ -220,11 +225,16 @@ impl Call {
     /// Waits for as long as the tracker asked to be left alone, if there is so much time.
     async fn keep_quiet(&self, account: &Gate) -> Result<(), retry::Fault> {
         while let Some(until) = self.quiet_until(account) {
-            if until >= self.upstream.trip.scope.deadline {
-                return Err(retry::Fault::last(asked_for_quiet(&self.url, until)));
-            }
-            tokio::time::sleep_until(until.into()).await;
+            self.wait_until(until).await?;
         }
+        Ok(())
+    }
+
+    async fn wait_until(&self, quiet_is_over: Instant) -> Result<(), retry::Fault> {
+        if quiet_is_over >= self.upstream.trip.scope.deadline {
+            return Err(retry::Fault::last(asked_for_quiet(&self.url, quiet_is_over)));
+        }
+        tokio::time::sleep_until(quiet_is_over.into()).await;
         Ok(())
     }
 

@@ -47,7 +47,7 @@ use self::memory::Memory;
 use self::resolver::{CheckedResolver, Resolver};
 use self::retry::Budget;
 pub use self::timings::Timings;
-pub use self::turn::{AccountId, Ask, Bound, Lease, SharedBudget, Turn};
+pub use self::turn::{AccountId, Ask, Bound, Lease, Quiet, SharedBudget, Turn};
 use super::error::{ErrorKind, PlatformError, Stage};
 use super::{Credentials, Platform};
 

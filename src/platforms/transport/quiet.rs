@@ -3,12 +3,15 @@
 //! A tracker that answers 429 with `Retry-After` means everybody who calls with that key, not only the call it answered.
 //! Pulls wait until then, or are told at once where their time is too short. Verifications go through: a person asked
 //! for them, and one that works shows that the tracker takes calls again.
+//!
+//! Other processes are told, and tell their own calls when these ask for a turn (`turn`). A verification that works in
+//! one process ends the quiet in all but the one that the tracker had asked: that one waits until the time is over.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The longest that is waited without asking again, whatever was said.
-const LONGEST: Duration = Duration::from_secs(300);
+pub(super) const LONGEST: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone, Copy)]
 struct Asked {

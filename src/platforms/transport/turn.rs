@@ -11,7 +11,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::ExposeSecret;
 
 use super::gate::{Full, Gate, Place};
-use super::{Limits, Origin, Upstream};
+use super::{Limits, Origin, Purpose, Trip, Upstream};
 use crate::metrics;
 use crate::platforms::{Credentials, Platform};
 
@@ -29,6 +29,10 @@ pub trait SharedBudget: Send + Sync {
     /// Asks for the turn of one call. Answers soon, and as if there were no other process where nothing is known of
     /// them.
     async fn ask(&self, ask: &Ask<'_>) -> Turn;
+    /// Has all processes leave an account alone for this long.
+    async fn hush(&self, account: &AccountId, time: Duration);
+    /// Ends a quiet of an account that a call broke and was answered all the same.
+    async fn unhush(&self, account: &AccountId, quiet: Quiet);
 }
 
 /// What a call asks for.
@@ -42,6 +46,8 @@ pub struct Ask<'a> {
     pub limits: Limits,
     /// How long the call can wait.
     pub patience: Duration,
+    /// Whether it leaves an account alone whose tracker asked for that.
+    pub heeds_quiet: bool,
 }
 
 /// What a call is told.
@@ -52,12 +58,20 @@ pub enum Turn {
         lease: Option<Lease>,
         /// How long the pace makes it wait.
         wait: Duration,
+        /// The quiet that the call does not heed.
+        breaks: Option<Quiet>,
     },
     /// So many calls are under way already.
     Full(Bound),
     /// The pace would make it wait this long: beyond its patience.
     TooLate(Duration),
+    /// The tracker asked some process to leave the account alone, for this long from now on.
+    Hushed(Duration),
 }
+
+/// Which quiet of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quiet(pub u64);
 
 /// Something to be dropped when a call is over.
 pub type Lease = Box<dyn Send + Sync>;
@@ -76,11 +90,27 @@ pub(super) struct Admission {
     _origin: Place,
     _account: Place,
     _lease: Option<Lease>,
+    /// The quiet that this call breaks, as other processes know it.
+    pub(super) breaks: Option<Quiet>,
+}
+
+/// Why there is no turn.
+pub(super) enum NoTurn {
+    /// Too many wait already.
+    Full,
+    /// The account is to be left alone until then.
+    Hushed(Instant),
+}
+
+impl From<Full> for NoTurn {
+    fn from(Full: Full) -> Self {
+        Self::Full
+    }
 }
 
 impl Upstream {
     /// Waits for this call's turn. Giving up at any moment loses no place.
-    pub(super) async fn turn(&self, origin: &Origin) -> Result<Admission, Full> {
+    pub(super) async fn turn(&self, origin: &Origin) -> Result<Admission, NoTurn> {
         let account = self.account();
         let at_account = account.enter(self.trip.tenant).await?;
         let mut at_origin = Some(origin.gate.enter(self.trip.tenant).await?);
@@ -91,14 +121,15 @@ impl Upstream {
                 None => origin.gate.enter(self.trip.tenant).await?,
             };
             match self.ask_others(origin).await {
-                Turn::Granted { lease, wait } => {
+                Turn::Granted { lease, wait, breaks } => {
                     let moment = Instant::now() + wait;
                     account.keep_pace().await;
                     origin.gate.keep_pace().await;
                     pause(moment.saturating_duration_since(Instant::now())).await;
-                    return Ok(Admission { _origin: place, _account: at_account, _lease: lease });
+                    return Ok(Admission { _origin: place, _account: at_account, _lease: lease, breaks });
                 }
-                Turn::TooLate(_) => return Err(Full),
+                Turn::TooLate(_) => return Err(NoTurn::Full),
+                Turn::Hushed(time) => return Err(NoTurn::Hushed(Instant::now() + time)),
                 Turn::Full(Bound::Origin) => at_origin = Some(place),
                 Turn::Full(Bound::Account) => drop(place),
             }
@@ -112,13 +143,28 @@ impl Upstream {
         self.shared.accounts.get_with(self.trip.account, || std::sync::Arc::new(Gate::new(allowance)))
     }
 
+    /// Has other processes leave the account alone too.
+    pub(super) async fn hush_others(&self, time: Duration) {
+        if let Some(budget) = &self.shared.budget {
+            budget.hush(&self.trip.account, time).await;
+        }
+    }
+
+    /// Tells other processes that the tracker takes this account's calls again.
+    pub(super) async fn end_quiet_of_others(&self, quiet: Option<Quiet>) {
+        if let (Some(budget), Some(quiet)) = (&self.shared.budget, quiet) {
+            budget.unhush(&self.trip.account, quiet).await;
+        }
+    }
+
     async fn ask_others(&self, origin: &Origin) -> Turn {
         let Some(budget) = &self.shared.budget else {
-            return Turn::Granted { lease: None, wait: Duration::ZERO };
+            return Turn::Granted { lease: None, wait: Duration::ZERO, breaks: None };
         };
-        let patience = self.trip.scope.deadline.saturating_duration_since(Instant::now());
-        let limits = self.trip.limits;
-        budget.ask(&Ask { origin: &origin.name, account: &self.trip.account, limits, patience }).await
+        let Trip { ref account, limits, scope, .. } = *self.trip;
+        let patience = scope.deadline.saturating_duration_since(Instant::now());
+        let heeds_quiet = scope.purpose == Purpose::Pull;
+        budget.ask(&Ask { origin: &origin.name, account, limits, patience, heeds_quiet }).await
     }
 }
 

@@ -12,7 +12,7 @@ use crate::app::TestApp;
 use crate::process::Service;
 use crate::servers::PrivateRedis;
 use crate::support::affise::{ADMIN_KEY, Affise};
-use crate::support::tracker::{Fault, Simulator};
+use crate::support::tracker::{Fault, Reply, Simulator};
 
 fn question(id: &str, day: u32) -> String {
     format!("/api/v1/connections/{id}/stats?group_by=offer&from=2026-09-{day:02}&to=2026-09-{day:02}")
@@ -124,6 +124,9 @@ async fn a_user_of_an_access_list_needs_what_the_manual_says() {
         pulled.header("cache-status"),
         Some("affzero-replicas; fwd=uri-miss; stored, affzero; fwd=uri-miss; stored")
     );
+    network.inject([Fault::Instead(Reply::text(429, "text/plain", "slower").with_header("retry-after", "120"))]);
+    user.get(&question(&id, 2)).await.problem(503, "upstream_rate_limited");
+    user.post(&format!("/api/v1/connections/{id}/verify"), &json!({})).await.ok(200);
     user.delete(&format!("/api/v1/connections/{id}")).await;
     assert_eq!(app.anonymous("GET", "/readyz").await.ok(200)["checks"]["redis"], "ok");
     let denied: redis::Value = redis.ask(&["ACL", "LOG"]);

@@ -9,15 +9,16 @@ use affzero_connections::tenancy::Plan;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{eventually, in_session, replicas};
+use super::{eventually, in_session, joined, replicas};
+use crate::connections::affise;
 use crate::servers::PrivateRedis;
 use crate::support::affise::{ADMIN_KEY, Affise};
-use crate::support::tracker::{Fault, Simulator};
+use crate::support::tracker::{Fault, Reply, Simulator};
 
 const WIDE: Allowance = Allowance::of(1_000);
 
 fn ask<'a>(origin: &'a str, account: &'a [u8; 32], limits: Limits) -> Ask<'a> {
-    Ask { origin, account, limits, patience: Duration::from_secs(30) }
+    Ask { origin, account, limits, patience: Duration::from_secs(30), heeds_quiet: true }
 }
 
 fn granted(turn: Turn) -> Option<affzero_connections::platforms::transport::Lease> {
@@ -118,7 +119,7 @@ async fn the_pace_holds_for_all_processes_together() {
         async move {
             let account = [number; 32];
             match shared.ask(&ask("https://t.example", &account, limits)).await {
-                Turn::Granted { wait, lease: Some(_) } => began.elapsed() + wait,
+                Turn::Granted { wait, lease: Some(_), .. } => began.elapsed() + wait,
                 _ => panic!("no turn"),
             }
         }
@@ -152,6 +153,79 @@ async fn a_call_that_is_given_up_while_redis_is_asked_keeps_no_place() {
     }
     let place = eventually("the place", async || granted(other.ask(&question).await));
     assert!(tokio::time::timeout(Duration::from_secs(5), place).await.is_ok(), "sooner than leases end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_to_be_left_alone_is_left_alone_by_all_until_the_longest_time_is_over() {
+    let Some(redis) = PrivateRedis::start() else { return };
+    let ((one, _keeper), (other, _other_keeper)) = (in_session(&redis).await, in_session(&redis).await);
+    let limits = Limits { origin: WIDE, account: WIDE };
+    let (red, blue) = ([1; 32], [2; 32]);
+    let left = async |account: &[u8; 32]| match other.ask(&ask("https://t.example", account, limits)).await {
+        Turn::Hushed(left) => Some(left),
+        _ => None,
+    };
+    one.hush(&red, Duration::from_secs(20)).await;
+    one.hush(&red, Duration::from_secs(2)).await;
+    let quiet = left(&red).await.expect("quiet");
+    assert!(quiet > Duration::from_secs(15) && quiet <= Duration::from_secs(20), "{quiet:?}");
+    assert_eq!(left(&blue).await, None, "another account");
+    one.hush(&blue, Duration::from_millis(300)).await;
+    assert!(left(&blue).await.is_some());
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert_eq!(left(&blue).await, None, "its time is over");
+    one.hush(&blue, Duration::ZERO).await;
+    assert!(one.standing() == affzero_connections::shared::Standing::Ok, "no time is none, and no error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_breaks_a_quiet_ends_that_one_and_none_that_began_since() {
+    let Some(redis) = PrivateRedis::start() else { return };
+    let ((one, _keeper), (other, _other_keeper)) = (in_session(&redis).await, in_session(&redis).await);
+    let limits = Limits { origin: WIDE, account: WIDE };
+    let account = [1; 32];
+    let breaks = async || {
+        let bold = Ask { heeds_quiet: false, ..ask("https://t.example", &account, limits) };
+        match other.ask(&bold).await {
+            Turn::Granted { breaks, lease: Some(_), .. } => breaks,
+            _ => panic!("no turn"),
+        }
+    };
+    let is_quiet = async || matches!(one.ask(&ask("https://t.example", &account, limits)).await, Turn::Hushed(_));
+    assert_eq!(breaks().await, None);
+    one.hush(&account, Duration::from_secs(10)).await;
+    let first = breaks().await.expect("a quiet");
+    one.hush(&account, Duration::from_secs(30)).await;
+    other.unhush(&account, first).await;
+    assert!(is_quiet().await, "the tracker has asked again since");
+    other.unhush(&account, breaks().await.expect("a quiet")).await;
+    assert!(!is_quiet().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_retry_after_counts_for_all_replicas_until_a_verification_works() {
+    let Some((redis, one, other)) = replicas(&[("STATS_DEADLINE_MS", "20000")]).await else { return };
+    let third = joined(&one, &redis).await;
+    let network = Simulator::start(Affise::default());
+    let id = one.user("acme", Plan::Pro).add(affise("Network", &network)).await;
+    let pull =
+        |day: u8| format!("/api/v1/connections/{id}/stats?group_by=offer&from=2026-09-{day:02}&to=2026-09-{day:02}");
+    network.forget();
+    let slower = Reply::text(429, "text/plain", "slower").with_header("retry-after", "120");
+    network.inject([Fault::Instead(slower)]);
+    one.user("acme", Plan::Pro).get(&pull(1)).await.problem(503, "upstream_rate_limited");
+    let refused = other.user("acme", Plan::Pro).get(&pull(2)).await;
+    refused.problem(503, "upstream_rate_limited");
+    let left: u64 = refused.header("retry-after").and_then(|left| left.parse().ok()).expect("a time");
+    assert!((100..=120).contains(&left), "{left}");
+    assert_eq!(network.requests().len(), 1, "only one replica has called");
+
+    let path = format!("/api/v1/connections/{id}/verify");
+    let verified = other.user("acme", Plan::Pro).post(&path, &json!({})).await.ok(200);
+    assert_eq!(verified["status"], "ok");
+    for app in [&other, &third] {
+        app.user("acme", Plan::Pro).get(&pull(3)).await.ok(200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
