@@ -206,7 +206,7 @@ impl Connections {
                     return Ok(None);
                 }
                 let row = connections::table.filter(connections::id.eq(&wanted.id));
-                Ok(row.select(ConnectionRow::as_select()).first(db).optional()?)
+                Ok(row.select(ConnectionRow::as_select()).get_result(db).optional()?)
             })
             .await?;
         Ok(row.map(|row| {

@@ -68,7 +68,7 @@ impl IdempotencyKey {
             .filter(idempotency_keys::organisation_id.eq(organisation.as_str()))
             .filter(idempotency_keys::key_hash.eq(&self.key_hash))
             .select(IdempotencyRow::as_select())
-            .first(db)
+            .get_result(db)
             .optional()?;
         let Some(known) = known else {
             let row = IdempotencyRow {

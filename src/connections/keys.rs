@@ -54,7 +54,7 @@ pub(super) fn ages(db: &mut DbConnection, id: &str) -> Result<KeyAges, DbError> 
     let row: Option<(i64, Option<i64>)> = vault_keys::table
         .filter(vault_keys::id.eq(id))
         .select((vault_keys::first_used_at, vault_keys::rotated_at))
-        .first(db)
+        .get_result(db)
         .optional()?;
     Ok(row.map_or_else(KeyAges::default, |(at, rotated_at)| KeyAges { active_since: Some(at), rotated_at }))
 }

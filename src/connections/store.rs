@@ -201,7 +201,8 @@ pub fn find(db: &mut DbConnection, organisation: &OrgId, id: Uuid) -> Result<Fou
         .filter(connections::organisation_id.eq(organisation.as_str()))
         .filter(connections::id.eq(id.to_string()))
         .select(ConnectionRow::as_select())
-        .first(db)
+        // Not `first`: SQLite looks at a limit's value when it plans, and so plans anew for each query that has one.
+        .get_result(db)
         .optional()?;
     Ok(match row {
         None => Found::Nothing,

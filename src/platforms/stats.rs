@@ -442,7 +442,7 @@ impl Metrics {
     #[must_use]
     pub fn get(&self, metric: Metric, perspective: Perspective) -> Option<MetricValue> {
         let count = |value: Option<i64>| value.map(MetricValue::Integer);
-        let money = |value: Option<Decimal>| value.map(|amount| MetricValue::Decimal(amount.normalize()));
+        let money = |value: Option<Decimal>| value.map(|amount| MetricValue::Decimal(shortest(amount)));
         match metric {
             Metric::Impressions => count(self.impressions),
             Metric::Clicks => count(self.clicks),
@@ -473,23 +473,43 @@ fn ratio(over: Option<Decimal>, under: Option<Decimal>) -> Option<MetricValue> {
         let quotient = over.checked_div(under)?;
         Some(quotient.round_dp_with_strategy(RATIO_PLACES, RoundingStrategy::MidpointNearestEven))
     })?;
-    Some(MetricValue::Decimal(quotient.normalize()))
+    Some(MetricValue::Decimal(shortest(quotient)))
 }
 
 /// Divides in whole numbers and rounds once, half-even, to six places. `None` where the numbers are too long for that,
 /// and for a division by zero.
 fn quotient(over: Decimal, under: Decimal) -> Option<Decimal> {
-    let power = |exponent: u32| 10_i128.checked_pow(exponent);
-    let dividend = over.mantissa().checked_mul(power(RATIO_PLACES + under.scale())?)?;
-    let divisor = under.mantissa().checked_mul(power(over.scale())?)?;
-    let (whole, rest) = (dividend.checked_div(divisor)?, dividend.checked_rem(divisor)?);
-    let away = match rest.unsigned_abs().checked_mul(2)?.cmp(&divisor.unsigned_abs()) {
+    let (dividend, divisor) = (over.mantissa(), under.mantissa());
+    let is_negative = (dividend < 0) != (divisor < 0);
+    let power = |exponent: u32| 10_u64.checked_pow(exponent).map(u128::from);
+    // Of the places of both, only the difference counts.
+    let places = RATIO_PLACES + under.scale();
+    let dividend = dividend.unsigned_abs().checked_mul(power(places.saturating_sub(over.scale()))?)?;
+    let divisor = divisor.unsigned_abs().checked_mul(power(over.scale().saturating_sub(places))?)?;
+    let whole = match (u64::try_from(dividend), u64::try_from(divisor)) {
+        (Ok(dividend), Ok(divisor)) => dividend.checked_div(divisor)?.into(),
+        _ => dividend.checked_div(divisor)?,
+    };
+    let rest = dividend - whole * divisor;
+    let is_nearer_to_next = match rest.cmp(&(divisor - rest)) {
         Ordering::Less => false,
         Ordering::Equal => whole % 2 != 0,
         Ordering::Greater => true,
     };
-    let step = if (dividend < 0) == (divisor < 0) { 1 } else { -1 };
-    Decimal::try_from_i128_with_scale(whole + if away { step } else { 0 }, RATIO_PLACES).ok()
+    let rounded = i128::try_from(whole).ok()? + i128::from(is_nearer_to_next);
+    Decimal::try_from_i128_with_scale(if is_negative { -rounded } else { rounded }, RATIO_PLACES).ok()
+}
+
+/// The same number without zeros at its end.
+fn shortest(number: Decimal) -> Decimal {
+    let (Ok(mut digits @ (1.. | ..=-1)), mut scale) = (i64::try_from(number.mantissa()), number.scale()) else {
+        return number.normalize();
+    };
+    while scale > 0 && digits % 10 == 0 {
+        digits /= 10;
+        scale -= 1;
+    }
+    Decimal::new(digits, scale)
 }
 
 /// One row of a report.
@@ -589,6 +609,36 @@ mod tests {
                 .checked_div(under)
                 .map(|exact| exact.round_dp_with_strategy(RATIO_PLACES, RoundingStrategy::MidpointNearestEven));
             prop_assert_eq!(quotient(over, under), expected);
+        }
+
+        // Where the quotient is long, a decimal's own division rounds it, and rounding it twice is not exact.
+        #[test]
+        fn a_long_quotient_is_the_nearest_one_there_is(
+            over in any::<i64>(), under in any::<i64>(), scales in (0u32..12, 0u32..12), sizes in (0u32..64, 0u32..64),
+        ) {
+            let (over, under) = (over >> sizes.0, under >> sizes.1);
+            let exact = quotient(Decimal::new(over, scales.0), Decimal::new(under, scales.1));
+            let dividend = i128::from(over) * 10_i128.pow(RATIO_PLACES + scales.1);
+            let divisor = i128::from(under) * 10_i128.pow(scales.0);
+            match exact {
+                Some(quotient) => {
+                    prop_assert_eq!(quotient.scale(), RATIO_PLACES);
+                    let off = (dividend - quotient.mantissa() * divisor).abs() * 2;
+                    let is_even = quotient.mantissa() % 2 == 0;
+                    prop_assert!(off < divisor.abs() || (off == divisor.abs() && is_even), "{over} / {under}");
+                }
+                None => prop_assert!(divisor == 0 || (dividend / divisor).abs() >= 1 << 95, "{over} / {under}"),
+            }
+        }
+
+        #[test]
+        fn the_shortest_form_is_what_is_left_without_zeros(
+            digits in any::<i128>(), size in 32u32..128, zeros in 0u32..9, scale in 0u32..=28,
+        ) {
+            let digits = (digits >> size).saturating_mul(10_i128.pow(zeros));
+            if let Ok(number) = Decimal::try_from_i128_with_scale(digits, scale) {
+                prop_assert_eq!(shortest(number).to_string(), number.normalize().to_string());
+            }
         }
     }
 
