@@ -87,6 +87,6 @@ impl Db {
     /// # Errors
     /// The database does not answer.
     pub async fn latest_change(&self) -> Result<Option<i64>, DbError> {
-        self.read(|db| Ok(connections::table.select(diesel::dsl::max(connections::updated_at)).first(db)?)).await
+        self.read(|db| Ok(connections::table.select(diesel::dsl::max(connections::updated_at)).get_result(db)?)).await
     }
 }

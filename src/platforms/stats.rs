@@ -481,7 +481,7 @@ fn ratio(over: Option<Decimal>, under: Option<Decimal>) -> Option<MetricValue> {
 fn quotient(over: Decimal, under: Decimal) -> Option<Decimal> {
     let (dividend, divisor) = (over.mantissa(), under.mantissa());
     let is_negative = (dividend < 0) != (divisor < 0);
-    let power = |exponent: u32| 10_u64.checked_pow(exponent).map(u128::from);
+    let power = |exponent| 10_u64.checked_pow(exponent).map(u128::from).or_else(|| 10_u128.checked_pow(exponent));
     // Of the places of both, only the difference counts.
     let places = RATIO_PLACES + under.scale();
     let dividend = dividend.unsigned_abs().checked_mul(power(places.saturating_sub(over.scale()))?)?;
@@ -614,20 +614,25 @@ mod tests {
         // Where the quotient is long, a decimal's own division rounds it, and rounding it twice is not exact.
         #[test]
         fn a_long_quotient_is_the_nearest_one_there_is(
-            over in any::<i64>(), under in any::<i64>(), scales in (0u32..12, 0u32..12), sizes in (0u32..64, 0u32..64),
+            over in any::<i64>(), under in any::<i64>(), scales in (0u32..=28, 0u32..=28), sizes in (0u32..64, 0u32..64),
         ) {
             let (over, under) = (over >> sizes.0, under >> sizes.1);
-            let exact = quotient(Decimal::new(over, scales.0), Decimal::new(under, scales.1));
-            let dividend = i128::from(over) * 10_i128.pow(RATIO_PLACES + scales.1);
-            let divisor = i128::from(under) * 10_i128.pow(scales.0);
-            match exact {
+            // What both are multiplied by is the same, so only the difference of their places is.
+            let (up, down) = ((RATIO_PLACES + scales.1).saturating_sub(scales.0), scales.0.saturating_sub(RATIO_PLACES + scales.1));
+            let whole = |number: i64, places: u32| i128::from(number).checked_mul(10_i128.checked_pow(places)?);
+            let (dividend, divisor) = (whole(over, up), whole(under, down));
+            match quotient(Decimal::new(over, scales.0), Decimal::new(under, scales.1)) {
                 Some(quotient) => {
+                    let (dividend, divisor) = (dividend.expect("short"), divisor.expect("short"));
                     prop_assert_eq!(quotient.scale(), RATIO_PLACES);
                     let off = (dividend - quotient.mantissa() * divisor).abs() * 2;
                     let is_even = quotient.mantissa() % 2 == 0;
                     prop_assert!(off < divisor.abs() || (off == divisor.abs() && is_even), "{over} / {under}");
                 }
-                None => prop_assert!(divisor == 0 || (dividend / divisor).abs() >= 1 << 95, "{over} / {under}"),
+                None => prop_assert!(
+                    under == 0 || dividend.zip(divisor).is_none_or(|(over, under)| (over / under).abs() >= 1 << 95),
+                    "{over} / {under}"
+                ),
             }
         }
 
@@ -640,6 +645,13 @@ mod tests {
                 prop_assert_eq!(shortest(number).to_string(), number.normalize().to_string());
             }
         }
+    }
+
+    #[test]
+    fn a_residue_at_the_last_place_is_not_rounded_away_before_it_counts() {
+        // 1.5e-6 and a little more over 3: nearer to 0.000001 than to nothing.
+        let revenue = Decimal::from_i128_with_scale(15_000_000_000_000_000_000_001, 28);
+        assert_eq!(quotient(revenue, Decimal::from(3)), Some(Decimal::new(1, RATIO_PLACES)));
     }
 
     #[test]

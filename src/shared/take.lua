@@ -21,8 +21,9 @@ local function schedule(pace, interval, burst)
 end
 
 local quiet = redis.call('GET', KEYS[5]) or '0'
-if quiet ~= '0' and ARGV[10] == '1' then
-  return {4, math.max(1, redis.call('PTTL', KEYS[5])) * 1000, '0'}
+local left = redis.call('PTTL', KEYS[5])
+if left > 0 and ARGV[10] == '1' then
+  return {4, left * 1000, '0'}
 end
 
 -- The account first: who waits for that stands in nobody else's way.

@@ -309,22 +309,22 @@ impl Gathered {
             self.unknown.add(row, columns);
             self.rows += 1;
         }
-        let mut own = Vec::with_capacity(rows.len());
+        let mut fresh = Fingerprints::with_capacity_and_hasher(rows.len(), BuildHasherDefault::default());
         let mut repeats = false;
         rows.retain(|row| {
             let fingerprint = self.fingerprint(&row.key);
-            if self.seen.insert(fingerprint) {
-                own.push(fingerprint);
-            } else if own.contains(&fingerprint) {
-                repeats = true;
-            } else {
-                return false;
+            let is_new = !self.seen.contains(&fingerprint);
+            if is_new {
+                repeats |= !fresh.insert(fingerprint);
+                self.rows += 1;
             }
-            self.rows += 1;
-            true
+            is_new
         });
         if self.rows == before {
             return Err("a page repeats what came before");
+        }
+        if self.more {
+            self.seen.extend(fresh);
         }
         // A key that stands on the page twice, as far as fingerprints tell.
         Ok(Batch::of(if repeats { added_up(rows) } else { rows }))

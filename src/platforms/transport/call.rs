@@ -201,10 +201,12 @@ impl Call {
         }
         let outcome = self.exchange(origin, url, patience).await;
         pass.report(outcome.as_ref().err(), Instant::now());
+        let breaks = turn.breaks;
+        drop(turn);
         match &outcome {
             Ok(_) => {
                 account.quiet.answered(now);
-                self.upstream.end_quiet_of_others(turn.breaks).await;
+                self.upstream.end_quiet_of_others(breaks).await;
             }
             Err(fault) => {
                 if let (ErrorKind::RateLimited, Some(time)) = (fault.error().kind, fault.error().retry_after) {

@@ -1,11 +1,12 @@
 //! How long an account asked to be left alone.
 //!
 //! A tracker that answers 429 with `Retry-After` means everybody who calls with that key, not only the call it answered.
-//! Pulls wait until then, or are told at once where their time is too short. Verifications go through: a person asked
-//! for them, and one that works shows that the tracker takes calls again.
+//! Pulls wait until then, or are told at once where their time is too short. Verifications go through: there are few of
+//! them, mostly with a person who waits, and one that is answered shows that the tracker takes calls again.
 //!
-//! Other processes are told, and tell their own calls when these ask for a turn (`turn`). A verification that works in
-//! one process ends the quiet in all but the one that the tracker had asked: that one waits until the time is over.
+//! Other processes are told, and tell their own calls when these ask for a turn (`turn`). A verification that is answered
+//! in one process ends the quiet in all but the one that the tracker had asked: that one waits until the time is over.
+//! Where Redis did not know of a quiet, or is away, processes know of less and wait for longer, not the other way round.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,9 +31,8 @@ impl Quiet {
     pub(super) fn begin(&self, time: Duration, now: Instant) {
         let until = now + time.min(LONGEST);
         let mut asked = self.lock();
-        if asked.is_none_or(|known| known.until < until) {
-            *asked = Some(Asked { at: now, until });
-        }
+        // Asked again, be it for less: what was on its way before says nothing of that.
+        *asked = Some(Asked { at: now, until: asked.map_or(until, |known| known.until.max(until)) });
     }
 
     /// A call that was begun at this moment was answered. One that had been on its way before says nothing.
@@ -66,6 +66,15 @@ mod tests {
         assert_eq!(quiet.until(now + 10 * SECOND), None);
         quiet.begin(100_000 * SECOND, now);
         assert_eq!(quiet.until(now), Some(now + LONGEST));
+    }
+
+    #[test]
+    fn a_call_from_before_does_not_end_what_was_asked_for_again_and_for_less() {
+        let (quiet, now) = (Quiet::default(), Instant::now());
+        quiet.begin(100 * SECOND, now);
+        quiet.begin(10 * SECOND, now + 2 * SECOND);
+        quiet.answered(now + SECOND);
+        assert_eq!(quiet.until(now + 3 * SECOND), Some(now + 100 * SECOND));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The account comes first, so that a call which waits for a busy account keeps nobody from the origin. Other processes
 //! are asked last, by those who could go now: as many ask as there are places, however many wait behind them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::ExposeSecret;
 
 use super::gate::{Full, Gate, Place};
+use super::quiet::LONGEST;
 use super::{Limits, Origin, Purpose, Trip, Upstream};
 use crate::metrics;
 use crate::platforms::{Credentials, Platform};
@@ -129,7 +131,7 @@ impl Upstream {
                     return Ok(Admission { _origin: place, _account: at_account, _lease: lease, breaks });
                 }
                 Turn::TooLate(_) => return Err(NoTurn::Full),
-                Turn::Hushed(time) => return Err(NoTurn::Hushed(Instant::now() + time)),
+                Turn::Hushed(time) => return Err(NoTurn::Hushed(Instant::now() + time.min(LONGEST))),
                 Turn::Full(Bound::Origin) => at_origin = Some(place),
                 Turn::Full(Bound::Account) => drop(place),
             }
@@ -138,22 +140,31 @@ impl Upstream {
         }
     }
 
-    pub(super) fn account(&self) -> std::sync::Arc<Gate> {
+    pub(super) fn account(&self) -> Arc<Gate> {
         let allowance = self.trip.limits.account;
-        self.shared.accounts.get_with(self.trip.account, || std::sync::Arc::new(Gate::new(allowance)))
+        self.shared.accounts.get_with(self.trip.account, || Arc::new(Gate::new(allowance)))
     }
 
     /// Has other processes leave the account alone too.
     pub(super) async fn hush_others(&self, time: Duration) {
-        if let Some(budget) = &self.shared.budget {
-            budget.hush(&self.trip.account, time).await;
-        }
+        self.tell(move |budget, account| async move { budget.hush(&account, time).await }).await;
     }
 
     /// Tells other processes that the tracker takes this account's calls again.
     pub(super) async fn end_quiet_of_others(&self, quiet: Option<Quiet>) {
-        if let (Some(budget), Some(quiet)) = (&self.shared.budget, quiet) {
-            budget.unhush(&self.trip.account, quiet).await;
+        if let Some(quiet) = quiet {
+            self.tell(move |budget, account| async move { budget.unhush(&account, quiet).await }).await;
+        }
+    }
+
+    /// Tells other processes something, whatever becomes of the call meanwhile.
+    async fn tell<T: Future<Output = ()> + Send + 'static>(
+        &self,
+        what: impl FnOnce(Arc<dyn SharedBudget>, AccountId) -> T,
+    ) {
+        if let Some(budget) = &self.shared.budget {
+            // It neither panics nor is it aborted.
+            let _ = tokio::spawn(what(Arc::clone(budget), self.trip.account)).await;
         }
     }
 

@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{eventually, in_session, joined, replicas};
+use crate::app::TestApp;
 use crate::connections::affise;
 use crate::servers::PrivateRedis;
 use crate::support::affise::{ADMIN_KEY, Affise};
@@ -193,11 +194,13 @@ async fn who_breaks_a_quiet_ends_that_one_and_none_that_began_since() {
     };
     let is_quiet = async || matches!(one.ask(&ask("https://t.example", &account, limits)).await, Turn::Hushed(_));
     assert_eq!(breaks().await, None);
-    one.hush(&account, Duration::from_secs(10)).await;
-    let first = breaks().await.expect("a quiet");
     one.hush(&account, Duration::from_secs(30)).await;
-    other.unhush(&account, first).await;
-    assert!(is_quiet().await, "the tracker has asked again since");
+    for time in [60, 10] {
+        let before = breaks().await.expect("a quiet");
+        one.hush(&account, Duration::from_secs(time)).await;
+        other.unhush(&account, before).await;
+        assert!(is_quiet().await, "the tracker has asked again since, for {time} seconds");
+    }
     other.unhush(&account, breaks().await.expect("a quiet")).await;
     assert!(!is_quiet().await);
 }
@@ -208,13 +211,27 @@ async fn one_retry_after_counts_for_all_replicas_until_a_verification_works() {
     let third = joined(&one, &redis).await;
     let network = Simulator::start(Affise::default());
     let id = one.user("acme", Plan::Pro).add(affise("Network", &network)).await;
-    let pull =
-        |day: u8| format!("/api/v1/connections/{id}/stats?group_by=offer&from=2026-09-{day:02}&to=2026-09-{day:02}");
+    let pull = async |app: &TestApp, day: u8| {
+        let query = format!("group_by=offer&from=2026-09-{day:02}&to=2026-09-{day:02}");
+        app.user("acme", Plan::Pro).get(&format!("/api/v1/connections/{id}/stats?{query}")).await
+    };
+    let slower = |time: &str| Fault::Instead(Reply::text(429, "text/plain", "slower").with_header("retry-after", time));
     network.forget();
-    let slower = Reply::text(429, "text/plain", "slower").with_header("retry-after", "120");
-    network.inject([Fault::Instead(slower)]);
-    one.user("acme", Plan::Pro).get(&pull(1)).await.problem(503, "upstream_rate_limited");
-    let refused = other.user("acme", Plan::Pro).get(&pull(2)).await;
+    network.inject([slower("2")]);
+    let (began, asked) = (Instant::now(), pull(&one, 1));
+    let (asked, waited) = tokio::join!(asked, async {
+        eventually("a call", async || (!network.requests().is_empty()).then_some(())).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        (pull(&other, 2).await, began.elapsed())
+    });
+    asked.ok(200);
+    waited.0.ok(200);
+    assert!(waited.1 >= Duration::from_secs(2), "the other replica waits too: {:?}", waited.1);
+
+    network.forget();
+    network.inject([slower("120")]);
+    pull(&one, 3).await.problem(503, "upstream_rate_limited");
+    let refused = pull(&other, 4).await;
     refused.problem(503, "upstream_rate_limited");
     let left: u64 = refused.header("retry-after").and_then(|left| left.parse().ok()).expect("a time");
     assert!((100..=120).contains(&left), "{left}");
@@ -223,9 +240,11 @@ async fn one_retry_after_counts_for_all_replicas_until_a_verification_works() {
     let path = format!("/api/v1/connections/{id}/verify");
     let verified = other.user("acme", Plan::Pro).post(&path, &json!({})).await.ok(200);
     assert_eq!(verified["status"], "ok");
-    for app in [&other, &third] {
-        app.user("acme", Plan::Pro).get(&pull(3)).await.ok(200);
-    }
+    network.forget();
+    pull(&other, 5).await.ok(200);
+    pull(&third, 6).await.ok(200);
+    assert_eq!(network.requests().len(), 2);
+    pull(&one, 7).await.problem(503, "upstream_rate_limited");
 }
 
 #[tokio::test(flavor = "multi_thread")]
