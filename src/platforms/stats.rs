@@ -614,25 +614,31 @@ mod tests {
         // Where the quotient is long, a decimal's own division rounds it, and rounding it twice is not exact.
         #[test]
         fn a_long_quotient_is_the_nearest_one_there_is(
-            over in any::<i64>(), under in any::<i64>(), scales in (0u32..=28, 0u32..=28), sizes in (0u32..64, 0u32..64),
+            over in any::<i64>(), under in any::<i64>(), scales in (0u32..=28, 0u32..=28),
+            sizes in (0u32..64, 0u32..64),
         ) {
             let (over, under) = (over >> sizes.0, under >> sizes.1);
-            // What both are multiplied by is the same, so only the difference of their places is.
-            let (up, down) = ((RATIO_PLACES + scales.1).saturating_sub(scales.0), scales.0.saturating_sub(RATIO_PLACES + scales.1));
-            let whole = |number: i64, places: u32| i128::from(number).checked_mul(10_i128.checked_pow(places)?);
-            let (dividend, divisor) = (whole(over, up), whole(under, down));
-            match quotient(Decimal::new(over, scales.0), Decimal::new(under, scales.1)) {
-                Some(quotient) => {
-                    let (dividend, divisor) = (dividend.expect("short"), divisor.expect("short"));
+            let quotient = quotient(Decimal::new(over, scales.0), Decimal::new(under, scales.1));
+            // Both are multiplied by the same, so only the difference of their places counts.
+            let places = RATIO_PLACES + scales.1;
+            let whole = |number: i64, places: u32| {
+                u128::from(number.unsigned_abs()).checked_mul(10_u128.checked_pow(places)?)
+            };
+            let dividend = whole(over, places.saturating_sub(scales.0));
+            let divisor = whole(under, scales.0.saturating_sub(places)).filter(|divisor| *divisor > 0);
+            let short = dividend.zip(divisor).filter(|(dividend, divisor)| dividend / divisor < 1 << 95);
+            match (quotient, short) {
+                (Some(quotient), Some((dividend, divisor))) => {
                     prop_assert_eq!(quotient.scale(), RATIO_PLACES);
-                    let off = (dividend - quotient.mantissa() * divisor).abs() * 2;
-                    let is_even = quotient.mantissa() % 2 == 0;
-                    prop_assert!(off < divisor.abs() || (off == divisor.abs() && is_even), "{over} / {under}");
+                    let digits = quotient.mantissa().unsigned_abs();
+                    let off = dividend.abs_diff(digits * divisor);
+                    let other = divisor.checked_sub(off).expect("the nearest");
+                    prop_assert!(off < other || (off == other && digits % 2 == 0), "{over} / {under}");
+                    prop_assert!(digits == 0 || quotient.is_sign_negative() == ((over < 0) != (under < 0)));
                 }
-                None => prop_assert!(
-                    under == 0 || dividend.zip(divisor).is_none_or(|(over, under)| (over / under).abs() >= 1 << 95),
-                    "{over} / {under}"
-                ),
+                (quotient, short) => {
+                    prop_assert!(short.is_none() && (quotient.is_none() || under != 0), "{over} / {under}");
+                }
             }
         }
 

@@ -6,7 +6,8 @@
 //!
 //! Other processes are told, and tell their own calls when these ask for a turn (`turn`). A verification that is answered
 //! in one process ends the quiet in all but the one that the tracker had asked: that one waits until the time is over.
-//! Where Redis did not know of a quiet, or is away, processes know of less and wait for longer, not the other way round.
+//! Without Redis each process knows what the tracker told it itself. A quiet that Redis did not know of when a
+//! verification went out is not ended by that one there, but by its time or by the next.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
