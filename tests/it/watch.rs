@@ -115,7 +115,7 @@ mod planted {
     use diesel::connection::SimpleConnection;
     use jiff::civil::date;
     use serde_json::json;
-    use std::process::{Command, Output};
+    use std::process::{Command, Output, Stdio};
 
     use super::*;
     use crate::app::{KEYS, SECRET, TestApp, client};
@@ -127,8 +127,16 @@ mod planted {
     fn alone(test: &str) -> (Option<i32>, String) {
         let name = format!("watch::planted::{test}");
         let arguments = ["--exact", &name, "--ignored", "--test-threads", "1"];
-        let Output { status, stdout, stderr } =
-            Command::new(std::env::current_exe().expect("this program")).args(arguments).output().expect("it runs");
+        // It ends in the middle of things: what it started and wrote goes with it.
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(arguments).env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().expect("it runs");
+        let kill = format!("kill -s KILL -- -{}", child.id());
+        let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+        let _ = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
         let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
         assert!(said.contains("running 1 test"), "{name}: {said}");
         (status.code(), said)
