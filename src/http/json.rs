@@ -52,6 +52,7 @@ impl<'de> Visitor<'de> for Reader {
         Ok(value.into())
     }
 
+    /// For a body to be refused by its fields' types: no request carries money.
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         Ok(value.into())
     }

@@ -110,6 +110,7 @@ impl Call {
         running.spawn(self.run().instrument(Span::current()));
         match running.join_next().await {
             Some(Ok(outcome)) => outcome,
+            // As if it had been driven here: whoever asked panics with it, and no answer is made up.
             Some(Err(failed)) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
             _ => Err(PlatformError::bad_response("The call was given up.".to_owned())),
         }
