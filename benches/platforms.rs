@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 use affzero_connections::connections::stats::query::Question;
 use affzero_connections::connections::stats::table::Layout;
+use affzero_connections::outbound::egress::EgressPolicy;
+use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::stats::{Dimension, StatsQuery};
-use affzero_connections::platforms::transport::egress::EgressPolicy;
-use affzero_connections::platforms::transport::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::verification::Detected;
 use affzero_connections::platforms::{Account, Client, Pair, Platforms, assemble, open};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -4,6 +4,7 @@
 
 pub mod auth;
 mod cli;
+pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod connections;
@@ -11,6 +12,7 @@ pub mod db;
 pub mod doctor;
 pub mod http;
 pub mod metrics;
+pub mod outbound;
 pub mod platforms;
 pub mod problem;
 pub mod shared;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Scope;
 use crate::db::DbError;
-use crate::platforms::error::{ErrorKind, PlatformError};
+use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::platforms::verification::Verification;
 use crate::telemetry;
 use crate::tenancy::Plan;

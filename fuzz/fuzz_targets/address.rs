@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use affzero_connections::platforms::transport::egress::EgressPolicy;
+use affzero_connections::outbound::egress::EgressPolicy;
 use affzero_connections::platforms::{ConnectionType, Gateways, Pair, Platform, Settings, normalise, origin};
 use libfuzzer_sys::fuzz_target;
 use url::{Host, Url};

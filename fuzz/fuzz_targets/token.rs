@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use affzero_connections::auth::{AuthConfig, Verifier};
-use affzero_connections::platforms::transport::egress::EgressPolicy;
-use affzero_connections::platforms::transport::{Transport, TransportConfig};
+use affzero_connections::outbound::egress::EgressPolicy;
+use affzero_connections::outbound::{Transport, TransportConfig};
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
 

@@ -17,8 +17,8 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::AuthError;
-use crate::platforms::error::PlatformError;
-use crate::platforms::transport::Transport;
+use crate::outbound::Transport;
+use crate::outbound::error::PlatformError;
 
 /// Fetches are at least this far apart, however many unknown keys are asked for.
 const MIN_INTERVAL: Duration = Duration::from_secs(30);
@@ -253,7 +253,7 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::platforms::error::ErrorKind;
+    use crate::outbound::error::ErrorKind;
 
     /// Answers with these documents in turn, then not at all.
     #[derive(Clone, Default)]

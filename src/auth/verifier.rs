@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use super::claims::{Claims, Token};
 use super::jwks::{self, Jwks, Published};
 use super::{AuthConfig, AuthError};
-use crate::platforms::transport::Transport;
+use crate::outbound::Transport;
 
 /// No token of a real issuer is longer.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;

@@ -20,15 +20,16 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::Actor;
 use super::service::{Connections, Opened};
 use super::store::{self, Event, Sealer};
 use super::verify::{outcome_of, status_after};
 use super::worker::{Phase, TICK};
-use super::{Actor, now_micros};
+use crate::clock::now_micros;
 use crate::db::models::ConnectionRow;
 use crate::db::schema::connections;
 use crate::db::{DbConnection, DbError};
-use crate::platforms::transport::{CallScope, Purpose};
+use crate::outbound::{CallScope, Purpose};
 use crate::platforms::verification::{self, VERIFICATION_DEADLINE, Verification, VerificationStatus};
 use crate::problem::{Code, Problem};
 use crate::tenancy::OrgId;

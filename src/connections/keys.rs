@@ -3,8 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::now_micros;
 use super::service::Connections;
+use crate::clock::now_micros;
 use crate::db::schema::vault_keys;
 use crate::db::{Db, DbConnection, DbError};
 use crate::metrics::KeyAges;

@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::service::{Connections, live_row, plan_of};
 use super::store::{self, ListQuery, Sealer, SortColumn};
-use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, cursor, time};
+use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, cursor};
+use crate::clock::time;
 use crate::platforms::verification::Verification;
 use crate::problem::{FieldProblem, Problem};
 use crate::tenancy::OrgId;

@@ -37,17 +37,6 @@ use crate::platforms::verification::Verification;
 use crate::platforms::{ConnectionType, Platform, Settings};
 use crate::tenancy::{OrgId, Plan};
 
-/// Microseconds since 1970, as times are stored.
-#[must_use]
-pub fn now_micros() -> i64 {
-    Timestamp::now().as_microsecond()
-}
-
-/// A stored time.
-pub(crate) fn time(micros: i64) -> Timestamp {
-    Timestamp::from_microsecond(micros).unwrap_or_default()
-}
-
 /// Who asks, for whom, and how the request is told from others.
 #[derive(Debug, Clone)]
 pub struct Actor {

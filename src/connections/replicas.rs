@@ -8,9 +8,9 @@ use std::time::Duration;
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::now_micros;
 use super::service::Connections;
 use super::worker::Phase;
+use crate::clock::{micros, now_micros};
 use crate::db::schema::connections;
 use crate::db::{DbError, LONGEST_WRITE};
 use crate::shared::{Change, Session};
@@ -88,8 +88,4 @@ impl Connections {
         });
         Ok(changes.collect())
     }
-}
-
-pub(super) fn micros(time: Duration) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }

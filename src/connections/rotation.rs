@@ -9,8 +9,9 @@ use std::fmt;
 
 use diesel::prelude::*;
 
+use super::keys;
 use super::store::{self, Sealer};
-use super::{keys, now_micros};
+use crate::clock::now_micros;
 use crate::db::models::{ConnectionRow, VerificationRow};
 use crate::db::schema::{connections, verifications};
 use crate::db::{Db, DbError};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use super::keys;
 use super::service::Connections;
-use super::{keys, now_micros};
+use crate::clock::now_micros;
 use crate::db::schema::connections;
 use crate::db::{DbConnection, DbError};
 use crate::metrics::{Deferred, KeyAges, Sample};

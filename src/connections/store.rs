@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Actor, ConnectionView, SecretHint, Status, time};
+use super::{Actor, ConnectionView, SecretHint, Status};
+use crate::clock::time;
 use crate::db::models::{AuditRow, AutomationRow, ConnectionRow, VerificationRow};
 use crate::db::schema::{audit_events, automations, connections, idempotency_keys, verifications};
 use crate::db::{DbConnection, DbError};

@@ -11,9 +11,10 @@ use moka::sync::Cache;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::Actor;
 use super::service::Connections;
 use super::store::{self, Event};
-use super::{Actor, now_micros};
+use crate::clock::now_micros;
 use crate::db::models::AutomationRow;
 use crate::db::schema::{automations, connections};
 use crate::db::{DbConnection, DbError};

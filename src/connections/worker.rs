@@ -6,11 +6,11 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::Status;
-use super::now_micros;
-use super::replicas::{SLACK, micros};
+use super::replicas::SLACK;
 use super::service::Connections;
 use super::store;
 use super::supervision::{Task, supervise};
+use crate::clock::{micros, now_micros};
 use crate::db::DbError;
 use crate::db::models::ConnectionRow;
 use crate::metrics;

@@ -7,10 +7,10 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use super::Check;
+use crate::clock::millis;
 use crate::config::{Config, Environment};
-use crate::platforms::error::ErrorKind;
-use crate::platforms::transport::{Transport, TransportConfig};
-use crate::platforms::verification::millis;
+use crate::outbound::error::ErrorKind;
+use crate::outbound::{Transport, TransportConfig};
 use crate::shared::{self, Refusal};
 
 /// The longest that anything outside is waited for.

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Check;
+use crate::clock::millis;
 use crate::config::Config;
 use crate::connections::inventory::Inventory;
 use crate::connections::rotation;
 use crate::db::{DatabaseUrl, Db, DbError};
-use crate::platforms::verification::millis;
 use crate::telemetry;
 use crate::terminal::Progress;
 use crate::vault::Vault;

@@ -14,8 +14,8 @@ use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use tracing::{Instrument, Span};
 
+use crate::clock::millis;
 use crate::metrics;
-use crate::platforms::verification::millis;
 use crate::problem::{Code, Problem};
 use crate::telemetry::Trace;
 

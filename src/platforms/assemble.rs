@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use smallvec::SmallVec;
 
-use super::error::PlatformError;
 use super::stats::{Batch, Currency, Dimension, Filters, Report, Row, StatsQuery};
+use crate::outbound::error::PlatformError;
 
 /// The rows of `report`, keyed by `group_by` alone and unique.
 ///

@@ -4,10 +4,10 @@ use std::sync::LazyLock;
 
 use super::address;
 use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
-use super::error::PlatformError;
-use super::transport::{CallScope, Limits};
 use super::{Account, Client, ConnectionType, FieldError, Gateways, Platform, PlatformClient, Platforms, Settings};
 use super::{affise, binom, cake, demo, everflow, voluum};
+use crate::outbound::error::PlatformError;
+use crate::outbound::{CallScope, Limits};
 
 /// A platform and connection type that exist together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

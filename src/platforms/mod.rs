@@ -15,7 +15,6 @@ pub mod calendar;
 pub mod catalogue;
 mod demo;
 mod dispatch;
-pub mod error;
 mod everflow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -23,7 +22,6 @@ mod list;
 mod number;
 mod schema;
 pub mod stats;
-pub mod transport;
 pub mod verification;
 mod voluum;
 
@@ -38,10 +36,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::outbound::Upstream;
+use crate::outbound::error::PlatformError;
 pub use dispatch::{Pair, entries, entry, normalise, open, origin};
-use error::PlatformError;
 use stats::{Report, StatsQuery};
-use transport::Upstream;
 use verification::Detected;
 
 /// A tracking platform.
@@ -259,7 +257,7 @@ impl Client {
 #[derive(Clone)]
 pub struct Platforms {
     /// The only way out.
-    pub transport: transport::Transport,
+    pub transport: crate::outbound::Transport,
     /// Fixed addresses.
     pub gateways: Arc<Gateways>,
     /// The sessions that Voluum's access keys have bought.
@@ -271,7 +269,7 @@ pub struct Platforms {
 impl Platforms {
     /// What all clients share, with nothing learned yet.
     #[must_use]
-    pub fn new(transport: transport::Transport, gateways: Gateways) -> Self {
+    pub fn new(transport: crate::outbound::Transport, gateways: Gateways) -> Self {
         Self {
             transport,
             gateways: Arc::new(gateways),

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use utoipa::ToSchema;
 
 use super::calendar::{DateRange, Zone};
-use super::error::PlatformError;
+use crate::outbound::error::PlatformError;
 
 /// Something rows can be grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]

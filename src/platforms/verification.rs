@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::error::{ErrorKind, PlatformError, Stage};
-use super::transport::{Timings, Upstream};
 use super::{Client, ConnectionType, Pair};
+use crate::clock::millis;
+use crate::outbound::error::{ErrorKind, PlatformError, Stage};
+use crate::outbound::{Timings, Upstream};
 
 /// The longest a verification takes in all.
 pub const VERIFICATION_DEADLINE: Duration = Duration::from_secs(20);
@@ -272,12 +273,6 @@ impl Verification {
             detected: Detected::default(),
         }
     }
-}
-
-/// Whole milliseconds of a duration.
-#[must_use]
-pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The stage a failure belongs to.

@@ -14,7 +14,7 @@ use redis::{Script, ScriptInvocation, ToRedisArgs};
 
 use super::link::Lines;
 use super::{Inner, Shared};
-use crate::platforms::transport::{AccountId, Allowance, Ask, Bound, Quiet, SharedBudget, Turn};
+use crate::outbound::{AccountId, Allowance, Ask, Bound, Quiet, SharedBudget, Turn};
 
 /// How long a lease lasts that is not renewed.
 const LEASE: Duration = Duration::from_secs(10);

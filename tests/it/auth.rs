@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use affzero_connections::auth::{AuthConfig, AuthError, Verifier};
-use affzero_connections::platforms::transport::egress::EgressPolicy;
-use affzero_connections::platforms::transport::{Transport, TransportConfig};
+use affzero_connections::outbound::egress::EgressPolicy;
+use affzero_connections::outbound::{Transport, TransportConfig};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, get_current_timestamp};

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use affzero_connections::platforms::error::ErrorKind;
+use affzero_connections::outbound::MAX_BODY_BYTES;
+use affzero_connections::outbound::error::ErrorKind;
 use affzero_connections::platforms::stats::{Dimension, DimensionValue, Filters, Metrics, Row};
-use affzero_connections::platforms::transport::MAX_BODY_BYTES;
 use affzero_connections::platforms::verification::{FailureCode, StageStatus, Verification, VerificationStatus};
 use affzero_connections::platforms::{Pair, entries, normalise};
 use jiff::civil::{Date, date};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use affzero_connections::platforms::error::ErrorKind;
+use affzero_connections::outbound::error::ErrorKind;
 use affzero_connections::platforms::stats::{Dimension, Metric, MetricValue, Row};
 use affzero_connections::platforms::verification::FailureCode;
 use affzero_connections::platforms::{ConnectionType, Pair, Platform};

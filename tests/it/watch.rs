@@ -107,7 +107,7 @@ impl Write for Guard {
 
 /// That what is planted is found: each of these runs in a process of its own, and must fail.
 mod planted {
-    use affzero_connections::connections::now_micros;
+    use affzero_connections::clock::now_micros;
     use affzero_connections::db::DbError;
     use affzero_connections::platforms::Pair;
     use affzero_connections::tenancy::Plan;

@@ -8,8 +8,9 @@ use uuid::Uuid;
 use super::packed;
 use super::query::Asked;
 use super::table::Table;
+use crate::clock::now_micros;
+use crate::connections::Actor;
 use crate::connections::service::Connections;
-use crate::connections::{Actor, now_micros};
 use crate::problem::Problem;
 use crate::shared::{Kept, TableOf, Ticket};
 

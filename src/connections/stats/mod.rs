@@ -31,12 +31,13 @@ use self::fetch::{Brought, Way};
 use self::query::{Asked, Question};
 use self::table::{ConnectionRef, Orders, Place, Source, Table, Tally};
 use super::service::{Connections, Opened, in_time};
-use super::{Actor, Status, cursor, now_micros, store};
+use super::{Actor, Status, cursor, store};
+use crate::clock::millis;
+use crate::clock::now_micros;
 use crate::metrics;
+use crate::outbound::error::{ErrorKind, PlatformError};
+use crate::outbound::{CallScope, Purpose};
 use crate::platforms::assemble;
-use crate::platforms::error::{ErrorKind, PlatformError};
-use crate::platforms::transport::{CallScope, Purpose};
-use crate::platforms::verification::millis;
 use crate::problem::Problem;
 
 /// Bytes of tables, and of written answers, that are kept.
@@ -381,7 +382,7 @@ impl Connections {
     /// How long a table is kept: days count as closed if they were over when the pull began.
     fn time_to_live(&self, asked: &Asked, pulled_at_micros: i64) -> Duration {
         let options = &self.inner.options.stats;
-        let today = asked.question.zone.date_at(super::time(pulled_at_micros));
+        let today = asked.question.zone.date_at(crate::clock::time(pulled_at_micros));
         match (options.ttl.is_zero(), asked.range.to() >= today) {
             (true, _) => Duration::ZERO,
             (false, true) => options.ttl,

@@ -15,13 +15,13 @@ use uuid::Uuid;
 use super::query::{Asked, Question};
 use super::table::{Layout, Tally, compare};
 use super::{Manner, out_of_time};
+use crate::clock::millis;
 use crate::connections::service::{Connections, Opened, in_time};
 use crate::connections::{Actor, Status};
 use crate::metrics;
+use crate::outbound::error::PlatformError;
 use crate::platforms::assemble;
-use crate::platforms::error::PlatformError;
 use crate::platforms::stats::{Batch, StatsQuery};
-use crate::platforms::verification::millis;
 use crate::problem::Problem;
 
 /// How long the last line of a failing stream gets to leave: the server drops what it has not sent when a body fails.

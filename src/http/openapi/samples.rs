@@ -23,10 +23,10 @@ use crate::connections::{
 };
 use crate::http::types::Catalogue;
 use crate::http::{edge, extract, health, limits, negotiation, problems};
+use crate::outbound::Timings;
+use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::platforms::calendar::Preset;
-use crate::platforms::error::{ErrorKind, PlatformError};
 use crate::platforms::stats::{Batch, Check, DimensionValue, Metrics, Perspective, Row};
-use crate::platforms::transport::Timings;
 use crate::platforms::verification::{self, Detected, StageStatus, Verification};
 use crate::platforms::{self, ConnectionType, Pair, Platform};
 use crate::problem::{Code, FieldProblem, Problem};

@@ -5,12 +5,12 @@
 
 use async_trait::async_trait;
 
-use super::super::error::{PlatformError, Stage};
 use super::super::stats::{Report, StatsQuery};
-use super::super::transport::Upstream;
 use super::super::verification::Detected;
 use super::super::{Account, ConnectionType, PlatformClient};
 use super::{Api, identity, report};
+use crate::outbound::Upstream;
+use crate::outbound::error::{PlatformError, Stage};
 
 /// One affiliate of a network.
 pub(in super::super) struct AffiliateClient {

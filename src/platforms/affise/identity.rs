@@ -5,11 +5,11 @@
 //! and an admin path settles the rest. These answers repeat the key: only role, ids and zone are read from them.
 
 use super::super::ConnectionType;
-use super::super::error::{ErrorKind, PlatformError, Stage};
 use super::super::stats::Currency;
 use super::super::verification::Detected;
 use super::wire::{Role, User};
 use super::{Api, Refusal, speaks_of_addresses};
+use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 
 const USER: &str = "/3.1/user/me";
 const AFFILIATE: &str = "/3.1/partner/me";

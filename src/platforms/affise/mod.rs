@@ -22,10 +22,10 @@ use secrecy::SecretString;
 use url::Url;
 
 use self::wire::Envelope;
-use super::error::{ErrorKind, PlatformError};
 use super::stats::Currency;
-use super::transport::{Allowance, Answer, Limits, Upstream};
 use super::{Account, FieldError, Settings, address};
+use crate::outbound::error::{ErrorKind, PlatformError};
+use crate::outbound::{Allowance, Answer, Limits, Upstream};
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
 

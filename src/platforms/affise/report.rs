@@ -21,10 +21,10 @@ use jiff::Timestamp;
 use super::super::ConnectionType;
 use super::super::assemble::Sums;
 use super::super::calendar::{DateRange, Zone};
-use super::super::error::{ErrorKind, PlatformError};
 use super::super::stats::{Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery};
 use super::wire::{Page, Reading, Slice};
 use super::{Api, Refusal};
+use crate::outbound::error::{ErrorKind, PlatformError};
 
 const PATH: &str = "/3.0/stats/custom";
 /// The most rows a page may have.

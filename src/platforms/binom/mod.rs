@@ -23,11 +23,11 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::error::{ErrorKind, PlatformError, Stage};
 use super::stats::{Currency, Report, StatsQuery};
-use super::transport::{Allowance, Limits, Upstream};
 use super::verification::Detected;
 use super::{Account, ConnectionType, Credentials, FieldError, PlatformClient, Settings, address};
+use crate::outbound::error::{ErrorKind, PlatformError, Stage};
+use crate::outbound::{Allowance, Limits, Upstream};
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
 

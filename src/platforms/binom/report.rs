@@ -5,13 +5,13 @@ use std::future::Future;
 use futures_util::{Stream, StreamExt};
 use smallvec::SmallVec;
 
-use super::super::error::PlatformError;
 use super::super::stats::{
     Batch, Check, Currency, Dimension, DimensionValue, Metrics, Report, Row, StatsQuery, Warning,
 };
-use super::super::transport::Upstream;
 use super::CONCURRENCY;
 use super::wire::Nested;
+use crate::outbound::Upstream;
+use crate::outbound::error::PlatformError;
 
 /// Values by dimension, in no particular order.
 pub(super) type Values = SmallVec<[(Dimension, DimensionValue); 4]>;

@@ -11,8 +11,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::error::PlatformError;
 use super::super::stats::{Dimension, StatsQuery};
+use crate::outbound::error::PlatformError;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;

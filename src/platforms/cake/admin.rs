@@ -8,9 +8,7 @@ use async_trait::async_trait;
 use jiff::civil::Date;
 
 use super::super::calendar::Zone;
-use super::super::error::{PlatformError, Stage};
 use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery};
-use super::super::transport::Upstream;
 use super::super::verification::Detected;
 use super::super::{Account, ConnectionType, PlatformClient};
 use super::currency::Labels;
@@ -18,6 +16,8 @@ use super::pull::{Clock, Pull, Reader};
 use super::session::{Road, Session};
 use super::tree::Fields;
 use super::{reports, wire, zone};
+use crate::outbound::Upstream;
+use crate::outbound::error::{PlatformError, Stage};
 
 /// The longest window that CAKE documents.
 const LONGEST_WINDOW: u32 = 31;

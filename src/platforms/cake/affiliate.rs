@@ -7,9 +7,7 @@ use async_trait::async_trait;
 use jiff::civil::Date;
 
 use super::super::calendar::Zone;
-use super::super::error::{PlatformError, Stage};
 use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery};
-use super::super::transport::Upstream;
 use super::super::verification::Detected;
 use super::super::{Account, ConnectionType, PlatformClient};
 use super::currency::Labels;
@@ -17,6 +15,8 @@ use super::pull::{Clock, Pull, Reader};
 use super::session::{Generation, Road, Session};
 use super::tree::Fields;
 use super::{reports, wire, zone};
+use crate::outbound::Upstream;
+use crate::outbound::error::{PlatformError, Stage};
 
 /// The longest window that networks are known to accept on the newer paths.
 const LONGEST_WINDOW: u32 = 28;

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 
-use super::super::error::PlatformError;
 use super::super::stats::Currency;
 use super::tree::Fields;
 use super::wire::Denomination;
+use crate::outbound::error::PlatformError;
 
 /// The names that CAKE's currency list has in English, with their ISO codes.
 const NAMES: &[(&str, &str)] = &[

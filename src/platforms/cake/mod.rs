@@ -37,10 +37,10 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::calendar::Zone;
-use super::error::{ErrorKind, PlatformError};
 use super::stats::Currency;
-use super::transport::{Allowance, Limits, Upstream};
 use super::{Account, ConnectionType, FieldError, Gateways, Settings, address};
+use crate::outbound::error::{ErrorKind, PlatformError};
+use crate::outbound::{Allowance, Limits, Upstream};
 use session::Session;
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;

@@ -6,13 +6,13 @@ use rust_decimal::Decimal;
 
 use super::super::assemble::Sums;
 use super::super::calendar::DateRange;
-use super::super::error::PlatformError;
 use super::super::stats::{Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning};
 use super::LIMITS;
 use super::currency::{Labels, Listed};
 use super::session::{Part, Question, Road, Session};
 use super::tree::{Fields, Malformed};
 use super::wire::{self, Measured};
+use crate::outbound::error::PlatformError;
 
 /// How rows of a report are read.
 #[derive(Clone, Copy)]

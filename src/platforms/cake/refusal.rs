@@ -5,11 +5,11 @@
 //! them that are known, and quoted.
 
 use super::super::ConnectionType;
-use super::super::error::{ErrorKind, PlatformError, Stage};
-use super::super::transport::Answer;
 use super::session::Session;
 use super::tree;
 use super::wire::Table;
+use crate::outbound::Answer;
+use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 
 /// Why a call gave no table.
 #[derive(Debug)]

@@ -9,12 +9,12 @@ use url::Url;
 
 use super::super::ConnectionType;
 use super::super::calendar::DateRange;
-use super::super::error::{ErrorKind, PlatformError};
-use super::super::transport::Upstream;
 use super::currency::{self, Listed};
 use super::refusal::{Trouble, is_unavailable, is_unknown_id};
 use super::tree::Fields;
 use super::wire::{self, Table};
+use crate::outbound::Upstream;
+use crate::outbound::error::{ErrorKind, PlatformError};
 
 /// Rows asked for at once. CAKE allows ten times as many, but those would be too large an answer.
 const ROWS_PER_PAGE: usize = 10_000;

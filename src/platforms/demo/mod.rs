@@ -23,11 +23,11 @@ use futures_util::TryStreamExt;
 use jiff::{Timestamp, ToSpan};
 
 use super::calendar::{DateRange, Zone};
-use super::error::{ErrorKind, PlatformError, Stage};
 use super::stats::{Batch, Dimension, Filters, Report, StatsQuery};
-use super::transport::{Allowance, Limits, Upstream};
 use super::verification::Detected;
 use super::{Account, Pair, PlatformClient, Settings};
+use crate::outbound::error::{ErrorKind, PlatformError, Stage};
+use crate::outbound::{Allowance, Limits, Upstream};
 
 /// Never reached: nothing is called.
 pub(super) const LIMITS: Limits = Limits { origin: Allowance::of(1), account: Allowance::of(1) };

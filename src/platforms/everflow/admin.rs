@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 
-use super::super::error::{ErrorKind, PlatformError, Stage};
 use super::super::stats::{Report, StatsQuery};
-use super::super::transport::Upstream;
 use super::super::verification::Detected;
 use super::super::{Account, ConnectionType, PlatformClient, Platforms};
 use super::api::{Api, Portal};
 use super::report::{self, Terms};
 use super::zones::{self, Zones};
+use crate::outbound::Upstream;
+use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 
 pub(in super::super) struct AdminClient {
     api: Api,

@@ -7,12 +7,12 @@ use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::super::error::{ErrorKind, PlatformError, Stage};
 use super::super::stats::{Currency, Warning};
-use super::super::transport::{Answer, Call, Upstream};
 use super::super::{Account, Gateways, Settings};
 use super::wire::{self, Profile, Timezone, Timezones};
 use super::{EU, LIMITS, REGION, gateway};
+use crate::outbound::error::{ErrorKind, PlatformError, Stage};
+use crate::outbound::{Answer, Call, Upstream};
 
 const KEY_HEADER: &str = "x-eflow-api-key";
 

@@ -25,8 +25,8 @@ mod total;
 mod wire;
 mod zones;
 
-use super::transport::{Allowance, Limits, Pace};
 use super::{Gateways, Settings};
+use crate::outbound::{Allowance, Limits, Pace};
 
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;

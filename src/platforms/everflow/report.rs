@@ -16,15 +16,15 @@ use jiff::{Timestamp, ToSpan};
 use smallvec::SmallVec;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::error::{ErrorKind, PlatformError};
 use super::super::stats::{Batch, Check, Currency, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning};
-use super::super::transport::Answer;
 use super::api::{Api, Portal};
 use super::parts::{Listing, MAX_DAYS, Narrow, Part, ROW_CAP, Work};
 use super::time::{self, HourId};
 use super::total::Sum;
 use super::wire::{AskedColumn, Cell, Filter, Narrowing, Question, Reporting, Table, TableRow};
 use super::zones::{self, Listed};
+use crate::outbound::Answer;
+use crate::outbound::error::{ErrorKind, PlatformError};
 
 /// What a report is asked in.
 pub(super) struct Terms<'a> {

@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use moka::sync::Cache;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::error::PlatformError;
 use super::super::stats::Warning;
 use super::api::Api;
+use crate::outbound::error::PlatformError;
 
 /// The zones with a number, in the order of their numbers, from 1 on.
 ///

@@ -14,9 +14,7 @@ use jiff::{Timestamp, ToSpan};
 use url::Url;
 
 use super::super::calendar::DateRange;
-use super::super::error::{ErrorKind, PlatformError, Stage};
 use super::super::stats::{Batch, Currency, Dimension, Report, StatsQuery, Warning};
-use super::super::transport::{Answer, Upstream};
 use super::super::verification::Detected;
 use super::super::{Account, PlatformClient, Platforms};
 use super::LIMITS;
@@ -24,6 +22,8 @@ use super::question::{self, Clock, Habits, Question};
 use super::reading::Reading;
 use super::session::{Keeper, Ticket};
 use super::wire::{self, Page, Refusal};
+use crate::outbound::error::{ErrorKind, PlatformError, Stage};
+use crate::outbound::{Answer, Upstream};
 
 /// The longest window asked for at once. No limit is published; clients stay within a month.
 const WINDOW_DAYS: u32 = 31;

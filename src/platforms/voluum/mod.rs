@@ -18,7 +18,7 @@ mod reading;
 mod session;
 mod wire;
 
-use super::transport::{Allowance, Limits, Pace};
+use crate::outbound::{Allowance, Limits, Pace};
 
 pub(super) use session::Sessions;
 #[cfg(fuzzing)]

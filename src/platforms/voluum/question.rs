@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use url::Url;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::error::PlatformError;
 use super::super::stats::{Currency, Dimension};
+use crate::outbound::error::PlatformError;
 
 /// The page size asked for. Voluum may give less, so pages are counted by the rows that came.
 const PAGE: u32 = 1_000;

@@ -7,10 +7,10 @@ use std::hash::BuildHasher;
 use compact_str::CompactString;
 use rust_decimal::Decimal;
 
-use super::super::error::{ErrorKind, PlatformError};
 use super::super::stats::{Batch, Check, Currency, Dimension, DimensionValue, Key, Metrics, Row};
 use super::question::{Habits, Question};
 use super::wire::{Line, Page};
+use crate::outbound::error::{ErrorKind, PlatformError};
 
 /// Tables up to this many rows are read whole before any of it is handed on, so that they can be read again.
 const SHORT: u64 = 20_000;

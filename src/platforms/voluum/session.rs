@@ -18,10 +18,10 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::super::Credentials;
-use super::super::error::{ErrorKind, PlatformError};
-use super::super::transport::Upstream;
 use super::question::Habits;
 use super::wire;
+use crate::outbound::Upstream;
+use crate::outbound::error::{ErrorKind, PlatformError};
 
 /// How many accounts are remembered.
 const MOST_ACCOUNTS: u64 = 10_000;

@@ -14,11 +14,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::error::{ErrorKind, PlatformError, Stage};
 use super::super::list::{self, MOST_ROWS};
 use super::super::number;
 use super::super::stats::{Dimension, DimensionValue, Metrics};
-use super::super::transport::{Answer, Upstream};
+use crate::outbound::error::{ErrorKind, PlatformError, Stage};
+use crate::outbound::{Answer, Upstream};
 
 /// Stands in refusals of the rate, whatever their status and shape.
 const RATE_CODE: &[u8] = b"NUMBER_OF_REQUEST_FOR_IP_EXCEEDED";

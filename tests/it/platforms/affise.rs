@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use affzero_connections::outbound::Purpose;
+use affzero_connections::outbound::error::{ErrorKind, Stage};
 use affzero_connections::platforms::assemble::assemble;
-use affzero_connections::platforms::error::{ErrorKind, Stage};
 use affzero_connections::platforms::stats::{Metrics, Row};
-use affzero_connections::platforms::transport::Purpose;
 use affzero_connections::platforms::verification::{
     Detected, FailureCode, StageStatus, Verification, VerificationStatus,
 };

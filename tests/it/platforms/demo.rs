@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use affzero_connections::outbound::egress::EgressPolicy;
+use affzero_connections::outbound::error::{ErrorKind, PlatformError};
+use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::error::{ErrorKind, PlatformError};
 use affzero_connections::platforms::stats::{
     Dimension, Filters, Metric, MetricValue, Metrics, Perspective, Row, StatsQuery,
 };
-use affzero_connections::platforms::transport::egress::EgressPolicy;
-use affzero_connections::platforms::transport::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::verification::{Detected, StageStatus, VerificationStatus, verify};
 use affzero_connections::platforms::{
     Account, Client, ConnectionType, Credentials, Gateways, Pair, Platform, Platforms, Settings, normalise, open,

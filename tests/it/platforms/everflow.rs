@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use affzero_connections::outbound::egress::EgressPolicy;
+use affzero_connections::outbound::error::{ErrorKind, PlatformError, Stage};
+use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::error::{ErrorKind, PlatformError, Stage};
 use affzero_connections::platforms::stats::{Batch, Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning};
-use affzero_connections::platforms::transport::egress::EgressPolicy;
-use affzero_connections::platforms::transport::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::verification::{
     Detected, FailureCode, StageStatus, Verification, VerificationStatus, verify,
 };

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use affzero_connections::outbound::egress::EgressPolicy;
+use affzero_connections::outbound::error::PlatformError;
+use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::error::PlatformError;
 use affzero_connections::platforms::stats::{Dimension, Filters, Row, StatsQuery};
-use affzero_connections::platforms::transport::egress::EgressPolicy;
-use affzero_connections::platforms::transport::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::verification::{Detected, Verification, verify};
 use affzero_connections::platforms::{Account, Client, Gateways, Pair, Platforms, open};
 use futures_util::StreamExt;

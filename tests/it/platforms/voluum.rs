@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use affzero_connections::outbound::egress::EgressPolicy;
+use affzero_connections::outbound::error::{ErrorKind, PlatformError};
+use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::error::{ErrorKind, PlatformError};
 use affzero_connections::platforms::stats::{
     Batch, Dimension, DimensionValue, Filters, Metric, MetricValue, Perspective, Row, StatsQuery,
 };
-use affzero_connections::platforms::transport::egress::EgressPolicy;
-use affzero_connections::platforms::transport::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::verification::{
     FailureCode, StageStatus, Verification, VerificationStatus, verify,
 };

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use affzero_connections::platforms::transport::{Allowance, Ask, Bound, Limits, Pace, SharedBudget, Turn};
+use affzero_connections::outbound::{Allowance, Ask, Bound, Limits, Pace, SharedBudget, Turn};
 use affzero_connections::shared::{Shared, Taken, Window};
 use affzero_connections::tenancy::Plan;
 use futures_util::future::join_all;
@@ -22,7 +22,7 @@ fn ask<'a>(origin: &'a str, account: &'a [u8; 32], limits: Limits) -> Ask<'a> {
     Ask { origin, account, limits, patience: Duration::from_secs(30), heeds_quiet: true }
 }
 
-fn granted(turn: Turn) -> Option<affzero_connections::platforms::transport::Lease> {
+fn granted(turn: Turn) -> Option<affzero_connections::outbound::Lease> {
     match turn {
         Turn::Granted { lease, .. } => lease,
         _ => None,

@@ -1,6 +1,6 @@
 //! The audit trail: what it says, and how long it is kept.
 
-use affzero_connections::connections::now_micros;
+use affzero_connections::clock::now_micros;
 use affzero_connections::db::DbError;
 use affzero_connections::db::models::{AuditRow, IdempotencyRow};
 use affzero_connections::db::schema::{audit_events, idempotency_keys};

@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::time::Duration;
 
-use affzero_connections::platforms::error::ErrorKind;
-use affzero_connections::platforms::transport::egress::{EgressPolicy, is_public};
-use affzero_connections::platforms::transport::{Transport, TransportConfig};
+use affzero_connections::outbound::egress::{EgressPolicy, is_public};
+use affzero_connections::outbound::error::ErrorKind;
+use affzero_connections::outbound::{Transport, TransportConfig};
 use affzero_connections::tenancy::Plan;
 use proptest::prelude::*;
 use serde_json::{Value, json};

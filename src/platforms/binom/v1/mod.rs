@@ -18,13 +18,13 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::error::{ErrorKind, PlatformError};
 use super::super::stats::{Dimension, DimensionValue};
-use super::super::transport::Upstream;
 use super::countries;
 use super::report::{Line, Outline, Part};
 use super::windows::Stretch;
 use super::wire::{self, Entity, Nested, Odd, PanelAnswer};
+use crate::outbound::Upstream;
+use crate::outbound::error::{ErrorKind, PlatformError};
 
 pub(super) use plan::report;
 

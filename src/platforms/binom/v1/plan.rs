@@ -11,8 +11,8 @@ use super::super::report::{Line, Part, Values, afford, assemble, is_idle};
 use super::super::windows::{Stretch, clocks_change, stretches};
 use super::super::wire::Entity;
 use super::{Panel, code};
+use crate::outbound::error::PlatformError;
 use crate::platforms::calendar::DateRange;
-use crate::platforms::error::PlatformError;
 use crate::platforms::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery};
 
 /// Campaigns in one question: as many as other programs ask for.

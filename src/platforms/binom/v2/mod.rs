@@ -17,13 +17,13 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::error::{ErrorKind, PlatformError};
 use super::super::stats::{Check, Dimension, DimensionValue, Metrics};
-use super::super::transport::{Answer, Upstream};
 use super::countries;
 use super::report::{Outline, Part};
 use super::windows::{Grain, Wording, cut};
 use super::wire::{self, Entity, Nested, Totals};
+use crate::outbound::error::{ErrorKind, PlatformError};
+use crate::outbound::{Answer, Upstream};
 
 pub(super) use plan::report;
 

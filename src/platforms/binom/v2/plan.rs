@@ -11,7 +11,7 @@ use super::super::report::{Line, Part, Values, afford, assemble, is_idle};
 use super::super::windows::{Grain, Window, Wording, cut};
 use super::super::wire;
 use super::{Api, entity, grouping};
-use crate::platforms::error::{ErrorKind, PlatformError};
+use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::platforms::stats::{Currency, Dimension, DimensionValue, Metrics, Report, StatsQuery};
 
 /// Ids in one question: some hundreds still fit into the 8 KiB that a web server takes as an address.

@@ -18,8 +18,8 @@ use super::gate::Gate;
 use super::memory::Memory;
 use super::turn::NoTurn;
 use super::{MAX_BODY_BYTES, Origin, Purpose, Trip, Upstream, quiet, retry};
-use crate::platforms::error::{ErrorKind, PlatformError};
-use crate::platforms::verification::millis;
+use crate::clock::millis;
+use crate::outbound::error::{ErrorKind, PlatformError};
 
 /// An answer, read whole.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use reqwest::header::HeaderMap;
 use url::{Origin, Url};
 
 use super::resolver::{Blocked, ResolveError};
-use crate::platforms::error::{ErrorKind, PlatformError, Stage};
+use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 
 /// Host and port as a person would write them.
 pub(super) fn host_of(url: &Url) -> String {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::metrics;
-use crate::platforms::error::{ErrorKind, PlatformError};
+use crate::outbound::error::{ErrorKind, PlatformError};
 
 /// The latest outcomes that are looked at: at most this many,
 pub(super) const SAMPLE: usize = 20;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::platforms::error::Stage;
-use crate::platforms::verification::millis;
+use crate::clock::millis;
+use crate::outbound::error::Stage;
 
 /// How long each stage took, as far as that could be measured.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ mod call;
 mod circuit;
 mod clients;
 pub mod egress;
+pub mod error;
 mod faults;
 mod gate;
 mod memory;
@@ -40,6 +41,7 @@ use self::call::read_bounded;
 pub use self::call::{Answer, Call};
 use self::clients::Clients;
 use self::egress::EgressPolicy;
+use self::error::{ErrorKind, PlatformError, Stage};
 use self::faults::{blocked, classify, host_of, redirected, unresolved};
 use self::gate::Gate;
 pub use self::gate::Pace;
@@ -48,8 +50,7 @@ use self::resolver::{CheckedResolver, Resolver};
 use self::retry::Budget;
 pub use self::timings::Timings;
 pub use self::turn::{AccountId, Ask, Bound, Lease, Quiet, SharedBudget, Turn};
-use super::error::{ErrorKind, PlatformError, Stage};
-use super::{Credentials, Platform};
+use crate::platforms::{Credentials, Platform};
 
 /// The largest answer that is read, in bytes after decompression.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;

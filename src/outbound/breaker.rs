@@ -20,7 +20,7 @@ use std::time::Instant;
 use super::Purpose;
 use super::circuit::{Circuit, Outcome, SAMPLE};
 use super::retry::Fault;
-use crate::platforms::error::{ErrorKind, PlatformError};
+use crate::outbound::error::{ErrorKind, PlatformError};
 
 /// How many of the outcomes that decide for everyone may be one organisation's.
 const SHARE: usize = 4;

@@ -12,7 +12,7 @@ use reqwest::redirect::Policy;
 use thread_local::ThreadLocal;
 
 use super::resolver::CheckedResolver;
-use crate::platforms::error::{ErrorKind, PlatformError};
+use crate::outbound::error::{ErrorKind, PlatformError};
 
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(60);
