@@ -167,7 +167,7 @@ fn cached(criterion: &mut Criterion) {
     db.migrate().expect("migrations");
     let (state, _) = commands::assemble(&config, db).expect("the service");
     let runtime = runtime();
-    let service = runtime.block_on(init_service(http::app(&state)));
+    let service = runtime.block_on(init_service(http::server::app(&state)));
     let bearer = ("authorization", format!("Bearer {}", hs256().token()));
     let creation = TestRequest::post()
         .uri("/api/v1/connections")

@@ -19,7 +19,8 @@ use crate::connections::service::{Connections, Options};
 use crate::connections::stats;
 use crate::db::{DatabaseUrl, Db};
 use crate::doctor;
-use crate::http::{self, State};
+use crate::http;
+use crate::http::state::State;
 use crate::metrics;
 use crate::outbound::{Transport, TransportConfig};
 use crate::platforms::Platforms;
@@ -282,7 +283,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
 
     let (notice, grace) = (config.shutdown_notice, config.shutdown_grace);
     let workers = std::thread::available_parallelism().map_or(1, Into::into);
-    let (addresses, server) = http::listen(&state, config.bind_addr, workers, grace)
+    let (addresses, server) = http::server::listen(&state, config.bind_addr, workers, grace)
         .map_err(|error| format!("cannot listen on {}: {error}", config.bind_addr))?;
     let handle = server.handle();
     let metrics_server = config.metrics_addr.map(|address| serve_metrics(address, &connections)).transpose()?;
@@ -364,12 +365,12 @@ fn development_token(auth: &AuthConfig) -> Option<String> {
 
 fn serve_metrics(address: std::net::SocketAddr, connections: &Connections) -> Result<actix_web::dev::Server, Failure> {
     let connections = web::Data::new(connections.clone());
-    let lines = http::Lines::watched(METRICS_PATIENCE);
+    let lines = http::lines::Lines::watched(METRICS_PATIENCE);
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(connections.clone())
             .route("/metrics", web::get().to(show_metrics))
-            .wrap(actix_web::middleware::from_fn(http::admit))
+            .wrap(actix_web::middleware::from_fn(http::admission::admit))
     })
     .workers(1)
     .disable_signals()

@@ -5,13 +5,13 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::State;
 use super::edge::ApiError;
 use super::extract::{
     Caller, JsonBody, OneConnection, Query, ReadConnections, WriteConnections, idempotency_key, if_match, page_limit,
 };
 use super::negotiation::{Media, choose};
 use super::params::{AboutConnection, IfUnchanged, ListOfConnections, NamedPlan, Paging, Repetition};
+use super::state::State;
 use super::types::{
     AuditEventPage, AutomationPage, ConnectionCreate, ConnectionPage, ConnectionPatch, ConnectionTry, VerificationPage,
 };

@@ -13,7 +13,8 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::edge::{ApiError, request_id};
-use super::{State, json};
+use super::json;
+use super::state::State;
 use crate::auth::{AuthError, Scope, Token};
 use crate::connections::Actor;
 use crate::connections::update::IfMatch;

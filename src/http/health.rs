@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, get, web};
 
-use super::State;
+use super::state::State;
 use super::types::{Health, HealthStatus};
 use crate::problem::Problem;
 use crate::shared::Standing;

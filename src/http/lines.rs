@@ -6,23 +6,17 @@
 //! answered.
 
 use std::any::Any;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use actix_web::HttpServer;
-use actix_web::dev::{Extensions, Server};
+use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 
-use super::limits::{MAX_IN_FLIGHT, cut_off_when_stalled};
-use super::{State, app};
+use super::state::MAX_IN_FLIGHT;
 
-/// How long the head of a request may take to arrive.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long a connection may be silent after an answer.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// A caller who takes nothing of its answer for this long is gone.
+#[cfg(target_os = "linux")]
+const READER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often connections are looked at.
 const ROUND: Duration = Duration::from_secs(1);
@@ -30,37 +24,9 @@ const ROUND: Duration = Duration::from_secs(1);
 /// The most connections of callers at the same time.
 const MAX_LINES: usize = 2 * MAX_IN_FLIGHT;
 
-/// Serves callers at this address, with so many workers; requests in flight may finish within `grace`.
-///
-/// # Errors
-/// The address cannot be listened on.
-pub fn listen(
-    state: &Arc<State>,
-    address: SocketAddr,
-    workers: usize,
-    grace: Duration,
-) -> io::Result<(Vec<SocketAddr>, Server)> {
-    let state = Arc::clone(state);
-    let lines = Lines::watched(KEEP_ALIVE + HEAD_PATIENCE);
-    let server = HttpServer::new(move || app(&state))
-        .workers(workers)
-        .max_connections(most_lines().div_ceil(workers.max(1)))
-        .disable_signals()
-        .shutdown_timeout(grace.as_secs())
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_PATIENCE)
-        // The end of a stream is a short packet, and does not wait for the one before it to be acknowledged.
-        .tcp_nodelay(true)
-        // A caller that closes its side has left: what nobody else waits for ends with it.
-        .h1_allow_half_closed(false)
-        .on_connect(move |socket, data| lines.add(socket, data))
-        .bind(address)?;
-    Ok((server.addrs(), server.run()))
-}
-
 /// How many connections there may be at once: each takes two of the descriptors that the process may have, and half of
 /// them are for other things.
-fn most_lines() -> usize {
+pub(super) fn most_lines() -> usize {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Resource, getrlimit};
@@ -176,6 +142,19 @@ impl Drop for Answering {
         let mut usage = self.0.usage();
         usage.requests = usage.requests.saturating_sub(1);
         usage.since = Instant::now();
+    }
+}
+
+/// Has the system close a connection whose other side reads nothing, or next to nothing, of what it is sent: the server
+/// itself would wait forever. Only Linux can.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "only Linux can"))]
+fn cut_off_when_stalled(socket: &dyn Any) {
+    #[cfg(target_os = "linux")]
+    if let Some(socket) = socket.downcast_ref::<actix_web::rt::net::TcpStream>() {
+        let timeout = u32::try_from(READER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(socket, timeout) {
+            tracing::warn!(%error, "slow readers of this connection are not cut off");
+        }
     }
 }
 

@@ -1,12 +1,8 @@
-//! The pages that explain problems, and the answer to addresses there are none of.
+//! The pages that explain problems.
 
-use std::sync::LazyLock;
-
-use actix_web::dev::{Path, ResourceDef};
-use actix_web::{HttpRequest, HttpResponse, get, http::header, web};
+use actix_web::{HttpResponse, get, http::header, web};
 
 use super::edge::ApiError;
-use super::openapi;
 use crate::problem::{Code, Problem};
 
 /// Explain a problem type.
@@ -36,27 +32,4 @@ pub(super) fn explain(code: Code) -> String {
         status = code.status(),
         slug = code.slug(),
     )
-}
-
-/// Tells a wrong method from a wrong address: the document knows every route.
-pub(super) async fn no_route(request: HttpRequest) -> HttpResponse {
-    static ROUTES: LazyLock<Vec<(ResourceDef, Vec<String>)>> = LazyLock::new(|| {
-        openapi::methods().into_iter().map(|(path, methods)| (ResourceDef::new(path), methods)).collect()
-    });
-    let known = ROUTES.iter().find(|(route, _)| route.capture_match_info(&mut Path::new(request.path())));
-    let error: actix_web::Error = match known {
-        Some((_, methods)) => {
-            // Wherever there is GET there is HEAD.
-            let head = methods.iter().any(|method| method == "GET").then_some("HEAD");
-            let allow = methods.iter().map(String::as_str).chain(head).collect::<Vec<_>>().join(", ");
-            let problem = Problem::new(Code::MethodNotAllowed, format!("This address knows {allow} only."));
-            let mut response = actix_web::ResponseError::error_response(&ApiError(problem));
-            if let Ok(allow) = header::HeaderValue::from_str(&allow) {
-                response.headers_mut().insert(header::ALLOW, allow);
-            }
-            return response;
-        }
-        None => ApiError(Problem::new(Code::NotFound, "There is nothing at this address.")).into(),
-    };
-    error.as_response_error().error_response()
 }

@@ -8,11 +8,11 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, web};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::State;
 use super::edge::{ApiError, is_head, request_id};
 use super::extract::{Caller, OneConnection, Query, ReadStats, text_header};
 use super::negotiation::{Media, choose};
 use super::params::{IfChanged, PullHeaders, StatsPaging, StatsQuestion, WhichConnections};
+use super::state::State;
 use super::types::{StatsLines, StatsOfMany, StatsPage};
 use crate::connections::stats::query::Question;
 use crate::connections::stats::stream::Form;

@@ -138,7 +138,8 @@ impl TestApp {
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let any_port = ([127, 0, 0, 1], 0).into();
-                let (addresses, server) = http::listen(&state, any_port, 2, Duration::from_secs(1)).expect("a port");
+                let (addresses, server) =
+                    http::server::listen(&state, any_port, 2, Duration::from_secs(1)).expect("a port");
                 actix_web::rt::spawn(worker.work());
                 send.send((addresses[0], server.handle())).expect("the test waits");
                 server.await.expect("the service runs");

@@ -96,17 +96,20 @@ pub fn document() -> &'static str {
 }
 
 /// The methods of every documented path, and of Swagger UI.
-pub(super) fn methods() -> BTreeMap<String, Vec<String>> {
-    let (_, document) = build();
-    let paths = document.get("paths").and_then(Value::as_object).cloned().unwrap_or_default();
-    paths
-        .into_iter()
-        .map(|(path, item)| {
-            let methods = item.as_object().map(|item| item.keys().map(|method| method.to_uppercase()).collect());
-            (path, methods.unwrap_or_default())
-        })
-        .chain([(SWAGGER_ROUTE.to_owned(), vec!["GET".to_owned()])])
-        .collect()
+pub(super) fn methods() -> &'static BTreeMap<String, Vec<String>> {
+    static METHODS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
+        let (_, document) = build();
+        let paths = document.get("paths").and_then(Value::as_object).cloned().unwrap_or_default();
+        paths
+            .into_iter()
+            .map(|(path, item)| {
+                let methods = item.as_object().map(|item| item.keys().map(|method| method.to_uppercase()).collect());
+                (path, methods.unwrap_or_default())
+            })
+            .chain([(SWAGGER_ROUTE.to_owned(), vec!["GET".to_owned()])])
+            .collect()
+    });
+    &METHODS
 }
 
 /// The paths in the order of the routes, and the document.

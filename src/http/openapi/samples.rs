@@ -22,7 +22,7 @@ use crate::connections::{
     service, update, verify,
 };
 use crate::http::types::Catalogue;
-use crate::http::{edge, extract, health, limits, negotiation, problems};
+use crate::http::{admission, edge, extract, health, limits, negotiation, problems};
 use crate::outbound::Timings;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::platforms::calendar::Preset;
@@ -354,8 +354,8 @@ fn occurrence(code: Code) -> Problem {
             pulled(ErrorKind::BadResponse, &format!("{HOST} answers with something that is not JSON."))
         }
         Code::UpstreamRateLimited => pulled(ErrorKind::RateLimited, &format!("{HOST} asks to be called less often.")),
-        Code::Overloaded => limits::overloaded(),
-        Code::ShuttingDown => limits::shutting_down(),
+        Code::Overloaded => admission::overloaded(),
+        Code::ShuttingDown => admission::shutting_down(),
         Code::UpstreamTimeout => pulled(ErrorKind::Timeout, &format!("{HOST} did not answer everything in time.")),
     }
 }
