@@ -30,7 +30,8 @@ use crate::db::models::ConnectionRow;
 use crate::db::schema::connections;
 use crate::db::{DbConnection, DbError};
 use crate::outbound::{CallScope, Purpose};
-use crate::platforms::verification::{self, VERIFICATION_DEADLINE, Verification, VerificationStatus};
+use crate::platforms;
+use crate::platforms::verification::{VERIFICATION_DEADLINE, Verification, VerificationStatus};
 use crate::problem::{Code, Problem};
 use crate::tenancy::OrgId;
 use crate::{metrics, telemetry};
@@ -286,7 +287,7 @@ impl Connections {
         let scope =
             CallScope { purpose: Purpose::Verify, deadline: Instant::now() + VERIFICATION_DEADLINE, max_calls: 100 };
         match self.open_row(organisation, row, scope) {
-            Ok(Opened { client, .. }) => Ok(verification::verify(&client).await),
+            Ok(Opened { client, .. }) => Ok(platforms::verify(&client).await),
             Err(problem) if problem.code == Code::CredentialsUnreadable => Ok(Verification::unreadable()),
             Err(problem) => Err(problem),
         }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::platforms::Client;
-use crate::platforms::verification::{self, Verification, VerificationStatus};
+use crate::platforms::verification::{Verification, VerificationStatus};
+use crate::platforms::{self, Client};
 use crate::problem::{Code, Problem};
 use crate::shared::{Shared, Taken, Token, Window};
 use crate::tenancy::OrgId;
@@ -157,7 +157,7 @@ impl Slot {
     /// asked all the same.
     pub(super) async fn verify(mut self, client: &Client) -> Verification {
         self.keep = true;
-        let verification = verification::verify(client).await;
+        let verification = platforms::verify(client).await;
         self.keep = verification.status != VerificationStatus::Ok;
         verification
     }

@@ -15,7 +15,6 @@ use prometheus::{
 };
 
 pub use self::sample::{Deferred, KeyAges, Pool, Sample};
-use crate::platforms::Platform;
 
 struct Metrics {
     registry: Registry,
@@ -146,11 +145,6 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
 impl Metrics {
     /// Series that are there from the start, so that the first event already is an increase.
     fn start_at_zero(&self) {
-        for platform in Platform::ALL {
-            self.upstream_calls.with_label_values(&[platform.key(), "answered"]);
-            self.upstream_seconds.with_label_values(&[platform.key()]);
-            self.upstream_retries.with_label_values(&[platform.key()]);
-        }
         for outcome in ["hit", "miss", "shared"] {
             self.cache.with_label_values(&[outcome]);
         }
@@ -200,6 +194,13 @@ pub fn known_method(method: &str) -> &str {
         "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE" | "OPTIONS" => method,
         _ => "other",
     }
+}
+
+/// Starts the series of a platform at zero, so that its first call already is an increase.
+pub fn upstream(platform: &str) {
+    METRICS.upstream_calls.with_label_values(&[platform, "answered"]);
+    METRICS.upstream_seconds.with_label_values(&[platform]);
+    METRICS.upstream_retries.with_label_values(&[platform]);
 }
 
 /// Counts a call to a tracker, and how often it was repeated.

@@ -136,9 +136,9 @@ impl Call {
             Ok(answer) => (ErrorKind::Failing.label(), Some(answer.status.as_u16())),
             Err(error) => (error.kind.label(), None),
         };
-        crate::metrics::upstream_call(trip.platform.key(), label, retries, time);
+        crate::metrics::upstream_call(trip.label, label, retries, time);
         tracing::info!(
-            platform = trip.platform.key(),
+            platform = trip.label,
             purpose = trip.scope.purpose.key(),
             upstream.outcome = label,
             upstream.status = status,

@@ -22,6 +22,7 @@ mod retry;
 mod timings;
 mod turn;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +51,6 @@ use self::resolver::{CheckedResolver, Resolver};
 use self::retry::Budget;
 pub use self::timings::Timings;
 pub use self::turn::{AccountId, Ask, Bound, Lease, Quiet, SharedBudget, Turn};
-use crate::platforms::{Credentials, Platform};
 
 /// The largest answer that is read, in bytes after decompression.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -243,22 +243,25 @@ impl Transport {
     }
 
     /// The road of one request to one account.
-    pub(super) fn upstream(
+    ///
+    /// `label` names the kind of tracker in metrics and the log. `secrets` are the account's, by field and in an order
+    /// that does not change: they tell accounts apart, and are never quoted.
+    pub(crate) fn upstream(
         &self,
-        platform: Platform,
+        label: &'static str,
         address: Option<String>,
-        credentials: &Credentials,
+        secrets: &BTreeMap<String, SecretString>,
         limits: Limits,
         scope: CallScope,
     ) -> Upstream {
-        let account = turn::account_id(&self.shared.names, platform, address.as_deref(), credentials);
+        let account = turn::account_id(&self.shared.names, label, address.as_deref(), secrets);
         Upstream {
             shared: Arc::clone(&self.shared),
             trip: Arc::new(Trip {
-                platform,
+                label,
                 address,
                 account,
-                secrets: Mutex::new(credentials.values().cloned().collect()),
+                secrets: Mutex::new(secrets.values().cloned().collect()),
                 limits,
                 tenant: self.tenant,
                 scope,
@@ -278,7 +281,7 @@ pub struct Upstream {
 }
 
 struct Trip {
-    platform: Platform,
+    label: &'static str,
     address: Option<String>,
     account: AccountId,
     secrets: Mutex<Vec<SecretString>>,
@@ -375,7 +378,7 @@ impl Upstream {
     }
 
     /// Looks the host up and checks its addresses, so that a verification can tell these faults from later ones.
-    pub(super) async fn preflight(&self) -> Result<(), PlatformError> {
+    pub(crate) async fn preflight(&self) -> Result<(), PlatformError> {
         let Some(url) = self.trip.address.as_deref().and_then(|address| Url::parse(address).ok()) else {
             self.timings_mut(|timings| {
                 for stage in [Stage::Resolve, Stage::Connect, Stage::Tls, Stage::Request] {

@@ -3,19 +3,19 @@
 //! The account comes first, so that a call which waits for a busy account keeps nobody from the origin. Other processes
 //! are asked last, by those who could go now: as many ask as there are places, however many wait behind them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::gate::{Full, Gate, Place};
 use super::quiet::LONGEST;
 use super::{Limits, Origin, Purpose, Trip, Upstream};
 use crate::metrics;
-use crate::platforms::{Credentials, Platform};
 
 /// The first pause before other processes are asked again is at most this long; each further one is at most twice as
 /// long.
@@ -197,18 +197,18 @@ pub(super) fn own_names() -> hmac::Key {
 /// Which account a key opens.
 pub(super) fn account_id(
     names: &hmac::Key,
-    platform: Platform,
+    label: &str,
     address: Option<&str>,
-    credentials: &Credentials,
+    secrets: &BTreeMap<String, SecretString>,
 ) -> AccountId {
     let mut hash = hmac::Context::with_key(names);
     let mut add = |part: &str| {
         hash.update(&(part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     };
-    add(platform.key());
+    add(label);
     add(address.unwrap_or_default());
-    for (field, secret) in credentials {
+    for (field, secret) in secrets {
         add(field);
         add(secret.expose_secret().trim());
     }
@@ -219,26 +219,24 @@ pub(super) fn account_id(
 
 #[cfg(test)]
 mod tests {
-    use secrecy::SecretString;
-
     use super::*;
 
-    fn id(platform: Platform, address: &str, secrets: &[(&str, &str)]) -> AccountId {
-        let credentials =
+    fn id(label: &str, address: &str, secrets: &[(&str, &str)]) -> AccountId {
+        let secrets =
             secrets.iter().map(|(field, secret)| ((*field).to_owned(), SecretString::from(*secret))).collect();
-        account_id(&hmac::Key::new(hmac::HMAC_SHA256, b"names"), platform, Some(address), &credentials)
+        account_id(&hmac::Key::new(hmac::HMAC_SHA256, b"names"), label, Some(address), &secrets)
     }
 
     #[test]
     fn an_account_is_told_by_platform_place_and_secrets() {
-        let one = id(Platform::Affise, "https://a.example", &[("api_key", "k1")]);
-        assert_eq!(one, id(Platform::Affise, "https://a.example", &[("api_key", " k1\n")]), "pasted with blanks");
+        let one = id("affise", "https://a.example", &[("api_key", "k1")]);
+        assert_eq!(one, id("affise", "https://a.example", &[("api_key", " k1\n")]), "pasted with blanks");
         for other in [
-            id(Platform::Binom, "https://a.example", &[("api_key", "k1")]),
-            id(Platform::Affise, "https://b.example", &[("api_key", "k1")]),
-            id(Platform::Affise, "https://a.example", &[("api_key", "k2")]),
-            id(Platform::Affise, "https://a.example", &[("api_key", "k1"), ("more", "")]),
-            id(Platform::Affise, "https://a.example", &[]),
+            id("binom", "https://a.example", &[("api_key", "k1")]),
+            id("affise", "https://b.example", &[("api_key", "k1")]),
+            id("affise", "https://a.example", &[("api_key", "k2")]),
+            id("affise", "https://a.example", &[("api_key", "k1"), ("more", "")]),
+            id("affise", "https://a.example", &[]),
         ] {
             assert_ne!(one, other);
         }

@@ -2,7 +2,7 @@
 
 use url::{Host, Url};
 
-use super::FieldError;
+use super::kind::FieldError;
 
 /// Reads a pasted tracker address.
 ///

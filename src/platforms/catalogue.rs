@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::kind::{ConnectionType, Platform};
 use super::schema::{self, Field};
 use super::stats::{Dimension, Metric, MetricType, Perspective};
-use super::{ConnectionType, Platform};
 
 /// Whether connections to a platform can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use super::address;
 use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
-use super::{Account, Client, ConnectionType, FieldError, Gateways, Platform, PlatformClient, Platforms, Settings};
+use super::client::{Account, Client, PlatformClient, Platforms};
+use super::kind::{ConnectionType, FieldError, Gateways, Platform, Settings};
 use super::{affise, binom, cake, demo, everflow, voluum};
 use crate::outbound::error::PlatformError;
 use crate::outbound::{CallScope, Limits};
@@ -257,7 +258,8 @@ pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<St
 pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScope) -> Result<Client, PlatformError> {
     let account = without_pasted_extras(pair, account);
     let address = origin(pair, &account.settings, &platforms.gateways);
-    let upstream = platforms.transport.upstream(pair.platform(), address, &account.credentials, pair.limits(), scope);
+    let upstream =
+        platforms.transport.upstream(pair.platform().key(), address, &account.credentials, pair.limits(), scope);
     let road = upstream.clone();
     let platform: Box<dyn PlatformClient> = match pair {
         Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, road)?),

@@ -1,16 +1,17 @@
 //! Verification: proving that a connection can do what a pull needs, or naming why it cannot.
 //!
-//! A client's [`verify`](super::PlatformClient::verify) ends with the smallest real read of the reporting API.
+//! A client's [`verify`](super::client::PlatformClient::verify) ends with the smallest real read of the reporting API.
 //! What it returns, good or bad, is turned into stages here, so that every platform's verification has one shape
 //! and one set of failure codes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Client, ConnectionType, Pair};
+use super::dispatch::Pair;
+use super::kind::ConnectionType;
 use crate::clock::millis;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 use crate::outbound::{Timings, Upstream};
@@ -166,7 +167,7 @@ pub struct Detected {
 impl Detected {
     /// The same in words that can be shown: whatever a platform reads here, a tracker may have put there. What is
     /// changed by that is no currency and no time zone, and is not taken for one by a pull either.
-    fn quoted(self, upstream: &Upstream) -> Self {
+    pub(super) fn quoted(self, upstream: &Upstream) -> Self {
         let quoted = |text: Option<String>| text.map(|text| upstream.quote(&text)).filter(|text| !text.is_empty());
         Self {
             connection_type: self.connection_type,
@@ -196,21 +197,6 @@ pub struct Verification {
     pub failure: Option<Failure>,
     /// What was found out.
     pub detected: Detected,
-}
-
-/// Verifies through `client`, within [`VERIFICATION_DEADLINE`], and reports by stages.
-pub async fn verify(client: &Client) -> Verification {
-    let started = Instant::now();
-    let reading = async {
-        client.upstream().preflight().await?;
-        client.verify().await
-    };
-    let outcome = tokio::time::timeout_at(client.upstream().deadline().into(), reading).await.unwrap_or_else(|_| {
-        let detail = format!("{} did not answer everything in time.", client.upstream().host());
-        Err(PlatformError::new(ErrorKind::Timeout, detail))
-    });
-    let outcome = outcome.map(|detected| detected.quoted(client.upstream()));
-    report(client.pair(), outcome, &client.upstream().timings(), started.elapsed())
 }
 
 /// What an outcome means, stage by stage.

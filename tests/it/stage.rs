@@ -11,8 +11,8 @@ use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConf
 use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{Batch, Currency, Dimension, Filters, Metrics, Row, StatsQuery, Warning};
-use affzero_connections::platforms::verification::{Detected, Verification, verify};
-use affzero_connections::platforms::{Account, Client, Platforms, normalise, open};
+use affzero_connections::platforms::verification::{Detected, Verification};
+use affzero_connections::platforms::{Account, Client, Platforms, normalise, open, verify};
 use futures_util::TryStreamExt;
 use jiff::civil::Date;
 use uuid::Uuid;

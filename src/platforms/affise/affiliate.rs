@@ -5,9 +5,10 @@
 
 use async_trait::async_trait;
 
+use super::super::client::{Account, PlatformClient};
+use super::super::kind::ConnectionType;
 use super::super::stats::{Report, StatsQuery};
 use super::super::verification::Detected;
-use super::super::{Account, ConnectionType, PlatformClient};
 use super::{Api, identity, report};
 use crate::outbound::Upstream;
 use crate::outbound::error::{PlatformError, Stage};

@@ -4,7 +4,7 @@
 //! not part of the public reference and missing on some networks; `/3.1/partner/me` then answers affiliates alone,
 //! and an admin path settles the rest. These answers repeat the key: only role, ids and zone are read from them.
 
-use super::super::ConnectionType;
+use super::super::kind::ConnectionType;
 use super::super::stats::Currency;
 use super::super::verification::Detected;
 use super::wire::{Role, User};

@@ -22,8 +22,10 @@ use secrecy::SecretString;
 use url::Url;
 
 use self::wire::Envelope;
+use super::address;
+use super::client::Account;
+use super::kind::{FieldError, Settings};
 use super::stats::Currency;
-use super::{Account, FieldError, Settings, address};
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{Allowance, Answer, Limits, Upstream};
 #[cfg(fuzzing)]

@@ -18,9 +18,9 @@ use foldhash::quality::RandomState;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use super::super::ConnectionType;
 use super::super::assemble::Sums;
 use super::super::calendar::{DateRange, Zone};
+use super::super::kind::ConnectionType;
 use super::super::stats::{Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery};
 use super::wire::{Page, Reading, Slice};
 use super::{Api, Refusal};

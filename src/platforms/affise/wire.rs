@@ -19,9 +19,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::super::calendar::DateRange;
+use super::super::kind::ConnectionType;
 use super::super::list::MOST_ROWS;
+use super::super::number;
 use super::super::stats::{Currency, DimensionValue, Key, Metrics, Row};
-use super::super::{ConnectionType, number};
 
 /// The `status` of an answer that is no error.
 const SUCCESS: i64 = 1;

@@ -23,9 +23,11 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::address;
+use super::client::{Account, PlatformClient};
+use super::kind::{ConnectionType, Credentials, FieldError, Settings};
 use super::stats::{Currency, Report, StatsQuery};
 use super::verification::Detected;
-use super::{Account, ConnectionType, Credentials, FieldError, PlatformClient, Settings, address};
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 use crate::outbound::{Allowance, Limits, Upstream};
 #[cfg(fuzzing)]

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use jiff::civil::Date;
 
 use super::super::calendar::Zone;
+use super::super::client::{Account, PlatformClient};
+use super::super::kind::ConnectionType;
 use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery};
 use super::super::verification::Detected;
-use super::super::{Account, ConnectionType, PlatformClient};
 use super::currency::Labels;
 use super::pull::{Clock, Pull, Reader};
 use super::session::{Road, Session};
@@ -83,11 +84,11 @@ fn entity(row: &Fields, dimension: Dimension) -> Option<DimensionValue> {
 impl PlatformClient for AdminClient {
     async fn verify(&self) -> Result<Detected, PlatformError> {
         let day = super::yesterday(self.zone.as_ref());
-        self.session.upstream.enter(Stage::Authorize);
+        self.session.upstream().enter(Stage::Authorize);
         match self.session.probe(&self.affiliates, day).await {
             Ok(_) => {}
             Err(error) if super::is_rejected(error.kind) && self.is_affiliate_key(day).await => {
-                return Err(self.session.wrong_portal("an affiliate's key, not one of the network itself"));
+                return Err(self.session.judge.wrong_portal("an affiliate's key, not one of the network itself"));
             }
             Err(error) => return Err(error),
         }

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use jiff::civil::Date;
 
 use super::super::calendar::Zone;
+use super::super::client::{Account, PlatformClient};
+use super::super::kind::ConnectionType;
 use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery};
 use super::super::verification::Detected;
-use super::super::{Account, ConnectionType, PlatformClient};
 use super::currency::Labels;
 use super::pull::{Clock, Pull, Reader};
 use super::session::{Generation, Road, Session};
@@ -111,11 +112,11 @@ fn entity(row: &Fields, dimension: Dimension) -> Option<DimensionValue> {
 impl PlatformClient for AffiliateClient {
     async fn verify(&self) -> Result<Detected, PlatformError> {
         let day = super::yesterday(self.zone.as_ref());
-        self.session.upstream.enter(Stage::Authorize);
+        self.session.upstream().enter(Stage::Authorize);
         let table = match self.session.probe(&self.campaigns, day).await {
             Ok(table) => table,
             Err(error) if super::is_rejected(error.kind) && self.is_admin_key(day).await => {
-                return Err(self.session.wrong_portal("a key of the network itself, not of an affiliate"));
+                return Err(self.session.judge.wrong_portal("a key of the network itself, not of an affiliate"));
             }
             Err(error) => return Err(error),
         };

@@ -1,7 +1,7 @@
 //! What the catalogue says of CAKE.
 
-use super::super::ConnectionType;
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
+use super::super::kind::ConnectionType;
 use super::super::schema::{CURRENCY, Field};
 use super::super::stats::{Dimension, Metric, Perspective};
 

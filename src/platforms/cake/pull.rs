@@ -90,7 +90,7 @@ impl<'a> Pull<'a> {
     }
 
     fn check_calls(&self, planned: usize, days_per_call: u32) -> Result<(), PlatformError> {
-        let upstream = &self.session.upstream;
+        let upstream = self.session.upstream();
         let left = upstream.max_calls().saturating_sub(upstream.calls());
         // One more than the windows: for the list of currencies, or to prove an empty answer.
         if usize::try_from(left).is_ok_and(|left| planned < left) {
@@ -118,7 +118,7 @@ impl<'a> Pull<'a> {
     fn batch(&mut self, query: &StatsQuery, part: &Part, listed: Option<&Listed>) -> Result<Batch, PlatformError> {
         static NONE: Listed = Listed::new();
         let session = self.session;
-        let odd = |malformed: Malformed| session.odd(&format!("sent a row that cannot be read: {malformed}"));
+        let odd = |malformed: Malformed| session.judge.odd(&format!("sent a row that cannot be read: {malformed}"));
         let mut sums = Sums::default();
         let mut profit = ProfitCheck::default();
         let mut rounded = false;
@@ -166,7 +166,7 @@ impl<'a> Pull<'a> {
                 value.ok_or_else(|| {
                     PlatformError::unsupported(format!(
                         "{}'s report does not say which {dimension} its rows belong to.",
-                        self.session.upstream.host()
+                        self.session.upstream().host()
                     ))
                     .hint(format!("Ask for {dimension} alone or with date."))
                 })

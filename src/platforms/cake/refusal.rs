@@ -4,12 +4,11 @@
 //! the newer paths use statuses as well. No list of the sentences is published, so they are sorted by the words in
 //! them that are known, and quoted.
 
-use super::super::ConnectionType;
-use super::session::Session;
-use super::tree;
+use super::super::kind::ConnectionType;
+use super::parse::parse;
 use super::wire::Table;
-use crate::outbound::Answer;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
+use crate::outbound::{Answer, Upstream};
 
 /// Why a call gave no table.
 #[derive(Debug)]
@@ -30,14 +29,21 @@ impl From<PlatformError> for Trouble {
     }
 }
 
-impl Session {
+/// Who reads the answers of one account, and puts refusals into words.
+pub(super) struct Judge {
+    pub(super) upstream: Upstream,
+    pub(super) portal: ConnectionType,
+    pub(super) has_affiliate_id: bool,
+}
+
+impl Judge {
     /// The table of an answer, or what the answer says instead.
-    pub(super) fn judge(&self, answer: &Answer, rows: &[&str]) -> Result<Table, Trouble> {
+    pub(super) fn table(&self, answer: &Answer, rows: &[&str]) -> Result<Table, Trouble> {
         let status = answer.status.as_u16();
         if status == 404 {
             return Err(Trouble::NoSuchPath);
         }
-        let read = tree::parse(&answer.body).and_then(|document| Table::read(document, rows));
+        let read = parse(&answer.body).and_then(|document| Table::read(document, rows));
         if !answer.status.is_success() {
             let message = read.ok().and_then(|table| table.message).or_else(|| plain_text(answer));
             return Err(self.refused(answer, message.as_deref()));
@@ -136,7 +142,7 @@ impl Session {
     }
 
     pub(super) fn lacks_affiliate_id(&self) -> bool {
-        self.portal == ConnectionType::Affiliate && self.affiliate_id().is_none()
+        self.portal == ConnectionType::Affiliate && !self.has_affiliate_id
     }
 
     pub(super) fn affiliate_id_required(&self, message: &str) -> PlatformError {

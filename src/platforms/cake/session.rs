@@ -7,10 +7,10 @@ use secrecy::SecretString;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::super::ConnectionType;
 use super::super::calendar::DateRange;
+use super::super::kind::ConnectionType;
 use super::currency::{self, Listed};
-use super::refusal::{Trouble, is_unavailable, is_unknown_id};
+use super::refusal::{Judge, Trouble, is_unavailable, is_unknown_id};
 use super::tree::Fields;
 use super::wire::{self, Table};
 use crate::outbound::Upstream;
@@ -105,8 +105,7 @@ impl Page {
 
 /// One account.
 pub(super) struct Session {
-    pub(super) upstream: Upstream,
-    pub(super) portal: ConnectionType,
+    pub(super) judge: Judge,
     origin: Url,
     api_key: SecretString,
     affiliate_id: Option<String>,
@@ -121,7 +120,13 @@ impl Session {
         api_key: SecretString,
         affiliate_id: Option<String>,
     ) -> Self {
-        Self { upstream, portal, origin, api_key, affiliate_id, currencies: OnceCell::new() }
+        let judge = Judge { upstream, portal, has_affiliate_id: affiliate_id.is_some() };
+        Self { judge, origin, api_key, affiliate_id, currencies: OnceCell::new() }
+    }
+
+    /// The road to the account.
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.judge.upstream
     }
 
     /// The affiliate's id, where the connection has one.
@@ -150,7 +155,7 @@ impl Session {
 
     /// The same key, tried at the other portal of the same host.
     pub(super) fn as_portal(&self, portal: ConnectionType) -> Self {
-        Self::new(portal, self.upstream.clone(), self.origin.clone(), self.api_key.clone(), None)
+        Self::new(portal, self.upstream().clone(), self.origin.clone(), self.api_key.clone(), None)
     }
 
     /// The smallest real report: one row of a closed day, judged as any other.
@@ -158,8 +163,8 @@ impl Session {
         match self.page(Question { road, pushed: &[] }, DateRange::day(day), 1, 1).await {
             Ok((table, _)) => Ok(table),
             // No list of CAKE's messages exists. For the simplest question there is, the key is the likeliest reason.
-            Err(Trouble::SaidNo(message)) => Err(self.refusal(ErrorKind::CredentialsRejected, &message)),
-            Err(trouble) => Err(self.explain(trouble)),
+            Err(Trouble::SaidNo(message)) => Err(self.judge.refusal(ErrorKind::CredentialsRejected, &message)),
+            Err(trouble) => Err(self.judge.explain(trouble)),
         }
     }
 
@@ -179,7 +184,7 @@ impl Session {
                 Err(Trouble::SaidNo(message)) if !question.pushed.is_empty() && is_unknown_id(&message) => {
                     parts.push(Part { window, rows: Vec::new(), summary: None });
                 }
-                Err(trouble) => return Err(self.explain(trouble)),
+                Err(trouble) => return Err(self.judge.explain(trouble)),
             }
         }
         Ok(parts)
@@ -194,12 +199,12 @@ impl Session {
             let rows = table.rows.unwrap_or_default();
             let page = Page { first: rows.first().cloned(), length: rows.len(), counted: table.row_count };
             if page.counted.is_some_and(|count| count < page.length) {
-                return Err(self.odd("sends more rows than it counts").into());
+                return Err(self.judge.odd("sends more rows than it counts").into());
             }
             if page.first.is_some() && page.first == last.first {
                 return match last.may_be_all(part.rows.len()) {
                     true => Ok(part),
-                    false => Err(self.odd("repeats a page instead of sending the next one").into()),
+                    false => Err(self.judge.odd("repeats a page instead of sending the next one").into()),
                 };
             }
             part.rows.extend(rows);
@@ -214,7 +219,7 @@ impl Session {
             }
             last = page;
         }
-        Err(self.odd("does not come to an end of its pages").into())
+        Err(self.judge.odd("does not come to an end of its pages").into())
     }
 
     /// Whether a page was the last. `row_count` is the total on some networks and the page's own on others, and a
@@ -226,7 +231,7 @@ impl Session {
             (None, _) if page.length >= ROWS_PER_PAGE => Ok(false),
             (None, None) => Ok(true),
             (None, Some(summary)) => {
-                let check = wire::hold_against(summary, &part.rows).map_err(|malformed| self.odd(malformed.0))?;
+                let check = wire::hold_against(summary, &part.rows).map_err(|malformed| self.judge.odd(malformed.0))?;
                 Ok(check.is_none_or(|check| check.mismatch.is_none()))
             }
         }
@@ -264,8 +269,8 @@ impl Session {
         start: usize,
         limit: usize,
     ) -> Result<Table, Trouble> {
-        if form.generation == Generation::Classic && self.lacks_affiliate_id() {
-            return Err(self.affiliate_id_required("the network's reports want it on every call").into());
+        if form.generation == Generation::Classic && self.judge.lacks_affiliate_id() {
+            return Err(self.judge.affiliate_id_required("the network's reports want it on every call").into());
         }
         let (first, last) = bounds(form.generation, window)?;
         let (start, limit) = (start.to_string(), limit.to_string());
@@ -286,8 +291,8 @@ impl Session {
         if table.rows.is_none() {
             match table.row_count {
                 Some(0) => table.rows = Some(Vec::new()),
-                Some(_) => return Err(self.odd("counts rows but sends none").into()),
-                None => return Err(self.odd("sent an answer that is no report").into()),
+                Some(_) => return Err(self.judge.odd("counts rows but sends none").into()),
+                None => return Err(self.judge.odd("sent an answer that is no report").into()),
             }
         }
         Ok(table)
@@ -304,12 +309,12 @@ impl Session {
             }
             pairs.extend_pairs(parameters);
         }
-        let answer = self.upstream.get(url).secret_query("api_key", &self.api_key).send().await?;
-        self.judge(&answer, rows)
+        let answer = self.upstream().get(url).secret_query("api_key", &self.api_key).send().await?;
+        self.judge.table(&answer, rows)
     }
 
     fn rows_missing(&self, announced: usize, part: &Part) -> PlatformError {
-        let (host, sent) = (self.upstream.host(), part.rows.len());
+        let (host, sent) = (self.upstream().host(), part.rows.len());
         PlatformError::new(ErrorKind::Inconsistent, format!("{host} counts {announced} rows but sent {sent}."))
     }
 }

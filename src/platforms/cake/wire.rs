@@ -338,7 +338,7 @@ fn sum(rows: &[Fields], names: &[&str]) -> Result<Option<Decimal>, Malformed> {
 #[cfg(fuzzing)]
 pub(in crate::platforms) fn fuzz(body: &[u8]) {
     let row_names = ["campaign", "campaignsummary", "day", "dailysummary", "sourceaffiliatesummary"];
-    let Ok(table) = super::tree::parse(body).and_then(|document| Table::read(document, &row_names)) else { return };
+    let Ok(table) = super::parse::parse(body).and_then(|document| Table::read(document, &row_names)) else { return };
     let rows = table.rows.unwrap_or_default();
     for row in &rows {
         let _ = (admin_metrics(row), affiliate_metrics(row));
@@ -353,11 +353,11 @@ mod tests {
     use jiff::civil::date;
     use proptest::prelude::*;
 
-    use super::super::tree;
+    use super::super::parse::parse;
     use super::*;
 
     fn table(body: &str, row_names: &[&str]) -> Result<Table, Malformed> {
-        Table::read(tree::parse(body.as_bytes())?, row_names)
+        Table::read(parse(body.as_bytes())?, row_names)
     }
 
     fn row(json: &str) -> Fields {

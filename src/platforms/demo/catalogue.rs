@@ -1,7 +1,7 @@
 //! What the catalogue says of Demo.
 
-use super::super::ConnectionType;
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
+use super::super::kind::ConnectionType;
 use super::super::schema::Field;
 use super::super::stats::{Dimension, Metric, Perspective};
 use super::Scenario;

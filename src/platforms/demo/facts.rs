@@ -12,7 +12,7 @@ use std::ops::AddAssign;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::super::ConnectionType;
+use super::super::kind::ConnectionType;
 use super::super::stats::Metrics;
 use super::dice::Dice;
 use super::world::{AFFILIATES, Entity, ROUTES, Route};

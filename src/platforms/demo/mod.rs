@@ -23,9 +23,11 @@ use futures_util::TryStreamExt;
 use jiff::{Timestamp, ToSpan};
 
 use super::calendar::{DateRange, Zone};
+use super::client::{Account, PlatformClient};
+use super::dispatch::Pair;
+use super::kind::Settings;
 use super::stats::{Batch, Dimension, Filters, Report, StatsQuery};
 use super::verification::Detected;
-use super::{Account, Pair, PlatformClient, Settings};
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 use crate::outbound::{Allowance, Limits, Upstream};
 

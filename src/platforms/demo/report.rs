@@ -11,8 +11,8 @@ use std::ops::Range;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::super::ConnectionType;
 use super::super::calendar::Zone;
+use super::super::kind::ConnectionType;
 use super::super::stats::{Batch, Check, Currency, Dimension, DimensionValue, Metrics, Report, Row, StatsQuery};
 use super::facts::{Account, Flow, QUARTER, Tally};
 use super::world::Route;

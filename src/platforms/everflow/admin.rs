@@ -2,10 +2,12 @@
 
 use async_trait::async_trait;
 
+use super::super::client::{Account, PlatformClient, Platforms};
+use super::super::kind::ConnectionType;
 use super::super::stats::{Report, StatsQuery};
 use super::super::verification::Detected;
-use super::super::{Account, ConnectionType, PlatformClient, Platforms};
-use super::api::{Api, Portal};
+use super::api::Api;
+use super::portal::Portal;
 use super::report::{self, Terms};
 use super::zones::{self, Zones};
 use crate::outbound::Upstream;

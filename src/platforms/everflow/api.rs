@@ -7,8 +7,10 @@ use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::super::client::Account;
+use super::super::kind::{Gateways, Settings};
 use super::super::stats::{Currency, Warning};
-use super::super::{Account, Gateways, Settings};
+use super::portal::Portal;
 use super::wire::{self, Profile, Timezone, Timezones};
 use super::{EU, LIMITS, REGION, gateway};
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
@@ -21,33 +23,6 @@ const PAUSE_MS: u64 = 250;
 
 /// How long a quota is left alone that is nearly used up: it fills up again by the second.
 const QUOTA_PAUSE: Duration = Duration::from_secs(1);
-
-/// Which of the two portals a key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Portal {
-    /// The network's owner.
-    Network,
-    /// One of its affiliates.
-    Affiliate,
-}
-
-impl Portal {
-    /// The first segment of its paths.
-    const fn segment(self) -> &'static str {
-        match self {
-            Self::Network => "networks",
-            Self::Affiliate => "affiliates",
-        }
-    }
-
-    /// Where its keys are found.
-    const fn key_place(self) -> &'static str {
-        match self {
-            Self::Network => "Control Center → Security → API Keys",
-            Self::Affiliate => "My Account → API",
-        }
-    }
-}
 
 /// The API as one key sees it.
 pub(super) struct Api {

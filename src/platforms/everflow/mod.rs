@@ -19,13 +19,14 @@ pub(super) mod affiliate;
 mod api;
 pub(super) mod catalogue;
 mod parts;
+mod portal;
 mod report;
 mod time;
 mod total;
 mod wire;
 mod zones;
 
-use super::{Gateways, Settings};
+use super::kind::{Gateways, Settings};
 use crate::outbound::{Allowance, Limits, Pace};
 
 #[cfg(fuzzing)]

@@ -17,8 +17,9 @@ use smallvec::SmallVec;
 
 use super::super::calendar::{DateRange, Zone};
 use super::super::stats::{Batch, Check, Currency, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning};
-use super::api::{Api, Portal};
+use super::api::Api;
 use super::parts::{Listing, MAX_DAYS, Narrow, Part, ROW_CAP, Work};
+use super::portal::Portal;
 use super::time::{self, HourId};
 use super::total::Sum;
 use super::wire::{AskedColumn, Cell, Filter, Narrowing, Question, Reporting, Table, TableRow};

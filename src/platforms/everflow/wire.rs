@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::super::list::{self, Rows};
 use super::super::number;
 use super::super::stats::{Currency, Metrics};
-use super::api::Portal;
+use super::portal::Portal;
 
 /// Amounts are binary floats on the platform's side; what stands beyond this place is noise.
 const MONEY_PLACES: u32 = 6;

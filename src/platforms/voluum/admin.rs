@@ -14,9 +14,9 @@ use jiff::{Timestamp, ToSpan};
 use url::Url;
 
 use super::super::calendar::DateRange;
+use super::super::client::{Account, PlatformClient, Platforms};
 use super::super::stats::{Batch, Currency, Dimension, Report, StatsQuery, Warning};
 use super::super::verification::Detected;
-use super::super::{Account, PlatformClient, Platforms};
 use super::LIMITS;
 use super::question::{self, Clock, Habits, Question};
 use super::reading::Reading;

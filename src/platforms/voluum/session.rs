@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::super::Credentials;
+use super::super::kind::Credentials;
 use super::question::Habits;
 use super::wire;
 use crate::outbound::Upstream;

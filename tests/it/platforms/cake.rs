@@ -9,8 +9,8 @@ use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConf
 use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning};
-use affzero_connections::platforms::verification::{Detected, FailureCode, Verification, VerificationStatus, verify};
-use affzero_connections::platforms::{Account, Client, ConnectionType, Gateways, Pair, Platforms, open};
+use affzero_connections::platforms::verification::{Detected, FailureCode, Verification, VerificationStatus};
+use affzero_connections::platforms::{Account, Client, ConnectionType, Gateways, Pair, Platforms, open, verify};
 use futures_util::StreamExt;
 use jiff::civil::{Date, date};
 use proptest::prelude::*;

@@ -11,10 +11,10 @@ use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{
     Dimension, Filters, Metric, MetricValue, Metrics, Perspective, Row, StatsQuery,
 };
-use affzero_connections::platforms::verification::{Detected, StageStatus, VerificationStatus, verify};
+use affzero_connections::platforms::verification::{Detected, StageStatus, VerificationStatus};
 use affzero_connections::platforms::{
     Account, Client, ConnectionType, Credentials, Gateways, Pair, Platform, Platforms, Settings, normalise, open,
-    origin,
+    origin, verify,
 };
 use futures_util::TryStreamExt;
 use jiff::ToSpan;

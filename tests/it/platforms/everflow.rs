@@ -10,10 +10,10 @@ use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{Batch, Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning};
 use affzero_connections::platforms::verification::{
-    Detected, FailureCode, StageStatus, Verification, VerificationStatus, verify,
+    Detected, FailureCode, StageStatus, Verification, VerificationStatus,
 };
 use affzero_connections::platforms::{
-    Account, Client, ConnectionType, Credentials, Gateways, Pair, Platforms, Settings, normalise, open,
+    Account, Client, ConnectionType, Credentials, Gateways, Pair, Platforms, Settings, normalise, open, verify,
 };
 use futures_util::StreamExt;
 use jiff::civil::{Date, date};

@@ -8,8 +8,8 @@ use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConf
 use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{Dimension, Filters, Row, StatsQuery};
-use affzero_connections::platforms::verification::{Detected, Verification, verify};
-use affzero_connections::platforms::{Account, Client, Gateways, Pair, Platforms, open};
+use affzero_connections::platforms::verification::{Detected, Verification};
+use affzero_connections::platforms::{Account, Client, Gateways, Pair, Platforms, open, verify};
 use futures_util::StreamExt;
 use jiff::civil::Date;
 use uuid::Uuid;

@@ -10,11 +10,9 @@ use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{
     Batch, Dimension, DimensionValue, Filters, Metric, MetricValue, Perspective, Row, StatsQuery,
 };
-use affzero_connections::platforms::verification::{
-    FailureCode, StageStatus, Verification, VerificationStatus, verify,
-};
+use affzero_connections::platforms::verification::{FailureCode, StageStatus, Verification, VerificationStatus};
 use affzero_connections::platforms::{
-    Account, Client, Gateways, Pair, Platform, Platforms, Settings, assemble, entry, open, origin,
+    Account, Client, Gateways, Pair, Platform, Platforms, Settings, assemble, entry, open, origin, verify,
 };
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;

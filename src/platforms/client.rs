@@ -1,0 +1,127 @@
+//! An account that is opened: what every platform's client promises, and what is done through it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::dispatch::Pair;
+use super::kind::{Credentials, Gateways, Platform, Settings};
+use super::stats::{Report, StatsQuery};
+use super::verification::{self, Detected, Verification};
+use super::{everflow, voluum};
+use crate::metrics;
+use crate::outbound::error::{ErrorKind, PlatformError};
+use crate::outbound::{Transport, Upstream};
+
+/// One outside account, ready to be asked.
+///
+/// What every client promises:
+/// - `verify` only reads, and its last call is the smallest real report, judged by the parser that `stats` uses.
+/// - Rows have one value for each of the query's dimensions, in that order.
+/// - Days and hours are in the query's zone, both ends of the range included; where the platform cannot do that the
+///   report says so in a warning, or is refused.
+/// - A report is whole or ends in an error. All pages are read, and what the platform says of its totals and counts
+///   is held against the rows.
+/// - Metrics mean what [`Metric`](super::stats::Metric) says; what the platform does not tell is `None`.
+/// - No credential appears in an error, a log line or `Debug`.
+#[async_trait]
+pub trait PlatformClient: Send + Sync {
+    /// Proves that reports can be read.
+    async fn verify(&self) -> Result<Detected, PlatformError>;
+
+    /// Plans and starts a report. An impossible query is refused here, before anything is read.
+    async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError>;
+}
+
+/// What a connection is opened with.
+pub struct Account {
+    /// Its id; a dry run has one too, made up for the occasion.
+    pub connection: Uuid,
+    /// Its settings.
+    pub settings: Settings,
+    /// Its secrets.
+    pub credentials: Credentials,
+    /// What the last good verification found out.
+    pub detected: Detected,
+}
+
+/// An opened connection: the platform's client, and the road its calls take.
+pub struct Client {
+    pub(super) pair: Pair,
+    pub(super) upstream: Upstream,
+    pub(super) platform: Box<dyn PlatformClient>,
+}
+
+impl Client {
+    /// Which platform and type it speaks to.
+    #[must_use]
+    pub fn pair(&self) -> Pair {
+        self.pair
+    }
+
+    /// The road its calls take, with its counters.
+    #[must_use]
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Plans and starts a report.
+    ///
+    /// # Errors
+    /// What the platform, or the road to it, refuses.
+    pub async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
+        self.platform.stats(query).await
+    }
+}
+
+/// What all clients of a process share.
+#[derive(Clone)]
+pub struct Platforms {
+    /// The only way out.
+    pub transport: Transport,
+    /// Fixed addresses.
+    pub gateways: Arc<Gateways>,
+    /// The sessions that Voluum's access keys have bought.
+    pub(super) voluum: voluum::Sessions,
+    /// Everflow's lists of time zones.
+    pub(super) everflow: everflow::Zones,
+}
+
+impl Platforms {
+    /// What all clients share, with nothing learned yet.
+    #[must_use]
+    pub fn new(transport: Transport, gateways: Gateways) -> Self {
+        for platform in Platform::ALL {
+            metrics::upstream(platform.key());
+        }
+        Self {
+            transport,
+            gateways: Arc::new(gateways),
+            voluum: voluum::Sessions::default(),
+            everflow: everflow::Zones::default(),
+        }
+    }
+
+    /// The same, used for one tenant: its calls take their turns beside those of all others.
+    #[must_use]
+    pub fn on_behalf_of(&self, tenant: u64) -> Self {
+        Self { transport: self.transport.on_behalf_of(tenant), ..self.clone() }
+    }
+}
+
+/// Verifies through `client`, within [`VERIFICATION_DEADLINE`](verification::VERIFICATION_DEADLINE), and reports by stages.
+pub async fn verify(client: &Client) -> Verification {
+    let started = Instant::now();
+    let reading = async {
+        client.upstream().preflight().await?;
+        client.platform.verify().await
+    };
+    let outcome = tokio::time::timeout_at(client.upstream().deadline().into(), reading).await.unwrap_or_else(|_| {
+        let detail = format!("{} did not answer everything in time.", client.upstream().host());
+        Err(PlatformError::new(ErrorKind::Timeout, detail))
+    });
+    let outcome = outcome.map(|detected| detected.quoted(client.upstream()));
+    verification::report(client.pair(), outcome, &client.upstream().timings(), started.elapsed())
+}

@@ -1,0 +1,155 @@
+//! The vocabulary that every platform shares: what there is, whose credentials it takes, and what they are made of.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A tracking platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Platform {
+    /// Affise networks.
+    Affise,
+    /// Binom, self-hosted.
+    Binom,
+    /// CAKE networks.
+    Cake,
+    /// Voluum.
+    Voluum,
+    /// Everflow networks.
+    Everflow,
+    /// Made-up numbers, for trying things out.
+    Demo,
+}
+
+impl Platform {
+    /// All platforms, in the order the catalogue lists them.
+    pub const ALL: [Self; 6] = [Self::Affise, Self::Binom, Self::Cake, Self::Voluum, Self::Everflow, Self::Demo];
+
+    /// The key in URLs, bodies and the database.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Affise => "affise",
+            Self::Binom => "binom",
+            Self::Cake => "cake",
+            Self::Voluum => "voluum",
+            Self::Everflow => "everflow",
+            Self::Demo => "demo",
+        }
+    }
+
+    /// The name for people.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Affise => "Affise",
+            Self::Binom => "Binom",
+            Self::Cake => "CAKE",
+            Self::Voluum => "Voluum",
+            Self::Everflow => "Everflow",
+            Self::Demo => "Demo",
+        }
+    }
+
+    /// Whether connections of this platform count toward the plan's limit.
+    #[must_use]
+    pub const fn counts_toward_limit(self) -> bool {
+        !matches!(self, Self::Demo)
+    }
+}
+
+impl FromStr for Platform {
+    type Err = ();
+
+    fn from_str(key: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|platform| platform.key() == key).ok_or(())
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.key())
+    }
+}
+
+/// Whose credentials a connection holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionType {
+    /// The account's owner, who sees everything.
+    Admin,
+    /// One affiliate, who sees its own data.
+    Affiliate,
+}
+
+impl ConnectionType {
+    /// Both types.
+    pub const ALL: [Self; 2] = [Self::Admin, Self::Affiliate];
+
+    /// The key in bodies and the database.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Affiliate => "affiliate",
+        }
+    }
+
+    /// The type this is not.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Admin => Self::Affiliate,
+            Self::Affiliate => Self::Admin,
+        }
+    }
+}
+
+impl FromStr for ConnectionType {
+    type Err = ();
+
+    fn from_str(key: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|kind| kind.key() == key).ok_or(())
+    }
+}
+
+impl fmt::Display for ConnectionType {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.key())
+    }
+}
+
+/// The settings of a connection by field, in normalised form. Not secret, but private: hosts are in here.
+pub type Settings = BTreeMap<String, String>;
+
+/// The secrets of a connection by field.
+pub type Credentials = BTreeMap<String, SecretString>;
+
+/// A value that cannot be what its field says, with the mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// The key of the field within `settings`.
+    pub field: &'static str,
+    /// A stable code.
+    pub code: &'static str,
+    /// What is wrong and how it should be.
+    pub detail: String,
+}
+
+/// The addresses of platforms that have one gateway for all customers; replaceable, for tests.
+#[derive(Debug, Clone)]
+pub struct Gateways {
+    /// Voluum's API.
+    pub voluum: String,
+    /// Everflow's API for US-hosted accounts.
+    pub everflow_us: String,
+    /// Everflow's API for EU-hosted accounts.
+    pub everflow_eu: String,
+    /// The domain under which a bare CAKE subdomain stands.
+    pub cake_domain: String,
+}
