@@ -16,8 +16,8 @@ use std::hint::black_box;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use affzero_connections::connections::stats::layout::Layout;
 use affzero_connections::connections::stats::query::Question;
-use affzero_connections::connections::stats::table::Layout;
 use affzero_connections::outbound::egress::EgressPolicy;
 use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::stats::{Dimension, StatsQuery};

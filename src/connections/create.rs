@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::draft::Draft;
 use super::idempotency::IdempotencyKey;
+use super::seal::{Profile, Sealer};
 use super::service::{Connections, name_is_taken, plan_of, to_the_end};
-use super::store::{self, Event, Profile, Sealer};
+use super::store::{self, Event};
 use super::wiped::Wiped;
 use super::{Actor, ConnectionView, SecretHint, Status};
 use crate::clock::now_micros;

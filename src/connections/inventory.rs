@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 
-use super::store::{self, Sealer};
+use super::seal::Sealer;
+use super::store;
 use crate::db::models::{ConnectionRow, VerificationRow};
 use crate::db::schema::{connections, verifications};
 use crate::db::{Db, DbError};

@@ -2,8 +2,9 @@
 
 use uuid::Uuid;
 
+use super::seal::Sealer;
 use super::service::{Connections, live_row, plan_of};
-use super::store::{self, ListQuery, Sealer, SortColumn};
+use super::store::{self, ListQuery, SortColumn};
 use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, cursor};
 use crate::clock::time;
 use crate::platforms::verification::Verification;
@@ -115,7 +116,7 @@ impl Connections {
     ) -> Result<Page<AutomationView>, Problem> {
         let of = cursor::fingerprint(&[organisation.as_str(), "automations", &id.to_string()]);
         let after = cursor.map(|cursor| cursor::decode::<String>(&of, cursor)).transpose()?;
-        self.flush_uses_of(organisation).await;
+        self.inner.uses.flush_of(organisation).await;
         let owner = organisation.clone();
         let rows = self
             .inner
@@ -148,7 +149,7 @@ impl Connections {
         let about = connection.map(|id| id.to_string()).unwrap_or_default();
         let of = cursor::fingerprint(&[organisation.as_str(), "audit-events", &about]);
         let after = cursor.map(|cursor| cursor::decode::<String>(&of, cursor)).transpose()?;
-        self.flush_uses_of(organisation).await;
+        self.inner.uses.flush_of(organisation).await;
         let owner = organisation.clone();
         let rows = self
             .inner

@@ -4,27 +4,28 @@
 //! organisation, and [`stats`] pulls reports. Credentials are opened in one place, for verification and statistics
 //! alike.
 
+mod background;
+mod claims;
 pub mod create;
 pub mod cursor;
-mod deferred;
 pub mod draft;
 mod failures;
 pub(crate) mod idempotency;
 pub mod inventory;
 mod keys;
 pub mod lists;
-mod replicas;
 pub mod rotation;
 mod sample;
+pub mod seal;
 pub mod service;
 pub mod stats;
 pub mod store;
 mod supervision;
 pub mod update;
-pub mod uses;
-pub(crate) mod verify;
+mod uses;
+pub(crate) mod verdict;
+mod verify;
 pub mod wiped;
-pub mod worker;
 
 use std::collections::BTreeMap;
 

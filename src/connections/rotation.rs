@@ -10,7 +10,8 @@ use std::fmt;
 use diesel::prelude::*;
 
 use super::keys;
-use super::store::{self, Sealer};
+use super::seal::Sealer;
+use super::store;
 use crate::clock::now_micros;
 use crate::db::models::{ConnectionRow, VerificationRow};
 use crate::db::schema::{connections, verifications};

@@ -6,19 +6,20 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::prelude::*;
 use tokio::sync::{Notify, watch};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::deferred::Claims;
+use super::claims::Claims;
 use super::failures::FailureMeter;
-use super::stats::Stats;
-use super::store::{self, Event, Found, Sealer};
+use super::seal::Sealer;
+use super::stats::cache::{self, Stats};
+use super::store::{self, Event, Found};
+use super::supervision::{Phase, Tasks};
 use super::uses::Uses;
-use super::worker::{Phase, Tasks};
 use super::{Actor, ConnectionView};
 use crate::clock::now_micros;
 use crate::db::models::ConnectionRow;
@@ -28,7 +29,7 @@ use crate::outbound::CallScope;
 use crate::platforms::verification::VerificationStatus;
 use crate::platforms::{self, Account, Client, Platforms};
 use crate::problem::{Code, FieldProblem, Problem};
-use crate::shared::Shared;
+use crate::shared::{Change, Shared};
 use crate::tenancy::{OrgId, Plan, PlanLimits};
 use crate::vault::{Vault, VaultError};
 
@@ -42,8 +43,11 @@ pub struct Options {
     /// How long audit events are kept; for ever, if `None`.
     pub audit_retention: Option<Duration>,
     /// How statistics are pulled.
-    pub stats: super::stats::Options,
+    pub stats: cache::Options,
 }
+
+/// The version of a deleted connection: nothing that was pulled through it is of that.
+pub(super) const DELETED: i64 = i64::MAX;
 
 /// Connections and everything that hangs on them.
 #[derive(Clone)]
@@ -78,7 +82,7 @@ impl Connections {
     pub fn new(db: Db, vault: Arc<Vault>, platforms: Platforms, shared: Shared, options: Options) -> Self {
         let inner = Inner {
             stats: Stats::new(&options.stats, db.is_shared()),
-            uses: Uses::default(),
+            uses: Uses::new(db.clone()),
             work: Notify::new(),
             phase: watch::Sender::new(Phase::Work),
             tasks: Tasks::default(),
@@ -153,10 +157,26 @@ impl Connections {
             .await
     }
 
+    /// Writes who used which connection since the last time.
+    pub async fn flush_uses(&self) {
+        self.inner.uses.flush(|| self.inner.tasks.upkeep.beat()).await;
+    }
+
     /// What is shared with other replicas.
     #[must_use]
     pub fn shared(&self) -> &Shared {
         &self.inner.shared
+    }
+
+    /// Has every process forget what was pulled through a connection before a change of it.
+    pub(super) async fn tell_changed(&self, id: Uuid, version: i64) {
+        self.inner.stats.forget_older(id, version);
+        self.inner.shared.announce(&[Change { connection: id, version }]).await;
+    }
+
+    /// Has every process forget what was pulled through a connection that is deleted.
+    pub(super) async fn tell_deleted(&self, id: Uuid) {
+        self.tell_changed(id, DELETED).await;
     }
 
     pub(super) async fn audit(&self, actor: &Actor, event: Event) -> Result<(), Problem> {
@@ -169,19 +189,6 @@ impl Connections {
             })
             .await
     }
-}
-
-/// The least time that the database has for what a report needs of it.
-const A_MOMENT: Duration = Duration::from_millis(500);
-
-/// What the database says, where the whole has a deadline: it has half of the time, for the tracker needs some too.
-pub(super) async fn in_time<T>(
-    deadline: Instant,
-    asking: impl Future<Output = Result<T, Problem>>,
-) -> Result<T, Problem> {
-    let patience = deadline.saturating_duration_since(Instant::now()) / 2;
-    let told = tokio::time::timeout(patience.max(A_MOMENT), asking).await;
-    told.unwrap_or_else(|_| Err(DbError::TooSlow.into()))
 }
 
 /// Does to its end what must not be left half done, whatever becomes of the caller.

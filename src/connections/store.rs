@@ -1,40 +1,24 @@
 //! The queries about connections. Each takes the organisation: there is no way to a row without it.
 
-use std::collections::BTreeMap;
-
 use diesel::prelude::*;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
-use super::{Actor, ConnectionView, SecretHint, Status};
+use super::seal::Sealer;
+use super::{Actor, ConnectionView, Status};
 use crate::clock::time;
 use crate::db::models::{AuditRow, AutomationRow, ConnectionRow, VerificationRow};
 use crate::db::schema::{audit_events, automations, connections, idempotency_keys, verifications};
 use crate::db::{DbConnection, DbError};
 use crate::platforms::verification::Verification;
-use crate::platforms::{ConnectionType, Credentials, Pair, Platform, Settings};
+use crate::platforms::{ConnectionType, Pair, Platform};
 use crate::tenancy::OrgId;
-use crate::vault::{Binding, Purpose, Vault, VaultError};
+use crate::vault::Vault;
 
 /// How many verifications of a connection are kept.
 const HISTORY: i64 = 50;
 
-/// More bytes than anything has that is sealed: a body has 64 KiB at most.
-const ROOM: usize = 80 * 1024;
-
 /// How many rows one transaction prunes.
 const PRUNED_AT_ONCE: i64 = 500;
-
-/// What is sealed beside the secrets: hosts are private, and so are four characters of a key.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Profile {
-    /// The settings, normalised.
-    pub settings: Settings,
-    /// What may be told of each secret.
-    pub hints: BTreeMap<String, SecretHint>,
-}
 
 /// What an id leads to.
 #[derive(Debug)]
@@ -73,89 +57,6 @@ pub fn id_of(row: &ConnectionRow) -> Uuid {
 #[must_use]
 pub fn name_key(name: &str) -> String {
     name.trim().to_lowercase()
-}
-
-/// Seals and opens what a row holds.
-#[derive(Clone, Copy)]
-pub struct Sealer<'a> {
-    vault: &'a Vault,
-    organisation: &'a str,
-    connection: Uuid,
-    platform: Platform,
-}
-
-impl<'a> Sealer<'a> {
-    /// For a connection of an organisation.
-    #[must_use]
-    pub fn new(vault: &'a Vault, organisation: &'a OrgId, connection: Uuid, platform: Platform) -> Self {
-        Self { vault, organisation: organisation.as_str(), connection, platform }
-    }
-
-    fn binding(&self, purpose: Purpose) -> Binding<'a> {
-        Binding { organisation: self.organisation, connection: self.connection, platform: self.platform, purpose }
-    }
-
-    fn seal<T: Serialize>(&self, purpose: Purpose, value: &T) -> Result<Vec<u8>, VaultError> {
-        // With room for all of it: what grows leaves unwiped copies of itself behind.
-        let mut text = Zeroizing::new(Vec::with_capacity(ROOM));
-        serde_json::to_writer(&mut *text, value).map_err(|_| VaultError::Damaged)?;
-        self.vault.seal(&self.binding(purpose), &text)
-    }
-
-    fn open<T: serde::de::DeserializeOwned>(&self, purpose: Purpose, blob: &[u8]) -> Result<T, VaultError> {
-        let text = self.vault.open(&self.binding(purpose), blob)?;
-        serde_json::from_slice(&text).map_err(|_| VaultError::Damaged)
-    }
-
-    /// Seals settings and hints.
-    ///
-    /// # Errors
-    /// No randomness.
-    pub fn seal_profile(&self, profile: &Profile) -> Result<Vec<u8>, VaultError> {
-        self.seal(Purpose::Settings, profile)
-    }
-
-    /// Opens settings and hints.
-    ///
-    /// # Errors
-    /// An unknown key or a damaged blob.
-    pub fn open_profile(&self, blob: Option<&[u8]>) -> Result<Profile, VaultError> {
-        self.open(Purpose::Settings, blob.ok_or(VaultError::Damaged)?)
-    }
-
-    /// Seals secrets.
-    ///
-    /// # Errors
-    /// No randomness.
-    pub fn seal_credentials(&self, credentials: &Credentials) -> Result<Vec<u8>, VaultError> {
-        let exposed: BTreeMap<&str, &str> =
-            credentials.iter().map(|(key, secret)| (key.as_str(), secret.expose_secret())).collect();
-        self.seal(Purpose::Credentials, &exposed)
-    }
-
-    /// Opens secrets.
-    ///
-    /// # Errors
-    /// An unknown key or a damaged blob.
-    pub fn open_credentials(&self, blob: Option<&[u8]>) -> Result<Credentials, VaultError> {
-        self.open::<BTreeMap<String, SecretString>>(Purpose::Credentials, blob.ok_or(VaultError::Damaged)?)
-    }
-
-    /// Seals a verification, whose words name the host.
-    ///
-    /// # Errors
-    /// No randomness.
-    pub fn seal_verification(&self, verification: &Verification) -> Result<Vec<u8>, VaultError> {
-        self.seal(Purpose::Verification, verification)
-    }
-
-    /// Opens a verification.
-    ///
-    /// # Errors
-    /// An unknown key or a damaged blob.
-    pub fn open_verification(&self, blob: &[u8]) -> Result<Verification, VaultError> {
-        self.open(Purpose::Verification, blob)
-    }
 }
 
 /// A row as it is shown. One that cannot be opened shows as `failing` and hides nothing else.

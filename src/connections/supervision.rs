@@ -1,4 +1,4 @@
-//! Keeps the parts of the background alive, and knows when each last came round.
+//! Keeps the parts of the background alive, knows when each last came round, and how far the end of the work is off.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +8,8 @@ use futures_util::FutureExt;
 
 use crate::metrics;
 
+/// How often the background looks for work that nobody announced.
+pub(super) const TICK: Duration = Duration::from_millis(900);
 /// A task that did not come round for so long is stalled. Waiting for a database that does not answer takes less.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// How long a task that panicked rests before it is started again; each further time in a row twice as long.
@@ -35,6 +37,36 @@ impl Task {
     pub(super) fn is_stalled(&self, now: Instant) -> bool {
         let last_round = *self.last_round.lock().unwrap_or_else(PoisonError::into_inner);
         now.saturating_duration_since(last_round) > STALLED_AFTER
+    }
+}
+
+/// How far the end of the work is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// It is not in sight.
+    Work,
+    /// Nothing new is begun.
+    Finish,
+    /// What is not done is left to others.
+    Stop,
+}
+
+/// The parts of the background. They run side by side, so that none waits for another.
+pub(super) struct Tasks {
+    pub(super) upkeep: Task,
+    pub(super) watch: Task,
+    pub(super) deferred: Task,
+    pub(super) sharing: Task,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self {
+            upkeep: Task::named("upkeep"),
+            watch: Task::named("watch"),
+            deferred: Task::named("deferred_verifications"),
+            sharing: Task::named("sharing"),
+        }
     }
 }
 

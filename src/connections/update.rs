@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::draft::Patch;
+use super::seal::{Profile, Sealer};
 use super::service::{Connections, live_row, name_is_taken, to_the_end, unreadable};
-use super::store::{self, Event, Found, Profile, Sealer};
+use super::store::{self, Event, Found};
 use super::{Actor, ConnectionView, SecretHint, Status};
 use crate::clock::now_micros;
 use crate::db::DbConnection;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
@@ -12,12 +12,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Actor;
-use super::service::Connections;
 use super::store::{self, Event};
 use crate::clock::now_micros;
 use crate::db::models::AutomationRow;
 use crate::db::schema::{automations, connections};
-use crate::db::{DbConnection, DbError};
+use crate::db::{Db, DbConnection, DbError};
 use crate::problem::Problem;
 use crate::tenancy::OrgId;
 
@@ -36,8 +35,15 @@ const MOST_PENDING: usize = 10_000;
 /// Automations of one connection that are remembered.
 const MAX_AUTOMATIONS: i64 = 1_000;
 
-/// Uses that are not written yet.
+/// Notes uses, and writes them.
+#[derive(Clone)]
 pub(super) struct Uses {
+    db: Db,
+    noted: Arc<Noted>,
+}
+
+/// Uses that are not written yet.
+struct Noted {
     pending: Mutex<HashMap<OrgId, Vec<Use>>>,
     /// Held while an organisation's batch is written: who waits for it finds everything written that was used before.
     /// Several organisations share one.
@@ -51,13 +57,6 @@ type Identity = (Uuid, String, bool, Option<String>, &'static str);
 /// How a use ends that brought its statistics.
 const OK: &str = "ok";
 
-impl Default for Uses {
-    fn default() -> Self {
-        let told = Cache::builder().max_capacity(100_000).time_to_live(QUIET).build();
-        Self { pending: Mutex::default(), turns: std::array::from_fn(|_| tokio::sync::Mutex::default()), told }
-    }
-}
-
 #[derive(Clone)]
 struct Use {
     actor: Actor,
@@ -70,6 +69,12 @@ struct Use {
 }
 
 impl Uses {
+    pub(super) fn new(db: Db) -> Self {
+        let told = Cache::builder().max_capacity(100_000).time_to_live(QUIET).build();
+        let turns = std::array::from_fn(|_| tokio::sync::Mutex::default());
+        Self { db, noted: Arc::new(Noted { pending: Mutex::default(), turns, told }) }
+    }
+
     /// Notes a use. The same user, connection and automation take one place until the next batch.
     pub(super) fn record(&self, actor: &Actor, connection: Uuid, automation: Option<&str>) {
         self.note(actor, connection, automation, OK);
@@ -84,7 +89,7 @@ impl Uses {
 
     fn note(&self, actor: &Actor, connection: Uuid, automation: Option<&str>, outcome: &'static str) {
         let identity = (connection, actor.subject.clone(), actor.via_service, automation.map(str::to_owned), outcome);
-        let tell = self.told.entry(identity).or_insert_with(Instant::now).is_fresh();
+        let tell = self.noted.told.entry(identity).or_insert_with(Instant::now).is_fresh();
         if outcome != OK && !tell {
             return;
         }
@@ -113,7 +118,7 @@ impl Uses {
     }
 
     fn pending(&self) -> MutexGuard<'_, HashMap<OrgId, Vec<Use>>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn organisations(&self) -> Vec<OrgId> {
@@ -123,8 +128,11 @@ impl Uses {
     fn turn(&self, organisation: &OrgId) -> &tokio::sync::Mutex<()> {
         let mut hasher = DefaultHasher::new();
         organisation.hash(&mut hasher);
-        let [first, ..] = &self.turns;
-        usize::try_from(hasher.finish() % TURNS as u64).ok().and_then(|place| self.turns.get(place)).unwrap_or(first)
+        let [first, ..] = &self.noted.turns;
+        usize::try_from(hasher.finish() % TURNS as u64)
+            .ok()
+            .and_then(|place| self.noted.turns.get(place))
+            .unwrap_or(first)
     }
 
     fn take(&self, organisation: &OrgId) -> Option<Vec<Use>> {
@@ -135,39 +143,35 @@ impl Uses {
     fn put_back(&self, organisation: OrgId, uses: Vec<Use>) {
         self.pending().entry(organisation).or_default().splice(..0, uses);
     }
-}
 
-impl Connections {
-    /// Writes what was used since the last time, one organisation after the other. What cannot be written now is tried
-    /// again with the next batch.
-    pub async fn flush_uses(&self) {
-        let organisations = self.inner.uses.organisations();
-        let mut written = futures_util::stream::iter(organisations)
-            .map(async |organisation| self.flush_uses_of(&organisation).await)
+    /// Writes what was used since the last time, a few organisations in parallel. What cannot be written now is tried
+    /// again with the next batch. `progress` hears of every batch.
+    pub(super) async fn flush(&self, progress: impl Fn()) {
+        let mut written = futures_util::stream::iter(self.organisations())
+            .map(async |organisation| self.flush_of(&organisation).await)
             .buffer_unordered(WRITERS);
         // Where one fails the database is away: the others stay where they are.
         while let Some(true) = written.next().await {
-            self.inner.tasks.upkeep.beat();
+            progress();
         }
     }
 
     /// The same for one organisation, after any batch of it that is being written. Says whether that went well.
-    pub(super) async fn flush_uses_of(&self, organisation: &OrgId) -> bool {
-        let (service, organisation) = (self.clone(), organisation.clone());
+    pub(super) async fn flush_of(&self, organisation: &OrgId) -> bool {
+        let (uses, organisation) = (self.clone(), organisation.clone());
         // A task of its own: a caller that leaves must not take along what is not written yet.
-        let writing = tokio::spawn(async move { service.write_uses(organisation).await });
+        let writing = tokio::spawn(async move { uses.write(organisation).await });
         writing.await.unwrap_or(false)
     }
 
-    async fn write_uses(&self, organisation: OrgId) -> bool {
-        let turn = self.inner.uses.turn(&organisation).lock();
+    async fn write(&self, organisation: OrgId) -> bool {
+        let turn = self.turn(&organisation).lock();
         let Ok(_turn) = tokio::time::timeout(PATIENCE, turn).await else { return false };
-        let Some(mut uses) = self.inner.uses.take(&organisation) else { return true };
+        let Some(mut uses) = self.take(&organisation) else { return true };
         // The last one written is the last use.
         uses.sort_by_key(|one| one.last);
         let (batch, owner) = (uses.clone(), organisation.clone());
         let outcome = self
-            .inner
             .db
             .write(organisation.as_str().to_owned(), now_micros(), move |db| -> Result<(), Problem> {
                 batch.iter().try_for_each(|one| write(db, &owner, one)).map_err(Problem::from)
@@ -175,7 +179,7 @@ impl Connections {
             .await;
         if let Err(problem) = &outcome {
             tracing::warn!(cause = problem.cause.as_deref(), "uses could not be written; they wait for the next batch");
-            self.inner.uses.put_back(organisation, uses);
+            self.put_back(organisation, uses);
         }
         outcome.is_ok()
     }

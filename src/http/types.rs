@@ -4,7 +4,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::connections::stats::Failure;
-use crate::connections::stats::table::{ColumnInfo, ConnectionRef, Integrity, QueryEcho, Source};
+use crate::connections::stats::layout::ColumnInfo;
+use crate::connections::stats::table::{ConnectionRef, QueryEcho, Source};
+use crate::connections::stats::tally::Integrity;
 use crate::connections::{AuditEventView, AutomationView, ConnectionView};
 use crate::platforms::calendar::Preset;
 use crate::platforms::catalogue::PlatformEntry;

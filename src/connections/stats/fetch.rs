@@ -5,35 +5,15 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::cache::{Brought, Way};
 use super::packed;
 use super::query::Asked;
 use super::table::Table;
-use crate::clock::now_micros;
+use crate::clock::{now_micros, time};
 use crate::connections::Actor;
 use crate::connections::service::Connections;
 use crate::problem::Problem;
 use crate::shared::{Kept, TableOf, Ticket};
-
-/// A table that a flight brought.
-#[derive(Clone)]
-pub(super) struct Brought {
-    pub(super) table: Arc<Table>,
-    /// Until when it may be kept.
-    pub(super) until: Instant,
-    pub(super) way: Way,
-}
-
-/// How a table came here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Another replica had pulled it.
-    Replica,
-    /// It was pulled.
-    Pull {
-        /// Whether other replicas can have it, where there are any to ask.
-        offered: Option<bool>,
-    },
-}
 
 impl Connections {
     /// What another replica has pulled, or else a pull, which other replicas can have then.
@@ -72,6 +52,17 @@ impl Connections {
             None => None,
         };
         Ok(Brought { table: Arc::new(table), until: Instant::now() + ttl, way: Way::Pull { offered } })
+    }
+
+    /// How long a table is kept: days count as closed if they were over when the pull began.
+    fn time_to_live(&self, asked: &Asked, pulled_at_micros: i64) -> Duration {
+        let options = &self.inner.options.stats;
+        let today = asked.question.zone.date_at(time(pulled_at_micros));
+        match (options.ttl.is_zero(), asked.range.to() >= today) {
+            (true, _) => Duration::ZERO,
+            (false, true) => options.ttl,
+            (false, false) => options.closed_ttl,
+        }
     }
 
     async fn offer(&self, ticket: Ticket, of: TableOf<'_>, table: &Table, ttl: Duration) -> bool {

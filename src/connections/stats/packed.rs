@@ -15,7 +15,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::table::{ConnectionRef, Orders, Source, Table, Tally};
+use super::table::{ConnectionRef, Orders, Source, Table};
+use super::tally::Tally;
 use crate::platforms::stats::{Batch, Check, DimensionValue, Key, Metrics, Perspective, Row, Warning};
 
 /// Tables of another form are not found at all.

@@ -12,11 +12,14 @@ use jiff::Timestamp;
 use tracing::Span;
 use uuid::Uuid;
 
+use super::Manner;
+use super::layout::Layout;
+use super::order::compare;
+use super::pull::out_of_time;
 use super::query::{Asked, Question};
-use super::table::{Layout, Tally, compare};
-use super::{Manner, out_of_time};
+use super::tally::Tally;
 use crate::clock::millis;
-use crate::connections::service::{Connections, Opened, in_time};
+use crate::connections::service::{Connections, Opened};
 use crate::connections::{Actor, Status};
 use crate::metrics;
 use crate::outbound::error::PlatformError;
@@ -66,7 +69,8 @@ impl Connections {
         form: Form,
         tell: Tell,
     ) -> Result<Body, Problem> {
-        let (asked, opened, query) = self.prepare(actor, id, question).await?;
+        let asked = question.at(Timestamp::now());
+        let (opened, query) = self.prepare(actor, id, &asked, self.pull_scope(None)).await?;
         let layout = Layout::of(&asked, opened.client.pair().entry().perspective);
         let mut batches = Box::pin(self.clone().batches(actor.clone(), opened, query, asked));
         let first = batches.next().await.transpose().inspect_err(|problem| {
@@ -117,21 +121,8 @@ impl Connections {
     /// # Errors
     /// Everything that stands between the question and the first call.
     pub async fn can_stream(&self, actor: &Actor, id: Uuid, question: Question) -> Result<(), Problem> {
-        self.prepare(actor, id, question).await.map(drop)
-    }
-
-    async fn prepare(
-        &self,
-        actor: &Actor,
-        id: Uuid,
-        question: Question,
-    ) -> Result<(Asked, Opened, StatsQuery), Problem> {
         let asked = question.at(Timestamp::now());
-        let scope = self.pull_scope(None);
-        let row = in_time(scope.deadline, self.live(&actor.organisation, id)).await?;
-        let opened = self.open_row(&actor.organisation, row, scope)?;
-        let query = asked.for_client(opened.client.pair(), self.inner.options.stats.max_range_days)?;
-        Ok((asked, opened, query))
+        self.prepare(actor, id, &asked, self.pull_scope(None)).await.map(drop)
     }
 
     /// The batches of a pull as they come in, those without rows put to the next; or, to be sorted, all in one.

@@ -15,11 +15,13 @@ use uuid::Uuid;
 use super::object_at;
 use crate::auth::Scope;
 use crate::connections::stats::Failure;
+use crate::connections::stats::layout::Layout;
 use crate::connections::stats::query::{Asked, Question};
-use crate::connections::stats::table::{ConnectionRef, Layout, Orders, Source, Table, Tally};
+use crate::connections::stats::table::{ConnectionRef, Orders, Source, Table};
+use crate::connections::stats::tally::Tally;
 use crate::connections::{
     AuditEventView, AutomationView, ConnectionView, Page, SecretHint, Status, Usage, create, draft, idempotency,
-    service, update, verify,
+    service, update, verdict,
 };
 use crate::http::types::Catalogue;
 use crate::http::{admission, edge, extract, health, limits, negotiation, problems};
@@ -362,5 +364,5 @@ fn occurrence(code: Code) -> Problem {
 
 fn unverified(kind: ErrorKind, detail: &str) -> Problem {
     let verification = judged(Err(PlatformError::new(kind, detail)));
-    verify::must_be_ok(&verification).err().unwrap_or_else(|| Problem::internal("a verification that went well"))
+    verdict::must_be_ok(&verification).err().unwrap_or_else(|| Problem::internal("a verification that went well"))
 }

@@ -1,16 +1,15 @@
 //! What this replica tells the others, and what it learns of them: changes of connections.
 //!
-//! The database tells of every change within about a second (`worker`). Where there is Redis, changes are told at once
+//! The database tells of every change within about a second ([`super`]). Where there is Redis, changes are told at once
 //! besides, and tables are shared; see [`crate::shared`] for what keeps those true.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
-use uuid::Uuid;
 
-use super::service::Connections;
-use super::worker::Phase;
 use crate::clock::{micros, now_micros};
+use crate::connections::service::{Connections, DELETED};
+use crate::connections::supervision::Phase;
 use crate::db::schema::connections;
 use crate::db::{DbError, LONGEST_WRITE};
 use crate::shared::{Change, Session};
@@ -21,21 +20,7 @@ pub(super) const SLACK: Duration = Duration::from_secs(60);
 // A change carries the time at which it was asked for, and may have to wait: the other half is for the clocks.
 const _: () = assert!(LONGEST_WRITE.as_secs() * 2 <= SLACK.as_secs());
 
-/// The version of a deleted connection: nothing that was pulled through it is of that.
-const DELETED: i64 = i64::MAX;
-
 impl Connections {
-    /// Has every process forget what was pulled through a connection before a change of it.
-    pub(super) async fn tell_changed(&self, id: Uuid, version: i64) {
-        self.inner.stats.forget_older(id, version);
-        self.inner.shared.announce(&[Change { connection: id, version }]).await;
-    }
-
-    /// Has every process forget what was pulled through a connection that is deleted.
-    pub(super) async fn tell_deleted(&self, id: Uuid) {
-        self.tell_changed(id, DELETED).await;
-    }
-
     /// Keeps a session with Redis, as long as there is one to be had.
     pub(super) async fn keep_sharing(&self) {
         let mut phase = self.inner.phase.subscribe();

@@ -9,7 +9,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use diesel::prelude::*;
@@ -20,12 +19,14 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::Actor;
-use super::service::{Connections, Opened};
-use super::store::{self, Event, Sealer};
-use super::verify::{outcome_of, status_after};
-use super::worker::{Phase, TICK};
 use crate::clock::now_micros;
+use crate::connections::Actor;
+use crate::connections::claims::Claim;
+use crate::connections::seal::Sealer;
+use crate::connections::service::{Connections, Opened};
+use crate::connections::store::{self, Event};
+use crate::connections::supervision::{Phase, TICK};
+use crate::connections::verdict::{outcome_of, status_after};
 use crate::db::models::ConnectionRow;
 use crate::db::schema::connections;
 use crate::db::{DbConnection, DbError};
@@ -50,32 +51,6 @@ const LAST_REPEAT: i64 = 3_600 * 1_000_000;
 const CHOICE: i64 = 16;
 /// A round in which so many organisations had their turn is over.
 const LONGEST_ROUND: usize = 1_000;
-
-/// The right to verify one connection, as long as the lease lasts.
-#[derive(Clone)]
-struct Claim {
-    organisation: String,
-    id: String,
-    lease: i64,
-}
-
-/// Claims that this process holds.
-#[derive(Default)]
-pub(super) struct Claims(Mutex<HashMap<String, Claim>>);
-
-impl Claims {
-    fn add(&self, claim: &Claim) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.id.clone(), claim.clone());
-    }
-
-    fn remove(&self, claim: &Claim) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&claim.id);
-    }
-
-    fn take(&self) -> Vec<Claim> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, claim)| claim).collect()
-    }
-}
 
 /// Whose turn it is: in each round every organisation is served once.
 #[derive(Default)]

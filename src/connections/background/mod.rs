@@ -1,61 +1,24 @@
 //! Work in the background: batches of uses, changes made by other processes, pruning, and deferred verifications.
 
+mod deferred;
+mod replicas;
+
 use std::time::{Duration, Instant};
 
-use tracing::Instrument;
-use uuid::Uuid;
-
-use super::Status;
-use super::replicas::SLACK;
+use self::replicas::SLACK;
 use super::service::Connections;
 use super::store;
-use super::supervision::{Task, supervise};
+use super::supervision::{Phase, TICK, Tasks, supervise};
 use crate::clock::{micros, now_micros};
 use crate::db::DbError;
-use crate::db::models::ConnectionRow;
 use crate::metrics;
 use crate::problem::Problem;
 use crate::shared::Standing;
-use crate::tenancy::OrgId;
 
-/// How often the background looks for work that nobody announced.
-pub(super) const TICK: Duration = Duration::from_millis(900);
 /// How often it looks for what other processes changed: well within the second after which they must be noticed.
 const WATCH: Duration = Duration::from_millis(300);
-/// How long an answer waits until it is written what its pull taught. That happens anyway.
-const LEARNING: Duration = Duration::from_secs(1);
 /// How often the background looks for what is kept too long. While there is more, a batch goes with every tick.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
-
-/// How far the end of the work is off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    /// It is not in sight.
-    Work,
-    /// Nothing new is begun.
-    Finish,
-    /// What is not done is left to others.
-    Stop,
-}
-
-/// The parts of the background. They run side by side, so that none waits for another.
-pub(super) struct Tasks {
-    pub(super) upkeep: Task,
-    watch: Task,
-    pub(super) deferred: Task,
-    pub(super) sharing: Task,
-}
-
-impl Default for Tasks {
-    fn default() -> Self {
-        Self {
-            upkeep: Task::named("upkeep"),
-            watch: Task::named("watch"),
-            deferred: Task::named("deferred_verifications"),
-            sharing: Task::named("sharing"),
-        }
-    }
-}
 
 impl Connections {
     /// Runs until [`Connections::stop_work`], or until the future is dropped.
@@ -156,7 +119,7 @@ impl Connections {
 
     /// Forgets cached statistics of connections that another process changed, and sees to it that all others do. While
     /// the database does not answer nothing is forgotten, but what is kept is not answered with either: see
-    /// [`super::stats::Stats::is_watched`].
+    /// [`super::stats::cache::Stats::is_watched`].
     async fn notice_changes(&self, seen: &mut i64) {
         let (began, now) = (Instant::now(), now_micros());
         if self.inner.stats.is_empty() && self.inner.shared.standing() != Standing::Ok {
@@ -171,35 +134,5 @@ impl Connections {
             self.inner.shared.announce(&changes).await;
         }
         self.inner.stats.watched(began);
-    }
-
-    /// Writes what a pull taught about a connection's health. Neither a caller that leaves nor a database that hangs
-    /// takes that along, or holds the answer up; where most likely there is nothing to write, nobody waits at all.
-    pub(super) async fn learn_from_pull(&self, organisation: &OrgId, row: &ConnectionRow, status: Status) {
-        let (service, owner, id, version) = (self.clone(), organisation.clone(), store::id_of(row), row.version);
-        let learning = async move { service.learn(&owner, id, version, status).await };
-        let learning = tokio::spawn(learning.in_current_span());
-        if row.status != status.key() {
-            let _ = tokio::time::timeout(LEARNING, learning).await;
-        }
-    }
-
-    async fn learn(&self, organisation: &OrgId, id: Uuid, version: i64, status: Status) {
-        // The row may have changed during the pull: what it says now decides whether there is anything to write.
-        if self.live(organisation, id).await.is_ok_and(|known| known.status == status.key()) {
-            return;
-        }
-        let owner = organisation.clone();
-        let outcome = self
-            .inner
-            .db
-            .write(organisation.as_str().to_owned(), now_micros(), move |db| -> Result<(), Problem> {
-                store::learn(db, &owner, id, version, Some(status), None)?;
-                Ok(())
-            })
-            .await;
-        if let Err(problem) = outcome {
-            tracing::warn!(cause = problem.cause.as_deref(), "a connection's health could not be written");
-        }
     }
 }

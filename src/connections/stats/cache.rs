@@ -1,0 +1,302 @@
+//! What is kept of statistics for a moment: tables, written answers, and pulls in flight.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use moka::Expiry;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use uuid::Uuid;
+
+use super::table::Table;
+use crate::metrics;
+use crate::problem::Problem;
+
+/// Bytes of tables, and of written answers, that are kept.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How old the knowledge of what other processes changed may be while answers come from memory.
+const MOST_STALE: Duration = Duration::from_secs(1);
+
+/// How statistics are pulled.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The longest a pull may take.
+    pub deadline: Duration,
+    /// How long tables that include today are kept; zero for not at all.
+    pub ttl: Duration,
+    /// How long tables of closed days are kept.
+    pub closed_ttl: Duration,
+    /// The longest range of a question.
+    pub max_range_days: u32,
+    /// The most calls of one pull.
+    pub max_upstream_calls: u32,
+    /// The most rows of a stream.
+    pub max_rows: usize,
+    /// The most rows held in memory.
+    pub max_rows_in_memory: usize,
+}
+
+impl Options {
+    /// How long a table may be in use after the pull behind it began.
+    pub(in crate::connections) fn longest_life(&self) -> Duration {
+        self.ttl.max(self.closed_ttl) + self.deadline
+    }
+}
+
+pub(super) type Outcome = Result<Brought, Problem>;
+pub(super) type Flight = Shared<BoxFuture<'static, Outcome>>;
+pub(super) type PullKey = (String, Uuid, String);
+/// Pulls by what they pull, each with a number of its own.
+pub(super) type Flights = HashMap<PullKey, (u64, WeakShared<BoxFuture<'static, Outcome>>)>;
+
+/// Tables and answers in memory, and pulls in flight.
+pub(in crate::connections) struct Stats {
+    pub(super) tables: Cache<PullKey, (Arc<Table>, Instant)>,
+    pub(super) answers: Cache<PullKey, (Arc<Answer>, Instant)>,
+    pub(super) flights: Mutex<Flights>,
+    /// The least version that still counts, of connections that changed.
+    forgotten: Cache<Uuid, i64>,
+    /// When the database last told what others changed; `None` where there are no others.
+    watched: Option<Mutex<Instant>>,
+}
+
+/// A written answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The JSON.
+    pub body: Bytes,
+    /// Over the data, not over when it was fetched.
+    pub etag: String,
+    /// When the table was whole.
+    pub fetched_at: Instant,
+    /// Until when it is kept.
+    pub fresh_until: Instant,
+    /// The version of the connection it was pulled through.
+    pub(super) version: i64,
+}
+
+/// A table that a flight brought.
+#[derive(Clone)]
+pub(super) struct Brought {
+    pub(super) table: Arc<Table>,
+    /// Until when it may be kept.
+    pub(super) until: Instant,
+    pub(super) way: Way,
+}
+
+/// How a table came here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Another replica had pulled it.
+    Replica,
+    /// It was pulled.
+    Pull {
+        /// Whether other replicas can have it, where there are any to ask.
+        offered: Option<bool>,
+    },
+}
+
+/// What is kept goes when its time is over, so that it takes no room from what comes after it.
+struct UntilThen;
+
+impl<T> Expiry<PullKey, (Arc<T>, Instant)> for UntilThen {
+    fn expire_after_create(&self, _: &PullKey, (_, until): &(Arc<T>, Instant), now: Instant) -> Option<Duration> {
+        Some(until.saturating_duration_since(now))
+    }
+
+    fn expire_after_update(
+        &self,
+        key: &PullKey,
+        kept: &(Arc<T>, Instant),
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(key, kept, now)
+    }
+}
+
+impl Stats {
+    /// `others` says whether other processes may change connections too.
+    pub(in crate::connections) fn new(options: &Options, others: bool) -> Self {
+        Self {
+            watched: others.then(|| Mutex::new(Instant::now())),
+            tables: Cache::builder()
+                .max_capacity(CACHE_BYTES)
+                .eviction_policy(EvictionPolicy::lru())
+                .expire_after(UntilThen)
+                .weigher(|_, (table, _): &(Arc<Table>, Instant)| u32::try_from(table.weight()).unwrap_or(u32::MAX))
+                .support_invalidation_closures()
+                .build(),
+            answers: Cache::builder()
+                .max_capacity(CACHE_BYTES)
+                .eviction_policy(EvictionPolicy::lru())
+                .expire_after(UntilThen)
+                .weigher(|_, (answer, _): &(Arc<Answer>, Instant)| {
+                    u32::try_from(answer.body.len() + 512).unwrap_or(u32::MAX)
+                })
+                .support_invalidation_closures()
+                .build(),
+            flights: Mutex::default(),
+            forgotten: Cache::builder().max_capacity(100_000).time_to_live(options.longest_life() * 2).build(),
+        }
+    }
+
+    /// Whether nothing is kept nor being pulled. Entries are only counted once the cache has worked off what waits to be put in.
+    pub(in crate::connections) fn is_empty(&self) -> bool {
+        self.tables.run_pending_tasks();
+        self.answers.run_pending_tasks();
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.retain(|_, (_, flight)| flight.upgrade().is_some());
+        flights.is_empty() && self.tables.entry_count() == 0 && self.answers.entry_count() == 0
+    }
+
+    /// How much memory is taken by what is kept.
+    pub(in crate::connections) fn bytes(&self) -> u64 {
+        self.tables.run_pending_tasks();
+        self.answers.run_pending_tasks();
+        self.tables.weighted_size() + self.answers.weighted_size()
+    }
+
+    /// Forgets what was pulled through a connection before it had this version, and what is being pulled through it
+    /// right now. Says whether this is news.
+    pub(in crate::connections) fn forget_older(&self, id: Uuid, version: i64) -> bool {
+        if self.forgotten.get(&id).is_some_and(|known| known >= version) {
+            return false;
+        }
+        self.forgotten.insert(id, version);
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.retain(|(_, connection, _), _| *connection != id);
+        drop(flights);
+        // The closures are registered, not run: an entry they match is never returned again.
+        let _ = self.tables.invalidate_entries_if(move |(_, connection, _), _| *connection == id);
+        let _ = self.answers.invalidate_entries_if(move |(_, connection, _), _| *connection == id);
+        true
+    }
+
+    /// Notes that everything others changed before `began` has been forgotten.
+    pub(in crate::connections) fn watched(&self, began: Instant) {
+        metrics::background_worked("changes");
+        if let Some(watched) = &self.watched {
+            *watched.lock().unwrap_or_else(PoisonError::into_inner) = began;
+        }
+    }
+
+    /// Whether what is kept may be answered with: not while it is unknown what others changed in the last second.
+    /// Nothing is lost by that: once the database answers again, so does what nobody changed.
+    pub(in crate::connections) fn is_watched(&self) -> bool {
+        self.watched
+            .as_ref()
+            .is_none_or(|watched| watched.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < MOST_STALE)
+    }
+
+    pub(super) fn is_current(&self, id: Uuid, version: i64) -> bool {
+        self.forgotten.get(&id).is_none_or(|least| least <= version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer() -> Arc<Answer> {
+        let now = Instant::now();
+        Arc::new(Answer { body: Bytes::new(), etag: String::new(), fetched_at: now, fresh_until: now, version: 1 })
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    fn stats(others: bool) -> Stats {
+        let second = Duration::from_secs(1);
+        let options = Options {
+            deadline: second,
+            ttl: second,
+            closed_ttl: second,
+            max_range_days: 1,
+            max_upstream_calls: 1,
+            max_rows: 1,
+            max_rows_in_memory: 1,
+        };
+        Stats::new(&options, others)
+    }
+
+    #[test]
+    fn what_was_just_kept_counts_at_once() {
+        let stats = stats(true);
+        assert!(stats.is_empty());
+        let key = ("acme".to_owned(), Uuid::nil(), String::new());
+        stats.answers.insert(key, (answer(), later()));
+        assert!(!stats.is_empty());
+    }
+
+    #[test]
+    fn what_is_over_takes_no_room_from_what_comes_after_it() {
+        let stats = stats(false);
+        let page = |bytes: usize| {
+            let now = Instant::now();
+            Arc::new(Answer {
+                body: Bytes::from(vec![0; bytes]),
+                etag: String::new(),
+                fetched_at: now,
+                fresh_until: now,
+                version: 1,
+            })
+        };
+        let key = |number: usize| ("acme".to_owned(), Uuid::nil(), number.to_string());
+        let many = 64;
+        let bytes = usize::try_from(CACHE_BYTES).expect("a size") / many;
+        for number in 0..many {
+            stats.answers.insert(key(number), (page(bytes), Instant::now() + Duration::from_millis(50)));
+        }
+        // Popular while they lasted.
+        for number in (0..many).cycle().take(many * 20) {
+            stats.answers.get(&key(number));
+        }
+        std::thread::sleep(Duration::from_millis(60));
+        for number in many..many + 30 {
+            stats.answers.insert(key(number), (page(bytes), Instant::now() + Duration::from_secs(60)));
+        }
+        stats.answers.run_pending_tasks();
+        let kept = (many..many + 30).filter(|number| stats.answers.get(&key(*number)).is_some()).count();
+        assert_eq!(kept, 30);
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(stats.bytes() <= CACHE_BYTES);
+    }
+
+    #[test]
+    fn what_is_kept_rests_while_others_may_change_it_unseen() {
+        let (shared, alone) = (stats(true), stats(false));
+        let long_ago = Instant::now().checked_sub(MOST_STALE).expect("a clock that runs");
+        assert!(shared.is_watched() && alone.is_watched());
+        for stats in [&shared, &alone] {
+            stats.watched(long_ago);
+        }
+        assert!(!shared.is_watched() && alone.is_watched());
+        shared.watched(Instant::now());
+        assert!(shared.is_watched());
+    }
+
+    #[test]
+    fn a_connection_is_forgotten_without_the_others() {
+        let stats = stats(true);
+        let (changed, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let key = |id| ("acme".to_owned(), id, String::new());
+        for id in [changed, other] {
+            stats.answers.insert(key(id), (answer(), later()));
+        }
+        assert!(stats.forget_older(changed, 2));
+        assert!(stats.answers.get(&key(changed)).is_none());
+        assert!(stats.answers.get(&key(other)).is_some());
+        assert!(!stats.is_current(changed, 1), "what was pulled through an older version is of the past");
+        assert!(stats.is_current(changed, 2) && stats.is_current(other, 0));
+        // The same change, noticed again, takes nothing that came after it.
+        stats.answers.insert(key(changed), (answer(), later()));
+        assert!(!stats.forget_older(changed, 2));
+        assert!(stats.answers.get(&key(changed)).is_some());
+    }
+}

@@ -1,0 +1,59 @@
+//! What a verification says: of a connection's health, to the caller, and to the audit trail.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::Status;
+use super::store::Event;
+use crate::platforms::Pair;
+use crate::platforms::verification::{Verification, VerificationStatus};
+use crate::problem::{Code, FieldProblem, Problem};
+
+/// That posted credentials were tried.
+pub(super) fn tried(pair: Pair, verification: &Verification, connection: Option<Uuid>) -> Event {
+    Event {
+        action: "credentials.verified",
+        outcome: outcome_of(verification),
+        connection,
+        detail: json!({ "platform": pair.platform(), "connection_type": pair.connection_type() }),
+    }
+}
+
+/// Wrong credentials and an unreachable tracker are told apart: nothing is saved either way.
+pub(crate) fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
+    let code = match verification.status {
+        VerificationStatus::Ok => return Ok(()),
+        VerificationStatus::Failed => Code::VerificationFailed,
+        VerificationStatus::Inconclusive => Code::VerificationInconclusive,
+    };
+    let mut problem = Problem::new(code, "The connection could not be verified.").with("verification", verification);
+    if let Some(failure) = &verification.failure {
+        problem.detail = failure.detail.clone();
+        problem.hint = Some(failure.hint.clone());
+        if let Some(pointer) = &failure.pointer {
+            let slug = serde_json::to_value(failure.code).ok().and_then(|code| code.as_str().map(str::to_owned));
+            problem.errors = vec![FieldProblem::new(pointer.clone(), slug.unwrap_or_default(), failure.detail.clone())];
+        }
+    }
+    Err(problem)
+}
+
+/// What a verification says of a connection's health: only a refusal makes it `failing`; a wrong page at the address
+/// or an outage says nothing of the credentials.
+pub(super) fn status_after(verification: &Verification) -> Option<Status> {
+    match &verification.failure {
+        None => Some(Status::Active),
+        Some(failure) if failure.code.is_refusal() => Some(Status::Failing),
+        Some(_) => None,
+    }
+}
+
+pub(super) fn outcome_of(verification: &Verification) -> String {
+    match &verification.failure {
+        None => "ok".to_owned(),
+        Some(failure) => serde_json::to_value(failure.code)
+            .ok()
+            .and_then(|code| code.as_str().map(str::to_owned))
+            .unwrap_or_default(),
+    }
+}
