@@ -115,7 +115,7 @@ fn question(pair: Pair, dimensions: &[Dimension], days: i8) -> (StatsQuery, Layo
     let pairs = [("group_by", keys), ("from", first.to_string()), ("to", today.to_string())];
     let pairs = pairs.map(|(key, value)| (key.to_owned(), value));
     let asked = Question::read(&pairs, false).expect("a question").at(Timestamp::now());
-    let query = asked.for_client(pair, 366).unwrap_or_else(|problem| panic!("{}: {}", pair.key(), problem.detail));
+    let query = asked.for_client(pair, 366).unwrap_or_else(|problem| panic!("{}: {}", pair, problem.detail));
     (query, Layout::of(&asked, pair.entry().perspective))
 }
 
@@ -136,9 +136,9 @@ fn reports(criterion: &mut Criterion) {
         let stage = Stage::set(sample);
         let (query, layout) = question(pair, &dimensions, days);
         let (rows, bytes) = runtime.block_on(stage.pull(&query, &layout));
-        assert!(rows > 0 && bytes > 0, "{} has rows", pair.key());
+        assert!(rows > 0 && bytes > 0, "{} has rows", pair);
         group.throughput(Throughput::Elements(rows as u64));
-        group.bench_function(BenchmarkId::new(pair.key(), format!("{rows} rows")), |bencher| {
+        group.bench_function(BenchmarkId::new(pair.to_string(), format!("{rows} rows")), |bencher| {
             bencher.to_async(&runtime).iter(|| stage.pull(&query, &layout));
         });
     }

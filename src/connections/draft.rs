@@ -2,9 +2,6 @@
 //!
 //! Every error is reported at once, and none quotes a value: what is wrong may be a secret in the wrong field.
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
-
 use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
 use secrecy::SecretString;
@@ -256,22 +253,9 @@ fn merge(into: &mut Wiped, patch: Option<&Value>, at: &str, schema: &Value, erro
 }
 
 fn check_schemas(pair: Pair, settings: &Wiped, credentials: &Wiped, errors: &mut Vec<FieldProblem>) {
-    static VALIDATORS: LazyLock<BTreeMap<&'static str, [Validator; 2]>> = LazyLock::new(|| {
-        let compile = |schema: &Value| match jsonschema::validator_for(schema) {
-            Ok(validator) => validator,
-            Err(error) => unreachable!("the catalogue's schemas are valid: {error}"),
-        };
-        Pair::ALL
-            .into_iter()
-            .map(|pair| {
-                let entry = pair.entry();
-                (pair.key(), [compile(&entry.settings_schema), compile(&entry.credentials_schema)])
-            })
-            .collect()
-    });
-    let Some([of_settings, of_credentials]) = VALIDATORS.get(pair.key()) else { return };
-    check(of_settings, settings, "/settings", errors);
-    check(of_credentials, credentials, "/credentials", errors);
+    let schemas = pair.schemas();
+    check(&schemas.settings, settings, "/settings", errors);
+    check(&schemas.credentials, credentials, "/credentials", errors);
     for (at, object) in [("/settings", settings), ("/credentials", credentials)] {
         for (key, value) in object.members() {
             if value.as_str().is_some_and(|text| text.chars().any(char::is_control)) {

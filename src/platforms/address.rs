@@ -2,7 +2,7 @@
 
 use url::{Host, Url};
 
-use super::kind::FieldError;
+use super::kind::{FieldError, Settings};
 
 /// Reads a pasted tracker address.
 ///
@@ -57,6 +57,11 @@ fn plausible_name(name: &str) -> bool {
             (1..=63).contains(&label.len())
                 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         })
+}
+
+/// Scheme, host and port of the normalised address that stands in this field.
+pub(super) fn origin_in(settings: &Settings, field: &str) -> Option<String> {
+    settings.get(field).and_then(|address| origin(address))
 }
 
 /// Scheme, host and port of a normalised address.

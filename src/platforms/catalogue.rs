@@ -130,7 +130,6 @@ pub struct MetricEntry {
 
 /// What a platform's folder says of one connection type; the rest of the entry follows from it.
 pub(super) struct Described {
-    pub(super) connection_type: ConnectionType,
     pub(super) title: &'static str,
     pub(super) recommended: bool,
     pub(super) sees: &'static str,
@@ -149,7 +148,7 @@ pub(super) struct Described {
 pub const MAX_RANGE_DAYS: u32 = 366;
 
 impl Described {
-    pub(super) fn entry(self) -> ConnectionTypeEntry {
+    pub(super) fn entry(self, connection_type: ConnectionType) -> ConnectionTypeEntry {
         let has = |metric: Metric| self.metrics.iter().any(|(known, _)| *known == metric);
         let native = |metric: Metric| -> Option<&'static str> {
             if let Some((_, native)) = self.metrics.iter().find(|(known, _)| *known == metric) {
@@ -188,7 +187,7 @@ impl Described {
             .collect();
         let unavailable = Metric::ALL.into_iter().filter(|metric| native(*metric).is_none()).collect();
         ConnectionTypeEntry {
-            connection_type: self.connection_type,
+            connection_type,
             title: self.title,
             recommended: self.recommended,
             sees: self.sees,

@@ -1,16 +1,15 @@
 //! An account that is opened: what every platform's client promises, and what is done through it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use http::Extensions;
 use uuid::Uuid;
 
-use super::dispatch::Pair;
-use super::kind::{Credentials, Gateways, Platform, Settings};
+use super::kind::{Credentials, Gateways, Pair, Platform, Settings};
 use super::stats::{Report, StatsQuery};
-use super::verification::{self, Detected, Verification};
-use super::{everflow, voluum};
+use super::verification::{self, Detected, Subject, Verification};
 use crate::metrics;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{Transport, Upstream};
@@ -50,6 +49,7 @@ pub struct Account {
 /// An opened connection: the platform's client, and the road its calls take.
 pub struct Client {
     pub(super) pair: Pair,
+    pub(super) subject: Subject,
     pub(super) upstream: Upstream,
     pub(super) platform: Box<dyn PlatformClient>,
 }
@@ -83,10 +83,8 @@ pub struct Platforms {
     pub transport: Transport,
     /// Fixed addresses.
     pub gateways: Arc<Gateways>,
-    /// The sessions that Voluum's access keys have bought.
-    pub(super) voluum: voluum::Sessions,
-    /// Everflow's lists of time zones.
-    pub(super) everflow: everflow::Zones,
+    /// What the platforms keep in memory, each under a type of its own.
+    kept: Arc<Mutex<Extensions>>,
 }
 
 impl Platforms {
@@ -96,12 +94,13 @@ impl Platforms {
         for platform in Platform::ALL {
             metrics::upstream(platform.key());
         }
-        Self {
-            transport,
-            gateways: Arc::new(gateways),
-            voluum: voluum::Sessions::default(),
-            everflow: everflow::Zones::default(),
-        }
+        Self { transport, gateways: Arc::new(gateways), kept: Arc::default() }
+    }
+
+    /// What a platform keeps in memory for all its connections, such as sessions or a list of zones. Clones of it have
+    /// to share what they hold.
+    pub(super) fn kept<T: Clone + Default + Send + Sync + 'static>(&self) -> T {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default::<T>().clone()
     }
 
     /// The same, used for one tenant: its calls take their turns beside those of all others.
@@ -123,5 +122,5 @@ pub async fn verify(client: &Client) -> Verification {
         Err(PlatformError::new(ErrorKind::Timeout, detail))
     });
     let outcome = outcome.map(|detected| detected.quoted(client.upstream()));
-    verification::report(client.pair(), outcome, &client.upstream().timings(), started.elapsed())
+    verification::report(client.subject, outcome, &client.upstream().timings(), started.elapsed())
 }

@@ -1,174 +1,100 @@
-//! From (platform, connection type) to the code that knows it: the one place where platforms are told apart.
+//! From (platform, connection type) to the folder that knows it: the one place where platforms are told apart.
 
+use std::fmt;
 use std::sync::LazyLock;
 
-use super::address;
 use super::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
-use super::client::{Account, Client, PlatformClient, Platforms};
-use super::kind::{ConnectionType, FieldError, Gateways, Platform, Settings};
+use super::client::{Account, Client, Platforms};
+use super::descriptor::{Descriptor, PlatformDescriptor, Schemas};
+use super::kind::{ConnectionType, FieldError, Gateways, Pair, Platform, Settings};
+use super::verification::Subject;
 use super::{affise, binom, cake, demo, everflow, voluum};
+use crate::outbound::CallScope;
 use crate::outbound::error::PlatformError;
-use crate::outbound::{CallScope, Limits};
 
-/// A platform and connection type that exist together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Pair {
-    /// An Affise network's owner.
-    AffiseAdmin,
-    /// One affiliate of an Affise network.
-    AffiseAffiliate,
-    /// The owner of a Binom installation.
-    BinomAdmin,
-    /// One affiliate of a CAKE network.
-    CakeAffiliate,
-    /// A CAKE network's owner.
-    CakeAdmin,
-    /// A Voluum account.
-    VoluumAdmin,
-    /// An Everflow network's owner.
-    EverflowAdmin,
-    /// One affiliate of an Everflow network.
-    EverflowAffiliate,
-    /// Made-up numbers of a network.
-    DemoAdmin,
-    /// Made-up numbers of one affiliate.
-    DemoAffiliate,
+/// The folder of each platform.
+fn of_platform(platform: Platform) -> &'static PlatformDescriptor {
+    match platform {
+        Platform::Affise => &affise::descriptor::PLATFORM,
+        Platform::Binom => &binom::descriptor::PLATFORM,
+        Platform::Cake => &cake::descriptor::PLATFORM,
+        Platform::Voluum => &voluum::descriptor::PLATFORM,
+        Platform::Everflow => &everflow::descriptor::PLATFORM,
+        Platform::Demo => &demo::descriptor::PLATFORM,
+    }
+}
+
+/// The folder's part for each connection type.
+fn of(pair: Pair) -> &'static Descriptor {
+    match pair {
+        Pair::AffiseAdmin => &affise::descriptor::ADMIN,
+        Pair::AffiseAffiliate => &affise::descriptor::AFFILIATE,
+        Pair::BinomAdmin => &binom::descriptor::ADMIN,
+        Pair::CakeAffiliate => &cake::descriptor::AFFILIATE,
+        Pair::CakeAdmin => &cake::descriptor::ADMIN,
+        Pair::VoluumAdmin => &voluum::descriptor::ADMIN,
+        Pair::EverflowAdmin => &everflow::descriptor::ADMIN,
+        Pair::EverflowAffiliate => &everflow::descriptor::AFFILIATE,
+        Pair::DemoAdmin => &demo::descriptor::ADMIN,
+        Pair::DemoAffiliate => &demo::descriptor::AFFILIATE,
+    }
+}
+
+impl Platform {
+    /// The name for people.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        of_platform(self).title
+    }
+
+    /// Whether connections of this platform count toward the plan's limit.
+    #[must_use]
+    pub fn counts_toward_limit(self) -> bool {
+        of_platform(self).counts_toward_limit
+    }
 }
 
 impl Pair {
-    /// Every pair, in the catalogue's order.
-    pub const ALL: [Self; 10] = [
-        Self::AffiseAdmin,
-        Self::AffiseAffiliate,
-        Self::BinomAdmin,
-        Self::CakeAffiliate,
-        Self::CakeAdmin,
-        Self::VoluumAdmin,
-        Self::EverflowAdmin,
-        Self::EverflowAffiliate,
-        Self::DemoAdmin,
-        Self::DemoAffiliate,
-    ];
-
     /// The pair, where connections of it can be made.
     #[must_use]
     pub fn find(platform: Platform, connection_type: ConnectionType) -> Option<Self> {
         Self::ALL.into_iter().find(|pair| pair.platform() == platform && pair.connection_type() == connection_type)
     }
 
-    /// A name for maps and messages.
-    #[must_use]
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::AffiseAdmin => "affise admin",
-            Self::AffiseAffiliate => "affise affiliate",
-            Self::BinomAdmin => "binom admin",
-            Self::CakeAffiliate => "cake affiliate",
-            Self::CakeAdmin => "cake admin",
-            Self::VoluumAdmin => "voluum admin",
-            Self::EverflowAdmin => "everflow admin",
-            Self::EverflowAffiliate => "everflow affiliate",
-            Self::DemoAdmin => "demo admin",
-            Self::DemoAffiliate => "demo affiliate",
-        }
-    }
-
     /// The platform.
     #[must_use]
-    pub const fn platform(self) -> Platform {
-        match self {
-            Self::AffiseAdmin | Self::AffiseAffiliate => Platform::Affise,
-            Self::BinomAdmin => Platform::Binom,
-            Self::CakeAffiliate | Self::CakeAdmin => Platform::Cake,
-            Self::VoluumAdmin => Platform::Voluum,
-            Self::EverflowAdmin | Self::EverflowAffiliate => Platform::Everflow,
-            Self::DemoAdmin | Self::DemoAffiliate => Platform::Demo,
-        }
+    pub fn platform(self) -> Platform {
+        of(self).platform
     }
 
     /// The connection type.
     #[must_use]
-    pub const fn connection_type(self) -> ConnectionType {
-        match self {
-            Self::AffiseAdmin
-            | Self::BinomAdmin
-            | Self::CakeAdmin
-            | Self::VoluumAdmin
-            | Self::EverflowAdmin
-            | Self::DemoAdmin => ConnectionType::Admin,
-            Self::AffiseAffiliate | Self::CakeAffiliate | Self::EverflowAffiliate | Self::DemoAffiliate => {
-                ConnectionType::Affiliate
-            }
-        }
+    pub fn connection_type(self) -> ConnectionType {
+        of(self).connection_type
     }
 
-    /// The settings field that decides which host is called, if the user enters one.
+    /// What a verification has to know of it.
     #[must_use]
-    pub const fn address_field(self) -> Option<&'static str> {
-        match self {
-            Self::AffiseAdmin | Self::AffiseAffiliate | Self::BinomAdmin => Some("base_url"),
-            Self::CakeAffiliate | Self::CakeAdmin => Some("domain"),
-            Self::EverflowAdmin | Self::EverflowAffiliate => Some("region"),
-            Self::VoluumAdmin | Self::DemoAdmin | Self::DemoAffiliate => None,
-        }
-    }
-
-    /// The credentials field to look at when the platform rejects them.
-    #[must_use]
-    pub const fn main_secret(self) -> Option<&'static str> {
-        match self {
-            Self::AffiseAdmin
-            | Self::AffiseAffiliate
-            | Self::BinomAdmin
-            | Self::CakeAffiliate
-            | Self::CakeAdmin
-            | Self::EverflowAdmin
-            | Self::EverflowAffiliate => Some("api_key"),
-            Self::VoluumAdmin => Some("access_key"),
-            Self::DemoAdmin | Self::DemoAffiliate => None,
-        }
-    }
-
-    /// How hard its accounts, and the hosts they are at, may be worked.
-    const fn limits(self) -> Limits {
-        match self {
-            Self::AffiseAdmin | Self::AffiseAffiliate => affise::LIMITS,
-            Self::BinomAdmin => binom::LIMITS,
-            Self::CakeAffiliate | Self::CakeAdmin => cake::LIMITS,
-            Self::VoluumAdmin => voluum::LIMITS,
-            Self::EverflowAdmin => everflow::LIMITS,
-            Self::EverflowAffiliate => everflow::AFFILIATE_LIMITS,
-            Self::DemoAdmin | Self::DemoAffiliate => demo::LIMITS,
-        }
+    pub fn subject(self) -> Subject {
+        of(self).subject()
     }
 
     /// The catalogue's entry.
     #[must_use]
     pub fn entry(self) -> &'static ConnectionTypeEntry {
-        static ENTRIES: LazyLock<Vec<(Pair, ConnectionTypeEntry)>> = LazyLock::new(|| {
-            Pair::ALL
-                .into_iter()
-                .map(|pair| {
-                    let described = match pair {
-                        Pair::AffiseAdmin => affise::catalogue::admin(),
-                        Pair::AffiseAffiliate => affise::catalogue::affiliate(),
-                        Pair::BinomAdmin => binom::catalogue::admin(),
-                        Pair::CakeAffiliate => cake::catalogue::affiliate(),
-                        Pair::CakeAdmin => cake::catalogue::admin(),
-                        Pair::VoluumAdmin => voluum::catalogue::admin(),
-                        Pair::EverflowAdmin => everflow::catalogue::admin(),
-                        Pair::EverflowAffiliate => everflow::catalogue::affiliate(),
-                        Pair::DemoAdmin => demo::catalogue::admin(),
-                        Pair::DemoAffiliate => demo::catalogue::affiliate(),
-                    };
-                    (pair, described.entry())
-                })
-                .collect()
-        });
-        match ENTRIES.iter().find(|(pair, _)| *pair == self) {
-            Some((_, entry)) => entry,
-            None => unreachable!("the table above is made from all pairs"),
-        }
+        of(self).entry()
+    }
+
+    /// What checks settings and credentials: the schemas of the catalogue's entry.
+    #[must_use]
+    pub fn schemas(self) -> &'static Schemas {
+        of(self).schemas()
+    }
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}", self.platform(), self.connection_type())
     }
 }
 
@@ -178,6 +104,7 @@ pub fn entries() -> &'static [PlatformEntry] {
         Platform::ALL
             .into_iter()
             .map(|platform| {
+                let PlatformDescriptor { title, summary, .. } = *of_platform(platform);
                 let connection_types: Vec<ConnectionTypeEntry> = Pair::ALL
                     .into_iter()
                     .filter(|pair| pair.platform() == platform)
@@ -185,13 +112,7 @@ pub fn entries() -> &'static [PlatformEntry] {
                     .collect();
                 let status =
                     if connection_types.is_empty() { Availability::ComingSoon } else { Availability::Available };
-                PlatformEntry {
-                    platform,
-                    title: platform.title(),
-                    status,
-                    summary: summary(platform),
-                    connection_types,
-                }
+                PlatformEntry { platform, title, status, summary, connection_types }
             })
             .collect()
     });
@@ -203,17 +124,6 @@ pub fn entry(platform: Platform) -> Option<&'static PlatformEntry> {
     entries().iter().find(|entry| entry.platform == platform)
 }
 
-const fn summary(platform: Platform) -> &'static str {
-    match platform {
-        Platform::Affise => affise::catalogue::SUMMARY,
-        Platform::Binom => binom::catalogue::SUMMARY,
-        Platform::Cake => cake::catalogue::SUMMARY,
-        Platform::Voluum => voluum::catalogue::SUMMARY,
-        Platform::Everflow => everflow::catalogue::SUMMARY,
-        Platform::Demo => demo::catalogue::SUMMARY,
-    }
-}
-
 /// Brings settings into the form they are stored and shown in, and refuses what cannot be.
 ///
 /// The settings have passed the catalogue's schema before.
@@ -221,34 +131,13 @@ const fn summary(platform: Platform) -> &'static str {
 /// # Errors
 /// Every field that is wrong, at once.
 pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldError>> {
-    match pair {
-        Pair::AffiseAdmin | Pair::AffiseAffiliate => affise::normalise(settings),
-        Pair::BinomAdmin => binom::normalise(settings),
-        Pair::CakeAffiliate | Pair::CakeAdmin => cake::normalise(settings),
-        Pair::VoluumAdmin => Ok(()),
-        Pair::EverflowAdmin | Pair::EverflowAffiliate => {
-            everflow::normalise(settings);
-            Ok(())
-        }
-        Pair::DemoAdmin | Pair::DemoAffiliate => {
-            demo::normalise(settings);
-            Ok(())
-        }
-    }
+    (of(pair).normalise)(settings)
 }
 
 /// Scheme, host and port that the secrets of a connection go to; `None` where nothing is called.
 #[must_use]
 pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<String> {
-    match pair {
-        Pair::AffiseAdmin | Pair::AffiseAffiliate | Pair::BinomAdmin => {
-            settings.get("base_url").and_then(|url| address::origin(url))
-        }
-        Pair::CakeAffiliate | Pair::CakeAdmin => cake::origin(settings, gateways),
-        Pair::VoluumAdmin => address::origin(&gateways.voluum),
-        Pair::EverflowAdmin | Pair::EverflowAffiliate => address::origin(everflow::gateway(settings, gateways)),
-        Pair::DemoAdmin | Pair::DemoAffiliate => None,
-    }
+    (of(pair).origin)(settings, gateways)
 }
 
 /// Opens a connection: the only way to a client, for verification and for statistics alike.
@@ -256,40 +145,38 @@ pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<St
 /// # Errors
 /// Stored settings that no longer make sense.
 pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScope) -> Result<Client, PlatformError> {
-    let account = without_pasted_extras(pair, account);
-    let address = origin(pair, &account.settings, &platforms.gateways);
-    let upstream =
-        platforms.transport.upstream(pair.platform().key(), address, &account.credentials, pair.limits(), scope);
-    let road = upstream.clone();
-    let platform: Box<dyn PlatformClient> = match pair {
-        Pair::AffiseAdmin => Box::new(affise::admin::AdminClient::open(account, road)?),
-        Pair::AffiseAffiliate => Box::new(affise::affiliate::AffiliateClient::open(account, road)?),
-        Pair::BinomAdmin => Box::new(binom::AdminClient::open(account, road)?),
-        Pair::CakeAffiliate => Box::new(cake::affiliate::AffiliateClient::open(&account, road)?),
-        Pair::CakeAdmin => Box::new(cake::admin::AdminClient::open(&account, road)?),
-        Pair::VoluumAdmin => Box::new(voluum::admin::AdminClient::open(&account, road, platforms)?),
-        Pair::EverflowAdmin => Box::new(everflow::admin::AdminClient::open(&account, platforms, road)?),
-        Pair::EverflowAffiliate => Box::new(everflow::affiliate::AffiliateClient::open(&account, platforms, road)?),
-        Pair::DemoAdmin | Pair::DemoAffiliate => Box::new(demo::DemoClient::open(pair, &account, road)),
-    };
-    Ok(Client { pair, upstream, platform })
+    let descriptor = of(pair);
+    let account = (descriptor.prepare)(account);
+    let address = (descriptor.origin)(&account.settings, &platforms.gateways);
+    let label = descriptor.platform.key();
+    let upstream = platforms.transport.upstream(label, address, &account.credentials, descriptor.limits, scope);
+    let platform = (descriptor.open)(account, upstream.clone(), platforms)?;
+    Ok(Client { pair, subject: descriptor.subject(), upstream, platform })
 }
 
-/// Takes away what people paste around a key, before the road learns the secrets: it hides the key itself then, and
-/// not only the key with what was around it.
-fn without_pasted_extras(pair: Pair, mut account: Account) -> Account {
-    match pair {
-        Pair::BinomAdmin => {
-            binom::unwrap_pasted_key(&mut account.credentials);
-            account
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_pair_is_found_by_its_platform_and_type() {
+        for pair in Pair::ALL {
+            assert_eq!(Pair::find(pair.platform(), pair.connection_type()), Some(pair), "{pair}");
         }
-        Pair::CakeAffiliate | Pair::CakeAdmin => cake::unpaste(account),
-        Pair::AffiseAdmin
-        | Pair::AffiseAffiliate
-        | Pair::VoluumAdmin
-        | Pair::EverflowAdmin
-        | Pair::EverflowAffiliate
-        | Pair::DemoAdmin
-        | Pair::DemoAffiliate => account,
+        assert_eq!(Pair::ALL.map(|pair| pair.to_string()).into_iter().collect::<BTreeSet<_>>().len(), Pair::ALL.len());
+    }
+
+    #[test]
+    fn what_a_failure_points_at_is_a_field_of_the_form() {
+        for pair in Pair::ALL {
+            let Subject { address_field, main_secret, .. } = pair.subject();
+            let entry = pair.entry();
+            for (field, schema) in [(address_field, &entry.settings_schema), (main_secret, &entry.credentials_schema)] {
+                let is_listed = |field: &str| schema["properties"].get(field).is_some();
+                assert!(field.is_none_or(is_listed), "{pair}: {field:?}");
+            }
+        }
     }
 }

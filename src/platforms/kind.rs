@@ -42,25 +42,6 @@ impl Platform {
             Self::Demo => "demo",
         }
     }
-
-    /// The name for people.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Affise => "Affise",
-            Self::Binom => "Binom",
-            Self::Cake => "CAKE",
-            Self::Voluum => "Voluum",
-            Self::Everflow => "Everflow",
-            Self::Demo => "Demo",
-        }
-    }
-
-    /// Whether connections of this platform count toward the plan's limit.
-    #[must_use]
-    pub const fn counts_toward_limit(self) -> bool {
-        !matches!(self, Self::Demo)
-    }
 }
 
 impl FromStr for Platform {
@@ -122,6 +103,47 @@ impl fmt::Display for ConnectionType {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.key())
     }
+}
+
+/// A platform and connection type that exist together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pair {
+    /// An Affise network's owner.
+    AffiseAdmin,
+    /// One affiliate of an Affise network.
+    AffiseAffiliate,
+    /// The owner of a Binom installation.
+    BinomAdmin,
+    /// One affiliate of a CAKE network.
+    CakeAffiliate,
+    /// A CAKE network's owner.
+    CakeAdmin,
+    /// A Voluum account.
+    VoluumAdmin,
+    /// An Everflow network's owner.
+    EverflowAdmin,
+    /// One affiliate of an Everflow network.
+    EverflowAffiliate,
+    /// Made-up numbers of a network.
+    DemoAdmin,
+    /// Made-up numbers of one affiliate.
+    DemoAffiliate,
+}
+
+impl Pair {
+    /// Every pair, in the catalogue's order.
+    pub const ALL: [Self; 10] = [
+        Self::AffiseAdmin,
+        Self::AffiseAffiliate,
+        Self::BinomAdmin,
+        Self::CakeAffiliate,
+        Self::CakeAdmin,
+        Self::VoluumAdmin,
+        Self::EverflowAdmin,
+        Self::EverflowAffiliate,
+        Self::DemoAdmin,
+        Self::DemoAffiliate,
+    ];
 }
 
 /// The settings of a connection by field, in normalised form. Not secret, but private: hosts are in here.

@@ -1,7 +1,8 @@
 //! Everything that knows an outside API.
 //!
 //! A platform is one folder here. It describes itself ([`catalogue`]), says how its settings are written
-//! ([`Settings`]), and has one client per connection type it really has. Outside this module only the vocabulary,
+//! ([`Settings`]), and has one client per connection type it really has; all of that it hands over in one table
+//! (`descriptor`). Outside this module only the vocabulary,
 //! [`open`], [`verify`] and [`Client`] are used: nobody else knows a tracker's paths, fields or errors.
 //!
 //! Nothing here knows our HTTP statuses, the database or who is asking.
@@ -15,6 +16,7 @@ pub mod calendar;
 pub mod catalogue;
 mod client;
 mod demo;
+mod descriptor;
 mod dispatch;
 mod everflow;
 #[cfg(fuzzing)]
@@ -29,5 +31,6 @@ pub mod verification;
 mod voluum;
 
 pub use client::{Account, Client, PlatformClient, Platforms, verify};
-pub use dispatch::{Pair, entries, entry, normalise, open, origin};
-pub use kind::{ConnectionType, Credentials, FieldError, Gateways, Platform, Settings};
+pub use descriptor::Schemas;
+pub use dispatch::{entries, entry, normalise, open, origin};
+pub use kind::{ConnectionType, Credentials, FieldError, Gateways, Pair, Platform, Settings};

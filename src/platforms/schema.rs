@@ -1,5 +1,6 @@
 //! JSON Schemas of settings and credentials: the same documents draw the form and check what is posted.
 
+use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
 /// One text field of a form.
@@ -104,6 +105,14 @@ pub(super) fn object(title: &str, fields: &[Field]) -> Value {
         "required": required,
         "additionalProperties": false,
     })
+}
+
+/// What checks objects against one of these schemas.
+pub(super) fn compile(schema: &Value) -> Validator {
+    match jsonschema::validator_for(schema) {
+        Ok(validator) => validator,
+        Err(error) => unreachable!("the schemas made above are valid: {error}"),
+    }
 }
 
 fn property(field: &Field) -> Value {

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::dispatch::Pair;
 use super::kind::ConnectionType;
 use crate::clock::millis;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
@@ -199,9 +198,25 @@ pub struct Verification {
     pub detected: Detected,
 }
 
+/// What is verified, as far as the diagnosis depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject {
+    /// The type the connection says it is of.
+    pub connection_type: ConnectionType,
+    /// The settings field that decides which host is called, if the user enters one.
+    pub address_field: Option<&'static str>,
+    /// The credentials field to look at when the platform rejects them.
+    pub main_secret: Option<&'static str>,
+}
+
 /// What an outcome means, stage by stage.
 #[must_use]
-pub fn report(pair: Pair, outcome: Result<Detected, PlatformError>, timings: &Timings, took: Duration) -> Verification {
+pub fn report(
+    subject: Subject,
+    outcome: Result<Detected, PlatformError>,
+    timings: &Timings,
+    took: Duration,
+) -> Verification {
     let failed_at = outcome.as_ref().err().map(stage_of);
     let stages = Stage::ALL
         .into_iter()
@@ -223,9 +238,9 @@ pub fn report(pair: Pair, outcome: Result<Detected, PlatformError>, timings: &Ti
     let (status, failure, detected) = match outcome {
         Ok(detected) => (VerificationStatus::Ok, None, detected),
         Err(error) => {
-            let (status, failure) = diagnose(pair, &error);
+            let (status, failure) = diagnose(subject, &error);
             let portal = match error.kind {
-                ErrorKind::WrongPortal => Some(pair.connection_type().other()),
+                ErrorKind::WrongPortal => Some(subject.connection_type.other()),
                 _ => None,
             };
             (status, Some(failure), Detected { connection_type: portal, ..Detected::default() })
@@ -285,10 +300,10 @@ fn stage_of(error: &PlatformError) -> Stage {
 }
 
 /// Names the cause of a failed verification: one match from what a platform did to what the user is told.
-fn diagnose(pair: Pair, error: &PlatformError) -> (VerificationStatus, Failure) {
+fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Failure) {
     use VerificationStatus::{Failed, Inconclusive};
-    let address = pair.address_field().map(|field| format!("/settings/{field}"));
-    let secret = pair.main_secret().map(|field| format!("/credentials/{field}"));
+    let address = subject.address_field.map(|field| format!("/settings/{field}"));
+    let secret = subject.main_secret.map(|field| format!("/credentials/{field}"));
     let (status, code, owner, pointer, hint) = match error.kind {
         ErrorKind::InvalidUrl => {
             (Failed, FailureCode::InvalidUrl, Owner::You, address, "Check the address for typing mistakes.")
@@ -354,7 +369,7 @@ fn diagnose(pair: Pair, error: &PlatformError) -> (VerificationStatus, Failure) 
             FailureCode::WrongPortal,
             Owner::You,
             Some("/connection_type".to_owned()),
-            match pair.connection_type() {
+            match subject.connection_type {
                 ConnectionType::Admin => "This is an affiliate key: add it as a connection of type affiliate.",
                 ConnectionType::Affiliate => "This is an admin key: add it as a connection of type admin.",
             },

@@ -69,7 +69,7 @@ async fn wrong_credentials_are_rejected_and_point_at_their_field() {
         assert_eq!(verification.status, VerificationStatus::Failed, "{name}: {verification:?}");
         assert_eq!(code(&verification), Some(FailureCode::CredentialsRejected), "{name}: {verification:?}");
         let failure = verification.failure.expect("a failure");
-        let field = stage.sample.pair.main_secret().expect("a secret");
+        let field = stage.sample.pair.subject().main_secret.expect("a secret");
         assert_eq!(failure.pointer, Some(format!("/credentials/{field}")), "{name}");
         assert!(!failure.retryable && !failure.hint.is_empty() && !failure.detail.is_empty(), "{name}: {failure:?}");
     }
@@ -416,13 +416,13 @@ fn every_form_field_is_explained_and_its_example_passes() {
         example(pair, &entry.credentials_schema);
         let mut settings =
             settings.into_iter().map(|(key, value)| (key, value.as_str().expect("a text").to_owned())).collect();
-        normalise(pair, &mut settings).unwrap_or_else(|errors| panic!("{}: {errors:?}", pair.key()));
+        normalise(pair, &mut settings).unwrap_or_else(|errors| panic!("{}: {errors:?}", pair));
     }
 }
 
 /// The examples of a form together, having passed the form's schema.
 fn example(pair: Pair, schema: &Value) -> Map<String, Value> {
-    let name = pair.key();
+    let name = pair.to_string();
     let fields = schema["properties"].as_object().expect("fields");
     for (key, field) in fields {
         for text in ["title", "description"] {

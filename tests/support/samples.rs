@@ -60,11 +60,7 @@ impl Sample {
 
     /// The pair and variant in words.
     pub fn name(&self) -> String {
-        if self.variant.is_empty() {
-            self.pair.key().to_owned()
-        } else {
-            format!("{}, {}", self.pair.key(), self.variant)
-        }
+        if self.variant.is_empty() { self.pair.to_string() } else { format!("{}, {}", self.pair, self.variant) }
     }
 }
 

@@ -14,12 +14,12 @@ use crate::outbound::Upstream;
 use crate::outbound::error::{PlatformError, Stage};
 
 /// A network's owner or manager.
-pub(in super::super) struct AdminClient {
+pub(super) struct AdminClient {
     api: Api,
 }
 
 impl AdminClient {
-    pub(in super::super) fn open(account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
+    pub(super) fn open(account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
         Ok(Self { api: Api::open(account, upstream)? })
     }
 

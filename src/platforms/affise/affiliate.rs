@@ -14,12 +14,12 @@ use crate::outbound::Upstream;
 use crate::outbound::error::{PlatformError, Stage};
 
 /// One affiliate of a network.
-pub(in super::super) struct AffiliateClient {
+pub(super) struct AffiliateClient {
     api: Api,
 }
 
 impl AffiliateClient {
-    pub(in super::super) fn open(account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
+    pub(super) fn open(account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
         Ok(Self { api: Api::open(account, upstream)? })
     }
 }

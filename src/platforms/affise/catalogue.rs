@@ -1,11 +1,10 @@
 //! What the catalogue says of Affise.
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
-use super::super::kind::ConnectionType;
 use super::super::schema::{CURRENCY, Field};
 use super::super::stats::{Dimension, Metric, Perspective};
 
-pub(in super::super) const SUMMARY: &str = "Performance marketing networks running on Affise.";
+pub(super) const SUMMARY: &str = "Performance marketing networks running on Affise.";
 
 const SETTINGS: &[Field] = &[
     Field::text(
@@ -17,9 +16,8 @@ const SETTINGS: &[Field] = &[
     CURRENCY,
 ];
 
-pub(in super::super) fn admin() -> Described {
+pub(super) fn admin() -> Described {
     Described {
-        connection_type: ConnectionType::Admin,
         title: "Admin Portal",
         recommended: true,
         sees: "Full network data: all affiliates, all offers, all advertisers",
@@ -57,9 +55,8 @@ pub(in super::super) fn admin() -> Described {
     }
 }
 
-pub(in super::super) fn affiliate() -> Described {
+pub(super) fn affiliate() -> Described {
     Described {
-        connection_type: ConnectionType::Affiliate,
         title: "Affiliate Portal",
         recommended: false,
         sees: "Your own traffic, conversions and earnings",

@@ -8,9 +8,10 @@
 //! may come with status 200; the calls that say whose key it is repeat the key in their answer, so nothing of those
 //! answers but ids is kept.
 
-pub(super) mod admin;
-pub(super) mod affiliate;
-pub(super) mod catalogue;
+mod admin;
+mod affiliate;
+mod catalogue;
+pub(super) mod descriptor;
 mod identity;
 mod report;
 mod wire;
@@ -32,13 +33,13 @@ use crate::outbound::{Allowance, Answer, Limits, Upstream};
 pub(super) use wire::fuzz;
 
 /// Affise publishes no limit. One report reads four pages at a time; two reports of a network may run side by side.
-pub(super) const LIMITS: Limits = Limits { origin: Allowance::of(8), account: Allowance::of(4) };
+const LIMITS: Limits = Limits { origin: Allowance::of(8), account: Allowance::of(4) };
 
 /// How long a verification waits for something it can do without.
 const OPTIONAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Brings the address down to the host: every path of the API is known, so whatever was pasted after it goes.
-pub(super) fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
+fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
     if let Some(url) = settings.get_mut("base_url") {
         *url = address::normalise("base_url", url, |_| String::new()).map_err(|error| vec![error])?;
     }

@@ -1,11 +1,10 @@
 //! What the catalogue says of Binom.
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
-use super::super::kind::ConnectionType;
 use super::super::schema::{CURRENCY, Field};
 use super::super::stats::{Dimension, Metric, Perspective};
 
-pub(in super::super) const SUMMARY: &str = "Self-hosted tracker for media buyers, generations v1 and v2.";
+pub(super) const SUMMARY: &str = "Self-hosted tracker for media buyers, generations v1 and v2.";
 
 const BASE_URL: Field = Field::text(
     "base_url",
@@ -23,9 +22,8 @@ const API_KEY: Field = Field::secret(
 
 /// One entry for both generations: which one an installation is shows only when it is verified, and what it cannot
 /// combine it refuses by name.
-pub(in super::super) fn admin() -> Described {
+pub(super) fn admin() -> Described {
     Described {
-        connection_type: ConnectionType::Admin,
         title: "Tracker",
         recommended: true,
         sees: "The whole tracker, or the part of it that the key's user may see",

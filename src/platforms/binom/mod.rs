@@ -11,8 +11,9 @@
 //! - No row names a currency; the connection's own setting does, or nothing.
 //! - Columns that the key's user may not see are missing from the answers. They are `None`, and a warning says so.
 
-pub(super) mod catalogue;
+mod catalogue;
 mod countries;
+pub(super) mod descriptor;
 mod report;
 mod v1;
 mod v2;
@@ -25,7 +26,7 @@ use url::Url;
 
 use super::address;
 use super::client::{Account, PlatformClient};
-use super::kind::{ConnectionType, Credentials, FieldError, Settings};
+use super::kind::{ConnectionType, FieldError, Settings};
 use super::stats::{Currency, Report, StatsQuery};
 use super::verification::Detected;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
@@ -34,13 +35,13 @@ use crate::outbound::{Allowance, Limits, Upstream};
 pub(super) use wire::fuzz;
 
 /// It is somebody's live tracking server, so it is asked gently.
-pub(super) const LIMITS: Limits = Limits { origin: Allowance::of(CONCURRENCY), account: Allowance::of(CONCURRENCY) };
+const LIMITS: Limits = Limits { origin: Allowance::of(CONCURRENCY), account: Allowance::of(CONCURRENCY) };
 
 /// How many calls of one report are under way at once.
 const CONCURRENCY: usize = 2;
 
 /// Brings the address into the form it is stored in.
-pub(super) fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
+fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
     if let Some(url) = settings.get_mut("base_url") {
         *url = address::normalise("base_url", url, installation).map_err(|error| vec![error])?;
     }
@@ -70,13 +71,14 @@ fn is_php(path: &str) -> bool {
 }
 
 /// Takes a key out of what v1's settings page shows around it: `&api_key=…`.
-pub(super) fn unwrap_pasted_key(credentials: &mut Credentials) {
-    if let Some(key) = credentials.get_mut("api_key") {
+fn unpaste(mut account: Account) -> Account {
+    if let Some(key) = account.credentials.get_mut("api_key") {
         let pasted = key.expose_secret().trim();
         if let Some(bare) = pasted.trim_start_matches(['?', '&']).strip_prefix("api_key=") {
             *key = SecretString::from(bare.trim().to_owned());
         }
     }
+    account
 }
 
 /// The generations of Binom, as a verification remembers them.
@@ -106,7 +108,7 @@ enum Tracker {
 }
 
 /// The owner of a Binom installation, or a user with a key of its own.
-pub(super) struct AdminClient {
+struct AdminClient {
     upstream: Upstream,
     base: String,
     key: SecretString,
@@ -115,7 +117,7 @@ pub(super) struct AdminClient {
 }
 
 impl AdminClient {
-    pub(super) fn open(mut account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
+    fn open(mut account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
         let base = account.settings.remove("base_url").filter(|base| Url::parse(base).is_ok()).ok_or_else(|| {
             PlatformError::new(ErrorKind::InvalidUrl, "The connection's address is missing or cannot be read.")
         })?;
@@ -258,9 +260,13 @@ mod tests {
     #[test]
     fn a_key_is_taken_out_of_what_the_settings_page_shows_around_it() {
         for pasted in ["abc123", " &api_key=abc123 ", "api_key=abc123", "?api_key=abc123"] {
-            let mut credentials = Credentials::from([("api_key".to_owned(), SecretString::from(pasted))]);
-            unwrap_pasted_key(&mut credentials);
-            let key = credentials.remove("api_key").expect("a key");
+            let mut account = unpaste(Account {
+                connection: uuid::Uuid::nil(),
+                settings: Settings::new(),
+                credentials: [("api_key".to_owned(), SecretString::from(pasted))].into(),
+                detected: Detected::default(),
+            });
+            let key = account.credentials.remove("api_key").expect("a key");
             assert_eq!(key.expose_secret().trim(), "abc123", "{pasted}");
         }
     }

@@ -25,7 +25,7 @@ const LONGEST_WINDOW: u32 = 31;
 
 const READER: Reader = Reader { entity, metrics: wire::admin_metrics };
 
-pub(in super::super) struct AdminClient {
+pub(super) struct AdminClient {
     session: Session,
     currency: Option<Currency>,
     zone: Option<Zone>,
@@ -37,7 +37,7 @@ pub(in super::super) struct AdminClient {
 }
 
 impl AdminClient {
-    pub(in super::super) fn open(account: &Account, upstream: Upstream) -> Result<Self, PlatformError> {
+    pub(super) fn open(account: &Account, upstream: Upstream) -> Result<Self, PlatformError> {
         Ok(Self {
             currency: super::currency(account),
             zone: super::account_zone(account),

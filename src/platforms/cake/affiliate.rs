@@ -29,7 +29,7 @@ const NEWER: &str = "newer";
 /// The classic services.
 const CLASSIC: &str = "classic";
 
-pub(in super::super) struct AffiliateClient {
+pub(super) struct AffiliateClient {
     session: Session,
     currency: Option<Currency>,
     zone: Option<Zone>,
@@ -39,7 +39,7 @@ pub(in super::super) struct AffiliateClient {
 }
 
 impl AffiliateClient {
-    pub(in super::super) fn open(account: &Account, upstream: Upstream) -> Result<Self, PlatformError> {
+    pub(super) fn open(account: &Account, upstream: Upstream) -> Result<Self, PlatformError> {
         let classic = account.detected.platform_version.as_deref() == Some(CLASSIC);
         Ok(Self {
             currency: super::currency(account),

@@ -1,11 +1,10 @@
 //! What the catalogue says of CAKE.
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
-use super::super::kind::ConnectionType;
 use super::super::schema::{CURRENCY, Field};
 use super::super::stats::{Dimension, Metric, Perspective};
 
-pub(in super::super) const SUMMARY: &str = "Performance marketing networks running on CAKE.";
+pub(super) const SUMMARY: &str = "Performance marketing networks running on CAKE.";
 
 const DOMAIN: Field = Field::text(
     "domain",
@@ -22,9 +21,8 @@ const TIMEZONE: Field = Field::text(
 )
 .optional();
 
-pub(in super::super) fn affiliate() -> Described {
+pub(super) fn affiliate() -> Described {
     Described {
-        connection_type: ConnectionType::Affiliate,
         title: "Affiliate Portal",
         recommended: true,
         sees: "Your own traffic, conversions and earnings",
@@ -74,9 +72,8 @@ pub(in super::super) fn affiliate() -> Described {
     }
 }
 
-pub(in super::super) fn admin() -> Described {
+pub(super) fn admin() -> Described {
     Described {
-        connection_type: ConnectionType::Admin,
         title: "Admin Portal",
         recommended: false,
         sees: "Full network data: all affiliates, all offers, all advertisers",

@@ -18,10 +18,11 @@
 //!
 //! [newer]: session::Generation::Newer
 
-pub(super) mod admin;
-pub(super) mod affiliate;
-pub(super) mod catalogue;
+mod admin;
+mod affiliate;
+mod catalogue;
 mod currency;
+pub(super) mod descriptor;
 mod parse;
 mod pull;
 mod refusal;
@@ -49,13 +50,13 @@ use session::Session;
 pub(super) use wire::fuzz;
 
 /// No limit is documented and reports are slow: one or two calls at a time is what networks are used to.
-pub(super) const LIMITS: Limits = Limits { origin: Allowance::of(2), account: Allowance::of(2) };
+const LIMITS: Limits = Limits { origin: Allowance::of(2), account: Allowance::of(2) };
 
 /// Brings the settings into the form they are stored in.
 ///
 /// A `domain` that is a single label stays one, in lower case: which domain it stands under is decided by the
 /// service's configuration. A host or a URL becomes scheme, host and port.
-pub(super) fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
+fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
     let mut errors = Vec::new();
     if let Some(domain) = settings.get_mut("domain") {
         match normal_domain(domain) {
@@ -92,7 +93,7 @@ fn is_label(text: &str) -> bool {
 }
 
 /// Scheme, host and port of the network. A configured domain may bring its own scheme, for emulators.
-pub(super) fn origin(settings: &Settings, gateways: &Gateways) -> Option<String> {
+fn origin(settings: &Settings, gateways: &Gateways) -> Option<String> {
     let domain = settings.get("domain")?;
     if !is_label(domain) {
         return address::origin(domain);
@@ -102,7 +103,7 @@ pub(super) fn origin(settings: &Settings, gateways: &Gateways) -> Option<String>
 }
 
 /// Takes a key that was pasted together with its affiliate id (`key|id`) apart, before anything is made of either.
-pub(super) fn unpaste(mut account: Account) -> Account {
+fn unpaste(mut account: Account) -> Account {
     let pair = account.credentials.get("api_key").and_then(|pasted| {
         let (key, id) = pasted.expose_secret().trim().split_once('|')?;
         let id = id.trim();

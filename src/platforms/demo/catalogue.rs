@@ -1,13 +1,11 @@
 //! What the catalogue says of Demo.
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
-use super::super::kind::ConnectionType;
 use super::super::schema::Field;
 use super::super::stats::{Dimension, Metric, Perspective};
 use super::Scenario;
 
-pub(in super::super) const SUMMARY: &str =
-    "Made-up numbers that behave like real ones: try everything without an account.";
+pub(super) const SUMMARY: &str = "Made-up numbers that behave like real ones: try everything without an account.";
 
 const SCENARIO: Field = Field::text(
     Scenario::FIELD,
@@ -20,9 +18,8 @@ const SCENARIO: Field = Field::text(
 
 const COMBINATIONS: Combinations = Combinations { max: 3, only: None };
 
-pub(in super::super) fn admin() -> Described {
+pub(super) fn admin() -> Described {
     Described {
-        connection_type: ConnectionType::Admin,
         title: "Admin Portal",
         recommended: true,
         sees: "A made-up network in full: all affiliates, all offers, all advertisers",
@@ -49,9 +46,8 @@ pub(in super::super) fn admin() -> Described {
     }
 }
 
-pub(in super::super) fn affiliate() -> Described {
+pub(super) fn affiliate() -> Described {
     Described {
-        connection_type: ConnectionType::Affiliate,
         title: "Affiliate Portal",
         recommended: false,
         sees: "One made-up affiliate's own traffic, conversions and earnings",

@@ -10,7 +10,8 @@
 //! From the inside out: `dice` is repeatable chance, `world` the cast, `facts` what happened in each quarter of an
 //! hour, `report` the rows of a query.
 
-pub(super) mod catalogue;
+mod catalogue;
+pub(super) mod descriptor;
 mod dice;
 mod facts;
 mod report;
@@ -24,15 +25,14 @@ use jiff::{Timestamp, ToSpan};
 
 use super::calendar::{DateRange, Zone};
 use super::client::{Account, PlatformClient};
-use super::dispatch::Pair;
-use super::kind::Settings;
+use super::kind::{ConnectionType, FieldError, Settings};
 use super::stats::{Batch, Dimension, Filters, Report, StatsQuery};
 use super::verification::Detected;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 use crate::outbound::{Allowance, Limits, Upstream};
 
 /// Never reached: nothing is called.
-pub(super) const LIMITS: Limits = Limits { origin: Allowance::of(1), account: Allowance::of(1) };
+const LIMITS: Limits = Limits { origin: Allowance::of(1), account: Allowance::of(1) };
 
 /// How long the scenario of throttling asks to be left alone.
 const THROTTLED_FOR: Duration = Duration::from_secs(30);
@@ -102,21 +102,22 @@ impl Scenario {
 }
 
 /// Writes down the scenario that stands where none was chosen.
-pub(super) fn normalise(settings: &mut Settings) {
+fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
     settings.entry(Scenario::FIELD.to_owned()).or_insert_with(|| Scenario::Healthy.key().to_owned());
+    Ok(())
 }
 
 /// A made-up account.
-pub(super) struct DemoClient {
+struct DemoClient {
     account: facts::Account,
     scenario: Scenario,
     upstream: Upstream,
 }
 
 impl DemoClient {
-    pub(super) fn open(pair: Pair, account: &Account, upstream: Upstream) -> Self {
+    fn open(connection_type: ConnectionType, account: &Account, upstream: Upstream) -> Self {
         Self {
-            account: facts::Account::new(account.connection, pair.connection_type()),
+            account: facts::Account::new(account.connection, connection_type),
             scenario: Scenario::of(&account.settings),
             upstream,
         }
@@ -161,10 +162,10 @@ mod tests {
     #[test]
     fn a_scenario_left_out_is_written_down_as_healthy_and_a_chosen_one_stays() {
         let mut settings = Settings::new();
-        normalise(&mut settings);
+        normalise(&mut settings).expect("settings");
         assert_eq!(settings.get("scenario").map(String::as_str), Some("healthy"));
         let mut settings = Settings::from([("scenario".to_owned(), "down".to_owned())]);
-        normalise(&mut settings);
+        normalise(&mut settings).expect("settings");
         assert_eq!(Scenario::of(&settings), Scenario::Down);
     }
 

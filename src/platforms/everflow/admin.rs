@@ -13,19 +13,15 @@ use super::zones::{self, Zones};
 use crate::outbound::Upstream;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 
-pub(in super::super) struct AdminClient {
+pub(super) struct AdminClient {
     api: Api,
     zones: Zones,
 }
 
 impl AdminClient {
-    pub(in super::super) fn open(
-        account: &Account,
-        platforms: &Platforms,
-        upstream: Upstream,
-    ) -> Result<Self, PlatformError> {
+    pub(super) fn open(account: &Account, upstream: Upstream, platforms: &Platforms) -> Result<Self, PlatformError> {
         let api = Api::open(Portal::Network, account, &platforms.gateways, upstream)?;
-        Ok(Self { api, zones: platforms.everflow.clone() })
+        Ok(Self { api, zones: platforms.kept::<Zones>() })
     }
 }
 

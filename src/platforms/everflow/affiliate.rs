@@ -14,19 +14,15 @@ use super::zones::{self, Zones};
 use crate::outbound::Upstream;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 
-pub(in super::super) struct AffiliateClient {
+pub(super) struct AffiliateClient {
     api: Api,
     zones: Zones,
 }
 
 impl AffiliateClient {
-    pub(in super::super) fn open(
-        account: &Account,
-        platforms: &Platforms,
-        upstream: Upstream,
-    ) -> Result<Self, PlatformError> {
+    pub(super) fn open(account: &Account, upstream: Upstream, platforms: &Platforms) -> Result<Self, PlatformError> {
         let api = Api::open(Portal::Affiliate, account, &platforms.gateways, upstream)?;
-        Ok(Self { api, zones: platforms.everflow.clone() })
+        Ok(Self { api, zones: platforms.kept::<Zones>() })
     }
 
     /// The affiliate's own words about itself. What they contain is not documented, so nothing depends on them.

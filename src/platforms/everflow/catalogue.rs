@@ -1,12 +1,11 @@
 //! What the catalogue says of Everflow.
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
-use super::super::kind::ConnectionType;
 use super::super::schema::Field;
 use super::super::stats::{Dimension, Metric, Perspective};
 use super::{EU, REGION, US};
 
-pub(in super::super) const SUMMARY: &str = "Partner marketing networks running on Everflow.";
+pub(super) const SUMMARY: &str = "Partner marketing networks running on Everflow.";
 
 const SETTINGS: &[Field] = &[
     Field::text(
@@ -29,9 +28,8 @@ const SETTINGS: &[Field] = &[
 
 const EXAMPLE_KEY: &str = "xxxxxxxxxxxxxxxxxxxxxx";
 
-pub(in super::super) fn admin() -> Described {
+pub(super) fn admin() -> Described {
     Described {
-        connection_type: ConnectionType::Admin,
         title: "Admin Portal",
         recommended: true,
         sees: "Full network data: all affiliates, all offers, all advertisers",
@@ -69,9 +67,8 @@ pub(in super::super) fn admin() -> Described {
     }
 }
 
-pub(in super::super) fn affiliate() -> Described {
+pub(super) fn affiliate() -> Described {
     Described {
-        connection_type: ConnectionType::Affiliate,
         title: "Affiliate Portal",
         recommended: false,
         sees: "Your own traffic, conversions and earnings",

@@ -14,10 +14,11 @@
 //! - Amounts are converted into the currency that is asked for, and the answer does not repeat it.
 //! - An error is one text under `Error` or `error`; an answer with `code` 8 means "exhausted" at whatever status.
 
-pub(super) mod admin;
-pub(super) mod affiliate;
+mod admin;
+mod affiliate;
 mod api;
-pub(super) mod catalogue;
+mod catalogue;
+pub(super) mod descriptor;
 mod parts;
 mod portal;
 mod report;
@@ -26,20 +27,19 @@ mod total;
 mod wire;
 mod zones;
 
-use super::kind::{Gateways, Settings};
+use super::kind::{FieldError, Gateways, Settings};
 use crate::outbound::{Allowance, Limits, Pace};
 
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
-pub(super) use zones::Zones;
 
 /// Well below the ten reports that one network may have running at the same time, for all networks together too. The
 /// pace is what the oldest quota lets one network's keys do, though all networks share the gateway.
-pub(super) const LIMITS: Limits = Limits { origin: GATEWAY, account: Allowance::of(4) };
+const LIMITS: Limits = Limits { origin: GATEWAY, account: Allowance::of(4) };
 
 /// Affiliates' quotas are smaller. One is shared by all affiliates of a network; what the others leave of it shows in
 /// the headers of each answer and is spared by what reads them.
-pub(super) const AFFILIATE_LIMITS: Limits = Limits { origin: GATEWAY, account: Allowance::of(4).at(Pace::new(5, 20)) };
+const AFFILIATE_LIMITS: Limits = Limits { origin: GATEWAY, account: Allowance::of(4).at(Pace::new(5, 20)) };
 
 const GATEWAY: Allowance = Allowance::of(8).at(Pace::new(20, 50));
 
@@ -48,12 +48,13 @@ const US: &str = "us";
 const EU: &str = "eu";
 
 /// Fills the default region in.
-pub(super) fn normalise(settings: &mut Settings) {
+fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
     settings.entry(REGION.to_owned()).or_insert_with(|| US.to_owned());
+    Ok(())
 }
 
 /// The API of the region that the settings name.
-pub(super) fn gateway<'a>(settings: &Settings, gateways: &'a Gateways) -> &'a str {
+fn gateway<'a>(settings: &Settings, gateways: &'a Gateways) -> &'a str {
     match settings.get(REGION).map(String::as_str) {
         Some(EU) => &gateways.everflow_eu,
         _ => &gateways.everflow_us,

@@ -122,7 +122,7 @@ const WELL_KNOWN: [&str; 5] = ["UTC", "Europe/Berlin", "America/New_York", "Amer
 
 /// The lists of zones already read, by gateway; shared by all connections of a process.
 #[derive(Clone)]
-pub(in super::super) struct Zones {
+pub(super) struct Zones {
     lists: Cache<String, Arc<[Listed]>>,
 }
 

@@ -20,7 +20,7 @@ use super::super::verification::Detected;
 use super::LIMITS;
 use super::question::{self, Clock, Habits, Question};
 use super::reading::Reading;
-use super::session::{Keeper, Ticket};
+use super::session::{Keeper, Sessions, Ticket};
 use super::wire::{self, Page, Refusal};
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 use crate::outbound::{Answer, Upstream};
@@ -30,7 +30,7 @@ const WINDOW_DAYS: u32 = 31;
 /// A zone twelve hours ahead of UTC: half a day there and the same half on UTC's clock have no hour in common.
 const FAR_ZONE: &str = "Etc/GMT-12";
 
-pub(in super::super) struct AdminClient {
+pub(super) struct AdminClient {
     report: Url,
     currency: Option<Currency>,
     keeper: Keeper,
@@ -38,17 +38,19 @@ pub(in super::super) struct AdminClient {
 }
 
 impl AdminClient {
-    pub(in super::super) fn open(
-        account: &Account,
-        upstream: Upstream,
-        platforms: &Platforms,
-    ) -> Result<Self, PlatformError> {
+    pub(super) fn open(account: &Account, upstream: Upstream, platforms: &Platforms) -> Result<Self, PlatformError> {
         let gateway = platforms.gateways.voluum.trim_end_matches('/');
         let login = endpoint(gateway, "auth/access/session")?;
         Ok(Self {
             report: endpoint(gateway, "report")?,
             currency: account.settings.get("currency").and_then(|code| code.parse().ok()),
-            keeper: Keeper::open(&platforms.voluum, gateway, login, &account.credentials, upstream.clone())?,
+            keeper: Keeper::open(
+                &platforms.kept::<Sessions>(),
+                gateway,
+                login,
+                &account.credentials,
+                upstream.clone(),
+            )?,
             upstream,
         })
     }

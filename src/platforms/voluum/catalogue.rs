@@ -1,11 +1,10 @@
 //! What the catalogue says of Voluum.
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
-use super::super::kind::ConnectionType;
 use super::super::schema::Field;
 use super::super::stats::{Dimension, Metric, Perspective};
 
-pub(in super::super) const SUMMARY: &str = "Cloud tracker for media buyers.";
+pub(super) const SUMMARY: &str = "Cloud tracker for media buyers.";
 
 /// Here the currency does more than label: Voluum converts into it.
 const CURRENCY: Field = Field::text(
@@ -17,9 +16,8 @@ const CURRENCY: Field = Field::text(
 .optional()
 .matching("^[A-Z]{3}$");
 
-pub(in super::super) fn admin() -> Described {
+pub(super) fn admin() -> Described {
     Described {
-        connection_type: ConnectionType::Admin,
         title: "Account",
         recommended: true,
         sees: "Everything the access key's user sees: campaigns, offers, traffic sources, affiliate networks, revenue and cost",

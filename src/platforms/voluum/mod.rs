@@ -11,8 +11,9 @@
 //! - Groupings have several spellings, and the page size is whatever the platform makes of the one asked for. What an
 //!   account has been seen to accept is remembered; see `question::Habits`.
 
-pub(super) mod admin;
-pub(super) mod catalogue;
+mod admin;
+mod catalogue;
+pub(super) mod descriptor;
 mod question;
 mod reading;
 mod session;
@@ -20,11 +21,10 @@ mod wire;
 
 use crate::outbound::{Allowance, Limits, Pace};
 
-pub(super) use session::Sessions;
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
 
 /// Voluum counts calls by the caller's address, so all accounts together stay at the few at once that one may make.
 /// The published 15 calls a second are kept as a burst only, because another limit by the minute is not published.
 /// One account never takes all the places.
-pub(super) const LIMITS: Limits = Limits { origin: Allowance::of(3).at(Pace::new(5, 15)), account: Allowance::of(2) };
+const LIMITS: Limits = Limits { origin: Allowance::of(3).at(Pace::new(5, 15)), account: Allowance::of(2) };

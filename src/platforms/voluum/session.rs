@@ -32,7 +32,7 @@ const MARGIN: Duration = Duration::from_secs(5 * 60);
 
 /// The sessions of this process, by account.
 #[derive(Clone)]
-pub(in super::super) struct Sessions {
+pub(super) struct Sessions {
     known: Cache<Fingerprint, Arc<Known>>,
 }
 

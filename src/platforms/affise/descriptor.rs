@@ -1,0 +1,41 @@
+//! What sets Affise apart, for the dispatch.
+
+use std::convert::identity;
+
+use super::super::address;
+use super::super::descriptor::{Compiled, Descriptor, PlatformDescriptor};
+use super::super::kind::{ConnectionType, Platform};
+use super::admin::AdminClient;
+use super::affiliate::AffiliateClient;
+use super::{LIMITS, catalogue, normalise};
+
+pub(in super::super) static PLATFORM: PlatformDescriptor =
+    PlatformDescriptor { title: "Affise", summary: catalogue::SUMMARY, counts_toward_limit: true };
+
+pub(in super::super) static ADMIN: Descriptor = Descriptor {
+    platform: Platform::Affise,
+    connection_type: ConnectionType::Admin,
+    limits: LIMITS,
+    address_field: Some("base_url"),
+    main_secret: Some("api_key"),
+    describe: catalogue::admin,
+    normalise: normalise,
+    origin: |settings, _| address::origin_in(settings, "base_url"),
+    prepare: identity,
+    open: |account, upstream, _| Ok(Box::new(AdminClient::open(account, upstream)?)),
+    compiled: Compiled::later(),
+};
+
+pub(in super::super) static AFFILIATE: Descriptor = Descriptor {
+    platform: Platform::Affise,
+    connection_type: ConnectionType::Affiliate,
+    limits: LIMITS,
+    address_field: Some("base_url"),
+    main_secret: Some("api_key"),
+    describe: catalogue::affiliate,
+    normalise: normalise,
+    origin: |settings, _| address::origin_in(settings, "base_url"),
+    prepare: identity,
+    open: |account, upstream, _| Ok(Box::new(AffiliateClient::open(account, upstream)?)),
+    compiled: Compiled::later(),
+};
