@@ -2,8 +2,8 @@
 //!
 //! A platform is one folder here. It describes itself ([`catalogue`]), says how its settings are written
 //! ([`Settings`]), and has one client per connection type it really has; all of that it hands over in one table
-//! (`descriptor`). Outside this module only the vocabulary,
-//! [`open`], [`verify`] and [`Client`] are used: nobody else knows a tracker's paths, fields or errors.
+//! (`descriptor`). Outside this module only the vocabulary, [`open`], [`verify`] and [`Client`] are used: nobody else
+//! knows a tracker's paths, fields or errors.
 //!
 //! Nothing here knows our HTTP statuses, the database or who is asking.
 
