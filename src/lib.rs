@@ -1,6 +1,8 @@
 //! Saved, verified and encrypted credentials for affiliate tracking platforms, and exact live statistics through them.
 //!
-//! A request goes http -> auth -> connections -> vault -> platforms -> back, each module knowing only what is below it.
+//! A request goes http -> connections -> {vault, db, shared, platforms} -> outbound and back. `auth` stands beside
+//! `connections`: `http` asks it who the caller is. Each module knows only what is below it; `docs/architecture.md` has
+//! the map.
 
 pub mod auth;
 mod cli;
@@ -15,6 +17,8 @@ pub mod metrics;
 pub mod outbound;
 pub mod platforms;
 pub mod problem;
+mod process;
+pub mod serve;
 pub mod shared;
 pub mod telemetry;
 pub mod tenancy;

@@ -3,6 +3,7 @@
 //! A `.env` in the working directory is read first and real variables win. Everything that is missing or bad is
 //! reported at once, and nobody outside this module looks at the environment.
 
+mod environment;
 mod reader;
 mod secrets;
 
@@ -18,6 +19,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+pub use self::environment::Environment;
 use self::reader::Reader;
 pub use self::secrets::SECRET_FILES;
 use crate::auth::AuthConfig;
@@ -25,6 +27,7 @@ use crate::db::DatabaseUrl;
 use crate::outbound::egress::EgressPolicy;
 use crate::platforms::Gateways;
 use crate::shared::is_redis_url;
+use crate::telemetry::LogFormat;
 use crate::tenancy::PlanLimits;
 use crate::vault::KeyRing;
 
@@ -82,15 +85,6 @@ pub struct Config {
     pub log_filter: String,
 }
 
-/// How strict the start is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Environment {
-    /// Missing secrets are generated.
-    Development,
-    /// Generated and example secrets are refused.
-    Production,
-}
-
 /// How much one statistics query may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatsLimits {
@@ -113,15 +107,6 @@ pub struct RateLimits {
     pub verify_failures_per_minute: Option<NonZeroU32>,
     /// `RATE_LIMIT_AUTH_FAILURES`, by the caller's address.
     pub auth_failures_per_minute: Option<NonZeroU32>,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// For machines.
-    Json,
 }
 
 /// Why the service does not start: everything that is wrong, one problem a line.

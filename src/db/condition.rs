@@ -1,11 +1,12 @@
 //! How a database is doing, for the `doctor` command.
 
 use diesel::prelude::*;
+use diesel::result::Error as DieselError;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
 
 use super::schema::{connections, organisations};
-use super::{Db, DbConnection, DbError, DieselError};
+use super::{Db, DbConnection, DbError};
 
 /// What a database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

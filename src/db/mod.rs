@@ -9,87 +9,38 @@
 mod backup;
 mod condition;
 mod connection;
+mod error;
+mod migrate;
 pub mod models;
 mod pool;
 pub mod schema;
 mod turns;
+mod url;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use diesel::backend::Backend;
-use diesel::connection::SimpleConnection;
-use diesel::migration::MigrationSource;
 use diesel::prelude::*;
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel::sqlite::SqliteConnection;
-use diesel::{PgConnection, sql_query};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use secrecy::SecretString;
+use diesel::result::Error as DieselError;
+use diesel::sql_query;
 use tokio::time::timeout_at;
 use tracing::Instrument;
 
 pub use self::backup::BackupError;
 pub use self::condition::Condition;
 pub use self::connection::DbConnection;
+pub use self::error::DbError;
 use self::pool::{Bounds, Pool};
 use self::turns::{Held, Turns};
+pub use self::url::DatabaseUrl;
 use crate::metrics;
-
-const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
-const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// The longest that passes between a change's asking to be written and its being there for everybody to see, whatever its
 /// caller was told meanwhile. Nothing is committed once its time is over; and a commit that is on its way by then arrives
 /// while the system still sends it, and takes no longer than a statement may.
 pub const LONGEST_WRITE: Duration =
     Bounds::SERVING.total.saturating_add(pool::UNACKNOWLEDGED).saturating_add(Bounds::SERVING.statement);
-
-/// Where the data is.
-#[derive(Debug, Clone)]
-pub enum DatabaseUrl {
-    /// A SQLite file.
-    Sqlite(PathBuf),
-    /// A PostgreSQL server; the URL holds a password.
-    Postgres(SecretString),
-}
-
-/// Why the database did not do as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum DbError {
-    /// It cannot be reached, is out of space, or refuses to work just now.
-    #[error("the database is not available")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It does not answer in time, or others are at work there for too long. What was asked for may still be done.
-    #[error("the database took too long")]
-    TooSlow,
-    /// A unique index refused a row.
-    #[error("a unique index refused the row")]
-    Conflict,
-    /// A query failed.
-    #[error("a query failed")]
-    Query(#[source] DieselError),
-}
-
-impl From<DieselError> for DbError {
-    fn from(error: DieselError) -> Self {
-        match error {
-            DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Conflict,
-            DieselError::DatabaseError(
-                DatabaseErrorKind::ClosedConnection
-                | DatabaseErrorKind::UnableToSendCommand
-                | DatabaseErrorKind::SerializationFailure
-                | DatabaseErrorKind::ReadOnlyTransaction
-                | DatabaseErrorKind::Unknown,
-                _,
-            )
-            | DieselError::BrokenTransactionManager => Self::Unavailable(Box::new(error)),
-            other => Self::Query(other),
-        }
-    }
-}
 
 /// The database.
 #[derive(Clone)]
@@ -140,79 +91,10 @@ impl Db {
         matches!(self.pool.url, DatabaseUrl::Sqlite(_))
     }
 
-    /// The names of migrations that are still missing, the next one first.
-    ///
-    /// # Errors
-    /// A database that cannot be reached.
-    pub async fn pending_migrations(&self) -> Result<Vec<String>, DbError> {
-        self.with_harness_aside(|harness, migrations| match harness {
-            Harness::Postgres(connection) => pending(connection, migrations),
-            Harness::Sqlite(connection) => pending(connection, migrations),
-        })
-        .await
-    }
-
-    /// Applies the next migration that is still missing, if there is one, and says whether there was.
-    ///
-    /// # Errors
-    /// A database that cannot be reached, or a migration that fails.
-    pub async fn migrate_next(&self) -> Result<bool, DbError> {
-        self.with_harness_aside(|harness, migrations| match harness {
-            Harness::Postgres(connection) => alone(connection, |connection| run_next(connection, migrations)),
-            Harness::Sqlite(connection) => run_next(connection, migrations),
-        })
-        .await
-    }
-
     /// Whether processes on other machines may change what is in it.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         !self.is_file()
-    }
-
-    /// Applies every migration that is still missing.
-    ///
-    /// # Errors
-    /// A database that cannot be reached, or a migration that fails.
-    pub fn migrate(&self) -> Result<(), DbError> {
-        self.with_harness(|harness, migrations| match harness {
-            Harness::Postgres(connection) => {
-                alone(connection, |connection| connection.run_pending_migrations(migrations).map(drop))
-            }
-            Harness::Sqlite(connection) => connection.run_pending_migrations(migrations).map(drop),
-        })
-    }
-
-    /// Takes every migration back. Only tests do that.
-    ///
-    /// # Errors
-    /// A database that cannot be reached, or a migration that fails.
-    pub fn revert_all(&self) -> Result<(), DbError> {
-        self.with_harness(|harness, migrations| match harness {
-            Harness::Postgres(connection) => connection.revert_all_migrations(migrations).map(drop),
-            Harness::Sqlite(connection) => connection.revert_all_migrations(migrations).map(drop),
-        })
-    }
-
-    fn with_harness<T>(
-        &self,
-        run: impl FnOnce(Harness<'_>, EmbeddedMigrations) -> Result<T, MigrationFailure>,
-    ) -> Result<T, DbError> {
-        match &mut pool::connect_without_bounds(&self.pool.url)? {
-            DbConnection::Postgres(connection) => run(Harness::Postgres(connection), POSTGRES_MIGRATIONS),
-            DbConnection::Sqlite(connection) => run(Harness::Sqlite(connection), SQLITE_MIGRATIONS),
-        }
-        .map_err(DbError::Unavailable)
-    }
-
-    /// The same, without holding an async thread up.
-    async fn with_harness_aside<T: Send + 'static>(
-        &self,
-        run: impl FnOnce(Harness<'_>, EmbeddedMigrations) -> Result<T, MigrationFailure> + Send + 'static,
-    ) -> Result<T, DbError> {
-        let db = self.clone();
-        let done = tokio::task::spawn_blocking(move || db.with_harness(run)).await;
-        done.unwrap_or_else(|error| Err(DbError::Unavailable(Box::new(error))))
     }
 
     /// Runs queries that change nothing.
@@ -385,49 +267,6 @@ fn checkpoint(connection: &mut DbConnection) -> Result<bool, DieselError> {
     }
 }
 
-type MigrationFailure = Box<dyn std::error::Error + Send + Sync>;
-
-/// Replicas that start together migrate one after the other.
-fn alone<T>(
-    connection: &mut PgConnection,
-    migrate: impl FnOnce(&mut PgConnection) -> Result<T, MigrationFailure>,
-) -> Result<T, MigrationFailure> {
-    connection.batch_execute("SELECT pg_advisory_lock(4021877)").map_err(Box::new)?;
-    let outcome = migrate(connection);
-    connection.batch_execute("SELECT pg_advisory_unlock(4021877)").map_err(Box::new)?;
-    outcome
-}
-
-fn pending<DB: Backend>(
-    connection: &mut impl MigrationHarness<DB>,
-    migrations: EmbeddedMigrations,
-) -> Result<Vec<String>, MigrationFailure>
-where
-    EmbeddedMigrations: MigrationSource<DB>,
-{
-    let pending = connection.pending_migrations(migrations)?;
-    Ok(pending.iter().map(|migration| migration.name().to_string()).collect())
-}
-
-fn run_next<DB: Backend>(
-    connection: &mut impl MigrationHarness<DB>,
-    migrations: EmbeddedMigrations,
-) -> Result<bool, MigrationFailure>
-where
-    EmbeddedMigrations: MigrationSource<DB>,
-{
-    let pending = connection.pending_migrations(migrations)?;
-    if let Some(next) = pending.first() {
-        connection.run_migration(next)?;
-    }
-    Ok(!pending.is_empty())
-}
-
-enum Harness<'a> {
-    Postgres(&'a mut PgConnection),
-    Sqlite(&'a mut SqliteConnection),
-}
-
 /// The first statement of a write: from here on the transaction is alone with the organisation.
 fn lock_organisation(connection: &mut DbConnection, organisation: &str, now: i64) -> Result<(), DieselError> {
     // Both databases take `$1`, and both know this form of ON CONFLICT; the query builder knows it for neither.
@@ -447,6 +286,8 @@ fn lock_organisation(connection: &mut DbConnection, organisation: &str, now: i64
 
 #[cfg(test)]
 mod tests {
+    use diesel::connection::SimpleConnection;
+
     use super::*;
 
     #[derive(QueryableByName)]

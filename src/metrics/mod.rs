@@ -4,6 +4,7 @@
 //! somebody asks: see [`Sample`].
 
 mod process;
+mod redis;
 mod sample;
 
 use std::sync::LazyLock;
@@ -14,6 +15,7 @@ use prometheus::{
     TextEncoder,
 };
 
+pub(crate) use self::redis::RedisOperation;
 pub use self::sample::{Deferred, KeyAges, Pool, Sample};
 
 struct Metrics {
@@ -156,10 +158,8 @@ impl Metrics {
         for outcome in ["hit", "miss", "stored", "outdated", "too_large", "failed"] {
             self.shared_cache.with_label_values(&[outcome]);
         }
-        for operation in
-            ["connect", "ping", "renew", "take", "give_back", "count", "take_back", "look", "keep", "announce"]
-        {
-            self.redis_errors.with_label_values(&[operation]);
+        for operation in RedisOperation::ALL {
+            self.redis_errors.with_label_values(&[operation.key()]);
         }
     }
 }
@@ -283,8 +283,8 @@ pub fn redis_up(up: bool) {
 }
 
 /// Counts a failure of Redis.
-pub fn redis_error(operation: &str) {
-    METRICS.redis_errors.with_label_values(&[operation]).inc();
+pub(crate) fn redis_error(operation: RedisOperation) {
+    METRICS.redis_errors.with_label_values(&[operation.key()]).inc();
 }
 
 /// Everything in the text format.

@@ -14,6 +14,7 @@ use redis::{Script, ScriptInvocation, ToRedisArgs};
 
 use super::link::Lines;
 use super::{Inner, Shared};
+use crate::metrics::RedisOperation;
 use crate::outbound::{AccountId, Allowance, Ask, Bound, Quiet, SharedBudget, Turn};
 
 /// How long a lease lasts that is not renewed.
@@ -47,14 +48,14 @@ impl SharedBudget for Shared {
         let mut hush = HUSH.prepare_invoke();
         // What is no time at all for Redis would be an error to it.
         hush.key(inner.quiet_of(account)).arg(millis(time.max(Duration::from_millis(1))));
-        inner.tell("hush", &hush).await;
+        inner.send(RedisOperation::Hush, &hush).await;
     }
 
     async fn unhush(&self, account: &AccountId, quiet: Quiet) {
         let Some(inner) = &self.inner else { return };
         let mut unhush = UNHUSH.prepare_invoke();
         unhush.key(inner.quiet_of(account)).arg(quiet.0);
-        inner.tell("unhush", &unhush).await;
+        inner.send(RedisOperation::Unhush, &unhush).await;
     }
 }
 
@@ -78,7 +79,7 @@ impl Inner {
         let lease = Lease::new(self, places.map(|set| Held { set, name: name.clone() }));
         let mut quick = lines.quick.clone();
         let (outcome, wait, quiet): (u8, u64, u64) =
-            self.link.run(lines, "take", take.invoke_async(&mut quick)).await?;
+            self.link.run(lines, RedisOperation::Take, take.invoke_async(&mut quick)).await?;
         let wait = Duration::from_micros(wait);
         Some(match outcome {
             0 => Turn::Granted { lease: Some(Box::new(lease)), wait, breaks: (quiet > 0).then_some(Quiet(quiet)) },
@@ -98,7 +99,7 @@ impl Inner {
         self.name("quiet", &[account.as_slice()])
     }
 
-    async fn tell(&self, operation: &'static str, script: &ScriptInvocation<'_>) {
+    async fn send(&self, operation: RedisOperation, script: &ScriptInvocation<'_>) {
         if let Some(lines) = self.link.open_lines() {
             let mut quick = lines.quick.clone();
             let _: Option<()> = self.link.run(&lines, operation, script.invoke_async(&mut quick)).await;
@@ -115,7 +116,7 @@ impl Inner {
                 renew.key(set).arg(name);
             }
             let mut quick = lines.quick.clone();
-            let () = self.link.run(lines, "renew", renew.invoke_async(&mut quick)).await?;
+            let () = self.link.run(lines, RedisOperation::Renew, renew.invoke_async(&mut quick)).await?;
         }
         Some(())
     }
@@ -167,7 +168,7 @@ impl Drop for Lease {
                 back.cmd("ZREM").arg(set).arg(name).ignore();
             }
             let mut quick = lines.quick.clone();
-            let _: Option<()> = inner.link.run(&lines, "give_back", back.query_async(&mut quick)).await;
+            let _: Option<()> = inner.link.run(&lines, RedisOperation::GiveBack, back.query_async(&mut quick)).await;
         });
     }
 }

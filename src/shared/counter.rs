@@ -6,6 +6,7 @@ use std::time::Duration;
 use redis::Script;
 
 use super::{Inner, Shared};
+use crate::metrics::RedisOperation;
 
 static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("count.lua")));
 static UNCOUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("uncount.lua")));
@@ -48,7 +49,7 @@ impl Shared {
         count.key(&counter).arg(window.most).arg(u64::try_from(window.time.as_millis()).unwrap_or(u64::MAX));
         let mut quick = lines.quick.clone();
         let (within, left, window): (bool, u64, String) =
-            inner.link.run(&lines, "count", count.invoke_async(&mut quick)).await?;
+            inner.link.run(&lines, RedisOperation::Count, count.invoke_async(&mut quick)).await?;
         Some(if within { Taken::Within(Token { counter, window }) } else { Taken::Over(Duration::from_millis(left)) })
     }
 
@@ -59,7 +60,7 @@ impl Shared {
         let mut uncount = UNCOUNT.prepare_invoke();
         uncount.key(token.counter).arg(token.window);
         let mut quick = lines.quick.clone();
-        let _: Option<()> = inner.link.run(&lines, "take_back", uncount.invoke_async(&mut quick)).await;
+        let _: Option<()> = inner.link.run(&lines, RedisOperation::TakeBack, uncount.invoke_async(&mut quick)).await;
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::refusal::Refusal;
 use super::{Change, Inner, PREFIX};
-use crate::metrics;
+use crate::metrics::{self, RedisOperation};
 
 /// The longest that anything waits for Redis.
 pub(super) const PATIENCE: Duration = Duration::from_millis(300);
@@ -97,7 +97,7 @@ impl Link {
     pub(super) async fn run<T>(
         &self,
         lines: &Lines,
-        operation: &'static str,
+        operation: RedisOperation,
         command: impl Future<Output = RedisResult<T>>,
     ) -> Option<T> {
         let cause = match timeout(PATIENCE, command).await {
@@ -106,7 +106,7 @@ impl Link {
             Err(_) => "no answer in time".to_owned(),
         };
         metrics::redis_error(operation);
-        self.end(lines.session, &format!("{operation}: {cause}"));
+        self.end(lines.session, &format!("{}: {cause}", operation.key()));
         None
     }
 
@@ -195,7 +195,7 @@ impl Session {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no answer in time".to_owned(),
             };
-            metrics::redis_error("connect");
+            metrics::redis_error(RedisOperation::Connect);
             inner.link.lock().tell_away(&cause);
             tokio::time::sleep(PAUSE + PAUSE.mul_f64(fastrand::f64())).await;
         }
@@ -226,7 +226,7 @@ impl Session {
                 _ = self.beat.tick() => {
                     let mut quick = self.lines.quick.clone();
                     let ping = redis::cmd("PING");
-                    let () = self.inner.link.run(&self.lines, "ping", ping.query_async(&mut quick)).await?;
+                    let () = self.inner.link.run(&self.lines, RedisOperation::Ping, ping.query_async(&mut quick)).await?;
                     self.inner.renew(&self.lines).await?;
                 }
             }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::link::{CHANGES, Lines};
 use super::{Change, Inner, Shared};
-use crate::metrics;
+use crate::metrics::{self, RedisOperation};
 
 /// The largest sealed table that is shared.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -77,7 +77,7 @@ impl Shared {
         look.arg(random_word()?).arg(STATE_SECONDS).arg(u8::from(wanted));
         let mut bulk = lines.bulk.clone();
         let (state, sealed, left): (Vec<u8>, Option<Vec<u8>>, i64) =
-            inner.link.run(&lines, "look", look.invoke_async(&mut bulk)).await?;
+            inner.link.run(&lines, RedisOperation::Look, look.invoke_async(&mut bulk)).await?;
         let found = sealed.and_then(|sealed| {
             let packed = inner.vault.open_passing(&sealed_for(&of, &lines, &state), &sealed);
             Some(Found { packed: packed.ok()?, left: Duration::from_millis(u64::try_from(left).ok()?) })
@@ -109,7 +109,7 @@ impl Shared {
         keep.arg(state).arg(table.version).arg(STATE_SECONDS);
         keep.arg(sealed).arg(u64::try_from(table.lifetime.as_millis()).unwrap_or(u64::MAX));
         let mut bulk = lines.bulk.clone();
-        match inner.link.run(&lines, "keep", keep.invoke_async(&mut bulk)).await {
+        match inner.link.run(&lines, RedisOperation::Keep, keep.invoke_async(&mut bulk)).await {
             Some(true) => "stored",
             Some(false) => "outdated",
             None => "failed",
@@ -137,7 +137,7 @@ impl Inner {
             announce.arg(random_word()?).arg(change.version).arg(self.write_change(change)?);
         }
         let mut quick = lines.quick.clone();
-        self.link.run(lines, "announce", announce.invoke_async(&mut quick)).await
+        self.link.run(lines, RedisOperation::Announce, announce.invoke_async(&mut quick)).await
     }
 
     fn state_of(&self, lines: &Lines, connection: Uuid) -> String {

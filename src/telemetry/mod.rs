@@ -21,21 +21,29 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use self::json::JsonLines;
 use self::lines::Lines;
-use crate::config::{Config, LogFormat};
 
 static LINES: LazyLock<Lines<Stderr>> = LazyLock::new(|| Lines::to(std::io::stderr()));
 
-/// Begins to log, to standard error. Whatever ends the process calls [`flush`] before.
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines.
+    Json,
+}
+
+/// Begins to log, to standard error, what the filter lets through. Whatever ends the process calls [`flush`] before.
 ///
 /// # Errors
 /// A filter that cannot be read, or no thread to be had.
-pub fn start(config: &Config) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let filter = EnvFilter::try_new(&config.log_filter)?;
+pub fn start(format: LogFormat, filter: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let filter = EnvFilter::try_new(filter)?;
     std::thread::Builder::new().name("log".to_owned()).spawn(|| LINES.write_always())?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| &*LINES);
     let colours = std::io::stderr().is_terminal();
     let discreet = filter_fn(is_discreet);
-    match config.log_format {
+    match format {
         LogFormat::Json => {
             let builder = builder.fmt_fields(JsonFields::new()).event_format(JsonLines);
             builder.finish().with(discreet).with(NoStrangersNoise).init();

@@ -8,11 +8,11 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use affzero_connections::auth::{Grant, mint};
-use affzero_connections::commands;
 use affzero_connections::config::Config;
 use affzero_connections::connections::service::Connections;
 use affzero_connections::db::{DatabaseUrl, Db};
 use affzero_connections::http;
+use affzero_connections::serve;
 use affzero_connections::tenancy::Plan;
 use diesel::dsl::sql;
 use diesel::sql_types::Text;
@@ -132,7 +132,7 @@ impl TestApp {
         watch::listen();
         let db = Db::open(&config.database_url, 4).expect("a database");
         db.migrate().expect("migrations");
-        let (state, connections) = commands::assemble(&config, db.clone()).expect("the service");
+        let (state, connections) = serve::assemble(&config, db.clone()).expect("the service");
         let (send, receive) = mpsc::channel();
         let worker = connections.clone();
         std::thread::spawn(move || {
