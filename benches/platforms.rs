@@ -63,7 +63,11 @@ impl Stage {
         let simulator = tracker.map(|tracker| Simulator::start(Replay { tracker, answers: Mutex::default() }));
         let url = simulator.as_ref().map(|simulator| simulator.url.clone()).unwrap_or_default();
         let config = TransportConfig {
-            egress: EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false },
+            egress: EgressPolicy {
+                allow: vec!["127.0.0.0/8".parse().expect("a network")],
+                allow_http: false,
+                ..EgressPolicy::default()
+            },
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
         };

@@ -95,7 +95,11 @@ fn publish(keys: Value) -> url::Url {
 }
 
 fn transport() -> Transport {
-    let egress = EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false };
+    let egress = EgressPolicy {
+        allow: vec!["127.0.0.0/8".parse().expect("a network")],
+        allow_http: false,
+        ..EgressPolicy::default()
+    };
     let patience = Duration::from_secs(5);
     Transport::new(TransportConfig { egress, timeout: patience, connect_timeout: patience }).expect("a transport")
 }

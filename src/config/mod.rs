@@ -10,11 +10,14 @@ mod secrets;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -51,7 +54,7 @@ pub struct Config {
     pub auth: AuthConfig,
     /// `CREDENTIALS_KEYS`
     pub credentials_keys: KeyRing,
-    /// `EGRESS_ALLOW`, `EGRESS_ALLOW_HTTP`
+    /// `EGRESS_ALLOW`, `EGRESS_ALLOW_HTTP`, `EGRESS_CA_FILE`, `EGRESS_ADDRESSES`
     pub egress: EgressPolicy,
     /// `VOLUUM_BASE_URL`, `EVERFLOW_BASE_URL`, `EVERFLOW_EU_BASE_URL`, `CAKE_BASE_DOMAIN`
     pub gateways: Gateways,
@@ -167,6 +170,8 @@ impl Config {
             egress: EgressPolicy {
                 allow: reader.list("EGRESS_ALLOW", str::parse),
                 allow_http: reader.flag("EGRESS_ALLOW_HTTP"),
+                authorities: reader.read("EGRESS_CA_FILE", authorities).unwrap_or_default(),
+                own_addresses: reader.list("EGRESS_ADDRESSES", own_address),
             },
             gateways: gateways(reader),
             plan_limits: reader.read("PLAN_LIMITS", str::parse).unwrap_or_default(),
@@ -307,6 +312,27 @@ fn gateways(reader: &mut Reader<'_>) -> Gateways {
         everflow_eu: url("EVERFLOW_EU_BASE_URL", "https://api-eu.eflow.team"),
         cake_domain: reader.read("CAKE_BASE_DOMAIN", domain).unwrap_or_else(|| "cakemarketing.com".to_owned()),
     }
+}
+
+/// The authorities in a PEM file. A file without any is a mistake, and so is one with an entry that is none.
+fn authorities(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let entries = CertificateDer::pem_file_iter(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
+    let found: Vec<_> =
+        entries.collect::<Result<_, _>>().map_err(|error| format!("{path} is not a PEM file: {error}"))?;
+    if found.is_empty() {
+        return Err(format!("{path} holds no certificate; one begins with -----BEGIN CERTIFICATE-----"));
+    }
+    let mut roots = RootCertStore::empty();
+    for (number, authority) in (1..).zip(&found) {
+        let outcome = roots.add(authority.clone());
+        outcome.map_err(|_| format!("{path}: entry {number} is not a certificate of an authority"))?;
+    }
+    Ok(found)
+}
+
+/// An address that trackers may have to allow.
+fn own_address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is not an IP address such as 192.0.2.10"))
 }
 
 /// A domain, with a port if need be.

@@ -16,6 +16,7 @@ use super::breaker::Asker;
 use super::faults::{asked_for_quiet, classify, host_of, out_of_memory, overloaded, redirected, timed_out};
 use super::gate::Gate;
 use super::memory::Memory;
+use super::tls::Handshake;
 use super::turn::NoTurn;
 use super::{MAX_BODY_BYTES, Origin, Purpose, Trip, Upstream, quiet, retry};
 use crate::clock::millis;
@@ -251,13 +252,15 @@ impl Call {
         if let Some(body) = &self.body {
             request = request.body(body.clone());
         }
-        let response = request.send().await.map_err(|error| retry::Fault::from(classify(&error, &self.url)))?;
+        let quote = |text: &str| self.upstream.quote(text);
+        let (response, handshake) = Handshake::watch(request.send()).await;
+        let response = response.map_err(|error| retry::Fault::from(classify(&error, &self.url, &handshake, quote)))?;
         let status = response.status();
         let headers = response.headers().clone();
         if status.is_redirection() {
-            return Err(redirected(&self.url, &headers, |target| self.upstream.quote(target)).into());
+            return Err(redirected(&self.url, &headers, quote).into());
         }
-        let body = read_bounded(response, &self.url, &self.upstream.shared.memory).await?;
+        let body = read_bounded(response, &self.url, &self.upstream.shared.memory, &handshake, quote).await?;
         retry::judge(Answer { status, headers, body }, &host_of(&self.url))
     }
 }
@@ -266,6 +269,8 @@ pub(super) async fn read_bounded(
     mut response: reqwest::Response,
     url: &Url,
     memory: &Memory,
+    handshake: &Handshake,
+    quote: impl Fn(&str) -> String,
 ) -> Result<Bytes, retry::Fault> {
     let mut body = memory.body(response.content_length());
     loop {
@@ -280,7 +285,7 @@ pub(super) async fn read_bounded(
             }
             Ok(Some(chunk)) => body.append(&chunk).map_err(|_| out_of_memory())?,
             Ok(None) => return Ok(body.freeze()),
-            Err(error) => return Err(classify(&error, url).into()),
+            Err(error) => return Err(classify(&error, url, handshake, quote).into()),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
 
 /// What an operator allows beyond public https.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,10 @@ pub struct EgressPolicy {
     pub allow: Vec<AllowedNet>,
     /// Whether public hosts may be called over plain http.
     pub allow_http: bool,
+    /// Authorities that are trusted beside the built-in ones.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// The public addresses that trackers see this service come from, for people who have to allow them.
+    pub own_addresses: Vec<IpAddr>,
 }
 
 /// One entry of `EGRESS_ALLOW`.
@@ -177,6 +182,7 @@ mod tests {
         let policy = |list: &str| EgressPolicy {
             allow: list.split(',').map(|entry| entry.parse().expect("an entry")).collect(),
             allow_http: false,
+            ..EgressPolicy::default()
         };
         let to = |address: &str| address.parse().expect("an address");
         let local = policy("127.0.0.1/32:9000,10.0.0.0/8");

@@ -19,7 +19,7 @@ pub enum ErrorKind {
     DnsFailed,
     /// Nothing accepts the connection.
     ConnectFailed,
-    /// The TLS handshake failed: expired, wrong name or untrusted.
+    /// There is no TLS: the certificate is refused, or the handshake fails.
     TlsFailed,
     /// No answer in time.
     Timeout,
@@ -144,6 +144,20 @@ impl Stage {
         [Self::Resolve, Self::Connect, Self::Tls, Self::Request, Self::Authenticate, Self::Authorize];
 }
 
+/// Who can fix a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// The person who entered the connection.
+    You,
+    /// Whoever runs the tracker.
+    TrackerAdmin,
+    /// The platform's vendor.
+    Platform,
+    /// This service.
+    Service,
+}
+
 /// One failure, with the words a person needs.
 ///
 /// `detail` and `hint` may be shown to the user as they are: text quoted from a tracker goes through
@@ -161,13 +175,17 @@ pub struct PlatformError {
     pub retry_after: Option<Duration>,
     /// The stage it happened in, where the kind alone does not tell.
     pub stage: Option<Stage>,
+    /// Who can fix it, where it is not who usually can.
+    pub owner: Option<Owner>,
+    /// Whether it is known that a second try ends in the same way.
+    pub lasts: bool,
 }
 
 impl PlatformError {
     /// A failure of this kind.
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), hint: None, retry_after: None, stage: None }
+        Self { kind, detail: detail.into(), hint: None, retry_after: None, stage: None, owner: None, lasts: false }
     }
 
     /// With the next step for the person who reads it.

@@ -1,11 +1,15 @@
 //! What can go wrong on the way to a tracker and back, told by its true cause and without a URL.
 
+use std::error::Error;
+use std::io;
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 use url::{Origin, Url};
 
+use super::handshake::TlsFault;
 use super::resolver::{Blocked, ResolveError};
+use super::tls::Handshake;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 
 /// Host and port as a person would write them.
@@ -74,8 +78,13 @@ pub(super) fn redirected(url: &Url, headers: &HeaderMap, quote: impl Fn(&str) ->
 }
 
 /// Finds the true cause in what the HTTP client reports. Its own text is never used: it contains the URL.
-pub(super) fn classify(error: &reqwest::Error, url: &Url) -> PlatformError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+pub(super) fn classify(
+    error: &reqwest::Error,
+    url: &Url,
+    handshake: &Handshake,
+    quote: impl Fn(&str) -> String,
+) -> PlatformError {
+    let mut cause = cause_of(error);
     // Whatever happens to a body is called a decoding error; one of the connection has another error inside.
     let mut garbled = error.is_decode();
     while let Some(source) = cause {
@@ -87,21 +96,21 @@ pub(super) fn classify(error: &reqwest::Error, url: &Url) -> PlatformError {
             return blocked(url);
         }
         if let Some(tls) = source.downcast_ref::<rustls::Error>() {
-            return tls_failed(tls, url);
+            return TlsFault::of(tls, handshake).report(url, quote);
         }
-        // An I/O error hides the TLS error inside of it, not behind `source`.
-        if let Some(tls) = source
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        {
-            return tls_failed(tls, url);
-        }
-        cause = source.source();
+        cause = cause_of(source);
     }
     let host = host_of(url);
     if error.is_timeout() {
-        return timed_out(url, error.is_connect().then_some(Stage::Connect));
+        let connecting = error.is_connect();
+        return match handshake.is_pending() {
+            true => TlsFault::Silent.report(url, quote),
+            false => timed_out(url, connecting.then_some(Stage::Connect)),
+        };
+    }
+    if error.is_connect() && handshake.began() {
+        let fault = if handshake.wants_certificate() { TlsFault::ClientCertificate } else { TlsFault::HungUp };
+        return fault.report(url, quote);
     }
     if error.is_connect() {
         return PlatformError::new(ErrorKind::ConnectFailed, format!("{host} does not accept connections."));
@@ -113,24 +122,9 @@ pub(super) fn classify(error: &reqwest::Error, url: &Url) -> PlatformError {
         .at(Stage::Request)
 }
 
-fn tls_failed(error: &rustls::Error, url: &Url) -> PlatformError {
-    use rustls::{CertificateError, Error};
-    let reason = match error {
-        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-            "its certificate has expired"
-        }
-        Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
-            "its certificate is not valid yet"
-        }
-        Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => "its certificate is for another name",
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "its certificate is not trusted (self-signed, or from an unknown authority)"
-        }
-        Error::InvalidCertificate(CertificateError::Revoked) => "its certificate has been revoked",
-        Error::InvalidCertificate(_) => "its certificate is not valid",
-        _ => "no secure connection could be agreed on",
-    };
-    PlatformError::new(ErrorKind::TlsFailed, format!("TLS with {} failed: {reason}.", host_of(url)))
+/// The next error in a chain. An I/O error that was made of another error leads to what is behind that one; the error
+/// itself is only ever seen by asking for it.
+fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    inside.map(|inside| -> &(dyn Error + 'static) { inside }).or_else(|| error.source())
 }

@@ -8,18 +8,21 @@
 
 mod breaker;
 mod call;
+mod certificate;
 mod circuit;
 mod clients;
 pub mod egress;
 pub mod error;
 mod faults;
 mod gate;
+mod handshake;
 mod memory;
 mod quiet;
 mod quote;
 mod resolver;
 mod retry;
 mod timings;
+mod tls;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -50,6 +53,7 @@ use self::memory::Memory;
 use self::resolver::{CheckedResolver, Resolver};
 use self::retry::Budget;
 pub use self::timings::Timings;
+use self::tls::Handshake;
 pub use self::turn::{AccountId, Ask, Bound, Lease, Quiet, SharedBudget, Turn};
 
 /// The largest answer that is read, in bytes after decompression.
@@ -168,12 +172,7 @@ impl Transport {
     /// # Errors
     /// TLS that cannot be initialised.
     pub fn new(config: TransportConfig) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = tls::config(&config.egress.authorities)?;
         let resolver = Resolver::new(config.connect_timeout);
         let idle = Duration::from_secs(600);
         let origins = Cache::builder().max_capacity(2_000).time_to_idle(idle).build();
@@ -218,12 +217,13 @@ impl Transport {
         let origin = self.shared.origin(url, Allowance::of(2))?;
         let patience = self.shared.config.timeout.min(DOCUMENT_PATIENCE);
         let request = origin.clients.own()?.get(url.clone()).header("accept", "application/json").timeout(patience);
-        let response = request.send().await.map_err(|error| classify(&error, url))?;
+        let (response, handshake) = Handshake::watch(request.send()).await;
+        let response = response.map_err(|error| classify(&error, url, &handshake, plain))?;
         match response.status() {
-            status if status.is_redirection() => {
-                Err(redirected(url, response.headers(), |target| quote::quote(target, [])))
+            status if status.is_redirection() => Err(redirected(url, response.headers(), plain)),
+            status if status.is_success() => {
+                Ok(read_bounded(response, url, &self.shared.memory, &handshake, plain).await?)
             }
-            status if status.is_success() => Ok(read_bounded(response, url, &self.shared.memory).await?),
             status => Err(PlatformError::bad_response(format!("{} answered {}.", host_of(url), status.as_u16()))),
         }
     }
@@ -238,7 +238,8 @@ impl Transport {
         self.shared.check(url).await?;
         let origin = self.shared.origin(url, Allowance::of(2))?;
         let request = origin.clients.own()?.get(url.clone()).timeout(self.shared.config.timeout);
-        request.send().await.map_err(|error| classify(&error, url))?;
+        let (response, handshake) = Handshake::watch(request.send()).await;
+        response.map_err(|error| classify(&error, url, &handshake, plain))?;
         Ok(started.elapsed())
     }
 
@@ -451,6 +452,11 @@ impl Shared {
     }
 }
 
+/// Words of a host that was not given any secret.
+fn plain(text: &str) -> String {
+    quote::quote(text, [])
+}
+
 /// Names that only ever lead inside: what they resolve to is not told apart from their not existing.
 fn is_internal_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
@@ -472,7 +478,7 @@ mod tests {
         inside.set_nonblocking(true).expect("a socket");
         let port = inside.local_addr().expect("an address").port();
         let config = TransportConfig {
-            egress: EgressPolicy { allow: Vec::new(), allow_http: true },
+            egress: EgressPolicy { allow: Vec::new(), allow_http: true, ..EgressPolicy::default() },
             timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
         };
@@ -483,7 +489,7 @@ mod tests {
         let client = origin.clients.own().expect("a client");
         let error = client.get(url.clone()).timeout(Duration::from_secs(5)).send().await;
         let error = error.expect_err("nothing inside is called");
-        assert_eq!(classify(&error, &url).kind, ErrorKind::EgressBlocked, "{error:?}");
+        assert_eq!(classify(&error, &url, &Handshake::default(), plain).kind, ErrorKind::EgressBlocked, "{error:?}");
         assert!(inside.accept().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
     }
 }

@@ -107,8 +107,8 @@ where
     let outcome = attempt
         .retry(FullJitter)
         .when(|fault| match fault.error.kind {
-            _ if fault.last => false,
-            ErrorKind::ConnectFailed | ErrorKind::RateLimited => true,
+            _ if fault.last || fault.error.lasts => false,
+            ErrorKind::ConnectFailed | ErrorKind::TlsFailed | ErrorKind::RateLimited => true,
             ErrorKind::Failing if fault.answer.is_some() => !repeated_500.swap(true, Ordering::Relaxed),
             ErrorKind::Failing => true,
             _ => false,

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::kind::ConnectionType;
 use crate::clock::millis;
+pub use crate::outbound::error::Owner;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 use crate::outbound::{Timings, Upstream};
 
@@ -109,20 +110,6 @@ impl FailureCode {
                 | Self::CredentialsUnreadable
         )
     }
-}
-
-/// Who can mend a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Owner {
-    /// The person who entered the connection.
-    You,
-    /// Whoever runs the tracker.
-    TrackerAdmin,
-    /// The platform's vendor.
-    Platform,
-    /// This service.
-    Service,
 }
 
 /// Why a verification did not end well.
@@ -334,7 +321,7 @@ fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Fai
             FailureCode::TlsFailed,
             Owner::TrackerAdmin,
             address,
-            "Have the tracker's certificate mended; then verify again.",
+            "Ask the tracker's administrator to check the TLS settings of the server.",
         ),
         ErrorKind::Timeout => (
             Inconclusive,
@@ -412,8 +399,8 @@ fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Fai
     };
     let failure = Failure {
         code,
-        owner,
-        retryable: status == Inconclusive,
+        owner: error.owner.unwrap_or(owner),
+        retryable: status == Inconclusive && !error.lasts,
         pointer,
         detail: error.detail.clone(),
         hint: error.hint.clone().unwrap_or_else(|| hint.to_owned()),

@@ -40,7 +40,7 @@ fn issuer() -> (Simulator, String) {
 fn verifier(issuer: &Simulator, allow: &[&str]) -> Verifier {
     let allow = allow.iter().map(|net| net.parse().expect("a network")).collect();
     let transport = Transport::new(TransportConfig {
-        egress: EgressPolicy { allow, allow_http: false },
+        egress: EgressPolicy { allow, allow_http: false, ..EgressPolicy::default() },
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
     });

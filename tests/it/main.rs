@@ -13,6 +13,7 @@ mod backup;
 mod binary;
 mod conformance;
 mod connections;
+mod diagnosis;
 mod docs;
 mod edge;
 mod fixtures;

@@ -48,7 +48,11 @@ impl Stage {
         crate::watch::listen();
         let simulator = tracker.map(Simulator::start);
         let transport = Transport::new(TransportConfig {
-            egress: EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false },
+            egress: EgressPolicy {
+                allow: vec!["127.0.0.0/8".parse().expect("a network")],
+                allow_http: false,
+                ..EgressPolicy::default()
+            },
             timeout: patience,
             connect_timeout: PATIENCE,
         });

@@ -12,6 +12,8 @@ pub mod cake;
 pub mod everflow;
 pub mod samples;
 #[cfg(test)]
+pub mod tls;
+#[cfg(test)]
 pub mod toxic;
 pub mod tracker;
 pub mod voluum;

@@ -56,7 +56,11 @@ impl Asked {
     }
 
     fn client(&self, purpose: Purpose) -> Client {
-        let egress = EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false };
+        let egress = EgressPolicy {
+            allow: vec!["127.0.0.0/8".parse().expect("a network")],
+            allow_http: false,
+            ..EgressPolicy::default()
+        };
         let config =
             TransportConfig { egress, timeout: Duration::from_secs(20), connect_timeout: Duration::from_secs(5) };
         let gateways = Gateways {

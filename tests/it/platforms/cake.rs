@@ -62,7 +62,11 @@ impl Connection {
 
     fn open(&self, purpose: Purpose) -> Client {
         let transport = Transport::new(TransportConfig {
-            egress: EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false },
+            egress: EgressPolicy {
+                allow: vec!["127.0.0.0/8".parse().expect("a network")],
+                allow_http: false,
+                ..EgressPolicy::default()
+            },
             timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(5),
         });

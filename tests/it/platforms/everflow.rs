@@ -47,7 +47,11 @@ struct Pulled {
 
 impl Road {
     fn to(us: Everflow) -> Self {
-        let egress = EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false };
+        let egress = EgressPolicy {
+            allow: vec!["127.0.0.0/8".parse().expect("a network")],
+            allow_http: false,
+            ..EgressPolicy::default()
+        };
         let patience = Duration::from_secs(20);
         crate::watch::listen();
         let transport = Transport::new(TransportConfig { egress, timeout: patience, connect_timeout: patience })

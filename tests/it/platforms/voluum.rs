@@ -49,7 +49,11 @@ impl Road {
         let simulator = Simulator::start(tracker.clone());
         crate::watch::listen();
         let transport = Transport::new(TransportConfig {
-            egress: EgressPolicy { allow: vec!["127.0.0.0/8".parse().expect("a network")], allow_http: false },
+            egress: EgressPolicy {
+                allow: vec!["127.0.0.0/8".parse().expect("a network")],
+                allow_http: false,
+                ..EgressPolicy::default()
+            },
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
         })

@@ -26,7 +26,7 @@ impl Tracker for Inside {
 
 fn transport() -> Transport {
     Transport::new(TransportConfig {
-        egress: EgressPolicy { allow: Vec::new(), allow_http: true },
+        egress: EgressPolicy { allow: Vec::new(), allow_http: true, ..EgressPolicy::default() },
         timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_secs(2),
     })

@@ -1,0 +1,3 @@
+//! The true cause of a failure, made to happen by the real thing.
+
+mod tls;
