@@ -148,11 +148,8 @@ codes! {
 impl Code {
     /// Whether it says that the tracker was asked and refused what is stored.
     #[must_use]
-    pub const fn is_trackers_refusal(self) -> bool {
-        matches!(
-            self,
-            Self::CredentialsRejected | Self::InsufficientPermissions | Self::IpNotAllowed | Self::WrongPortal
-        )
+    pub fn is_trackers_refusal(self) -> bool {
+        ErrorKind::REFUSALS.into_iter().any(|kind| reported(kind).0 == self)
     }
 }
 
@@ -336,39 +333,43 @@ impl From<diesel::result::Error> for Problem {
     }
 }
 
+/// What the caller of a pull gets to know of a failure, with the next step where the failure itself has none.
+const fn reported(kind: ErrorKind) -> (Code, Option<&'static str>) {
+    match kind {
+        ErrorKind::Unsupported => (Code::UnsupportedQuery, None),
+        ErrorKind::EgressBlocked => {
+            (Code::EgressBlocked, Some("Ask the operator of this service to allow the address."))
+        }
+        ErrorKind::CredentialsRejected | ErrorKind::AffiliateIdRequired => {
+            (Code::CredentialsRejected, Some("Renew the credentials and update the connection."))
+        }
+        ErrorKind::WrongPortal => (Code::WrongPortal, Some("Add a connection of the other type.")),
+        ErrorKind::InsufficientPermissions => {
+            (Code::InsufficientPermissions, Some("Ask the tracker's administrator to let this key read statistics."))
+        }
+        ErrorKind::IpNotAllowed => {
+            (Code::IpNotAllowed, Some("Ask the tracker's administrator to allow this service's address."))
+        }
+        ErrorKind::RateLimited => (Code::UpstreamRateLimited, None),
+        ErrorKind::Overloaded => (Code::Overloaded, None),
+        ErrorKind::Timeout => (Code::UpstreamTimeout, Some("Try again, or ask for a shorter range.")),
+        ErrorKind::InvalidUrl
+        | ErrorKind::DnsFailed
+        | ErrorKind::ConnectFailed
+        | ErrorKind::TlsFailed
+        | ErrorKind::Failing => {
+            (Code::UpstreamUnavailable, Some("Try again later; verify the connection if it lasts."))
+        }
+        ErrorKind::Redirected | ErrorKind::NotThisPlatform | ErrorKind::BadResponse | ErrorKind::Inconsistent => {
+            (Code::UpstreamProtocolError, Some("Try again; verify the connection if it lasts."))
+        }
+    }
+}
+
 impl From<PlatformError> for Problem {
     /// What a platform did, as the caller of a pull is told. A verification says the same in its own form.
     fn from(error: PlatformError) -> Self {
-        let (code, hint) = match error.kind {
-            ErrorKind::Unsupported => (Code::UnsupportedQuery, None),
-            ErrorKind::EgressBlocked => {
-                (Code::EgressBlocked, Some("Ask the operator of this service to allow the address."))
-            }
-            ErrorKind::CredentialsRejected | ErrorKind::AffiliateIdRequired => {
-                (Code::CredentialsRejected, Some("Renew the credentials and update the connection."))
-            }
-            ErrorKind::WrongPortal => (Code::WrongPortal, Some("Add a connection of the other type.")),
-            ErrorKind::InsufficientPermissions => (
-                Code::InsufficientPermissions,
-                Some("Ask the tracker's administrator to let this key read statistics."),
-            ),
-            ErrorKind::IpNotAllowed => {
-                (Code::IpNotAllowed, Some("Ask the tracker's administrator to allow this service's address."))
-            }
-            ErrorKind::RateLimited => (Code::UpstreamRateLimited, None),
-            ErrorKind::Overloaded => (Code::Overloaded, None),
-            ErrorKind::Timeout => (Code::UpstreamTimeout, Some("Try again, or ask for a shorter range.")),
-            ErrorKind::InvalidUrl
-            | ErrorKind::DnsFailed
-            | ErrorKind::ConnectFailed
-            | ErrorKind::TlsFailed
-            | ErrorKind::Failing => {
-                (Code::UpstreamUnavailable, Some("Try again later; verify the connection if it lasts."))
-            }
-            ErrorKind::Redirected | ErrorKind::NotThisPlatform | ErrorKind::BadResponse | ErrorKind::Inconsistent => {
-                (Code::UpstreamProtocolError, Some("Try again; verify the connection if it lasts."))
-            }
-        };
+        let (code, hint) = reported(error.kind);
         let wait = match code {
             Code::UpstreamRateLimited | Code::Overloaded => {
                 Some(error.retry_after.unwrap_or(Duration::from_secs(30)).max(Duration::from_secs(1)))

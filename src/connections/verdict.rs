@@ -31,8 +31,7 @@ pub(crate) fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
         problem.detail = failure.detail.clone();
         problem.hint = Some(failure.hint.clone());
         if let Some(pointer) = &failure.pointer {
-            let slug = serde_json::to_value(failure.code).ok().and_then(|code| code.as_str().map(str::to_owned));
-            problem.errors = vec![FieldProblem::new(pointer.clone(), slug.unwrap_or_default(), failure.detail.clone())];
+            problem.errors = vec![FieldProblem::new(pointer.clone(), failure.code.key(), failure.detail.clone())];
         }
     }
     Err(problem)
@@ -49,11 +48,5 @@ pub(super) fn status_after(verification: &Verification) -> Option<Status> {
 }
 
 pub(super) fn outcome_of(verification: &Verification) -> String {
-    match &verification.failure {
-        None => "ok".to_owned(),
-        Some(failure) => serde_json::to_value(failure.code)
-            .ok()
-            .and_then(|code| code.as_str().map(str::to_owned))
-            .unwrap_or_default(),
-    }
+    verification.failure.as_ref().map_or("ok", |failure| failure.code.key()).to_owned()
 }

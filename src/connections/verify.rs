@@ -1,7 +1,5 @@
 //! Verifying credentials, posted or stored: what the tracker says of them, and what that says of a connection.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -12,7 +10,7 @@ use super::service::Connections;
 use super::store::{self, Event};
 use super::verdict::{must_be_ok, outcome_of, status_after, tried};
 use crate::clock::now_micros;
-use crate::outbound::{CallScope, Purpose};
+use crate::outbound::CallScope;
 use crate::platforms::verification::{self, Verification, VerificationStatus};
 use crate::platforms::{self, Account, Pair};
 use crate::problem::{Code, Problem};
@@ -71,11 +69,7 @@ impl Connections {
         account: Account,
     ) -> Result<Verification, Problem> {
         let slot = self.inner.failures.reserve(organisation, Uuid::now_v7()).await?;
-        let scope = CallScope {
-            purpose: Purpose::Verify,
-            deadline: Instant::now() + verification::VERIFICATION_DEADLINE,
-            max_calls: 100,
-        };
+        let scope = CallScope::verification();
         let client = platforms::open(pair, account, &self.platforms_for(organisation), scope).map_err(Problem::from)?;
         Ok(slot.verify(&client).await)
     }
@@ -86,11 +80,7 @@ impl Connections {
     /// Unknown or deleted, or too many failures lately. What the tracker says is in the verification.
     pub async fn verify(&self, actor: &Actor, id: Uuid) -> Result<Verification, Problem> {
         let slot = self.inner.failures.reserve(&actor.organisation, Uuid::now_v7()).await?;
-        let scope = CallScope {
-            purpose: Purpose::Verify,
-            deadline: Instant::now() + verification::VERIFICATION_DEADLINE,
-            max_calls: 100,
-        };
+        let scope = CallScope::verification();
         let row = self.live(&actor.organisation, id).await?;
         let version = row.version;
         let (platform, _, _) = store::kind(&row).map_err(Problem::internal)?;

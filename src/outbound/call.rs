@@ -179,6 +179,19 @@ impl Call {
         hasher.finish()
     }
 
+    /// Sends the call once. In this order:
+    ///
+    /// 1. The breaker says whether the origin is called at all, before a call waits for something it cannot have.
+    /// 2. A pull waits until the time is over for which the tracker asked to be left alone (`keep_quiet`).
+    /// 3. It takes its turn: a place at the account, one at the origin, what other processes leave of both, and the
+    ///    pace (`turn`). Somebody may have been asked to wait in the meantime; then it starts again at 2.
+    /// 4. The breaker lets it pass. While it tries whether the origin is back it lets one call through at a time, so
+    ///    this comes last: a call that passes goes out.
+    /// 5. The call goes out, and its answer is read (`exchange`).
+    /// 6. The breaker learns how it ended.
+    /// 7. The places are given back, before other processes are informed of anything.
+    /// 8. An answer ends a quiet that the call did not heed; a 429 that names a time begins one. Both are passed on to
+    ///    other processes.
     async fn attempt(&self, origin: &Origin, url: &Url) -> Result<Answer, retry::Fault> {
         let Trip { tenant, scope, .. } = *self.upstream.trip;
         let asker = Asker { tenant, question: self.question() };

@@ -105,18 +105,20 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the tracker refused the credentials or the right to report. Only such a refusal makes a
-    /// connection `failing`; an outage never does.
+    /// The tracker refused the credentials or the right to report. Only such a refusal makes a connection `failing`; an
+    /// outage never does. What failure codes and problem codes say of refusals follows from this list.
+    pub const REFUSALS: [Self; 5] = [
+        Self::CredentialsRejected,
+        Self::WrongPortal,
+        Self::InsufficientPermissions,
+        Self::IpNotAllowed,
+        Self::AffiliateIdRequired,
+    ];
+
+    /// Whether it is one of [`Self::REFUSALS`].
     #[must_use]
-    pub const fn is_refusal(self) -> bool {
-        matches!(
-            self,
-            Self::CredentialsRejected
-                | Self::WrongPortal
-                | Self::InsufficientPermissions
-                | Self::IpNotAllowed
-                | Self::AffiliateIdRequired
-        )
+    pub fn is_refusal(self) -> bool {
+        Self::REFUSALS.contains(&self)
     }
 }
 

@@ -1,10 +1,12 @@
 //! The only way out of this service.
 //!
 //! Every call to a tracker goes through [`Upstream`]: the address is checked and pinned (`egress`), no redirect is
-//! followed, no proxy variable is read, the answer is bounded in time and in bytes after decompression, reads are
-//! retried within the request's deadline, calls to one origin and to one account are bounded in number and pace, shared
-//! fairly between tenants (`gate`) and, where there are several, between processes (`turn`), and an origin that keeps failing is left alone for a while (`breaker`). An error that leaves here
-//! carries no URL.
+//! followed, no proxy variable is read, the answer is bounded in time and in bytes after decompression, and reads are
+//! retried within the request's deadline. Calls to one origin and to one account are bounded in number and pace, shared
+//! fairly between tenants (`gate`) and, where there are several, between processes (`turn`). An origin that keeps
+//! failing is left alone for a while (`breaker`). An error that leaves here carries no URL.
+//!
+//! What is called is a label and an address here: nothing of this knows a platform.
 
 mod breaker;
 mod call;
@@ -58,6 +60,12 @@ pub use self::turn::{AccountId, Ask, Bound, Lease, Quiet, SharedBudget, Turn};
 
 /// The largest answer that is read, in bytes after decompression.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// The longest a verification takes in all.
+pub const VERIFICATION_DEADLINE: Duration = Duration::from_secs(20);
+
+/// The most calls a verification may cause.
+const VERIFICATION_CALLS: u32 = 100;
 
 /// The longest a public document may take to arrive.
 const DOCUMENT_PATIENCE: Duration = Duration::from_secs(10);
@@ -164,6 +172,18 @@ pub struct CallScope {
     pub deadline: Instant,
     /// The most calls it may cause.
     pub max_calls: u32,
+}
+
+impl CallScope {
+    /// The bounds of a verification that begins now.
+    #[must_use]
+    pub fn verification() -> Self {
+        Self {
+            purpose: Purpose::Verify,
+            deadline: Instant::now() + VERIFICATION_DEADLINE,
+            max_calls: VERIFICATION_CALLS,
+        }
+    }
 }
 
 impl Transport {

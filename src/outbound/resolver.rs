@@ -58,8 +58,7 @@ pub(super) struct Blocked;
 
 /// What the HTTP client asks when it opens a connection: it can only ever learn of permitted addresses.
 ///
-/// There is one for https and one for http, because the policy differs; ports are checked against the URL by
-/// the caller, who knows them.
+/// Each origin has its own, because the policy depends on scheme and port.
 #[derive(Clone)]
 pub(super) struct CheckedResolver {
     pub(super) resolver: Resolver,

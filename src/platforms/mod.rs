@@ -15,6 +15,7 @@ mod cake;
 pub mod calendar;
 pub mod catalogue;
 mod client;
+mod columns;
 mod demo;
 mod descriptor;
 mod dispatch;
@@ -29,6 +30,7 @@ mod schema;
 pub mod stats;
 pub mod verification;
 mod voluum;
+mod warning;
 
 pub use client::{Account, Client, PlatformClient, Platforms, verify};
 pub use descriptor::Schemas;

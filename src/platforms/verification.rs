@@ -12,12 +12,10 @@ use utoipa::ToSchema;
 
 use super::kind::ConnectionType;
 use crate::clock::millis;
+pub use crate::outbound::VERIFICATION_DEADLINE;
 pub use crate::outbound::error::Owner;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 use crate::outbound::{Timings, Upstream};
-
-/// The longest a verification takes in all.
-pub const VERIFICATION_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How a verification ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -97,18 +95,75 @@ pub enum FailureCode {
 }
 
 impl FailureCode {
+    /// Every code.
+    pub const ALL: [Self; 16] = [
+        Self::InvalidUrl,
+        Self::EgressBlocked,
+        Self::DnsFailed,
+        Self::ConnectFailed,
+        Self::TlsFailed,
+        Self::Timeout,
+        Self::Redirected,
+        Self::NotThisPlatform,
+        Self::CredentialsRejected,
+        Self::WrongPortal,
+        Self::InsufficientPermissions,
+        Self::IpNotAllowed,
+        Self::AffiliateIdRequired,
+        Self::RateLimited,
+        Self::PlatformError,
+        Self::CredentialsUnreadable,
+    ];
+
+    /// The code as it stands in JSON.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::InvalidUrl => "invalid_url",
+            Self::EgressBlocked => "egress_blocked",
+            Self::DnsFailed => "dns_failed",
+            Self::ConnectFailed => "connect_failed",
+            Self::TlsFailed => "tls_failed",
+            Self::Timeout => "timeout",
+            Self::Redirected => "redirected",
+            Self::NotThisPlatform => "not_this_platform",
+            Self::CredentialsRejected => "credentials_rejected",
+            Self::WrongPortal => "wrong_portal",
+            Self::InsufficientPermissions => "insufficient_permissions",
+            Self::IpNotAllowed => "ip_not_allowed",
+            Self::AffiliateIdRequired => "affiliate_id_required",
+            Self::RateLimited => "rate_limited",
+            Self::PlatformError => "platform_error",
+            Self::CredentialsUnreadable => "credentials_unreadable",
+        }
+    }
+
     /// Whether the tracker refused the credentials or the right to report, or they cannot even be read.
     #[must_use]
-    pub const fn is_refusal(self) -> bool {
-        matches!(
-            self,
-            Self::CredentialsRejected
-                | Self::WrongPortal
-                | Self::InsufficientPermissions
-                | Self::IpNotAllowed
-                | Self::AffiliateIdRequired
-                | Self::CredentialsUnreadable
-        )
+    pub fn is_refusal(self) -> bool {
+        self == Self::CredentialsUnreadable || ErrorKind::REFUSALS.into_iter().any(|kind| Self::from(kind) == self)
+    }
+}
+
+impl From<ErrorKind> for FailureCode {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::InvalidUrl => Self::InvalidUrl,
+            ErrorKind::EgressBlocked => Self::EgressBlocked,
+            ErrorKind::DnsFailed => Self::DnsFailed,
+            ErrorKind::ConnectFailed => Self::ConnectFailed,
+            ErrorKind::TlsFailed => Self::TlsFailed,
+            ErrorKind::Timeout => Self::Timeout,
+            ErrorKind::Redirected => Self::Redirected,
+            ErrorKind::NotThisPlatform | ErrorKind::BadResponse => Self::NotThisPlatform,
+            ErrorKind::CredentialsRejected => Self::CredentialsRejected,
+            ErrorKind::WrongPortal => Self::WrongPortal,
+            ErrorKind::InsufficientPermissions => Self::InsufficientPermissions,
+            ErrorKind::IpNotAllowed => Self::IpNotAllowed,
+            ErrorKind::AffiliateIdRequired => Self::AffiliateIdRequired,
+            ErrorKind::RateLimited | ErrorKind::Overloaded => Self::RateLimited,
+            ErrorKind::Failing | ErrorKind::Unsupported | ErrorKind::Inconsistent => Self::PlatformError,
+        }
     }
 }
 
@@ -291,69 +346,52 @@ fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Fai
     use VerificationStatus::{Failed, Inconclusive};
     let address = subject.address_field.map(|field| format!("/settings/{field}"));
     let secret = subject.main_secret.map(|field| format!("/credentials/{field}"));
-    let (status, code, owner, pointer, hint) = match error.kind {
-        ErrorKind::InvalidUrl => {
-            (Failed, FailureCode::InvalidUrl, Owner::You, address, "Check the address for typing mistakes.")
-        }
+    let (status, owner, pointer, hint) = match error.kind {
+        ErrorKind::InvalidUrl => (Failed, Owner::You, address, "Check the address for typing mistakes."),
         ErrorKind::EgressBlocked => (
             Failed,
-            FailureCode::EgressBlocked,
             Owner::You,
             address,
             "Use the tracker's public https address, or ask the operator of this service to allow this one.",
         ),
         ErrorKind::DnsFailed => (
             Inconclusive,
-            FailureCode::DnsFailed,
             Owner::You,
             address,
             "Check the host name for typing mistakes; if it is new, its DNS entry may not be visible yet.",
         ),
         ErrorKind::ConnectFailed => (
             Inconclusive,
-            FailureCode::ConnectFailed,
             Owner::TrackerAdmin,
             address,
             "Check that the tracker is running and that its firewall lets this service in; then verify again.",
         ),
         ErrorKind::TlsFailed => (
             Inconclusive,
-            FailureCode::TlsFailed,
             Owner::TrackerAdmin,
             address,
             "Ask the tracker's administrator to check the TLS settings of the server.",
         ),
         ErrorKind::Timeout => (
             Inconclusive,
-            FailureCode::Timeout,
             Owner::TrackerAdmin,
             address,
             "The tracker is too slow just now; verify again in a few minutes.",
         ),
-        ErrorKind::Redirected => (
-            Failed,
-            FailureCode::Redirected,
-            Owner::You,
-            address,
-            "Enter the address the redirect leads to, if it is the tracker's own.",
-        ),
+        ErrorKind::Redirected => {
+            (Failed, Owner::You, address, "Enter the address the redirect leads to, if it is the tracker's own.")
+        }
         ErrorKind::NotThisPlatform | ErrorKind::BadResponse => (
             Failed,
-            FailureCode::NotThisPlatform,
             Owner::You,
             address,
             "Check that the address is the tracker's API address and not a login page or another product.",
         ),
-        ErrorKind::CredentialsRejected => (
-            Failed,
-            FailureCode::CredentialsRejected,
-            Owner::You,
-            secret,
-            "Copy the key again from the tracker and check that it has not been revoked.",
-        ),
+        ErrorKind::CredentialsRejected => {
+            (Failed, Owner::You, secret, "Copy the key again from the tracker and check that it has not been revoked.")
+        }
         ErrorKind::WrongPortal => (
             Failed,
-            FailureCode::WrongPortal,
             Owner::You,
             Some("/connection_type".to_owned()),
             match subject.connection_type {
@@ -361,44 +399,30 @@ fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Fai
                 ConnectionType::Affiliate => "This is an admin key: add it as a connection of type admin.",
             },
         ),
-        ErrorKind::InsufficientPermissions => (
-            Failed,
-            FailureCode::InsufficientPermissions,
-            Owner::TrackerAdmin,
-            None,
-            "Ask the tracker's administrator to let this key read statistics.",
-        ),
+        ErrorKind::InsufficientPermissions => {
+            (Failed, Owner::TrackerAdmin, None, "Ask the tracker's administrator to let this key read statistics.")
+        }
         ErrorKind::IpNotAllowed => (
             Failed,
-            FailureCode::IpNotAllowed,
             Owner::TrackerAdmin,
             None,
             "Ask the tracker's administrator to allow this service's address for this key.",
         ),
         ErrorKind::AffiliateIdRequired => (
             Failed,
-            FailureCode::AffiliateIdRequired,
             Owner::You,
             Some("/settings/affiliate_id".to_owned()),
             "Enter the Affiliate ID that is shown beside the key.",
         ),
-        ErrorKind::RateLimited | ErrorKind::Overloaded => (
-            Inconclusive,
-            FailureCode::RateLimited,
-            Owner::Platform,
-            None,
-            "The platform is throttling; verify again in a few minutes.",
-        ),
-        ErrorKind::Failing | ErrorKind::Unsupported | ErrorKind::Inconsistent => (
-            Inconclusive,
-            FailureCode::PlatformError,
-            Owner::Platform,
-            None,
-            "The platform is failing just now; verify again in a few minutes.",
-        ),
+        ErrorKind::RateLimited | ErrorKind::Overloaded => {
+            (Inconclusive, Owner::Platform, None, "The platform is throttling; verify again in a few minutes.")
+        }
+        ErrorKind::Failing | ErrorKind::Unsupported | ErrorKind::Inconsistent => {
+            (Inconclusive, Owner::Platform, None, "The platform is failing just now; verify again in a few minutes.")
+        }
     };
     let failure = Failure {
-        code,
+        code: error.kind.into(),
         owner: error.owner.unwrap_or(owner),
         retryable: status == Inconclusive && !error.lasts,
         pointer,
@@ -406,4 +430,33 @@ fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Fai
         hint: error.hint.clone().unwrap_or_else(|| hint.to_owned()),
     };
     (status, failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_written_by_its_key() {
+        for code in FailureCode::ALL {
+            assert_eq!(serde_json::to_value(code).expect("JSON"), code.key());
+        }
+    }
+
+    #[test]
+    fn the_refusals_among_the_codes_are_those_of_the_tracker_and_unreadable_credentials() {
+        let refusals: Vec<&str> =
+            FailureCode::ALL.into_iter().filter(|code| code.is_refusal()).map(FailureCode::key).collect();
+        assert_eq!(
+            refusals,
+            [
+                "credentials_rejected",
+                "wrong_portal",
+                "insufficient_permissions",
+                "ip_not_allowed",
+                "affiliate_id_required",
+                "credentials_unreadable",
+            ]
+        );
+    }
 }

@@ -9,7 +9,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
 
 use diesel::prelude::*;
 use futures_util::FutureExt;
@@ -30,9 +29,9 @@ use crate::connections::verdict::{outcome_of, status_after};
 use crate::db::models::ConnectionRow;
 use crate::db::schema::connections;
 use crate::db::{DbConnection, DbError};
-use crate::outbound::{CallScope, Purpose};
+use crate::outbound::CallScope;
 use crate::platforms;
-use crate::platforms::verification::{VERIFICATION_DEADLINE, Verification, VerificationStatus};
+use crate::platforms::verification::{Verification, VerificationStatus};
 use crate::problem::{Code, Problem};
 use crate::tenancy::OrgId;
 use crate::{metrics, telemetry};
@@ -259,9 +258,7 @@ impl Connections {
     }
 
     async fn verify_row(&self, organisation: &OrgId, row: Box<ConnectionRow>) -> Result<Verification, Problem> {
-        let scope =
-            CallScope { purpose: Purpose::Verify, deadline: Instant::now() + VERIFICATION_DEADLINE, max_calls: 100 };
-        match self.open_row(organisation, row, scope) {
+        match self.open_row(organisation, row, CallScope::verification()) {
             Ok(Opened { client, .. }) => Ok(platforms::verify(&client).await),
             Err(problem) if problem.code == Code::CredentialsUnreadable => Ok(Verification::unreadable()),
             Err(problem) => Err(problem),

@@ -4,9 +4,7 @@
 //! Totals are not written: they come out of the rows. Whoever changes what is written here changes [`FORM`] with it.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
@@ -81,7 +79,7 @@ pub(super) fn pack(table: &Table, lifetime: Duration) -> Option<Vec<u8>> {
             .tally
             .warnings()
             .iter()
-            .map(|warning| (warning.code.into(), warning.detail.as_str().into()))
+            .map(|warning| (warning.code.key().into(), warning.detail.as_str().into()))
             .collect(),
         rows: table.rows.iter().map(pack_row).collect(),
     };
@@ -112,8 +110,8 @@ pub(super) fn unpack(bytes: &[u8], left: Duration) -> Option<Table> {
         warnings: packed
             .warnings
             .into_iter()
-            .map(|(code, detail)| Warning { code: lasting(&code), detail: detail.into_owned() })
-            .collect(),
+            .map(|(code, detail)| Some(Warning { code: code.parse().ok()?, detail: detail.into_owned() }))
+            .collect::<Option<_>>()?,
     };
     let mut tally = Tally::default();
     tally.add(&mut batch);
@@ -178,23 +176,12 @@ fn unpack_row(row: PackedRow<'_>) -> Option<Row> {
     })
 }
 
-/// The code of a warning as the constant it was: only this service writes them, so there are as many as in its source.
-fn lasting(code: &str) -> &'static str {
-    static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(code) = known.get(code) {
-        return code;
-    }
-    let code: &'static str = Box::leak(Box::from(code));
-    known.insert(code);
-    code
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::platforms::stats::WarningCode;
     use crate::platforms::{ConnectionType, Platform};
 
     const LIFETIME: Duration = Duration::from_secs(900);
@@ -203,7 +190,7 @@ mod tests {
         let mut batch = Batch {
             rows,
             checks: vec![Check { mismatch: None }, Check { mismatch: Some("100 against 99.".to_owned()) }],
-            warnings: vec![Warning { code: "counts_rounded", detail: "Rounded.".to_owned() }],
+            warnings: vec![Warning { code: WarningCode::CountsRounded, detail: "Rounded.".to_owned() }],
         };
         let mut tally = Tally::default();
         tally.add(&mut batch);

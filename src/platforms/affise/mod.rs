@@ -2,7 +2,7 @@
 //!
 //! Follows the vendor's public reference (versions 3.0 to 3.2) and help center. The key alone decides which portal
 //! answers and whose rows come back, so a verification asks whose key it is before it asks for numbers
-//! (`identity`). Statistics come from one report for both portals, `/3.0/stats/custom` (`report`, `wire`).
+//! (`identity`). Statistics come from one report for both portals, `/3.0/stats/custom` (`report`, `rows`).
 //!
 //! What is odd: a bad key and a missing one are told the same way; error texts stand under `message` or `error` and
 //! may come with status 200; the calls that say whose key it is repeat the key in their answer, so nothing of those
@@ -14,6 +14,7 @@ mod catalogue;
 pub(super) mod descriptor;
 mod identity;
 mod report;
+mod rows;
 mod wire;
 
 use std::time::Duration;
@@ -30,7 +31,7 @@ use super::stats::Currency;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{Allowance, Answer, Limits, Upstream};
 #[cfg(fuzzing)]
-pub(super) use wire::fuzz;
+pub(super) use rows::fuzz;
 
 /// Affise publishes no limit. One report reads four pages at a time; two reports of a network may run side by side.
 const LIMITS: Limits = Limits { origin: Allowance::of(8), account: Allowance::of(4) };

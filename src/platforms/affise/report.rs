@@ -22,7 +22,7 @@ use super::super::assemble::Sums;
 use super::super::calendar::{DateRange, Zone};
 use super::super::kind::ConnectionType;
 use super::super::stats::{Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery};
-use super::wire::{Page, Reading, Slice};
+use super::rows::{Page, Reading, Slice};
 use super::{Api, Refusal};
 use crate::outbound::error::{ErrorKind, PlatformError};
 

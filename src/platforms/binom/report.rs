@@ -6,7 +6,7 @@ use futures_util::{Stream, StreamExt};
 use smallvec::SmallVec;
 
 use super::super::stats::{
-    Batch, Check, Currency, Dimension, DimensionValue, Metrics, Report, Row, StatsQuery, Warning,
+    Batch, Check, Currency, Dimension, DimensionValue, Metrics, Report, Row, StatsQuery, Warning, WarningCode,
 };
 use super::CONCURRENCY;
 use super::wire::Nested;
@@ -115,7 +115,7 @@ impl Columns {
         let hidden: Vec<&str> =
             Self::NAMES.into_iter().zip(self.seen).filter(|(_, seen)| !seen).map(|(name, _)| name).collect();
         (self.any_row && !hidden.is_empty()).then(|| Warning {
-            code: "columns_hidden",
+            code: WarningCode::ColumnsHidden,
             detail: format!(
                 "Binom does not show this key's user the columns {}; what depends on them is unknown. Switch them on \
                  in the user's column settings and rights.",

@@ -6,7 +6,9 @@ use rust_decimal::Decimal;
 
 use super::super::assemble::Sums;
 use super::super::calendar::DateRange;
-use super::super::stats::{Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning};
+use super::super::stats::{
+    Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning, WarningCode,
+};
 use super::LIMITS;
 use super::currency::{Labels, Listed};
 use super::session::{Part, Question, Road, Session};
@@ -202,14 +204,14 @@ fn pushed(query: &StatsQuery) -> Vec<(&'static [&'static str], &str)> {
 
 fn currencies_unnamed() -> Warning {
     Warning {
-        code: "currencies_unnamed",
+        code: WarningCode::CurrenciesUnnamed,
         detail: "The network does not let this key read its list of currencies. Amounts are labelled by their symbol where it stands for one currency only, else by the connection's own setting.".to_owned(),
     }
 }
 
 fn counts_rounded() -> Warning {
     Warning {
-        code: "counts_rounded",
+        code: WarningCode::CountsRounded,
         detail: "CAKE credits fractions of conversions in some rows; each was rounded to a whole number.".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! CAKE's days: always those of the account's own zone, which nothing in the API names.
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::stats::{StatsQuery, Warning};
+use super::super::stats::{StatsQuery, Warning, WarningCode};
 
 /// What a caller must know about the days of a report; nothing where they are the days that were asked for.
 pub(super) fn warning(account: Option<&Zone>, query: &StatsQuery) -> Option<Warning> {
@@ -18,7 +18,7 @@ pub(super) fn warning(account: Option<&Zone>, query: &StatsQuery) -> Option<Warn
             )
         }
     };
-    Some(Warning { code: "timezone_fixed_by_platform", detail })
+    Some(Warning { code: WarningCode::TimezoneFixedByPlatform, detail })
 }
 
 /// Whether two zones have the same clock throughout a range: offsets only change at transitions, so it is enough to

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::super::client::Account;
 use super::super::kind::{Gateways, Settings};
-use super::super::stats::{Currency, Warning};
+use super::super::stats::{Currency, Warning, WarningCode};
 use super::portal::Portal;
 use super::wire::{self, Profile, Timezone, Timezones};
 use super::{EU, LIMITS, REGION, gateway};
@@ -138,7 +138,7 @@ impl Api {
         }
         let currency = "USD".parse().map_err(|()| PlatformError::unsupported("No currency is known."))?;
         let warning = Warning {
-            code: "currency_not_configured",
+            code: WarningCode::CurrencyNotConfigured,
             detail: "Neither the connection nor the account names a currency, so Everflow was asked to convert all \
                      amounts into USD. Set settings.currency to have them in another."
                 .to_owned(),

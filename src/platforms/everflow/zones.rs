@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use moka::sync::Cache;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::stats::Warning;
+use super::super::stats::{Warning, WarningCode};
 use super::api::Api;
 use crate::outbound::error::PlatformError;
 
@@ -166,7 +166,7 @@ impl Zones {
                 let detail = format!(
                     "Everflow's list of time zones could not be read, so this service's own copy of it was used: {error}"
                 );
-                (built_in(), Some(Warning { code: "timezone_list_unavailable", detail }))
+                (built_in(), Some(Warning { code: WarningCode::TimezoneListUnavailable, detail }))
             }
         }
     }

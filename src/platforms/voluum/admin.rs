@@ -15,7 +15,7 @@ use url::Url;
 
 use super::super::calendar::DateRange;
 use super::super::client::{Account, PlatformClient, Platforms};
-use super::super::stats::{Batch, Currency, Dimension, Report, StatsQuery, Warning};
+use super::super::stats::{Batch, Currency, Dimension, Report, StatsQuery, Warning, WarningCode};
 use super::super::verification::Detected;
 use super::LIMITS;
 use super::question::{self, Clock, Habits, Question};
@@ -232,11 +232,11 @@ impl AdminClient {
 
     fn warnings(&self, query: &StatsQuery, clock: Option<Clock>) -> Vec<Warning> {
         let currency = self.currency.is_none().then(|| Warning {
-            code: "currency_unknown",
+            code: WarningCode::CurrencyUnknown,
             detail: "Amounts are in the Voluum account's own currency, which Voluum does not name. Choose one in the connection's settings to have it used and stated.".to_owned(),
         });
         let clock = clock.is_none().then(|| Warning {
-            code: "timezone_unproven",
+            code: WarningCode::TimezoneUnproven,
             detail: format!(
                 "There was no traffic to show how Voluum reads times, so days are taken to be those of {} without proof.",
                 query.zone.name()

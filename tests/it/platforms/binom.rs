@@ -8,7 +8,7 @@ use affzero_connections::outbound::error::{ErrorKind, PlatformError};
 use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::stats::{Check, Dimension, Filters, Metrics, StatsQuery, Warning};
+use affzero_connections::platforms::stats::{Check, Dimension, Filters, Metrics, StatsQuery, Warning, WarningCode};
 use affzero_connections::platforms::verification::{Detected, FailureCode, Verification, VerificationStatus};
 use affzero_connections::platforms::{
     Account, Client, Credentials, Gateways, Pair, Platforms, Settings, normalise, open, verify,
@@ -464,7 +464,7 @@ async fn columns_the_user_cannot_see_are_unknown_and_said_to_be() {
         let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
         assert!(pulled.rows.values().all(|row| row.clicks.is_some() && row.revenue.is_none() && row.cost.is_none()));
         let [warning] = pulled.warnings.as_slice() else { panic!("{:?}", pulled.warnings) };
-        assert_eq!(warning.code, "columns_hidden");
+        assert_eq!(warning.code, WarningCode::ColumnsHidden);
         assert!(warning.detail.contains("revenue, cost"), "{}", warning.detail);
     }
 }

@@ -8,7 +8,9 @@ use affzero_connections::outbound::error::{ErrorKind, PlatformError};
 use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::stats::{Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning};
+use affzero_connections::platforms::stats::{
+    Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning, WarningCode,
+};
 use affzero_connections::platforms::verification::{Detected, FailureCode, Verification, VerificationStatus};
 use affzero_connections::platforms::{Account, Client, ConnectionType, Gateways, Pair, Platforms, open, verify};
 use futures_util::StreamExt;
@@ -539,10 +541,10 @@ async fn the_true_time_zone_is_stated_and_never_pretended() {
     };
     for connection in [Connection::affiliate(&simulator), Connection::admin(&simulator)] {
         let unknown = warnings(connection.clone(), &question).await;
-        assert_eq!(unknown[0].code, "timezone_fixed_by_platform");
+        assert_eq!(unknown[0].code, WarningCode::TimezoneFixedByPlatform);
         let known = connection.with("timezone", "America/New_York");
         let other = warnings(known.clone(), &question).await;
-        assert_eq!(other[0].code, "timezone_fixed_by_platform");
+        assert_eq!(other[0].code, WarningCode::TimezoneFixedByPlatform);
         assert!(other[0].detail.contains("America/New_York"));
         for same in ["US/Eastern", "America/Toronto"] {
             question.zone = Zone::find(same).expect("a zone");
@@ -592,7 +594,7 @@ async fn a_currency_list_that_cannot_be_read_is_said_and_fails_nothing() {
             .pull(&query(&[Dimension::Offer], range(date(2026, 9, 1), date(2026, 9, 2))))
             .await
             .expect("a table");
-        assert!(table.warnings.iter().any(|warning| warning.code == "currencies_unnamed"));
+        assert!(table.warnings.iter().any(|warning| warning.code == WarningCode::CurrenciesUnnamed));
         assert!(table.rows.iter().all(|row| row.currency.is_some_and(|code| code.as_str() == "CAD")));
     }
 }
@@ -822,7 +824,7 @@ async fn a_networks_fixtures_are_read_as_they_say() {
         (metrics[&vec!["43".to_owned()]].approved, metrics[&vec!["43".to_owned()]].conversions),
         (None, Some(0))
     );
-    assert!(affiliates.warnings.iter().any(|warning| warning.code == "counts_rounded"));
+    assert!(affiliates.warnings.iter().any(|warning| warning.code == WarningCode::CountsRounded));
     assert!(!affiliates.checks.is_empty() && affiliates.agrees());
 
     let daily = read(include_str!("../../fixtures/cake/admin/stats_days.xml"), Dimension::Date).await;

@@ -531,7 +531,7 @@ mod zones {
         let query = query(&[Dimension::Date], OCTOBER_19, NOVEMBER_4, "America/Chicago");
         let pulled = assert_exact(&road, &everflow.facts, Pair::EverflowAdmin, &query).await;
         assert_eq!(
-            pulled.warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(),
+            pulled.warnings.iter().map(|warning| warning.code.key()).collect::<Vec<_>>(),
             ["timezone_list_unavailable"]
         );
         assert_eq!(road.reports()[0]["timezone_id"], 85);
@@ -732,7 +732,7 @@ mod currency {
         let pulled = road.pull_with(&client, &query, &query.dimensions).await.expect("a report");
         let sent = road.reports().last().expect("a report")["currency_id"].clone();
         assert!(pulled.rows.iter().all(|row| row.currency.is_some_and(|currency| sent == currency.as_str())));
-        let warnings = pulled.warnings.iter().map(|warning| warning.code).collect();
+        let warnings = pulled.warnings.iter().map(|warning| warning.code.key()).collect();
         (sent.as_str().expect("a code").to_owned(), warnings)
     }
 

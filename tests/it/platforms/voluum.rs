@@ -120,7 +120,7 @@ async fn pull(client: &Client, group_by: &[Dimension], range: DateRange, zone: &
         table.rows.extend(batch.rows);
         table.checks += batch.checks.len();
         table.mismatches.extend(batch.checks.into_iter().filter_map(|check| check.mismatch));
-        table.warnings.extend(batch.warnings.iter().map(|warning| warning.code));
+        table.warnings.extend(batch.warnings.iter().map(|warning| warning.code.key()));
     }
     Ok(table)
 }

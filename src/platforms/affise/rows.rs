@@ -1,0 +1,683 @@
+//! The rows of a report, and what they mean in our words.
+//!
+//! In a row of statistics `charge` is what the advertiser owes the network and `revenue` what the affiliate is
+//! owed. Money is read from the `confirmed` block alone: `total` adds up all states, unsettled money included.
+//!
+//! The server is written in PHP: an empty object comes as `[]`, and numbers may stand in quotes. An entity that was
+//! removed from the network comes as `null`; its row is kept, because the totals need it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::super::calendar::DateRange;
+use super::super::kind::ConnectionType;
+use super::super::list::MOST_ROWS;
+use super::super::number;
+use super::super::stats::{Currency, DimensionValue, Key, Metrics, Row};
+#[cfg(fuzzing)]
+use super::wire::{Envelope, User, default_currency};
+use super::wire::{SUCCESS, text_of};
+
+/// Something the custom report cuts rows by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slice {
+    /// Three slices of the platform: it has no date, and a day without its month would merge months.
+    Date,
+    Hour,
+    Affiliate,
+    Offer,
+    Advertiser,
+    Country,
+}
+
+impl Slice {
+    /// Whether the slice cuts the time axis.
+    pub(super) const fn is_time(self) -> bool {
+        matches!(self, Self::Date | Self::Hour)
+    }
+
+    /// The platform's names.
+    pub(super) const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Date => &["year", "month", "day"],
+            Self::Hour => &["hour"],
+            Self::Affiliate => &["affiliate"],
+            Self::Offer => &["offer"],
+            Self::Advertiser => &["advertiser"],
+            Self::Country => &["country"],
+        }
+    }
+}
+
+/// Rows of a full page, and the bytes of a short one: memory for as many rows as there probably are is reserved at once.
+const USUAL_ROWS: usize = 500;
+const SHORT_ROW_BYTES: usize = 512;
+
+/// How the rows of an answer are to be read.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub(super) slices: Arc<[Slice]>,
+    pub(super) window: DateRange,
+    pub(super) portal: ConnectionType,
+    pub(super) currency: Option<Currency>,
+}
+
+/// One page of statistics.
+pub(super) struct Page {
+    pub(super) rows: Vec<Row>,
+    /// The page's own number, where it tells.
+    pub(super) number: Option<u64>,
+    /// Rows to a page; the server may give fewer than were asked for.
+    pub(super) per_page: u64,
+    /// Rows of all pages.
+    pub(super) total: u64,
+    /// Whether the answer points to a further page.
+    pub(super) has_next: bool,
+}
+
+#[derive(Deserialize)]
+struct Pagination {
+    #[serde(default, deserialize_with = "number::count")]
+    page: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    per_page: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    total_count: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    next_page: Option<i64>,
+}
+
+impl Reading {
+    /// Reads an answer, or says what is wrong with it.
+    pub(super) fn page(&self, body: &[u8]) -> Result<Page, String> {
+        // Looked through once as a whole, which takes less than text by text. What stands in texts that nobody reads is
+        // no reason to refuse an answer.
+        let room = body.len().div_ceil(SHORT_ROW_BYTES).min(USUAL_ROWS);
+        let read = match std::str::from_utf8(body) {
+            Ok(text) => self.body(serde_json::Deserializer::from_str(text), room),
+            Err(_) => self.body(serde_json::Deserializer::from_slice(body), room),
+        };
+        let Body { status, rows, pagination } = read.map_err(|error| error.to_string())?;
+        if status != Some(SUCCESS) {
+            return Err("`status` does not say success".to_owned());
+        }
+        let whole = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+        Ok(Page {
+            rows,
+            number: whole(pagination.page),
+            per_page: whole(pagination.per_page).filter(|size| *size > 0).ok_or("`pagination.per_page` is missing")?,
+            total: whole(pagination.total_count).ok_or("`pagination.total_count` is missing")?,
+            has_next: pagination.next_page.is_some(),
+        })
+    }
+
+    fn body<'de, R: serde_json::de::Read<'de>>(
+        &self,
+        mut reader: serde_json::Deserializer<R>,
+        room: usize,
+    ) -> serde_json::Result<Body> {
+        let body = reader.deserialize_map(BodyOf { reading: self, room })?;
+        reader.end()?;
+        Ok(body)
+    }
+
+    fn row(&self, line: &Line<'_>) -> Result<Row, String> {
+        let key: Key = self.slices.iter().map(|slice| self.value(*slice, &line.slice)).collect::<Result<_, _>>()?;
+        let metrics = line.metrics(self.portal).map_err(|error| error.to_string())?;
+        Ok(Row { key, currency: self.currency, metrics })
+    }
+
+    fn value(&self, slice: Slice, given: &Given<'_>) -> Result<DimensionValue, String> {
+        match slice {
+            Slice::Date => {
+                let day = given.date().ok_or("a row has no valid `year`, `month` and `day`")?;
+                let inside = self.window.contains(day);
+                inside.then(|| DimensionValue::date(day)).ok_or_else(|| format!("a row of {day} was not asked for"))
+            }
+            Slice::Hour => {
+                let hour = given.hour.and_then(|hour| u8::try_from(hour).ok()).filter(|hour| *hour < 24);
+                hour.map(DimensionValue::hour).ok_or_else(|| "a row has no valid `hour`".to_owned())
+            }
+            Slice::Affiliate => entity(given.affiliate.as_ref(), "affiliate"),
+            Slice::Offer => entity(given.offer.as_ref(), "offer"),
+            Slice::Advertiser => entity(given.advertiser.as_ref(), "advertiser"),
+            Slice::Country => country(given.country),
+        }
+    }
+}
+
+/// An answer with its rows made already: a row as it comes is ten times as large as what it says.
+struct Body {
+    status: Option<i64>,
+    rows: Vec<Row>,
+    pagination: Pagination,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Member {
+    Status,
+    Stats,
+    Pagination,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Count(#[serde(deserialize_with = "number::count")] Option<i64>);
+
+#[derive(Clone, Copy)]
+struct BodyOf<'r> {
+    reading: &'r Reading,
+    /// Rows that memory is reserved for.
+    room: usize,
+}
+
+impl<'de> Visitor<'de> for BodyOf<'_> {
+    type Value = Body;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an answer with statistics")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
+        let (mut status, mut rows, mut pagination) = (None, None, None);
+        while let Some(member) = map.next_key()? {
+            match member {
+                Member::Stats if rows.is_none() => rows = Some(map.next_value_seed(RowsOf(self))?),
+                Member::Stats => return Err(A::Error::duplicate_field("stats")),
+                Member::Status => {
+                    let Count(count) = map.next_value()?;
+                    status = count;
+                }
+                Member::Pagination => pagination = Some(map.next_value()?),
+                Member::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let rows = rows.ok_or_else(|| A::Error::missing_field("stats"))?;
+        let pagination = pagination.ok_or_else(|| A::Error::missing_field("pagination"))?;
+        Ok(Body { status, rows, pagination })
+    }
+}
+
+/// The rows of an answer, each made as soon as it is read.
+struct RowsOf<'r>(BodyOf<'r>);
+
+impl<'de> DeserializeSeed<'de> for RowsOf<'_> {
+    type Value = Vec<Row>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowsOf<'_> {
+    type Value = Vec<Row>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "a list of at most {MOST_ROWS} rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Self::Value, A::Error> {
+        let mut rows = Vec::with_capacity(self.0.room);
+        while let Some(line) = lines.next_element::<Line<'_>>()? {
+            if rows.len() == MOST_ROWS {
+                return Err(A::Error::invalid_length(MOST_ROWS + 1, &self));
+            }
+            rows.push(self.0.reading.row(&line).map_err(A::Error::custom)?);
+        }
+        Ok(rows)
+    }
+}
+
+/// One that the platform no longer describes is unknown; one that is missing from the row altogether means that the
+/// platform ignored the slice.
+fn entity(given: Option<&Entity<'_>>, name: &str) -> Result<DimensionValue, String> {
+    let entity = given.ok_or_else(|| format!("a row has no `{name}`"))?;
+    let Some(id) = entity.id.and_then(text_of) else { return Ok(DimensionValue::unknown()) };
+    let label = [entity.title, entity.login, entity.name, entity.email].into_iter().flatten().find_map(text_of);
+    Ok(DimensionValue::new(id.trim(), label.unwrap_or_default()))
+}
+
+fn country(raw: Option<&RawValue>) -> Result<DimensionValue, String> {
+    let raw = raw.ok_or("a row has no `country`")?;
+    match (text_of(raw), raw.get().as_bytes().first()) {
+        (Some(code), _) => Ok(DimensionValue::plain(code.trim())),
+        (None, Some(b'"' | b'n')) => Ok(DimensionValue::unknown()),
+        (None, _) => Err("a `country` is not a text".to_owned()),
+    }
+}
+
+/// One row as it comes.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    slice: Given<'a>,
+    #[serde(default)]
+    traffic: Part<Traffic>,
+    #[serde(borrow, default)]
+    actions: Part<Actions<'a>>,
+    #[serde(default, deserialize_with = "number::count")]
+    views: Option<i64>,
+}
+
+/// The slices of a row. A missing entity differs from a `null` one.
+#[derive(Deserialize)]
+struct Given<'a> {
+    #[serde(default, deserialize_with = "number::count")]
+    year: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    month: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    day: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    hour: Option<i64>,
+    #[serde(borrow, default, deserialize_with = "described")]
+    affiliate: Option<Entity<'a>>,
+    #[serde(borrow, default, deserialize_with = "described")]
+    offer: Option<Entity<'a>>,
+    #[serde(borrow, default, deserialize_with = "described")]
+    advertiser: Option<Entity<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    country: Option<&'a RawValue>,
+}
+
+/// An affiliate, offer or advertiser.
+#[derive(Default, Deserialize)]
+struct Entity<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    title: Option<&'a RawValue>,
+    #[serde(borrow)]
+    login: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    email: Option<&'a RawValue>,
+}
+
+/// An entity, and an empty one for whatever stands in its place.
+fn described<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Entity<'a>>, D::Error> {
+    deserializer.deserialize_any(Anything).map(Some)
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl Given<'_> {
+    fn date(&self) -> Option<Date> {
+        let year = i16::try_from(self.year?).ok()?;
+        Date::new(year, i8::try_from(self.month?).ok()?, i8::try_from(self.day?).ok()?).ok()
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Traffic {
+    #[serde(default, deserialize_with = "number::count")]
+    raw: Option<i64>,
+    #[serde(default, deserialize_with = "number::count")]
+    uniq: Option<i64>,
+}
+
+/// The conversions of one state.
+#[derive(Clone, Copy, Default, Deserialize)]
+struct Tally {
+    #[serde(default, deserialize_with = "number::count")]
+    count: Option<i64>,
+}
+
+/// The same with their money, which is parsed only where it is used, because some of it has no meaning under an
+/// affiliate's key.
+#[derive(Default, Deserialize)]
+struct Block<'a> {
+    #[serde(default, deserialize_with = "number::count")]
+    count: Option<i64>,
+    #[serde(borrow)]
+    charge: Option<&'a RawValue>,
+    #[serde(borrow)]
+    revenue: Option<&'a RawValue>,
+}
+
+/// An object, an empty one written as `[]`, or nothing.
+struct Part<T>(Option<T>);
+
+impl<T> Default for Part<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Part<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PartVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct PartVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Default + Deserialize<'de>> Visitor<'de> for PartVisitor<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object or an empty array")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Some)
+    }
+
+    /// What is left over in the array is refused by the reader of it.
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
+        Ok(Some(T::default()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+/// Reads an entity out of anything.
+struct Anything;
+
+impl<'de> Visitor<'de> for Anything {
+    type Value = Entity<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Entity::deserialize(MapAccessDeserializer::new(map))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Entity::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Entity::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Entity::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Entity::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Entity::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Entity::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Entity::default())
+    }
+}
+
+/// The blocks of a row by state.
+#[derive(Default)]
+struct Actions<'a> {
+    total: Option<Tally>,
+    confirmed: Option<Block<'a>>,
+    pending: Option<Tally>,
+    declined: Option<Tally>,
+    hold: Option<Tally>,
+    /// The sum of all states, also of those with names not known here; the inner one is `None` where one has no count.
+    sum_of_states: Option<Option<i64>>,
+    /// Whether there is any state at all, be it an empty one.
+    is_filled: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum State {
+    Total,
+    Confirmed,
+    Pending,
+    Declined,
+    Hold,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Actions<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ActionsVisitor)
+    }
+}
+
+struct ActionsVisitor;
+
+impl<'de> Visitor<'de> for ActionsVisitor {
+    type Value = Actions<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("conversions by state")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut actions = Actions::default();
+        while let Some(state) = map.next_key()? {
+            if let State::Confirmed = state {
+                let Part(block) = map.next_value::<Part<Block<'de>>>()?;
+                actions.put(&state, block.as_ref().map(|block| Tally { count: block.count }));
+                actions.confirmed = block;
+            } else {
+                let Part(tally) = map.next_value()?;
+                actions.put(&state, tally);
+            }
+        }
+        Ok(actions)
+    }
+}
+
+impl Actions<'_> {
+    fn put(&mut self, state: &State, tally: Option<Tally>) {
+        self.is_filled = true;
+        if !matches!(state, State::Total)
+            && let Some(tally) = tally
+        {
+            let sum = self.sum_of_states.unwrap_or(Some(0));
+            self.sum_of_states = Some(sum.zip(tally.count).and_then(|(sum, count)| sum.checked_add(count)));
+        }
+        match state {
+            State::Total => self.total = tally,
+            State::Pending => self.pending = tally,
+            State::Declined => self.declined = tally,
+            State::Hold => self.hold = tally,
+            State::Confirmed | State::Other => {}
+        }
+    }
+
+    /// All conversions: the total if there is one, else the sum of all states. A row without any block has none.
+    fn conversions(&self) -> Option<i64> {
+        match &self.total {
+            Some(total) => total.count.or(self.sum_of_states.flatten()),
+            None if self.is_filled => self.sum_of_states.flatten(),
+            None => Some(0),
+        }
+    }
+}
+
+impl<'a> Line<'a> {
+    /// The row's numbers.
+    ///
+    /// Nothing was left out of the question, so a row without conversions has zeros wherever a block is missing; in
+    /// a row with conversions a missing block is not known.
+    fn metrics(&self, portal: ConnectionType) -> Result<Metrics, serde_json::Error> {
+        let mut metrics = Metrics {
+            impressions: self.views,
+            clicks: self.traffic.0.as_ref().and_then(|traffic| traffic.raw),
+            unique_clicks: self.traffic.0.as_ref().and_then(|traffic| traffic.uniq),
+            ..Metrics::default()
+        };
+        let Some(actions) = &self.actions.0 else { return Ok(metrics) };
+        metrics.conversions = actions.conversions();
+        let without_conversions = metrics.conversions == Some(0);
+        let count = |tally: Option<Option<i64>>| tally.unwrap_or(without_conversions.then_some(0));
+        metrics.approved = count(actions.confirmed.as_ref().map(|block| block.count));
+        metrics.pending = count(actions.pending.map(|tally| tally.count));
+        metrics.rejected = count(actions.declined.map(|tally| tally.count));
+        metrics.hold = count(actions.hold.map(|tally| tally.count));
+        let amount = |field: fn(&Block<'a>) -> Option<&'a RawValue>| match &actions.confirmed {
+            Some(block) => field(block).map_or(Ok(None), number::decimal),
+            None => Ok(without_conversions.then_some(Decimal::ZERO)),
+        };
+        match portal {
+            ConnectionType::Admin => {
+                metrics.revenue = amount(|block| block.charge)?;
+                metrics.payout = amount(|block| block.revenue)?;
+            }
+            ConnectionType::Affiliate => metrics.revenue = amount(|block| block.revenue)?,
+        }
+        Ok(metrics)
+    }
+}
+
+/// Reads any bytes as every answer there is, each page by each slice.
+#[cfg(fuzzing)]
+pub(in crate::platforms) fn fuzz(body: &[u8]) {
+    let _ = Envelope::read(body).map(|envelope| envelope.text().map(|text| text.into_owned()));
+    let _ = (User::read(body), default_currency(body));
+    let Some(window) = DateRange::new(Date::MIN, Date::MAX) else { return };
+    let slices = [Slice::Date, Slice::Hour, Slice::Affiliate, Slice::Offer, Slice::Advertiser, Slice::Country];
+    for portal in ConnectionType::ALL {
+        for slice in slices {
+            let _ = Reading { slices: Arc::from([slice]), window, portal, currency: None }.page(body);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ROW: &str = r#"{"slice": {"year": 2026, "month": "9", "day": 4,
+        "affiliate": {"id": 71, "title": "", "login": "nord", "email": "a@b.example", "name": null}},
+        "traffic": {"raw": "1840", "uniq": 1602}, "views": 9120, "ratio": "1:NaN",
+        "actions": {"total": {"revenue": 1, "charge": 1, "earning": 0, "null": 3, "count": 41},
+            "confirmed": {"revenue": 191190.40796039, "charge": "339894.05859619", "earning": "?", "null": 0, "count": 30},
+            "pending": {"count": 8}, "declined": {"count": 3}, "hold": {"count": 0}}}"#;
+
+    fn body(row: &str) -> String {
+        format!(r#"{{"status": 1, "stats": [{row}], "pagination": {{"per_page": 500, "total_count": 1, "page": 1}}}}"#)
+    }
+
+    fn page(portal: ConnectionType, body: &[u8]) -> Result<Page, String> {
+        let window = DateRange::new(date(2026, 9, 1), date(2026, 9, 30)).expect("a range");
+        Reading { slices: Arc::from([Slice::Date, Slice::Affiliate]), window, portal, currency: None }.page(body)
+    }
+
+    fn row(portal: ConnectionType, row: &str) -> Row {
+        page(portal, body(row).as_bytes()).expect("a page").rows.remove(0)
+    }
+
+    fn with_actions(actions: &str) -> Metrics {
+        let json = format!(
+            r#"{{"slice": {{"year": 2026, "month": 9, "day": 4, "affiliate": null}}, "traffic": [], "actions": {actions}}}"#
+        );
+        row(ConnectionType::Admin, &json).metrics
+    }
+
+    fn money(text: &str) -> Option<Decimal> {
+        number::parse_decimal(text)
+    }
+
+    #[test]
+    fn charge_is_the_networks_revenue_and_revenue_is_its_payout() {
+        let read = row(ConnectionType::Admin, ROW);
+        assert_eq!(read.key.iter().map(|value| value.id.as_str()).collect::<Vec<_>>(), ["2026-09-04", "71"]);
+        assert_eq!(read.key[1].name, "nord");
+        assert_eq!(read.metrics.revenue, money("339894.05859619"));
+        assert_eq!(read.metrics.payout, money("191190.40796039"));
+        let Metrics { impressions, clicks, unique_clicks, conversions, approved, pending, rejected, hold, .. } =
+            read.metrics;
+        assert_eq!((impressions, clicks, unique_clicks), (Some(9120), Some(1840), Some(1602)));
+        assert_eq!((conversions, approved, pending, rejected, hold), (Some(41), Some(30), Some(8), Some(3), Some(0)));
+    }
+
+    #[test]
+    fn an_affiliate_earns_revenue_and_charge_is_not_even_parsed() {
+        let read = row(ConnectionType::Affiliate, &ROW.replace("\"339894.05859619\"", "{\"hidden\": true}"));
+        assert_eq!((read.metrics.revenue, read.metrics.payout), (money("191190.40796039"), None));
+    }
+
+    #[test]
+    fn without_a_total_all_states_count_even_those_not_known_here() {
+        let read = with_actions(r#"{"confirmed": {"count": 4}, "declined": {"count": 2}, "not_found": {"count": 1}}"#);
+        assert_eq!((read.conversions, read.approved, read.rejected), (Some(7), Some(4), Some(2)));
+        assert_eq!((read.pending, read.hold, read.revenue), (None, None, None));
+        assert_eq!(with_actions(r#"{"confirmed": {"count": 4}, "hold": {}}"#).conversions, None);
+    }
+
+    #[test]
+    fn a_missing_state_is_unknown_unless_there_are_no_conversions() {
+        let some = with_actions(r#"{"total": {"count": 2}, "pending": {"count": 2}}"#);
+        assert_eq!((some.approved, some.revenue, some.payout, some.pending), (None, None, None, Some(2)));
+        for none in [r#"{"total": {"count": 0}, "hold": null}"#, "{}", "[]"] {
+            let read = with_actions(none);
+            assert_eq!((read.conversions, read.approved, read.hold), (Some(0), Some(0), Some(0)), "{none}");
+            assert_eq!((read.revenue, read.payout), (Some(Decimal::ZERO), Some(Decimal::ZERO)), "{none}");
+        }
+        for unknown in ["null", r#"{"total": {}}"#] {
+            let read = with_actions(unknown);
+            assert_eq!((read.conversions, read.approved, read.revenue), (None, None, None), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn an_entity_that_is_not_described_is_unknown_and_a_missing_one_is_refused() {
+        for affiliate in ["null", "[]", "71", "\"x\"", "{}", r#"{"id": null}"#, r#"{"id": " "}"#] {
+            let value = described(&mut serde_json::Deserializer::from_str(affiliate)).expect("JSON");
+            assert_eq!(entity(value.as_ref(), "affiliate"), Ok(DimensionValue::unknown()), "{affiliate}");
+        }
+        assert!(entity(None, "affiliate").is_err());
+        for blank in ["null", "\"\""] {
+            assert_eq!(country(serde_json::from_str(blank).ok()), Ok(DimensionValue::unknown()));
+        }
+        assert!(country(serde_json::from_str("{}").ok()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_page_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = page(ConnectionType::Admin, &bytes);
+        }
+
+        #[test]
+        fn any_damage_to_a_page_is_read_or_refused_without_a_panic(
+            at in 0usize..700,
+            length in 0usize..40,
+            patch in prop::sample::select(vec!["", "null", "[]", "{}", "-1", "1e999", "\"\"", "\"x\"", "99999999999999999999", ",", "\u{0}"]),
+        ) {
+            let mut text = body(ROW);
+            let start = at.min(text.len());
+            let end = (start + length).min(text.len());
+            text.replace_range(start..end, patch);
+            for portal in ConnectionType::ALL {
+                let _ = page(portal, text.as_bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What a caller should know about numbers that are good.
+
+use std::str::FromStr;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What a warning is about. The set is closed: a client may branch on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningCode {
+    /// The tracker does not show this key some columns; what depends on them is unknown.
+    ColumnsHidden,
+    /// Fractions of conversions were rounded to whole numbers.
+    CountsRounded,
+    /// The network does not let this key read the names of its currencies.
+    CurrenciesUnnamed,
+    /// Neither the connection nor the account names a currency, so a usual one was asked for.
+    CurrencyNotConfigured,
+    /// Amounts are in the account's own currency, which the platform does not name.
+    CurrencyUnknown,
+    /// Days are those of the account's own time zone and not of the one that was asked for.
+    TimezoneFixedByPlatform,
+    /// The platform's list of time zones could not be read, so this service's own copy was used.
+    TimezoneListUnavailable,
+    /// Nothing showed how the platform reads times, so days are taken to be right without proof.
+    TimezoneUnproven,
+}
+
+impl WarningCode {
+    /// Every code.
+    pub const ALL: [Self; 8] = [
+        Self::ColumnsHidden,
+        Self::CountsRounded,
+        Self::CurrenciesUnnamed,
+        Self::CurrencyNotConfigured,
+        Self::CurrencyUnknown,
+        Self::TimezoneFixedByPlatform,
+        Self::TimezoneListUnavailable,
+        Self::TimezoneUnproven,
+    ];
+
+    /// The code as it stands in JSON.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::ColumnsHidden => "columns_hidden",
+            Self::CountsRounded => "counts_rounded",
+            Self::CurrenciesUnnamed => "currencies_unnamed",
+            Self::CurrencyNotConfigured => "currency_not_configured",
+            Self::CurrencyUnknown => "currency_unknown",
+            Self::TimezoneFixedByPlatform => "timezone_fixed_by_platform",
+            Self::TimezoneListUnavailable => "timezone_list_unavailable",
+            Self::TimezoneUnproven => "timezone_unproven",
+        }
+    }
+}
+
+impl FromStr for WarningCode {
+    type Err = ();
+
+    fn from_str(key: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|code| code.key() == key).ok_or(())
+    }
+}
+
+/// Something a caller should know about otherwise good numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, ToSchema)]
+pub struct Warning {
+    /// What it is about.
+    pub code: WarningCode,
+    /// What it means for these numbers.
+    pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_written_by_its_key_and_found_by_it() {
+        for code in WarningCode::ALL {
+            assert_eq!(serde_json::to_value(code).expect("JSON"), code.key());
+            assert_eq!(code.key().parse(), Ok(code));
+        }
+    }
+}
