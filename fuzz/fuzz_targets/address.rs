@@ -10,8 +10,12 @@ use affzero_connections::platforms::{ConnectionType, Gateways, Pair, Platform, S
 use libfuzzer_sys::fuzz_target;
 use url::{Host, Url};
 
-const FIELDS: [(Platform, &str); 3] =
-    [(Platform::Affise, "base_url"), (Platform::Binom, "base_url"), (Platform::Cake, "domain")];
+const FIELDS: [(Platform, &str); 4] = [
+    (Platform::Affise, "base_url"),
+    (Platform::Binom, "base_url"),
+    (Platform::Cake, "domain"),
+    (Platform::Keitaro, "base_url"),
+];
 
 fuzz_target!(|pasted: &str| {
     let gateways = Gateways {

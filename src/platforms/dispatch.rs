@@ -8,7 +8,7 @@ use super::client::{Account, Client, Platforms};
 use super::descriptor::{Descriptor, PlatformDescriptor, Schemas};
 use super::kind::{ConnectionType, FieldError, Gateways, Pair, Platform, Settings};
 use super::verification::Subject;
-use super::{affise, binom, cake, demo, everflow, voluum};
+use super::{affise, binom, cake, demo, everflow, keitaro, voluum};
 use crate::outbound::CallScope;
 use crate::outbound::error::PlatformError;
 
@@ -20,6 +20,7 @@ fn of_platform(platform: Platform) -> &'static PlatformDescriptor {
         Platform::Cake => &cake::descriptor::PLATFORM,
         Platform::Voluum => &voluum::descriptor::PLATFORM,
         Platform::Everflow => &everflow::descriptor::PLATFORM,
+        Platform::Keitaro => &keitaro::descriptor::PLATFORM,
         Platform::Demo => &demo::descriptor::PLATFORM,
     }
 }
@@ -35,6 +36,7 @@ fn of(pair: Pair) -> &'static Descriptor {
         Pair::VoluumAdmin => &voluum::descriptor::ADMIN,
         Pair::EverflowAdmin => &everflow::descriptor::ADMIN,
         Pair::EverflowAffiliate => &everflow::descriptor::AFFILIATE,
+        Pair::KeitaroAdmin => &keitaro::descriptor::ADMIN,
         Pair::DemoAdmin => &demo::descriptor::ADMIN,
         Pair::DemoAffiliate => &demo::descriptor::AFFILIATE,
     }

@@ -2,7 +2,7 @@
 //!
 //! Each function reads any bytes as every answer its platform gives, and must come back whatever they are.
 
-use super::{affise, binom, cake, everflow, voluum};
+use super::{affise, binom, cake, everflow, keitaro, voluum};
 
 /// Reads an answer of Affise.
 pub fn affise(bytes: &[u8]) {
@@ -22,6 +22,11 @@ pub fn cake(bytes: &[u8]) {
 /// Reads an answer of Everflow.
 pub fn everflow(bytes: &[u8]) {
     everflow::fuzz(bytes);
+}
+
+/// Reads an answer of Keitaro.
+pub fn keitaro(bytes: &[u8]) {
+    keitaro::fuzz(bytes);
 }
 
 /// Reads an answer of Voluum.

@@ -22,13 +22,16 @@ pub enum Platform {
     Voluum,
     /// Everflow networks.
     Everflow,
+    /// Keitaro, self-hosted.
+    Keitaro,
     /// Made-up numbers, for trying things out.
     Demo,
 }
 
 impl Platform {
     /// All platforms, in the order the catalogue lists them.
-    pub const ALL: [Self; 6] = [Self::Affise, Self::Binom, Self::Cake, Self::Voluum, Self::Everflow, Self::Demo];
+    pub const ALL: [Self; 7] =
+        [Self::Affise, Self::Binom, Self::Cake, Self::Voluum, Self::Everflow, Self::Keitaro, Self::Demo];
 
     /// The key in URLs, bodies and the database.
     #[must_use]
@@ -39,6 +42,7 @@ impl Platform {
             Self::Cake => "cake",
             Self::Voluum => "voluum",
             Self::Everflow => "everflow",
+            Self::Keitaro => "keitaro",
             Self::Demo => "demo",
         }
     }
@@ -124,6 +128,8 @@ pub enum Pair {
     EverflowAdmin,
     /// One affiliate of an Everflow network.
     EverflowAffiliate,
+    /// The owner of a Keitaro panel.
+    KeitaroAdmin,
     /// Made-up numbers of a network.
     DemoAdmin,
     /// Made-up numbers of one affiliate.
@@ -132,7 +138,7 @@ pub enum Pair {
 
 impl Pair {
     /// Every pair, in the catalogue's order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AffiseAdmin,
         Self::AffiseAffiliate,
         Self::BinomAdmin,
@@ -141,6 +147,7 @@ impl Pair {
         Self::VoluumAdmin,
         Self::EverflowAdmin,
         Self::EverflowAffiliate,
+        Self::KeitaroAdmin,
         Self::DemoAdmin,
         Self::DemoAffiliate,
     ];

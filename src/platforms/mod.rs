@@ -22,6 +22,7 @@ mod dispatch;
 mod everflow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod keitaro;
 mod kind;
 mod list;
 mod number;

@@ -19,25 +19,37 @@ pub enum WarningCode {
     CurrencyNotConfigured,
     /// Amounts are in the account's own currency, which the platform does not name.
     CurrencyUnknown,
+    /// The key's user may see a part of the data only, and the platform leaves out the rest without saying so.
+    DataMayBeLimited,
+    /// Rows came in while the report was read.
+    DataMoved,
+    /// A name held half a character, in whose place a sign stands.
+    TextRepaired,
     /// Days are those of the account's own time zone and not of the one that was asked for.
     TimezoneFixedByPlatform,
     /// The platform's list of time zones could not be read, so this service's own copy was used.
     TimezoneListUnavailable,
     /// Nothing showed how the platform reads times, so days are taken to be right without proof.
     TimezoneUnproven,
+    /// The platform did not answer with a sum of its own, so the rows could not be held against it.
+    TotalUnknown,
 }
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::ColumnsHidden,
         Self::CountsRounded,
         Self::CurrenciesUnnamed,
         Self::CurrencyNotConfigured,
         Self::CurrencyUnknown,
+        Self::DataMayBeLimited,
+        Self::DataMoved,
+        Self::TextRepaired,
         Self::TimezoneFixedByPlatform,
         Self::TimezoneListUnavailable,
         Self::TimezoneUnproven,
+        Self::TotalUnknown,
     ];
 
     /// The code as it stands in JSON.
@@ -49,9 +61,13 @@ impl WarningCode {
             Self::CurrenciesUnnamed => "currencies_unnamed",
             Self::CurrencyNotConfigured => "currency_not_configured",
             Self::CurrencyUnknown => "currency_unknown",
+            Self::DataMayBeLimited => "data_may_be_limited",
+            Self::DataMoved => "data_moved",
+            Self::TextRepaired => "text_repaired",
             Self::TimezoneFixedByPlatform => "timezone_fixed_by_platform",
             Self::TimezoneListUnavailable => "timezone_list_unavailable",
             Self::TimezoneUnproven => "timezone_unproven",
+            Self::TotalUnknown => "total_unknown",
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod affise;
 pub mod binom;
 pub mod cake;
 pub mod everflow;
+pub mod keitaro;
 pub mod samples;
 #[cfg(test)]
 pub mod tls;

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::tracker::Tracker;
-use super::{affise, binom, cake, everflow, voluum};
+use super::{affise, binom, cake, everflow, keitaro, voluum};
 
 /// Named texts, as they are posted.
 pub type Texts = Vec<(&'static str, String)>;
@@ -105,6 +105,22 @@ pub fn of(pair: Pair, last: Date) -> Vec<Sample> {
                     ..Default::default()
                 },
             ),
+        ],
+        Pair::KeitaroAdmin => vec![
+            keitaro("", last, |_| {}),
+            keitaro("dimensions", last, |readings| {
+                readings.dialect = keitaro::Dialect::DimensionsIgnoringOthers;
+                readings.numbers = keitaro::Numbers::Texts;
+                readings.wrapping = keitaro::Wrapping::Positions;
+                readings.days = keitaro::Days::Midnight;
+                readings.hours = keitaro::Hours::TwoDigits;
+                readings.blank = keitaro::Blank::Dash;
+            }),
+            keitaro("each day by itself", last, |readings| {
+                readings.days = keitaro::Days::Odd;
+                readings.total = keitaro::Total::Text;
+                readings.page_cap = Some(40);
+            }),
         ],
         Pair::DemoAdmin | Pair::DemoAffiliate => vec![demo(pair)],
     }
@@ -204,6 +220,11 @@ fn everflow(pair: Pair, variant: &'static str, last: Date, reading: everflow::Re
     }
     let sample = keyed(pair, variant, account, Address::Gateway("EVERFLOW_BASE_URL"), key);
     Sample { other_portal: Some(api_key(other)), ..sample }
+}
+
+fn keitaro(variant: &'static str, last: Date, change: fn(&mut keitaro::Readings)) -> Sample {
+    let panel = keitaro::Keitaro::new(keitaro::sample(midnight(last) - (24 * 34).hours(), 24 * 36)).reading(change);
+    keyed(Pair::KeitaroAdmin, variant, panel, Address::Setting("base_url", "/admin/"), keitaro::KEY)
 }
 
 fn demo(pair: Pair) -> Sample {

@@ -5,5 +5,6 @@ mod binom;
 mod cake;
 mod demo;
 mod everflow;
+mod keitaro;
 mod road;
 mod voluum;

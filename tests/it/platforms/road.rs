@@ -14,6 +14,8 @@ use futures_util::StreamExt;
 use jiff::civil::Date;
 use uuid::Uuid;
 
+use crate::stage::Table;
+
 /// An account to be opened. The transport may call loopback addresses and nothing else that is not public.
 pub(super) struct Road {
     pub(super) pair: Pair,
@@ -77,14 +79,22 @@ impl Road {
 
     /// Reads a whole report.
     pub(super) async fn pull(&self, query: &StatsQuery) -> Result<Vec<Row>, PlatformError> {
+        self.read(query, &query.dimensions).await.map(|table| table.rows)
+    }
+
+    /// Reads a whole report, with what is said of it.
+    pub(super) async fn read(&self, query: &StatsQuery, group_by: &[Dimension]) -> Result<Table, PlatformError> {
         let client = self.open(Purpose::Pull);
         let report = client.stats(query).await?;
-        let mut batches = assemble(query, &query.dimensions, report, 1_000_000);
-        let mut rows = Vec::new();
+        let mut batches = assemble(query, group_by, report, 1_000_000);
+        let mut table = Table::default();
         while let Some(batch) = batches.next().await {
-            rows.extend(batch?.rows);
+            let batch = batch?;
+            table.rows.extend(batch.rows);
+            table.mismatches.extend(batch.checks.into_iter().filter_map(|check| check.mismatch));
+            table.warnings.extend(batch.warnings);
         }
-        Ok(rows)
+        Ok(table)
     }
 }
 
