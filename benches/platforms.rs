@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use affzero_connections::connections::stats::layout::Layout;
-use affzero_connections::connections::stats::query::Question;
+use affzero_connections::http::question;
 use affzero_connections::outbound::egress::EgressPolicy;
 use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::stats::{Dimension, StatsQuery};
@@ -118,7 +118,7 @@ fn question(pair: Pair, dimensions: &[Dimension], days: i8) -> (StatsQuery, Layo
     let keys = dimensions.iter().map(|dimension| dimension.key()).collect::<Vec<_>>().join(",");
     let pairs = [("group_by", keys), ("from", first.to_string()), ("to", today.to_string())];
     let pairs = pairs.map(|(key, value)| (key.to_owned(), value));
-    let asked = Question::read(&pairs, false).expect("a question").at(Timestamp::now());
+    let asked = question::read(&pairs, false).expect("a question").at(Timestamp::now());
     let query = asked.for_client(pair, 366).unwrap_or_else(|problem| panic!("{}: {}", pair, problem.detail));
     (query, Layout::of(&asked, pair.entry().perspective))
 }

@@ -12,9 +12,8 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use affzero_connections::auth::{AuthConfig, Verifier};
 use affzero_connections::config::Config;
-use affzero_connections::connections::stats::query::Question;
 use affzero_connections::db::Db;
-use affzero_connections::http;
+use affzero_connections::http::{self, question};
 use affzero_connections::outbound::egress::EgressPolicy;
 use affzero_connections::outbound::{Transport, TransportConfig};
 use affzero_connections::platforms::Platform;
@@ -152,7 +151,7 @@ fn questions(criterion: &mut Criterion) {
         bencher.iter(|| {
             let pairs: Vec<(String, String)> =
                 form_urlencoded::parse(black_box(QUESTION).as_bytes()).into_owned().collect();
-            Question::read(&pairs, true).expect("a question").at(jiff::Timestamp::now())
+            question::read(&pairs, true).expect("a question").at(jiff::Timestamp::now())
         });
     });
 }

@@ -13,6 +13,7 @@ pub mod connections;
 pub mod db;
 pub mod doctor;
 pub mod http;
+pub mod input;
 pub mod metrics;
 pub mod outbound;
 pub mod platforms;

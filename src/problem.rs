@@ -1,6 +1,6 @@
 //! Problems (RFC 9457): every way this service says no, in one table.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,10 +9,45 @@ use utoipa::ToSchema;
 
 use crate::auth::Scope;
 use crate::db::DbError;
+use crate::input::InputCode;
 use crate::outbound::error::{ErrorKind, PlatformError};
-use crate::platforms::verification::Verification;
+use crate::platforms::verification::{FailureCode, Verification};
 use crate::telemetry;
 use crate::tenancy::Plan;
+
+/// The most errors of one problem: a request must not be answered with many times its own size.
+const MAX_ERRORS: usize = 100;
+
+/// The most of a field's name that is repeated, in characters.
+const MAX_FIELD: usize = 100;
+
+/// What is wrong with a field: its form, or what came of trying it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum FieldCode {
+    /// Its form.
+    Input(InputCode),
+    /// The tracker, or the way there.
+    Verification(FailureCode),
+}
+
+impl From<InputCode> for FieldCode {
+    fn from(code: InputCode) -> Self {
+        Self::Input(code)
+    }
+}
+
+impl From<FailureCode> for FieldCode {
+    fn from(code: FailureCode) -> Self {
+        Self::Verification(code)
+    }
+}
+
+impl fmt::Display for FieldCode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(out)
+    }
+}
 
 /// One field that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -22,15 +57,31 @@ pub struct FieldProblem {
     pub pointer: String,
     /// A stable code.
     #[schema(example = "required")]
-    pub code: Cow<'static, str>,
+    pub code: FieldCode,
     /// What is wrong and how it should be.
     pub detail: String,
 }
 
 impl FieldProblem {
-    /// A field that is wrong.
-    pub fn new(pointer: impl Into<String>, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+    /// Something that is wrong with what stands at a JSON pointer.
+    pub fn new(pointer: impl Into<String>, code: impl Into<FieldCode>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
+    }
+
+    /// Something that is wrong with the member `key` of what stands at the JSON pointer `parent` (RFC 6901). A member's
+    /// name may be anything, so only so much of it is repeated.
+    pub fn at(parent: &str, key: &str, code: impl Into<FieldCode>, detail: impl Into<String>) -> Self {
+        let key: String = key.chars().take(MAX_FIELD).collect();
+        Self::new(format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")), code, detail)
+    }
+
+    /// What is wrong, for people: the field as it is called, and the detail.
+    fn in_words(&self) -> String {
+        let fields = self.pointer.split('/').skip(1).map(|field| field.replace("~1", "/").replace("~0", "~"));
+        match fields.collect::<Vec<_>>().join(".") {
+            whole if whole.is_empty() => self.detail.clone(),
+            field => format!("{field}: {}", self.detail),
+        }
     }
 }
 
@@ -269,13 +320,17 @@ impl Problem {
         self
     }
 
-    /// All wrong fields at once.
+    /// All wrong fields at once, or as many as a problem holds.
     #[must_use]
-    pub fn validation(errors: Vec<FieldProblem>) -> Self {
+    pub fn validation(mut errors: Vec<FieldProblem>) -> Self {
         let detail = match errors.as_slice() {
-            [only] => format!("{}: {}", only.pointer, only.detail),
+            [only] => only.in_words(),
+            many if many.len() > MAX_ERRORS => {
+                format!("{} fields are wrong; errors has the first {MAX_ERRORS}.", many.len())
+            }
             many => format!("{} fields are wrong; see errors.", many.len()),
         };
+        errors.truncate(MAX_ERRORS);
         Self { errors, ..Self::new(Code::ValidationFailed, detail) }
     }
 
@@ -380,6 +435,48 @@ impl From<PlatformError> for Problem {
             hint: error.hint.or_else(|| hint.map(str::to_owned)),
             retry_after: wait,
             ..Self::new(code, error.detail)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(parent: &str, key: &str) -> FieldProblem {
+        FieldProblem::at(parent, key, InputCode::Required, "This field is required.")
+    }
+
+    #[test]
+    fn a_pointer_is_escaped_and_bounded() {
+        assert_eq!(wrong("/settings", "a/b~c").pointer, "/settings/a~1b~0c");
+        assert_eq!(wrong("", &"x".repeat(1_000)).pointer.len(), 101);
+    }
+
+    #[test]
+    fn a_detail_names_the_field_and_is_no_pointer() {
+        let detail = |errors| Problem::validation(errors).detail;
+        assert_eq!(detail(vec![wrong("/credentials", "api_key")]), "credentials.api_key: This field is required.");
+        assert_eq!(detail(vec![wrong("", "a/b")]), "a/b: This field is required.");
+        let whole = FieldProblem::new("", InputCode::Type, "The body must be a JSON object.");
+        assert_eq!(detail(vec![whole]), "The body must be a JSON object.");
+        assert_eq!(detail(vec![wrong("", "a"), wrong("", "b")]), "2 fields are wrong; see errors.");
+    }
+
+    #[test]
+    fn a_problem_holds_a_hundred_errors_and_says_how_many_there_were() {
+        let problem = Problem::validation((0..5_000).map(|number| wrong("", &number.to_string())).collect());
+        assert_eq!((problem.errors.len(), problem.errors.first()), (100, Some(&wrong("", "0"))));
+        assert_eq!(problem.detail, "5000 fields are wrong; errors has the first 100.");
+    }
+
+    #[test]
+    fn a_field_code_is_written_as_its_key() {
+        for (code, key) in [
+            (FieldCode::from(InputCode::OutOfRange), "out_of_range"),
+            (FieldCode::from(FailureCode::CredentialsRejected), "credentials_rejected"),
+        ] {
+            assert_eq!((code.to_string().as_str(), serde_json::to_value(code).expect("json")), (key, key.into()));
         }
     }
 }

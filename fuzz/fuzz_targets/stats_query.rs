@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use affzero_connections::connections::stats::query::Question;
+use affzero_connections::http::question;
 use affzero_connections::platforms::Pair;
 use affzero_connections::problem::Problem;
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ fn showable(problem: &Problem) {
 
 fuzz_target!(|query: &[u8]| {
     let pairs: Vec<(String, String)> = form_urlencoded::parse(query).into_owned().collect();
-    let question = match Question::read(&pairs, true) {
+    let question = match question::read(&pairs, true) {
         Ok(question) => question,
         Err(problem) => {
             assert!(!problem.errors.is_empty(), "a complaint about nothing");

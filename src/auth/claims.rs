@@ -1,7 +1,7 @@
 //! From the claims of a token whose signature is good to what it stands for.
 
 use serde::Deserialize;
-use serde_json::Number;
+use serde_json::Value;
 
 use super::{AuthError, Scope, Scopes};
 use crate::tenancy::{OrgId, Plan};
@@ -25,30 +25,49 @@ pub struct Token {
     pub scopes: Scopes,
 }
 
-/// The claims this service looks at itself; `nbf`, `iss` and `aud` are checked with the signature.
+/// The claims this service looks at itself, of whatever type they are; `nbf`, `iss` and `aud` are checked with the
+/// signature.
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
-    sub: Option<String>,
-    org: Option<String>,
-    plan: Option<String>,
     #[serde(default)]
-    scope: String,
-    exp: Option<Number>,
+    sub: Value,
+    #[serde(default)]
+    org: Value,
+    #[serde(default)]
+    plan: Value,
+    #[serde(default)]
+    scope: Value,
+    #[serde(default)]
+    exp: Value,
+}
+
+/// A claim that is text, if it is there.
+fn text(claim: Value, name: &'static str) -> Result<Option<String>, AuthError> {
+    match claim {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        _ => Err(AuthError::ClaimType(name)),
+    }
 }
 
 impl Claims {
     /// When the token ends, in seconds since 1970. Some issuers write fractions.
     pub(super) fn expires_at(&self) -> Result<u64, AuthError> {
-        let exp = self.exp.as_ref().ok_or(AuthError::NoExpiry)?;
+        let exp = match &self.exp {
+            Value::Null => return Err(AuthError::NoExpiry),
+            Value::Number(exp) => exp,
+            _ => return Err(AuthError::ClaimType("exp")),
+        };
         let rounded = || exp.as_f64().filter(|seconds| *seconds >= 0.0).map(|seconds| seconds as u64);
-        exp.as_u64().or_else(rounded).ok_or(AuthError::Malformed)
+        exp.as_u64().or_else(rounded).ok_or(AuthError::NoExpiry)
     }
 
     /// What the claims stand for together.
     pub(super) fn into_token(self) -> Result<Token, AuthError> {
-        let scopes = Scopes::from_claim(&self.scope);
-        let subject = subject(self.sub)?;
-        let Some(organisation) = self.org else {
+        let scopes = Scopes::from_claim(&text(self.scope, "scope")?.unwrap_or_default());
+        let subject = subject(text(self.sub, "sub")?)?;
+        let plan = text(self.plan, "plan")?;
+        let Some(organisation) = text(self.org, "org")? else {
             let internal = scopes.has(Scope::OrgAny);
             let token = Token { subject, organisation: None, plan: None, scopes };
             return if internal { Ok(token) } else { Err(AuthError::NoOrganisation) };
@@ -57,7 +76,7 @@ impl Claims {
             return Err(AuthError::TwoOrganisations);
         }
         let organisation = organisation.parse().map_err(|_| AuthError::BadOrganisation)?;
-        let plan = self.plan.map(|plan| plan.parse()).transpose().map_err(|_| AuthError::UnknownPlan)?;
+        let plan = plan.map(|plan| plan.parse()).transpose().map_err(|_| AuthError::UnknownPlan)?;
         Ok(Token { subject, organisation: Some(organisation), plan, scopes })
     }
 }
@@ -65,8 +84,8 @@ impl Claims {
 fn subject(claim: Option<String>) -> Result<String, AuthError> {
     let subject = claim.map(|subject| subject.trim().to_owned()).filter(|subject| !subject.is_empty());
     match subject {
-        Some(subject) if subject.chars().any(char::is_control) => Err(AuthError::Malformed),
-        Some(subject) if subject.chars().count() > MAX_SUBJECT => Err(AuthError::Malformed),
+        Some(subject) if subject.chars().any(char::is_control) => Err(AuthError::BadSubject),
+        Some(subject) if subject.chars().count() > MAX_SUBJECT => Err(AuthError::BadSubject),
         Some(subject) => Ok(subject),
         None => Ok(NOBODY.to_owned()),
     }
@@ -100,7 +119,7 @@ mod tests {
         assert_eq!((known.plan, known.subject.as_str(), known.scopes), (None, NOBODY, Scopes::default()));
         assert_eq!(claims(json!("gold")), Err(AuthError::UnknownPlan));
         assert_eq!(claims(json!("")), Err(AuthError::UnknownPlan));
-        assert_eq!(claims(json!(3)), Err(AuthError::Malformed));
+        assert_eq!(claims(json!(3)), Err(AuthError::ClaimType("plan")));
     }
 
     #[test]
@@ -116,7 +135,9 @@ mod tests {
             (json!({"org": "", "scope": "stats:read", "exp": 1}), AuthError::BadOrganisation),
             (json!({"org": "  ", "exp": 1}), AuthError::BadOrganisation),
             (json!({"org": "a\nb", "exp": 1}), AuthError::BadOrganisation),
-            (json!({"org": 7, "exp": 1}), AuthError::Malformed),
+            (json!({"org": 7, "exp": 1}), AuthError::ClaimType("org")),
+            (json!({"org": "org-1", "scope": ["stats:read"], "exp": 1}), AuthError::ClaimType("scope")),
+            (json!({"org": "org-1", "sub": {}, "exp": 1}), AuthError::ClaimType("sub")),
         ] {
             assert_eq!(token(claims.clone()), Err(error), "{claims}");
         }
@@ -125,7 +146,7 @@ mod tests {
     #[test]
     fn an_absurd_subject_is_refused() {
         for subject in ["a\u{0}b", &"x".repeat(256)] {
-            assert_eq!(token(json!({"sub": subject, "org": "org-1", "exp": 1})), Err(AuthError::Malformed));
+            assert_eq!(token(json!({"sub": subject, "org": "org-1", "exp": 1})), Err(AuthError::BadSubject));
         }
     }
 
@@ -136,8 +157,8 @@ mod tests {
         };
         assert_eq!(end(json!(1_700_000_000)), Ok(1_700_000_000));
         assert_eq!(end(json!(1_700_000_000.9)), Ok(1_700_000_000));
-        assert_eq!(end(json!(-1)), Err(AuthError::Malformed));
-        assert_eq!(end(json!("1700000000")), Err(AuthError::Malformed));
+        assert_eq!(end(json!(-1)), Err(AuthError::NoExpiry));
+        assert_eq!(end(json!("1700000000")), Err(AuthError::ClaimType("exp")));
         assert_eq!(end(Value::Null), Err(AuthError::NoExpiry));
     }
 }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, get_current_timestamp};
 use moka::sync::Cache;
 use ring::digest::{SHA256, digest};
 use secrecy::ExposeSecret;
+use serde_json::Value;
 
 use super::claims::{Claims, Token};
 use super::jwks::{self, Jwks, Published};
@@ -19,6 +22,9 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// How far clocks may be apart, in seconds.
 const LEEWAY: u64 = 30;
+
+/// What tokens of an issuer that publishes its keys are signed with.
+const PUBLISHED: &str = "RS256, ES256 or EdDSA";
 
 /// How many believed tokens are remembered.
 const MAX_REMEMBERED: u64 = 10_000;
@@ -109,7 +115,7 @@ impl Verifier {
 
     /// Checks signature, times, issuer and audience. Says which generation of published keys that was with.
     async fn check(&self, bearer: &str) -> Result<(Claims, Option<u64>), AuthError> {
-        let header = jsonwebtoken::decode_header(bearer).map_err(|_| AuthError::Malformed)?;
+        let header = jsonwebtoken::decode_header(bearer).map_err(|_| self.misread(bearer))?;
         // RFC 7515, 4.1.11: extensions that must be understood and are not make the token invalid.
         if header.crit.is_some() {
             return Err(AuthError::Malformed);
@@ -123,17 +129,60 @@ impl Verifier {
         }
     }
 
+    /// The algorithms that are accepted.
+    fn accepted(&self) -> &'static str {
+        match &self.keys {
+            Keys::Secret(_) => "HS256",
+            Keys::Published(_) => PUBLISHED,
+        }
+    }
+
+    /// What is wrong with a token whose header the library cannot read: it knows no algorithms but its own.
+    fn misread(&self, bearer: &str) -> AuthError {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            alg: String,
+        }
+        let header = bearer.split('.').next().unwrap_or_default();
+        let header = URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
+        let is_jwt = bearer.split('.').count() == 3
+            && serde_json::from_slice::<Value>(&header).is_ok_and(|header| header.is_object());
+        match serde_json::from_slice::<Named>(&header) {
+            Ok(named) if is_jwt && named.alg.parse::<Algorithm>().is_err() => {
+                AuthError::WrongAlgorithm(self.accepted())
+            }
+            _ if is_jwt => AuthError::Malformed,
+            _ => AuthError::NotAJwt,
+        }
+    }
+
     async fn published_key(jwks: &Jwks, header: &Header) -> Result<(Arc<jwks::Key>, u64), AuthError> {
         // Asked before the issuer is: a token that can only be refused causes no fetch.
         if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) {
-            return Err(AuthError::WrongAlgorithm);
+            return Err(AuthError::WrongAlgorithm(PUBLISHED));
         }
         jwks.key(header.kid.as_deref(), Instant::now()).await
     }
 
     fn decode(&self, bearer: &str, algorithm: Algorithm, key: &DecodingKey) -> Result<Claims, AuthError> {
         let decoded = jsonwebtoken::decode::<Claims>(bearer, key, &self.validation(algorithm));
-        decoded.map(|data| data.claims).map_err(|error| refusal(error.kind()))
+        decoded.map(|data| data.claims).map_err(|error| self.refusal(error.kind()))
+    }
+
+    fn refusal(&self, kind: &ErrorKind) -> AuthError {
+        match kind {
+            ErrorKind::InvalidAlgorithm => AuthError::WrongAlgorithm(self.accepted()),
+            ErrorKind::InvalidSignature => AuthError::BadSignature,
+            ErrorKind::ExpiredSignature => AuthError::Expired,
+            ErrorKind::ImmatureSignature => AuthError::NotYetValid,
+            ErrorKind::InvalidIssuer => AuthError::WrongIssuer,
+            ErrorKind::InvalidAudience => AuthError::WrongAudience,
+            ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => AuthError::WrongIssuer,
+            ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => AuthError::WrongAudience,
+            ErrorKind::MissingRequiredClaim(claim) if claim == "exp" => AuthError::NoExpiry,
+            ErrorKind::InvalidClaimFormat(claim) if claim == "nbf" => AuthError::ClaimType("nbf"),
+            _ => AuthError::Malformed,
+        }
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -160,29 +209,12 @@ fn fingerprint(bearer: &str) -> [u8; 32] {
     fingerprint
 }
 
-fn refusal(kind: &ErrorKind) -> AuthError {
-    match kind {
-        ErrorKind::InvalidAlgorithm => AuthError::WrongAlgorithm,
-        ErrorKind::InvalidSignature => AuthError::BadSignature,
-        ErrorKind::ExpiredSignature => AuthError::Expired,
-        ErrorKind::ImmatureSignature => AuthError::NotYetValid,
-        ErrorKind::InvalidIssuer => AuthError::WrongIssuer,
-        ErrorKind::InvalidAudience => AuthError::WrongAudience,
-        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => AuthError::WrongIssuer,
-        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => AuthError::WrongAudience,
-        ErrorKind::MissingRequiredClaim(claim) if claim == "exp" => AuthError::NoExpiry,
-        _ => AuthError::Malformed,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::EncodingKey;
     use proptest::prelude::*;
     use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::super::jwks::tests::Script;
     use super::super::{Grant, MintError, Scope, mint};
@@ -260,20 +292,28 @@ mod tests {
     async fn the_algorithm_is_never_the_tokens_say() {
         let verifier = verifier(&config());
         assert!(verifier.verify(&with_header(&json!({"alg": "HS256"}))).await.is_ok());
-        for other in ["HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA"] {
+        for other in
+            ["Ed25519", "none", "None", "NONE", "", "hs256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA"]
+        {
             let token = with_header(&json!({"alg": other, "typ": "JWT"}));
-            assert_eq!(verifier.verify(&token).await, Err(AuthError::WrongAlgorithm), "{other}");
+            assert_eq!(verifier.verify(&token).await, Err(AuthError::WrongAlgorithm("HS256")), "{other}");
         }
-        for none in ["none", "None", "NONE", "", "hs256"] {
-            let token = with_header(&json!({"alg": none}));
-            assert_eq!(verifier.verify(&token).await, Err(AuthError::Malformed), "{none}");
-            let unsigned = format!("{}.", token.rsplit_once('.').expect("a signature").0);
-            assert_eq!(verifier.verify(&unsigned).await, Err(AuthError::Malformed), "{none}");
-        }
+        let token = with_header(&json!({"alg": "none"}));
+        let unsigned = format!("{}.", token.rsplit_once('.').expect("a signature").0);
+        assert_eq!(verifier.verify(&unsigned).await, Err(AuthError::WrongAlgorithm("HS256")));
         let key = EncodingKey::from_secret(SECRET.as_bytes());
         let hs384 = signed(&Header::new(Algorithm::HS384), &claims(&json!({})), &key);
-        assert_eq!(verifier.verify(&hs384).await, Err(AuthError::WrongAlgorithm));
-        assert_eq!(verifier.verify(RSA_TOKEN).await, Err(AuthError::WrongAlgorithm));
+        assert_eq!(verifier.verify(&hs384).await, Err(AuthError::WrongAlgorithm("HS256")));
+        assert_eq!(verifier.verify(RSA_TOKEN).await, Err(AuthError::WrongAlgorithm("HS256")));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_jwt_is_called_so() {
+        for opaque in ["", "secret", "a.b", "0123456789abcdef", "a.b.c", "e30", "W10.e30.x", "a.b.c.d.e"] {
+            assert_eq!(verifier(&config()).verify(opaque).await, Err(AuthError::NotAJwt), "{opaque}");
+        }
+        // `{}`: no algorithm.
+        assert_eq!(verifier(&config()).verify("e30.e30.x").await, Err(AuthError::Malformed));
     }
 
     #[tokio::test]
@@ -297,11 +337,11 @@ mod tests {
         assert_eq!(outcome(&config, json!({"exp": in_seconds(-20)})).await, Ok(()));
         assert_eq!(outcome(&config, json!({"exp": in_seconds(-40)})).await, Err(AuthError::Expired));
         assert_eq!(outcome(&config, json!({"exp": null})).await, Err(AuthError::NoExpiry));
-        assert_eq!(outcome(&config, json!({"exp": "tomorrow"})).await, Err(AuthError::Malformed));
+        assert_eq!(outcome(&config, json!({"exp": "tomorrow"})).await, Err(AuthError::NoExpiry));
         assert_eq!(outcome(&config, json!({"exp": -1})).await, Err(AuthError::NoExpiry));
         assert_eq!(outcome(&config, json!({"nbf": in_seconds(20)})).await, Ok(()));
         assert_eq!(outcome(&config, json!({"nbf": in_seconds(60)})).await, Err(AuthError::NotYetValid));
-        assert_eq!(outcome(&config, json!({"nbf": "later"})).await, Err(AuthError::Malformed));
+        assert_eq!(outcome(&config, json!({"nbf": "later"})).await, Err(AuthError::ClaimType("nbf")));
     }
 
     #[tokio::test]
@@ -462,7 +502,7 @@ mod tests {
         let Issuer { es256, ed25519, verifier } = issuer();
         let claims = claims(&json!({}));
         for (token, error) in [
-            (hs256(&claims), AuthError::WrongAlgorithm),
+            (hs256(&claims), AuthError::WrongAlgorithm(PUBLISHED)),
             // The classic confusion: the public key, taken for an HMAC secret.
             (
                 signed(
@@ -470,10 +510,10 @@ mod tests {
                     &claims,
                     &EncodingKey::from_secret(&URL_SAFE_NO_PAD.decode(RSA_MODULUS).expect("base64")),
                 ),
-                AuthError::WrongAlgorithm,
+                AuthError::WrongAlgorithm(PUBLISHED),
             ),
-            (signed(&header(Algorithm::ES256, "rsa-1"), &claims, &es256), AuthError::WrongAlgorithm),
-            (signed(&header(Algorithm::EdDSA, "ec-1"), &claims, &ed25519), AuthError::WrongAlgorithm),
+            (signed(&header(Algorithm::ES256, "rsa-1"), &claims, &es256), AuthError::WrongAlgorithm(PUBLISHED)),
+            (signed(&header(Algorithm::EdDSA, "ec-1"), &claims, &ed25519), AuthError::WrongAlgorithm(PUBLISHED)),
             (signed(&header(Algorithm::ES256, "ec-2"), &claims, &es256), AuthError::UnknownKey),
             (signed(&Header::new(Algorithm::ES256), &claims, &es256), AuthError::UnknownKey),
         ] {
@@ -490,7 +530,7 @@ mod tests {
         let script = Script::default();
         let jwks = Jwks::new(script.clone());
         let verifier = Verifier::with_keys(Keys::Published(jwks), &AuthConfig::default());
-        assert_eq!(verifier.verify(&hs256(&claims(&json!({})))).await, Err(AuthError::WrongAlgorithm));
+        assert_eq!(verifier.verify(&hs256(&claims(&json!({})))).await, Err(AuthError::WrongAlgorithm(PUBLISHED)));
         assert_eq!(script.fetches(), 0);
         assert_eq!(verifier.verify(RSA_TOKEN).await, Err(AuthError::KeysUnavailable));
         assert_eq!(script.fetches(), 1);

@@ -146,10 +146,7 @@ impl Config {
     pub fn load(lookup: impl Fn(&str) -> Option<String>, data: &Path) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(&lookup);
         let config = Self::read(&mut reader, data);
-        match (config, reader.into_problems()) {
-            (Some(config), problems) if problems.is_empty() => Ok(config),
-            (_, problems) => Err(ConfigError { problems }),
-        }
+        reader.finish(config).map_err(|problems| ConfigError { problems })
     }
 
     /// Reads on past every problem. A variable without a sensible default makes the result `None`, at the very end.

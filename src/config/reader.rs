@@ -4,28 +4,30 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use crate::input::Collector;
+
 /// Reads variables and remembers every problem.
 ///
 /// A bad variable reads as if it were unset, so that the next ones are looked at too; the caller asks for the
 /// problems at the end. A problem repeats a value only where `parse` puts it there, never that of a secret.
 pub(super) struct Reader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
-    problems: Vec<String>,
+    problems: Collector<String>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, problems: Vec::new() }
+        Self { lookup, problems: Collector::default() }
     }
 
-    /// Everything that was wrong.
-    pub(super) fn into_problems(self) -> Vec<String> {
-        self.problems
+    /// What was read, if nothing was wrong.
+    pub(super) fn finish<T>(self, read: Option<T>) -> Result<T, Vec<String>> {
+        self.problems.finish(read)
     }
 
     /// Adds a problem with a variable.
     pub(super) fn problem(&mut self, name: &str, problem: impl Display) {
-        self.problems.push(format!("{name}: {problem}"));
+        self.problems.note(format!("{name}: {problem}"));
     }
 
     /// A variable without the blanks around it. An empty one counts as unset.
@@ -36,7 +38,7 @@ impl<'a> Reader<'a> {
     /// A variable in its own form; `None` if it is unset or bad.
     pub(super) fn read<T, E: Display>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let text = self.text(name)?;
-        parse(&text).map_err(|problem| self.problem(name, problem)).ok()
+        self.problems.take(parse(&text).map_err(|problem| format!("{name}: {problem}")))
     }
 
     /// A whole number within bounds.

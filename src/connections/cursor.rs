@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::input::InputCode;
 use crate::problem::{FieldProblem, Problem};
 
 /// The longest cursor that is looked at.
@@ -63,7 +64,7 @@ pub fn damaged() -> Problem {
 }
 
 fn refuse(detail: &str) -> Problem {
-    Problem::validation(vec![FieldProblem::new("/cursor", "invalid_cursor", detail)])
+    Problem::validation(vec![FieldProblem::new("/cursor", InputCode::InvalidCursor, detail)])
 }
 
 /// PostgreSQL takes no NUL in a text, so none was ever handed out.

@@ -8,9 +8,13 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::wiped::Wiped;
+use crate::input::{Collector, InputCode, did_you_mean};
 use crate::platforms::catalogue::Availability;
 use crate::platforms::{self, ConnectionType, Credentials, Pair, Platform, Settings};
 use crate::problem::{Code, FieldProblem, Problem};
+
+/// Everything that is wrong with a body.
+type Errors = Collector<FieldProblem>;
 
 /// The longest name, in characters.
 pub const MAX_NAME: usize = 100;
@@ -50,7 +54,8 @@ impl Draft {
         let Value::Object(members) = body else {
             return Err(not_an_object());
         };
-        let mut errors = unknown_fields(members, &["name", "platform", "connection_type", "settings", "credentials"]);
+        let mut errors = Errors::default();
+        errors.extend(unknown_fields(members));
         let name = match members.get("name") {
             None | Some(Value::Null) if !name_required => None,
             value => read_name(value, &mut errors),
@@ -58,16 +63,14 @@ impl Draft {
         let pair = read_pair(members, &mut errors)?;
         let settings = texts(members.get("settings"), "/settings", &mut errors);
         let credentials = texts(members.get("credentials"), "/credentials", &mut errors);
-        let (Some(pair), Some(mut settings), Some(credentials)) = (pair, settings, credentials) else {
-            return Err(Problem::validation(errors));
-        };
-        check_schemas(pair, &settings, &credentials, &mut errors);
-        if errors.is_empty() {
-            settings = normalise(pair, settings, &mut errors);
-        }
-        if !errors.is_empty() {
-            return Err(Problem::validation(errors));
-        }
+        let read = pair.map(|pair| {
+            let settings = settings.map(|settings| check_settings(pair, settings, &mut errors));
+            if let Some(credentials) = &credentials {
+                check_credentials(pair, credentials, &mut errors);
+            }
+            settings.zip(credentials).map(|(settings, credentials)| (pair, settings, credentials))
+        });
+        let (pair, settings, credentials) = errors.finish(read.flatten()).map_err(Problem::validation)?;
         Ok(Self { name, pair, settings: plain(settings), credentials: secret(credentials) })
     }
 }
@@ -81,15 +84,12 @@ impl Patch {
         let Value::Object(members) = body else {
             return Err(not_an_object());
         };
-        let mut errors = Vec::new();
+        let mut errors = Errors::default();
         for fixed in ["platform", "connection_type"].into_iter().filter(|fixed| members.contains_key(*fixed)) {
-            errors.push(FieldProblem::new(
-                format!("/{fixed}"),
-                "read_only",
-                "This cannot be changed. Add a new connection instead.",
-            ));
+            let detail = "This cannot be changed. Add a new connection instead.";
+            errors.note(FieldProblem::at("", fixed, InputCode::ReadOnly, detail));
         }
-        errors.extend(unknown_fields(members, &["name", "platform", "connection_type", "settings", "credentials"]));
+        errors.extend(unknown_fields(members));
         let name = members.get("name").and_then(|value| read_name(Some(value), &mut errors));
 
         let mut settings: Wiped = text_members(current.clone()).into();
@@ -101,14 +101,10 @@ impl Patch {
 
         // A new name is welcome even where what is stored cannot be read, or no longer fits.
         if members.contains_key("settings") || members.contains_key("credentials") {
-            check_schemas(pair, &settings, &credentials, &mut errors);
-            if errors.is_empty() {
-                settings = normalise(pair, settings, &mut errors);
-            }
+            settings = check_settings(pair, settings, &mut errors);
+            check_credentials(pair, &credentials, &mut errors);
         }
-        if !errors.is_empty() {
-            return Err(Problem::validation(errors));
-        }
+        errors.finish(Some(())).map_err(Problem::validation)?;
         let mentioned = |key: &str| members.get(key).and_then(Value::as_object).into_iter().flatten();
         let changes = |key: &String| mentioned("credentials").any(|(name, value)| name == key && !value.is_null());
         let mut credentials = secret(credentials);
@@ -126,17 +122,24 @@ impl Patch {
 }
 
 fn not_an_object() -> Problem {
-    Problem::validation(vec![FieldProblem::new("", "type", "The body must be a JSON object.")])
+    Problem::validation(vec![FieldProblem::new("", InputCode::Type, "The body must be a JSON object.")])
 }
 
-fn unknown_fields(members: &Map<String, Value>, known: &[&str]) -> Vec<FieldProblem> {
-    members
-        .keys()
-        .filter(|key| !known.contains(&key.as_str()))
-        .map(|key| {
-            FieldProblem::new(pointer("", key), "unknown_field", format!("Known fields are {}.", known.join(", ")))
-        })
-        .collect()
+/// The fields of a body.
+const FIELDS: [&str; 5] = ["name", "platform", "connection_type", "settings", "credentials"];
+
+fn unknown_fields(members: &Map<String, Value>) -> impl Iterator<Item = FieldProblem> {
+    members.keys().filter(|key| !FIELDS.contains(&key.as_str())).map(|key| unknown_field("", key, &FIELDS))
+}
+
+/// A field that there is none of: which one was probably meant, or else which there are.
+fn unknown_field(at: &str, key: &str, known: &[&str]) -> FieldProblem {
+    let detail = match (did_you_mean(key, known.iter().copied()), known) {
+        (Some(meant), _) => format!("There is no such field; did you mean {meant}?"),
+        (None, []) => "There are no fields here.".to_owned(),
+        (None, known) => format!("There is no such field; there are {}.", known.join(", ")),
+    };
+    FieldProblem::at(at, key, InputCode::UnknownField, detail)
 }
 
 /// Characters that have what follows shown in another order: a name must not look like another one.
@@ -144,24 +147,24 @@ fn turns_text_around(letter: char) -> bool {
     matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn read_name(value: Option<&Value>, errors: &mut Vec<FieldProblem>) -> Option<String> {
+fn read_name(value: Option<&Value>, errors: &mut Errors) -> Option<String> {
     let (code, detail) = match value {
-        None | Some(Value::Null) => ("required", "Give the connection a name.".to_owned()),
+        None | Some(Value::Null) => (InputCode::Required, "Give the connection a name.".to_owned()),
         Some(Value::String(text)) => {
             let name = text.trim();
             if name.is_empty() {
-                ("required", "Give the connection a name.".to_owned())
+                (InputCode::Required, "Give the connection a name.".to_owned())
             } else if name.chars().count() > MAX_NAME {
-                ("too_long", format!("The name may have at most {MAX_NAME} characters."))
+                (InputCode::TooLong, format!("The name may have at most {MAX_NAME} characters."))
             } else if name.chars().any(|letter| letter.is_control() || turns_text_around(letter)) {
-                ("invalid_characters", "The name must not contain control characters.".to_owned())
+                (InputCode::InvalidCharacters, "The name must not contain control characters.".to_owned())
             } else {
                 return Some(name.to_owned());
             }
         }
-        Some(_) => ("type", "The name must be text.".to_owned()),
+        Some(_) => (InputCode::Type, "The name must be text.".to_owned()),
     };
-    errors.push(FieldProblem::new("/name", code, detail));
+    errors.note(FieldProblem::at("", "name", code, detail));
     None
 }
 
@@ -169,22 +172,27 @@ pub(crate) fn coming_soon(platform: Platform) -> Problem {
     Problem::new(Code::PlatformUnavailable, format!("Connections to {} cannot be made yet.", platform.title()))
 }
 
-fn read_pair(members: &Map<String, Value>, errors: &mut Vec<FieldProblem>) -> Result<Option<Pair>, Problem> {
+fn read_pair(members: &Map<String, Value>, errors: &mut Errors) -> Result<Option<Pair>, Problem> {
     let all = || Platform::ALL.map(Platform::key).join(", ");
     let platform: Platform = match members.get("platform") {
         None | Some(Value::Null) => {
-            errors.push(FieldProblem::new("/platform", "required", format!("Choose one of {}.", all())));
+            errors.note(FieldProblem::at("", "platform", InputCode::Required, format!("Choose one of {}.", all())));
             return Ok(None);
         }
         Some(Value::String(key)) => match key.parse() {
             Ok(platform) => platform,
             Err(()) => {
-                errors.push(FieldProblem::new("/platform", "unknown_value", format!("Choose one of {}.", all())));
+                errors.note(FieldProblem::at(
+                    "",
+                    "platform",
+                    InputCode::UnknownValue,
+                    format!("Choose one of {}.", all()),
+                ));
                 return Ok(None);
             }
         },
         Some(_) => {
-            errors.push(FieldProblem::new("/platform", "type", "The platform must be text."));
+            errors.note(FieldProblem::at("", "platform", InputCode::Type, "The platform must be text."));
             return Ok(None);
         }
     };
@@ -198,28 +206,28 @@ fn read_pair(members: &Map<String, Value>, errors: &mut Vec<FieldProblem>) -> Re
         None | Some(Value::Null) => match types.as_slice() {
             [only] => return Ok(Pair::find(platform, *only)),
             _ if platform == Platform::Demo => return Ok(Pair::find(platform, ConnectionType::Admin)),
-            _ => "required",
+            _ => InputCode::Required,
         },
         Some(Value::String(key)) => match key.parse().ok().and_then(|kind| Pair::find(platform, kind)) {
             Some(pair) => return Ok(Some(pair)),
-            None => "unknown_value",
+            None => InputCode::UnknownValue,
         },
-        Some(_) => "type",
+        Some(_) => InputCode::Type,
     };
     let detail = format!("{} has the connection types {listed}; name one of them.", platform.title());
-    errors.push(FieldProblem::new("/connection_type", wrong, detail));
+    errors.note(FieldProblem::at("", "connection_type", wrong, detail));
     Ok(None)
 }
 
 /// An object with its texts trimmed; a missing one is empty.
-fn texts(value: Option<&Value>, at: &str, errors: &mut Vec<FieldProblem>) -> Option<Wiped> {
+fn texts(value: Option<&Value>, at: &str, errors: &mut Errors) -> Option<Wiped> {
     match value {
         None | Some(Value::Null) => Some(Map::new().into()),
         Some(Value::Object(members)) => {
             Some(members.iter().map(|(key, value)| (key.clone(), trimmed(value))).collect::<Map<_, _>>().into())
         }
         Some(_) => {
-            errors.push(FieldProblem::new(at, "type", "This must be a JSON object."));
+            errors.note(FieldProblem::new(at, InputCode::Type, "This must be a JSON object."));
             None
         }
     }
@@ -234,87 +242,91 @@ fn trimmed(value: &Value) -> Value {
 
 /// RFC 7396, one level deep: all values are texts. Taking away a field that `schema` does not know is refused, because
 /// it is as likely a misspelt name as any other.
-fn merge(into: &mut Wiped, patch: Option<&Value>, at: &str, schema: &Value, errors: &mut Vec<FieldProblem>) {
+fn merge(into: &mut Wiped, patch: Option<&Value>, at: &str, schema: &Value, errors: &mut Errors) {
     match patch {
         None => {}
         Some(Value::Object(members)) => {
+            let known = keys(schema);
             for (key, value) in members {
                 match value {
-                    Value::Null if schema.pointer(&pointer("/properties", key)).is_none() => {
-                        errors.push(unknown_field(at, key));
-                    }
+                    Value::Null if !known.contains(&key.as_str()) => errors.note(unknown_field(at, key, &known)),
                     Value::Null => into.remove(key),
                     value => into.put(key.clone(), trimmed(value)),
                 }
             }
         }
-        Some(_) => errors.push(FieldProblem::new(at, "type", "This must be a JSON object.")),
+        Some(_) => errors.note(FieldProblem::new(at, InputCode::Type, "This must be a JSON object.")),
     }
 }
 
-fn check_schemas(pair: Pair, settings: &Wiped, credentials: &Wiped, errors: &mut Vec<FieldProblem>) {
-    let schemas = pair.schemas();
-    check(&schemas.settings, settings, "/settings", errors);
-    check(&schemas.credentials, credentials, "/credentials", errors);
-    for (at, object) in [("/settings", settings), ("/credentials", credentials)] {
-        for (key, value) in object.members() {
-            if value.as_str().is_some_and(|text| text.chars().any(char::is_control)) {
-                let detail = "The value must not contain control characters.";
-                errors.push(FieldProblem::new(pointer(at, key), "invalid_characters", detail));
-            }
-        }
-    }
+/// The names that a schema of an object knows.
+fn keys(schema: &Value) -> Vec<&str> {
+    schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key.as_str()).collect()
 }
 
-fn check(validator: &Validator, value: &Value, at: &str, errors: &mut Vec<FieldProblem>) {
-    for error in validator.iter_errors(value) {
+/// Holds settings against their schema and the platform's own rules, and brings them into the form they are stored in.
+fn check_settings(pair: Pair, settings: Wiped, errors: &mut Errors) -> Wiped {
+    let mut found = Errors::default();
+    check(&pair.schemas().settings, &pair.entry().settings_schema, &settings, "/settings", &mut found);
+    let mut normal = plain(settings);
+    let wrong = platforms::normalise(pair, &mut normal).err().unwrap_or_default();
+    let wrong = wrong.into_iter().map(|error| FieldProblem::at("/settings", error.field, error.code, error.detail));
+    // Of one field the first mistake is enough.
+    let new: Vec<FieldProblem> =
+        wrong.filter(|error| found.so_far().iter().all(|known| known.pointer != error.pointer)).collect();
+    found.extend(new);
+    errors.extend(found.finish(None::<()>).err().unwrap_or_default());
+    text_members(normal).into()
+}
+
+fn check_credentials(pair: Pair, credentials: &Wiped, errors: &mut Errors) {
+    check(&pair.schemas().credentials, &pair.entry().credentials_schema, credentials, "/credentials", errors);
+}
+
+fn check(validator: &Validator, schema: &Value, object: &Wiped, at: &str, errors: &mut Errors) {
+    for error in validator.iter_errors(object) {
         let place = format!("{at}{}", error.instance_path().as_str());
-        match error.kind() {
+        let property =
+            error.instance_path().as_str().strip_prefix('/').and_then(|key| schema.get("properties")?.get(key));
+        let (code, detail) = match error.kind() {
             ValidationErrorKind::Required { property } => {
                 let key = property.as_str().unwrap_or_default();
-                errors.push(FieldProblem::new(pointer(&place, key), "required", "This field is required."));
+                errors.note(FieldProblem::at(&place, key, InputCode::Required, "This field is required."));
+                continue;
             }
             ValidationErrorKind::AdditionalProperties { unexpected } => {
-                errors.extend(unexpected.iter().map(|key| unknown_field(&place, key)));
+                let known = keys(schema);
+                errors.extend(unexpected.iter().map(|key| unknown_field(&place, key, &known)));
+                continue;
             }
-            ValidationErrorKind::Type { .. } => {
-                errors.push(FieldProblem::new(place, "type", "The value must be text."));
-            }
-            ValidationErrorKind::MinLength { .. } => {
-                errors.push(FieldProblem::new(place, "required", "The value must not be empty."));
-            }
+            ValidationErrorKind::Type { .. } => (InputCode::Type, "The value must be text.".to_owned()),
+            ValidationErrorKind::MinLength { .. } => (InputCode::Required, "The value must not be empty.".to_owned()),
             ValidationErrorKind::MaxLength { limit } => {
-                let detail = format!("The value may have at most {limit} characters.");
-                errors.push(FieldProblem::new(place, "too_long", detail));
+                (InputCode::TooLong, format!("The value may have at most {limit} characters."))
             }
             ValidationErrorKind::Enum { options } => {
-                let detail = format!("The value must be one of {options}.");
-                errors.push(FieldProblem::new(place, "unknown_value", detail));
+                let options: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                (InputCode::UnknownValue, format!("The value must be one of {}.", options.join(", ")))
             }
-            ValidationErrorKind::Pattern { pattern } => {
-                let detail = format!("The value must match {pattern}.");
-                errors.push(FieldProblem::new(place, "format", detail));
-            }
-            _ => errors.push(FieldProblem::new(place, "invalid", "The value does not fit the platform's schema.")),
+            ValidationErrorKind::Pattern { .. } => (InputCode::Format, form(property)),
+            _ => (InputCode::Invalid, "The value does not fit the platform's schema.".to_owned()),
+        };
+        errors.note(FieldProblem::new(place, code, detail));
+    }
+    for (key, value) in object.members() {
+        if value.as_str().is_some_and(|text| text.chars().any(char::is_control)) {
+            let detail = "The value must not contain control characters.";
+            errors.note(FieldProblem::at(at, key, InputCode::InvalidCharacters, detail));
         }
     }
 }
 
-fn unknown_field(at: &str, key: &str) -> FieldProblem {
-    let detail = "There is no such field; see the platform's schema in the catalogue.";
-    FieldProblem::new(pointer(at, key), "unknown_field", detail)
-}
-
-fn normalise(pair: Pair, settings: Wiped, errors: &mut Vec<FieldProblem>) -> Wiped {
-    let mut settings = plain(settings);
-    if let Err(wrong) = platforms::normalise(pair, &mut settings) {
-        errors.extend(
-            wrong
-                .into_iter()
-                .map(|error| FieldProblem::new(format!("/settings/{}", error.field), error.code, error.detail)),
-        );
+/// The form that a value should have: a pattern says nothing to people, an example does.
+fn form(property: Option<&Value>) -> String {
+    match property.and_then(|property| property.pointer("/examples/0")).and_then(Value::as_str) {
+        Some(example) => format!("The value should look like {example}."),
+        None => "The value does not have the form it should have.".to_owned(),
     }
-    text_members(settings).into()
 }
 
 fn text_members(texts: impl IntoIterator<Item = (String, String)>) -> Map<String, Value> {
@@ -327,12 +339,6 @@ fn plain(members: Wiped) -> Settings {
 
 fn secret(members: Wiped) -> Credentials {
     members.into_texts().into_iter().map(|(key, text)| (key, SecretString::from(text))).collect()
-}
-
-/// A JSON pointer to `key` below `at` (RFC 6901).
-fn pointer(at: &str, key: &str) -> String {
-    let key: String = key.chars().take(100).collect();
-    format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
 #[cfg(test)]
@@ -397,6 +403,41 @@ mod tests {
         {
             assert_eq!(Draft::read(&json!({"name": name, "platform": "demo"}), true).is_ok(), good, "{name:?}");
         }
+    }
+
+    #[test]
+    fn what_the_platform_says_of_an_address_comes_with_what_the_schema_says() {
+        let body = json!({"name": "x", "platform": "cake", "connection_type": "affiliate", "colour": 1,
+            "settings": {"domain": "https://a b", "timezone": "Mars", "currency": "usd"}, "credentials": {"api_kye": "x"}});
+        let problem = Draft::read(&body, true).expect_err("a problem");
+        let mut found = codes(&problem);
+        found.sort();
+        let expected = [
+            ("/colour", "unknown_field"),
+            ("/credentials/api_key", "required"),
+            ("/credentials/api_kye", "unknown_field"),
+            ("/settings/currency", "format"),
+            ("/settings/domain", "invalid_url"),
+            ("/settings/timezone", "unknown_timezone"),
+        ];
+        assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code.to_owned())));
+    }
+
+    #[test]
+    fn errors_are_in_words() {
+        let body = json!({"name": "x", "platform": "everflow", "connection_type": "admin",
+            "settings": {"region": "moon", "currency": "usd"}, "credentials": {"api_kye": "x"}});
+        let problem = Draft::read(&body, true).expect_err("a problem");
+        let details: Vec<&str> = problem.errors.iter().map(|error| error.detail.as_str()).collect();
+        for expected in [
+            "The value must be one of us, eu.",
+            "The value should look like USD.",
+            "There is no such field; did you mean api_key?",
+        ] {
+            assert!(details.contains(&expected), "{expected} in {details:?}");
+        }
+        let whole = Draft::read(&json!([]), true).expect_err("a problem");
+        assert_eq!(whole.detail, "The body must be a JSON object.");
     }
 
     #[test]

@@ -4,11 +4,11 @@ use uuid::Uuid;
 
 use super::seal::Sealer;
 use super::service::{Connections, live_row, plan_of};
-use super::store::{self, ListQuery, SortColumn};
+use super::store::{self, ListQuery};
 use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, cursor};
 use crate::clock::time;
 use crate::platforms::verification::Verification;
-use crate::problem::{FieldProblem, Problem};
+use crate::problem::Problem;
 use crate::tenancy::OrgId;
 
 impl Connections {
@@ -194,25 +194,4 @@ impl<T> Rows<T> {
     fn map<V>(self, show: impl FnMut(&T) -> Option<V>) -> Page<V> {
         Page { data: self.rows.iter().filter_map(show).collect(), next_cursor: self.next_cursor }
     }
-}
-
-/// The order of a list, as `sort` names it.
-///
-/// # Errors
-/// A column there is none of.
-pub fn read_sort(text: &str) -> Result<(SortColumn, bool), FieldProblem> {
-    let (descending, column) = match text.strip_prefix('-') {
-        Some(column) => (true, column),
-        None => (false, text),
-    };
-    let column = match column {
-        "name" => SortColumn::Name,
-        "created_at" => SortColumn::CreatedAt,
-        "updated_at" => SortColumn::UpdatedAt,
-        _ => {
-            let detail = "Sort by name, created_at or updated_at, with a leading - for the reverse.";
-            return Err(FieldProblem::new("/sort", "unknown_value", detail));
-        }
-    };
-    Ok((column, descending))
 }

@@ -25,6 +25,7 @@ use crate::clock::now_micros;
 use crate::db::models::ConnectionRow;
 use crate::db::schema::connections;
 use crate::db::{Db, DbConnection, DbError};
+use crate::input::InputCode;
 use crate::outbound::CallScope;
 use crate::platforms::verification::VerificationStatus;
 use crate::platforms::{self, Account, Client, Platforms};
@@ -201,7 +202,7 @@ pub(super) async fn to_the_end<T: Send + 'static>(
 pub(crate) fn name_is_taken() -> Problem {
     let mut problem = Problem::new(Code::NameTaken, "Another connection of the organisation has this name.")
         .hint("Choose another name; letter case does not distinguish names.");
-    problem.errors = vec![FieldProblem::new("/name", "name_taken", "This name is taken.")];
+    problem.errors = vec![FieldProblem::new("/name", InputCode::NameTaken, "This name is taken.")];
     problem
 }
 

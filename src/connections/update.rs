@@ -16,6 +16,7 @@ use crate::clock::now_micros;
 use crate::db::DbConnection;
 use crate::db::models::ConnectionRow;
 use crate::db::schema::connections;
+use crate::input::InputCode;
 use crate::platforms::{self, Account, Pair, Settings, verification};
 use crate::problem::{Code, FieldProblem, Problem};
 
@@ -70,19 +71,9 @@ impl Connections {
         if platforms::origin(pair, &profile.settings, gateways) == platforms::origin(pair, settings, gateways) {
             return Ok(());
         }
-        let missing: Vec<FieldProblem> = profile
-            .hints
-            .keys()
-            .filter(|key| !patch.credentials.contains_key(*key) && !patch.removed.contains(key))
-            .map(|key| {
-                let detail = "Enter this secret again: the change moves the connection to another host.";
-                FieldProblem::new(format!("/credentials/{key}"), "required", detail)
-            })
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        Err(secret_required(missing))
+        let stays = |key: &&String| !patch.credentials.contains_key(*key) && !patch.removed.contains(key);
+        let missing: Vec<&str> = profile.hints.keys().filter(stays).map(String::as_str).collect();
+        if missing.is_empty() { Ok(()) } else { Err(secret_required(&missing)) }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of `update`, split off to keep that readable")]
@@ -276,13 +267,11 @@ impl IfMatch {
 }
 
 /// The secrets that a change of host needs, by field.
-pub(crate) fn secret_required(missing: Vec<FieldProblem>) -> Problem {
-    let mut problem = Problem::new(
-        Code::SecretRequired,
-        "The change moves the connection to another host, so its secrets must be sent again.",
-    );
-    problem.errors = missing;
-    problem
+pub(crate) fn secret_required(missing: &[&str]) -> Problem {
+    let detail = "Enter this secret again: the change moves the connection to another host.";
+    let again = |key: &&str| FieldProblem::at("/credentials", key, InputCode::Required, detail);
+    let detail = "The change moves the connection to another host, so its secrets must be sent again.";
+    Problem { errors: missing.iter().map(again).collect(), ..Problem::new(Code::SecretRequired, detail) }
 }
 
 pub(crate) fn version_conflict() -> Problem {

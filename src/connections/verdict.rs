@@ -31,7 +31,7 @@ pub(crate) fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
         problem.detail = failure.detail.clone();
         problem.hint = Some(failure.hint.clone());
         if let Some(pointer) = &failure.pointer {
-            problem.errors = vec![FieldProblem::new(pointer.clone(), failure.code.key(), failure.detail.clone())];
+            problem.errors = vec![FieldProblem::new(pointer.clone(), failure.code, failure.detail.clone())];
         }
     }
     Err(problem)

@@ -1,32 +1,27 @@
-//! Connections: add, list, show, change, delete, verify, and what happened to them.
+//! Connections: add, list, show, change, delete and verify.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
-use serde::Serialize;
-use uuid::Uuid;
 
 use super::edge::ApiError;
-use super::extract::{
-    Caller, JsonBody, OneConnection, Query, ReadConnections, WriteConnections, idempotency_key, if_match, page_limit,
-};
-use super::negotiation::{Media, choose};
-use super::params::{AboutConnection, IfUnchanged, ListOfConnections, NamedPlan, Paging, Repetition};
+use super::extract::{Caller, JsonBody, OneConnection, ReadConnections, WriteConnections, idempotency_key, if_match};
+use super::listing;
+use super::negotiation::{Accepts, JsonOnly};
+use super::params::{IfUnchanged, ListOfConnections, NamedPlan, Paging, Repetition, Saving};
+use super::query::{NoParameters, Parameters, Query};
 use super::state::State;
-use super::types::{
-    AuditEventPage, AutomationPage, ConnectionCreate, ConnectionPage, ConnectionPatch, ConnectionTry, VerificationPage,
-};
+use super::types::{ConnectionCreate, ConnectionPage, ConnectionPatch, ConnectionTry};
 use crate::connections::create::VerifyMode;
-use crate::connections::draft::MAX_NAME;
-use crate::connections::lists::read_sort;
-use crate::connections::store::{ListQuery, SortColumn};
-use crate::connections::{ConnectionView, Status, Usage};
+use crate::connections::{ConnectionView, Usage};
+use crate::input::InputCode;
 use crate::platforms::verification::Verification;
-use crate::platforms::{ConnectionType, Platform};
-use crate::problem::{Code, FieldProblem, Problem};
+use crate::problem::{Code, Problem};
 
 type Answered = Result<HttpResponse, ApiError>;
 
 /// Show how much of the plan is used.
+///
+/// Ask before offering to add a connection: `remaining` says how many the plan still allows. Demo connections never count.
 #[utoipa::path(tag = "Connections", operation_id = "show_usage",
     security(("bearer" = ["connections:read"])), params(NamedPlan),
     responses((status = 200, description = "The usage", body = Usage)))]
@@ -34,20 +29,28 @@ type Answered = Result<HttpResponse, ApiError>;
 pub(super) async fn usage(
     caller: Caller<ReadConnections>,
     state: web::Data<State>,
-    query: Query,
-    request: HttpRequest,
+    accepts: Accepts<JsonOnly>,
+    _: NoParameters,
 ) -> Answered {
-    query.only([])?;
-    json(&request, &state.connections.usage(&caller.actor).await?)
+    Ok(accepts.ok(&state.connections.usage(&caller.actor).await?))
 }
 
 /// Add a connection; it is verified first.
+///
+/// The credentials are tried at the tracker before anything is saved, and a refusal names its cause: `verification`
+/// holds the stages, whose turn it is, and the next step. With `verify=deferred` the connection is saved at once as
+/// `unverified` and verified in the background; read it again until its `status` changes.
+///
+/// Send an `Idempotency-Key` to repeat a request safely: after a timeout the same key and body create nothing twice.
+///
+/// ```text
+/// POST /api/v1/connections?verify=deferred
+/// Idempotency-Key: add-brand-a-1
+///
+/// {"name": "Demo network", "platform": "demo", "connection_type": "admin"}
+/// ```
 #[utoipa::path(tag = "Connections", operation_id = "create_connection",
-    security(("bearer" = ["connections:write"])),
-    params(
-        ("verify" = Option<VerifyMode>, Query, description = "`required` (unasked) verifies before saving; `deferred` saves at once and verifies in the background", example = "required"),
-        Repetition, NamedPlan,
-    ),
+    security(("bearer" = ["connections:write"])), params(Saving, Repetition, NamedPlan),
     request_body = ConnectionCreate,
     extensions(("x-problems" = json!([
         Code::ConnectionLimitReached, Code::NameTaken, Code::RequestInProgress, Code::VerificationFailed,
@@ -64,19 +67,12 @@ pub(super) async fn usage(
 pub(super) async fn create(
     caller: Caller<WriteConnections>,
     state: web::Data<State>,
+    accepts: Accepts<JsonOnly>,
     query: Query,
     request: HttpRequest,
     body: JsonBody,
 ) -> Answered {
-    choose(request.headers(), &[Media::Json])?;
-    let mode = match query.only(["verify"])? {
-        [None | Some("required")] => VerifyMode::Required,
-        [Some("deferred")] => VerifyMode::Deferred,
-        [Some(_)] => {
-            let detail = "The parameter is required or deferred.";
-            return Err(Problem::validation(vec![FieldProblem::new("/verify", "unknown_value", detail)]).into());
-        }
-    };
+    let mode = verify_mode(&query)?;
     let key = idempotency_key(request.headers())?;
     let created = state.connections.create(&caller.actor, &body.0, mode, key).await?;
     let mut response = HttpResponse::Created();
@@ -86,10 +82,23 @@ pub(super) async fn create(
     if created.replayed {
         response.insert_header(("idempotency-replayed", "true"));
     }
-    Ok(response.json(created.connection))
+    Ok(accepts.write(response, &created.connection))
+}
+
+fn verify_mode(query: &Query) -> Result<VerifyMode, Problem> {
+    let mut parameters = Parameters::of(&query.0, &["verify"], &[]);
+    let mode = parameters.read("verify", |mode| match mode {
+        "required" => Ok(VerifyMode::Required),
+        "deferred" => Ok(VerifyMode::Deferred),
+        _ => Err((InputCode::UnknownValue, "The parameter is required or deferred.".to_owned())),
+    });
+    parameters.finish(Some(mode.unwrap_or(VerifyMode::Required)))
 }
 
 /// Verify credentials without saving anything.
+///
+/// For the button "Test connection" of a form: the body is that of a create call, without `name` if there is none yet. The
+/// answer is 200 with the verification whatever its outcome; 422 only says that the body itself is wrong.
 #[utoipa::path(tag = "Connections", operation_id = "try_connection",
     security(("bearer" = ["connections:write"])), request_body = ConnectionTry,
     extensions(("x-problems" = json!([Code::PlatformUnavailable]))),
@@ -98,16 +107,17 @@ pub(super) async fn create(
 pub(super) async fn verify_draft(
     caller: Caller<WriteConnections>,
     state: web::Data<State>,
-    query: Query,
-    request: HttpRequest,
+    accepts: Accepts<JsonOnly>,
+    _: NoParameters,
     body: JsonBody,
 ) -> Answered {
-    query.only([])?;
-    choose(request.headers(), &[Media::Json])?;
-    json(&request, &state.connections.verify_draft(&caller.actor, &body.0).await?)
+    Ok(accepts.ok(&state.connections.verify_draft(&caller.actor, &body.0).await?))
 }
 
 /// List the organisation's connections.
+///
+/// `next_cursor` of one page is `cursor` of the next; `null` is the end. For example `?status=failing&sort=name` lists what
+/// needs somebody's attention.
 #[utoipa::path(tag = "Connections", operation_id = "list_connections",
     security(("bearer" = ["connections:read"])), params(Paging, ListOfConnections),
     responses((status = 200, description = "A page", body = ConnectionPage)))]
@@ -115,85 +125,17 @@ pub(super) async fn verify_draft(
 pub(super) async fn list(
     caller: Caller<ReadConnections>,
     state: web::Data<State>,
+    accepts: Accepts<JsonOnly>,
     query: Query,
-    request: HttpRequest,
 ) -> Answered {
-    let (wanted, cursor) = read_list(&query)?;
-    json(&request, &state.connections.list(&caller.actor.organisation, wanted, cursor).await?)
-}
-
-fn read_list(query: &Query) -> Result<(ListQuery, Option<&str>), Problem> {
-    let [limit, cursor, platform, connection_type, status, name, sort] =
-        query.only(["limit", "cursor", "platform", "connection_type", "status", "q", "sort"])?;
-    let mut errors = Vec::new();
-    let limit = page_limit(limit).unwrap_or_else(|error| {
-        errors.push(error);
-        1
-    });
-    let mut unknown = |parameter: &str, known: String| {
-        errors.push(FieldProblem::new(format!("/{parameter}"), "unknown_value", format!("Known values are {known}.")));
-    };
-    let platform = platform.and_then(|key| {
-        let found = key.parse::<Platform>().ok();
-        if found.is_none() {
-            unknown("platform", Platform::ALL.map(Platform::key).join(", "));
-        }
-        found
-    });
-    let connection_type = connection_type.and_then(|key| {
-        let found = key.parse::<ConnectionType>().ok();
-        if found.is_none() {
-            unknown("connection_type", ConnectionType::ALL.map(ConnectionType::key).join(", "));
-        }
-        found
-    });
-    let status = status.and_then(|key| {
-        let found = Status::find(key);
-        if found.is_none() {
-            unknown("status", Status::ALL.map(Status::key).join(", "));
-        }
-        found
-    });
-    let (sort, descending) = match sort.map(read_sort) {
-        None => (SortColumn::CreatedAt, true),
-        Some(Ok(sort)) => sort,
-        Some(Err(error)) => {
-            errors.push(error);
-            (SortColumn::CreatedAt, true)
-        }
-    };
-    if let Some(wrong) = name.and_then(impossible_part) {
-        errors.push(wrong);
-    }
-    if !errors.is_empty() {
-        return Err(Problem::validation(errors));
-    }
-    let wanted = ListQuery {
-        platform,
-        connection_type,
-        status,
-        name_contains: name.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned),
-        sort,
-        descending,
-        after: None,
-        limit,
-    };
-    Ok((wanted, cursor))
-}
-
-/// What is wrong with a `q` that no name can contain.
-fn impossible_part(part: &str) -> Option<FieldProblem> {
-    let (code, detail) = if part.chars().count() > MAX_NAME {
-        ("too_long", format!("No name has more than {MAX_NAME} characters."))
-    } else if part.chars().any(char::is_control) {
-        ("invalid_characters", "No name contains control characters.".to_owned())
-    } else {
-        return None;
-    };
-    Some(FieldProblem::new("/q", code, detail))
+    let (wanted, cursor) = listing::connections(&query)?;
+    Ok(accepts.ok(&state.connections.list(&caller.actor.organisation, wanted, cursor.as_deref()).await?))
 }
 
 /// Show a connection.
+///
+/// Secrets are never shown, only a hint of each. The `ETag` is the connection's version: send it as `If-Match` with the
+/// change that is made of what was read.
 #[utoipa::path(tag = "Connections", operation_id = "show_connection",
     security(("bearer" = ["connections:read"])), params(OneConnection),
     extensions(("x-problems" = json!([Code::NotFound, Code::ConnectionDeleted]))),
@@ -204,17 +146,29 @@ fn impossible_part(part: &str) -> Option<FieldProblem> {
 pub(super) async fn show(
     caller: Caller<ReadConnections>,
     state: web::Data<State>,
+    accepts: Accepts<JsonOnly>,
     at: web::Path<OneConnection>,
-    query: Query,
-    request: HttpRequest,
+    _: NoParameters,
 ) -> Answered {
-    query.only([])?;
     let connection = state.connections.get(&caller.actor.organisation, at.id()?).await?;
-    choose(request.headers(), &[Media::Json])?;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(connection.version))).json(connection))
+    Ok(show_version(accepts, &connection))
 }
 
 /// Change a connection's name, settings or secrets; changed settings and secrets are verified first.
+///
+/// The body is a JSON merge patch (RFC 7396): it holds only what changes, and `null` takes a field away. If the tracker
+/// refuses what is new, the old settings and secrets stay in force. A change that moves the connection to another host
+/// needs all secrets again.
+///
+/// With `If-Match` the change is made only to the version that was read; 412 says that somebody changed it meanwhile.
+///
+/// ```text
+/// PATCH /api/v1/connections/01990000-0000-7000-8000-000000000000
+/// Content-Type: application/merge-patch+json
+/// If-Match: "1"
+///
+/// {"name": "Brand A (new)", "credentials": {"api_key": "0123456789abcdef0123456789abcdef"}}
+/// ```
 #[utoipa::path(tag = "Connections", operation_id = "update_connection",
     security(("bearer" = ["connections:write"])), params(OneConnection, IfUnchanged),
     request_body(content((ConnectionPatch = "application/merge-patch+json"), (ConnectionPatch = "application/json"))),
@@ -229,19 +183,21 @@ pub(super) async fn show(
 pub(super) async fn update(
     caller: Caller<WriteConnections>,
     state: web::Data<State>,
+    accepts: Accepts<JsonOnly>,
     at: web::Path<OneConnection>,
-    query: Query,
+    _: NoParameters,
     request: HttpRequest,
     body: JsonBody,
 ) -> Answered {
-    query.only([])?;
-    choose(request.headers(), &[Media::Json])?;
     let condition = if_match(request.headers())?;
     let connection = state.connections.update(&caller.actor, at.id()?, &body.0, condition.as_ref()).await?;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(connection.version))).json(connection))
+    Ok(show_version(accepts, &connection))
 }
 
 /// Delete a connection; its stored secrets are destroyed at once.
+///
+/// A second delete is 204 as well. Any other call on the id is 410 from now on, so that an automation that still uses it
+/// fails with the cause. `If-Match: "1"` deletes only the version that was read.
 #[utoipa::path(tag = "Connections", operation_id = "delete_connection",
     security(("bearer" = ["connections:write"])), params(OneConnection, IfUnchanged),
     extensions(("x-problems" = json!([Code::NotFound, Code::VersionConflict]))),
@@ -251,16 +207,18 @@ pub(super) async fn delete(
     caller: Caller<WriteConnections>,
     state: web::Data<State>,
     at: web::Path<OneConnection>,
-    query: Query,
+    _: NoParameters,
     request: HttpRequest,
 ) -> Answered {
-    query.only([])?;
     let condition = if_match(request.headers())?;
     state.connections.delete(&caller.actor, at.id()?, condition).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// Verify a connection again, now.
+///
+/// Tries the stored credentials at the tracker and keeps the outcome: a refusal turns the connection `failing`, a success
+/// `active`, and an outage changes nothing. The answer is 200 whatever the outcome.
 #[utoipa::path(tag = "Connections", operation_id = "verify_connection",
     security(("bearer" = ["connections:write"])), params(OneConnection),
     extensions(("x-problems" = json!([Code::NotFound, Code::ConnectionDeleted]))),
@@ -269,83 +227,19 @@ pub(super) async fn delete(
 pub(super) async fn verify(
     caller: Caller<WriteConnections>,
     state: web::Data<State>,
+    accepts: Accepts<JsonOnly>,
     at: web::Path<OneConnection>,
-    query: Query,
-    request: HttpRequest,
+    _: NoParameters,
 ) -> Answered {
-    query.only([])?;
-    choose(request.headers(), &[Media::Json])?;
-    json(&request, &state.connections.verify(&caller.actor, at.id()?).await?)
+    Ok(accepts.ok(&state.connections.verify(&caller.actor, at.id()?).await?))
 }
 
-/// List a connection's verifications, newest first.
-#[utoipa::path(tag = "History", operation_id = "list_verifications",
-    security(("bearer" = ["connections:read"])), params(OneConnection, Paging),
-    extensions(("x-problems" = json!([Code::NotFound, Code::ConnectionDeleted]))),
-    responses((status = 200, description = "A page", body = VerificationPage)))]
-#[get("/connections/{id}/verifications")]
-pub(super) async fn verifications(
-    caller: Caller<ReadConnections>,
-    state: web::Data<State>,
-    at: web::Path<OneConnection>,
-    query: Query,
-    request: HttpRequest,
-) -> Answered {
-    let (limit, cursor) = query.page()?;
-    let organisation = &caller.actor.organisation;
-    json(&request, &state.connections.verifications(organisation, at.id()?, limit, cursor).await?)
-}
-
-/// List the automations that pulled statistics through a connection.
-#[utoipa::path(tag = "History", operation_id = "list_automations",
-    security(("bearer" = ["connections:read"])), params(OneConnection, Paging),
-    extensions(("x-problems" = json!([Code::NotFound, Code::ConnectionDeleted]))),
-    responses((status = 200, description = "A page", body = AutomationPage)))]
-#[get("/connections/{id}/automations")]
-pub(super) async fn automations(
-    caller: Caller<ReadConnections>,
-    state: web::Data<State>,
-    at: web::Path<OneConnection>,
-    query: Query,
-    request: HttpRequest,
-) -> Answered {
-    let (limit, cursor) = query.page()?;
-    let organisation = &caller.actor.organisation;
-    json(&request, &state.connections.automations(organisation, at.id()?, limit, cursor).await?)
-}
-
-/// List who did what with the organisation's connections, newest first.
-#[utoipa::path(tag = "History", operation_id = "list_audit_events",
-    security(("bearer" = ["connections:read"])), params(Paging, AboutConnection),
-    responses((status = 200, description = "A page", body = AuditEventPage)))]
-#[get("/audit-events")]
-pub(super) async fn audit_events(
-    caller: Caller<ReadConnections>,
-    state: web::Data<State>,
-    query: Query,
-    request: HttpRequest,
-) -> Answered {
-    let [limit, cursor, connection] = query.only(["limit", "cursor", "connection_id"])?;
-    let mut errors = Vec::new();
-    let limit = page_limit(limit).unwrap_or_else(|error| {
-        errors.push(error);
-        1
-    });
-    let connection = connection.map(str::parse::<Uuid>).transpose().unwrap_or_else(|_| {
-        errors.push(FieldProblem::new("/connection_id", "format", "This is not a connection's id."));
-        None
-    });
-    if !errors.is_empty() {
-        return Err(Problem::validation(errors).into());
-    }
-    json(&request, &state.connections.audit_events(&caller.actor.organisation, connection, limit, cursor).await?)
+fn show_version(accepts: Accepts<JsonOnly>, connection: &ConnectionView) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::ETAG, etag(connection.version)));
+    accepts.write(response, connection)
 }
 
 fn etag(version: i64) -> String {
     format!("\"{version}\"")
-}
-
-fn json(request: &HttpRequest, body: &impl Serialize) -> Answered {
-    choose(request.headers(), &[Media::Json])?;
-    Ok(HttpResponse::Ok().json(body))
 }

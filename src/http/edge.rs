@@ -306,7 +306,7 @@ pub(super) fn bare(status: StatusCode) -> Problem {
         }
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::PayloadTooLarge, "The body is larger than 64 KiB."),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            Problem::new(Code::UnsupportedMediaType, "The body must be JSON (application/json).")
+            Problem::new(Code::UnsupportedMediaType, "The body is not announced as JSON.")
         }
         status if status.is_client_error() => Problem::new(Code::MalformedRequest, "The request cannot be read."),
         status => Problem::internal(format!("answered {status} without a problem")),

@@ -1,11 +1,12 @@
 //! What handlers take from a request. A handler gets at data only through a [`Caller`] of the right scope, so no
 //! check can be forgotten.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 use serde::Deserialize;
@@ -19,11 +20,11 @@ use crate::auth::{AuthError, Scope, Token};
 use crate::connections::Actor;
 use crate::connections::update::IfMatch;
 use crate::connections::wiped::Wiped;
-use crate::problem::{Code, FieldProblem, Problem};
+use crate::problem::{Code, Problem};
 use crate::tenancy::{OrgId, Plan};
 
 /// How long a body may take to arrive.
-const BODY_PATIENCE: Duration = Duration::from_secs(20);
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a token must carry for a call.
 pub(super) trait Needs: 'static {
@@ -99,7 +100,7 @@ async fn authenticate(state: &State, headers: &HeaderMap) -> Result<Token, Probl
         AuthError::KeysUnavailable => {
             Problem::new(Code::Overloaded, error.to_string()).retry_after(Duration::from_secs(5))
         }
-        refused => Problem::new(Code::Unauthorized, refused.to_string()),
+        refused => Problem::new(Code::Unauthorized, refused.to_string()).hint(refused.hint()),
     })
 }
 
@@ -113,8 +114,11 @@ fn hold_up(state: &State, request: &HttpRequest, problem: Problem) -> Problem {
     }
 }
 
+/// What anyone does who has no token yet, or not in its place.
+const GET_A_TOKEN: &str = "Get a token from the token issuer, and send it as `Authorization: Bearer <token>`.";
+
 pub(super) fn no_token() -> Problem {
-    Problem::new(Code::Unauthorized, "Send a bearer token in the Authorization header.")
+    Problem::new(Code::Unauthorized, "The request has no bearer token in its Authorization header.").hint(GET_A_TOKEN)
 }
 
 pub(super) fn out_of_scope(scope: Scope) -> Problem {
@@ -134,53 +138,78 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
         (Some(only), None) => only.to_str().unwrap_or_default(),
         (None, _) => return Err(no_token()),
         // Whoever stands in front may have looked at the other one.
-        (Some(_), Some(_)) => return Err(Problem::new(Code::Unauthorized, "Send one Authorization header.")),
+        (Some(_), Some(_)) => {
+            let detail = "The request has more than one Authorization header.";
+            return Err(Problem::new(Code::Unauthorized, detail).hint("Send one Authorization header."));
+        }
     };
     match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        _ => Err(Problem::new(Code::Unauthorized, "The Authorization header must be `Bearer` and a token.")),
+        _ => {
+            Err(Problem::new(Code::Unauthorized, "The Authorization header is not `Bearer` and a token.")
+                .hint(GET_A_TOKEN))
+        }
     }
 }
 
 /// Whose data the request is about: the token's own organisation, or the one an internal service names.
 fn whose(token: &Token, headers: &HeaderMap) -> Result<(OrgId, Option<Plan>), Problem> {
-    let named = text_header(headers, "x-org-id")?;
+    let named = organisation_header(headers)?;
+    // A user's plan is what the token says; the header is still held to what it may be.
+    let plan = plan_header(headers)?;
     match (&token.organisation, named) {
         (Some(own), None) => Ok((own.clone(), token.plan)),
-        (Some(own), Some(named)) if own.as_str() == named.trim() => Ok((own.clone(), token.plan)),
+        (Some(own), Some(named)) if *own == named => Ok((own.clone(), token.plan)),
         (Some(_), Some(_)) => {
             Err(Problem::new(Code::Forbidden, "The token belongs to another organisation than X-Org-Id names."))
         }
         (None, None) => {
             Err(Problem::new(Code::MalformedRequest, "A service's token must name the organisation in X-Org-Id."))
         }
-        (None, Some(named)) => {
-            let organisation = named
-                .trim()
-                .parse()
-                .map_err(|_| Problem::new(Code::MalformedRequest, "X-Org-Id is not an organisation id."))?;
-            let plan = text_header(headers, "x-org-plan")?
-                .map(|plan| {
-                    plan.trim().parse().map_err(|_| {
-                        let known = Plan::ALL.map(Plan::key).join(", ");
-                        Problem::new(Code::MalformedRequest, format!("X-Org-Plan must be one of {known}."))
-                    })
-                })
-                .transpose()?;
-            Ok((organisation, plan))
+        (None, Some(named)) => Ok((named, plan)),
+    }
+}
+
+/// The organisation that `X-Org-Id` names: as UTF-8, or, for clients that send ASCII only, as RFC 8187 writes other
+/// letters in a header (`UTF-8''%E7%B5%84`).
+fn organisation_header(headers: &HeaderMap) -> Result<Option<OrgId>, Problem> {
+    let Some(value) = only_header(headers, "x-org-id")? else { return Ok(None) };
+    let sent = value.as_bytes().trim_ascii();
+    let extended = sent.split_at_checked(ENCODED.len()).filter(|(start, _)| start.eq_ignore_ascii_case(ENCODED));
+    let bytes = extended.map_or(Cow::Borrowed(sent), |(_, text)| percent_encoding::percent_decode(text).into());
+    let organisation = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
+    organisation.map(Some).ok_or_else(|| {
+        Problem::new(Code::MalformedRequest, "X-Org-Id is not an organisation id.")
+            .hint("Send 1 to 128 visible characters: in ASCII, in UTF-8, or percent-encoded after UTF-8''.")
+    })
+}
+
+/// How RFC 8187 begins a text that is percent-encoded UTF-8.
+const ENCODED: &[u8] = b"UTF-8''";
+
+fn plan_header(headers: &HeaderMap) -> Result<Option<Plan>, Problem> {
+    let Some(plan) = text_header(headers, "x-org-plan")? else { return Ok(None) };
+    let known = || Plan::ALL.map(Plan::key).join(", ");
+    let refuse = |_| Problem::new(Code::MalformedRequest, format!("X-Org-Plan must be one of {}.", known()));
+    plan.trim().parse().map(Some).map_err(refuse)
+}
+
+/// A header that stands there once, so that everybody on the way reads the same.
+fn only_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, Problem> {
+    let mut all = headers.get_all(name);
+    match (all.next(), all.next()) {
+        (only, None) => Ok(only),
+        (_, Some(_)) => {
+            Err(Problem::new(Code::MalformedRequest, format!("The header {name} may stand there only once.")))
         }
     }
 }
 
-/// A header's text. It stands there once, so that everybody on the way reads the same.
+/// A header's text.
 pub(super) fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
-    let refuse = |what: &str| Problem::new(Code::MalformedRequest, format!("The header {name} {what}."));
-    let mut all = headers.get_all(name);
-    match (all.next(), all.next()) {
-        (None, _) => Ok(None),
-        (Some(only), None) => only.to_str().map(Some).map_err(|_| refuse("holds characters that are not ASCII")),
-        (Some(_), Some(_)) => Err(refuse("may stand there only once")),
-    }
+    let foreign =
+        |_| Problem::new(Code::MalformedRequest, format!("The header {name} holds characters that are not ASCII."));
+    only_header(headers, name)?.map(|value| value.to_str().map_err(foreign)).transpose()
 }
 
 /// A JSON body.
@@ -205,15 +234,11 @@ impl FromRequest for JsonBody {
         let bytes = web::Bytes::from_request(request, payload);
         Box::pin(async move {
             if !accepted {
-                return Err(Problem::new(
-                    Code::UnsupportedMediaType,
-                    "Send the body with Content-Type: application/json.",
-                )
-                .into());
+                return Err(not_json().into());
             }
-            let bytes = in_time(BODY_PATIENCE, bytes).await?.map_err(|error| {
+            let bytes = in_time(BODY_TIMEOUT, bytes).await?.map_err(|error| {
                 if error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE {
-                    Problem::new(Code::PayloadTooLarge, "The body is larger than 64 KiB.")
+                    too_large()
                 } else {
                     Problem::new(Code::MalformedRequest, "The body cannot be read.")
                 }
@@ -223,66 +248,19 @@ impl FromRequest for JsonBody {
     }
 }
 
-/// Whoever sends a body byte by byte is not waited for.
-async fn in_time<T>(patience: Duration, body: impl Future<Output = T>) -> Result<T, Problem> {
+pub(super) fn not_json() -> Problem {
+    Problem::new(Code::UnsupportedMediaType, "The body is not announced as JSON.")
+        .hint("Send the body with Content-Type: application/json.")
+}
+
+pub(super) fn too_large() -> Problem {
+    Problem::new(Code::PayloadTooLarge, "The body is larger than 64 KiB.")
+}
+
+/// A caller that sends a body byte by byte is not waited for.
+async fn in_time<T>(timeout: Duration, body: impl Future<Output = T>) -> Result<T, Problem> {
     let late = |_| Problem::new(Code::MalformedRequest, "The body did not arrive in time.");
-    tokio::time::timeout(patience, body).await.map_err(late)
-}
-
-/// The decoded pairs of the query string.
-pub(super) struct Query(pub(super) Vec<(String, String)>);
-
-impl FromRequest for Query {
-    type Error = ApiError;
-    type Future = std::future::Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let pairs = form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
-        std::future::ready(Ok(Self(pairs)))
-    }
-}
-
-impl Query {
-    /// The values of `known` parameters, each at most once.
-    pub(super) fn only<const N: usize>(&self, known: [&str; N]) -> Result<[Option<&str>; N], Problem> {
-        let mut values = [None; N];
-        let mut errors = Vec::new();
-        for (key, value) in &self.0 {
-            let place = known.iter().position(|known| known == key).and_then(|place| values.get_mut(place));
-            match place {
-                Some(place @ None) => *place = Some(value.as_str()),
-                Some(Some(_)) => errors.push(FieldProblem::new(pointer(key), "repeated", "Give this parameter once.")),
-                None => {
-                    let detail = match known.as_slice() {
-                        [] => "This call takes no parameters.".to_owned(),
-                        known => format!("Known parameters are {}.", known.join(", ")),
-                    };
-                    errors.push(FieldProblem::new(pointer(key), "unknown_parameter", detail));
-                }
-            }
-        }
-        if errors.is_empty() { Ok(values) } else { Err(Problem::validation(errors)) }
-    }
-
-    /// The part of a list that is wanted, where nothing else can be said: its length, and where it goes on.
-    pub(super) fn page(&self) -> Result<(i64, Option<&str>), Problem> {
-        let [limit, cursor] = self.only(["limit", "cursor"])?;
-        Ok((page_limit(limit).map_err(|error| Problem::validation(vec![error]))?, cursor))
-    }
-}
-
-fn pointer(key: &str) -> String {
-    let key: String = key.chars().take(100).collect();
-    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
-}
-
-/// A page's length: 1 to 100, 25 unasked.
-pub(super) fn page_limit(text: Option<&str>) -> Result<i64, FieldProblem> {
-    match text.map(str::parse) {
-        None => Ok(25),
-        Some(Ok(limit)) if (1..=100).contains(&limit) => Ok(limit),
-        Some(_) => Err(FieldProblem::new("/limit", "out_of_range", "The limit is a number from 1 to 100.")),
-    }
+    tokio::time::timeout(timeout, body).await.map_err(late)
 }
 
 /// The connection that a path names.
@@ -309,9 +287,13 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, Problem> 
     if text.trim() == "*" {
         return Ok(Some(IfMatch::Any));
     }
-    let versions =
-        text.split(',').filter_map(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok()).collect();
-    Ok(Some(IfMatch::Versions(versions)))
+    let tags = text.split(',').filter_map(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"'));
+    Ok(Some(IfMatch::Versions(tags.filter_map(version).collect())))
+}
+
+/// The version that a tag names, written as this service writes it: `+1` and `01` are no tags of its.
+fn version(tag: &str) -> Option<i64> {
+    tag.parse().ok().filter(|version: &i64| version.to_string() == tag)
 }
 
 /// An `Idempotency-Key`: 1 to 255 characters.

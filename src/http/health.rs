@@ -16,10 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) const NO_DATABASE: &str = "The database cannot be reached, or refuses to work; the log says why.";
 
 /// Say that the process is alive.
+///
+/// For liveness probes: it looks at nothing else, so that a database that is away restarts nobody.
 #[utoipa::path(tag = "Health", operation_id = "healthz", security(()), responses(
     (status = 200, description = "Alive", body = Health),
 ))]
 #[get("/healthz")]
+#[expect(clippy::disallowed_methods, reason = "a probe is answered whatever it accepts")]
 pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(alive())
 }
@@ -29,11 +32,14 @@ pub(super) const fn alive() -> Health {
 }
 
 /// Say whether requests should be sent here, and why not.
+///
+/// For readiness probes and load balancers: 503 while the database is away or the instance is being stopped.
 #[utoipa::path(tag = "Health", operation_id = "readyz", security(()), responses(
     (status = 200, description = "Ready", body = Health),
     (status = 503, description = "Not ready", body = Health),
 ))]
 #[get("/readyz")]
+#[expect(clippy::disallowed_methods, reason = "a probe is answered whatever it accepts")]
 pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
     let mut reasons = BTreeMap::new();
     let answered = tokio::time::timeout(PATIENCE, state.connections.ready()).await;

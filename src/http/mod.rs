@@ -2,18 +2,23 @@
 
 pub mod admission;
 mod connections;
+mod cors;
 mod edge;
 mod extract;
 mod fallback;
 mod health;
+mod history;
 pub mod json;
 mod limits;
 pub mod lines;
+mod listing;
 mod negotiation;
 pub mod openapi;
 mod params;
 mod platforms;
 mod problems;
+mod query;
+pub mod question;
 pub mod server;
 pub mod state;
 mod stats;
@@ -44,9 +49,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
                 .service(connections::verify)
                 .service(connections::usage)
                 .service(stats::of_many)
-                .service(connections::verifications)
-                .service(connections::automations)
-                .service(connections::audit_events),
+                .service(history::verifications)
+                .service(history::automations)
+                .service(history::audit_events),
         )
         .service(problems::page)
         .service(health::healthz)

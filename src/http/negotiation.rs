@@ -1,8 +1,62 @@
-//! Which media type an answer has.
+//! Which media type an answer has. That is known before any work is done: a handler gets at [`Accepts`] only if the
+//! caller takes what it writes, and cannot write JSON without it.
 
+use std::marker::PhantomData;
+
+use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
 
+use super::edge::ApiError;
 use crate::problem::{Code, Problem};
+
+/// What a call can write.
+pub(super) trait Offer: 'static {
+    /// The media types, the default first.
+    const MEDIA: &'static [Media];
+}
+
+/// JSON and nothing else.
+pub(super) struct JsonOnly;
+/// Statistics: a page, or all rows in one of two forms.
+pub(super) struct Table;
+
+impl Offer for JsonOnly {
+    const MEDIA: &'static [Media] = &[Media::Json];
+}
+impl Offer for Table {
+    const MEDIA: &'static [Media] = &[Media::Json, Media::Ndjson, Media::Csv];
+}
+
+/// That the caller takes what the call writes, and in which media type.
+pub(super) struct Accepts<O> {
+    pub(super) media: Media,
+    offer: PhantomData<O>,
+}
+
+impl<O: Offer> FromRequest for Accepts<O> {
+    type Error = ApiError;
+    type Future = std::future::Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let chosen = choose(request.headers(), O::MEDIA);
+        std::future::ready(chosen.map(|media| Self { media, offer: PhantomData }).map_err(ApiError::from))
+    }
+}
+
+impl Accepts<JsonOnly> {
+    /// An answer with this body.
+    pub(super) fn ok(self, body: &impl Serialize) -> HttpResponse {
+        self.write(HttpResponse::Ok(), body)
+    }
+
+    /// The answer that has been begun, with this body.
+    #[expect(clippy::disallowed_methods, reason = "the one place where JSON is written")]
+    pub(super) fn write(self, mut response: HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
+        response.json(body)
+    }
+}
 
 /// What statistics can be written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +77,7 @@ impl Media {
 }
 
 /// The best of `offered` (the default first) that the caller accepts.
-pub(super) fn choose(headers: &HeaderMap, offered: &[Media]) -> Result<Media, Problem> {
+fn choose(headers: &HeaderMap, offered: &[Media]) -> Result<Media, Problem> {
     let accepts: Vec<(String, u16)> = headers
         .get_all(header::ACCEPT)
         .filter_map(|value| value.to_str().ok())
@@ -39,10 +93,10 @@ pub(super) fn choose(headers: &HeaderMap, offered: &[Media]) -> Result<Media, Pr
             .map_or(0, |(_, quality)| *quality)
     };
     if accepts.is_empty() {
-        return offered.first().copied().ok_or_else(not_acceptable);
+        return offered.first().copied().ok_or_else(|| not_acceptable(offered));
     }
     let best = offered.iter().map(quality).max().unwrap_or_default();
-    offered.iter().find(|media| best > 0 && quality(media) == best).copied().ok_or_else(not_acceptable)
+    offered.iter().find(|media| best > 0 && quality(media) == best).copied().ok_or_else(|| not_acceptable(offered))
 }
 
 /// A media range and its quality in thousandths.
@@ -62,8 +116,10 @@ fn read_quality(text: &str) -> Option<u16> {
     Some((whole * 1_000 + thousandths).min(1_000))
 }
 
-pub(super) fn not_acceptable() -> Problem {
-    Problem::new(Code::NotAcceptable, "None of the accepted media types can be produced here.")
+pub(super) fn not_acceptable(offered: &[Media]) -> Problem {
+    let offered = offered.iter().map(|media| media.name()).collect::<Vec<_>>().join(", ");
+    Problem::new(Code::NotAcceptable, format!("The Accept header asks for none of what this call answers: {offered}."))
+        .hint("Name one of these in the Accept header, or leave the header out.")
 }
 
 #[cfg(test)]

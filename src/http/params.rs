@@ -1,5 +1,5 @@
-//! The parameters of calls, as the document describes them. What reads them is in [`super::extract`] and, for
-//! statistics, in [`crate::connections::stats::query`]: strictly, and all that is wrong at once.
+//! The parameters of calls, as the document describes them. What reads them is in [`super::listing`] and,
+//! for statistics, in [`super::question`]: strictly, and all that is wrong at once.
 
 #![expect(dead_code, reason = "these types describe; what is sent is read from the query string and the headers")]
 
@@ -9,7 +9,9 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::types::{ColumnOrder, ConnectionOrder, StatsFilter};
+use super::{listing, question};
 use crate::connections::Status;
+use crate::connections::create::VerifyMode;
 use crate::platforms::calendar::Preset;
 use crate::platforms::stats::{Dimension, Metric};
 use crate::platforms::{ConnectionType, Platform};
@@ -18,11 +20,20 @@ use crate::platforms::{ConnectionType, Platform};
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Paging {
-    /// Entries of one page, 1 to 100; 25 unasked
-    #[param(minimum = 1, maximum = 100, example = 25)]
+    /// Entries of one page
+    #[param(minimum = 1, maximum = 100, default = json!(listing::DEFAULT_LIMIT), example = 25)]
     limit: Option<u32>,
     /// `next_cursor` of the page before
     cursor: Option<String>,
+}
+
+/// Whether a new connection is verified before it is saved.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Saving {
+    /// `required` verifies before saving; `deferred` saves at once and verifies in the background
+    #[param(default = "required", example = "required")]
+    verify: Option<VerifyMode>,
 }
 
 /// Which connections, in which order.
@@ -41,8 +52,8 @@ pub(super) struct ListOfConnections {
     /// Only names that contain this, whatever the letter case
     #[param(max_length = 100, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$", example = "demo")]
     q: Option<String>,
-    /// The order, with a leading `-` for the reverse; `-created_at` unasked
-    #[param(example = "-created_at")]
+    /// The order, with a leading `-` for the reverse
+    #[param(default = "-created_at", example = "-created_at")]
     sort: Option<ConnectionOrder>,
 }
 
@@ -50,7 +61,7 @@ pub(super) struct ListOfConnections {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StatsQuestion {
-    /// 1 to 3 dimensions of the catalogue, comma-separated
+    /// 1 to 3 dimensions of the catalogue, comma-separated or repeated
     #[param(style = Form, explode = false, min_items = 1, max_items = 3, example = json!(["affiliate", "date"]))]
     group_by: BTreeSet<Dimension>,
     /// A named range, computed in `timezone`; this, or `from` and `to`
@@ -62,20 +73,20 @@ pub(super) struct StatsQuestion {
     /// The last local day, included (with `from`)
     #[param(format = Date, example = "2025-01-31")]
     to: Option<String>,
-    /// IANA zone of days and hours; UTC unasked
-    #[param(format = "iana-time-zone", pattern = "^[A-Za-z0-9_+/-]+$", example = "Europe/Berlin")]
+    /// IANA zone of days and hours
+    #[param(format = "iana-time-zone", default = "UTC", pattern = "^[A-Za-z0-9_+/-]+$", example = "Europe/Berlin")]
     timezone: Option<String>,
     /// `filter[<dimension>]`: only these ids, comma-separated
     #[param(style = DeepObject, explode = true, example = json!({}))]
     filter: Option<StatsFilter>,
-    /// Only these metrics, comma-separated, in this order; all unasked
+    /// Only these metrics, comma-separated or repeated, in this order; all if it is left out
     #[param(style = Form, explode = false, min_items = 1, example = json!(["clicks", "conversions", "revenue"]))]
     metrics: Option<BTreeSet<Metric>>,
-    /// A grouped dimension or a metric, with a leading `-` for descending; by the group key unasked
+    /// A grouped dimension or a metric, with a leading `-` for descending; by the dimensions if it is left out
     #[param(example = "-revenue")]
     sort: Option<ColumnOrder>,
-    /// Rows of one page, 1 to 1000; 100 unasked
-    #[param(minimum = 1, maximum = 1000, example = 100)]
+    /// Rows of one page
+    #[param(minimum = 1, maximum = 1000, default = json!(question::DEFAULT_LIMIT), example = 100)]
     limit: Option<u32>,
 }
 

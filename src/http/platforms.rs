@@ -1,10 +1,11 @@
 //! The catalogue.
 
-use actix_web::{HttpRequest, HttpResponse, get, web};
+use actix_web::{HttpResponse, get, web};
 
 use super::edge::ApiError;
-use super::extract::{AnyToken, Caller, Query};
-use super::negotiation::{Media, choose};
+use super::extract::{AnyToken, Caller};
+use super::negotiation::{Accepts, JsonOnly};
+use super::query::NoParameters;
 use super::types::Catalogue;
 use crate::platforms::calendar::Preset;
 use crate::platforms::catalogue::PlatformEntry;
@@ -12,18 +13,25 @@ use crate::platforms::{self, Platform};
 use crate::problem::{Code, Problem};
 
 /// List all platforms with everything a form and a query builder need.
+///
+/// Draw the form for adding a connection from `settings_schema` and `credentials_schema`, and the choices of a statistics
+/// page from `dimensions`, `combinations` and `metrics`. It changes only with a new version of the service.
 #[utoipa::path(tag = "Platforms", operation_id = "list_platforms", responses(
     (status = 200, description = "The catalogue", body = Catalogue),
 ))]
 #[get("/platforms")]
-pub(super) async fn list(_: Caller<AnyToken>, query: Query, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    query.only([])?;
-    choose(request.headers(), &[Media::Json])?;
+pub(super) async fn list(
+    _: Caller<AnyToken>,
+    accepts: Accepts<JsonOnly>,
+    _: NoParameters,
+) -> Result<HttpResponse, ApiError> {
     let presets = Preset::ALL.to_vec();
-    Ok(HttpResponse::Ok().json(Catalogue { data: platforms::entries(), presets, next_cursor: None }))
+    Ok(accepts.ok(&Catalogue { data: platforms::entries(), presets, next_cursor: None }))
 }
 
 /// Show one platform.
+///
+/// The same entry that the list has, for example of `/api/v1/platforms/demo`.
 #[utoipa::path(tag = "Platforms", operation_id = "show_platform",
     params(("platform" = Platform, Path, description = "The platform's key", example = "demo")),
     extensions(("x-problems" = json!([Code::NotFound]))),
@@ -33,15 +41,13 @@ pub(super) async fn list(_: Caller<AnyToken>, query: Query, request: HttpRequest
 #[get("/platforms/{platform}")]
 pub(super) async fn show(
     _: Caller<AnyToken>,
+    accepts: Accepts<JsonOnly>,
     key: web::Path<String>,
-    query: Query,
-    request: HttpRequest,
+    _: NoParameters,
 ) -> Result<HttpResponse, ApiError> {
-    query.only([])?;
-    choose(request.headers(), &[Media::Json])?;
     let entry = key.parse::<Platform>().ok().and_then(platforms::entry);
     match entry {
-        Some(entry) => Ok(HttpResponse::Ok().json(entry)),
+        Some(entry) => Ok(accepts.ok(entry)),
         None => Err(Problem::new(Code::NotFound, "There is no platform with this key.").into()),
     }
 }

@@ -6,6 +6,8 @@ use super::edge::ApiError;
 use crate::problem::{Code, Problem};
 
 /// Explain a problem type.
+///
+/// The address that stands in `type` of every problem, for example `/problems/validation_failed`.
 #[utoipa::path(tag = "Health", operation_id = "explain_problem", security(()),
     params(("code" = Code, Path, description = "The problem's code", example = "validation_failed")),
     extensions(("x-problems" = json!([Code::MalformedRequest, Code::NotFound, Code::Internal, Code::Overloaded, Code::ShuttingDown]))),

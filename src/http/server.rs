@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_cors::Cors;
 use actix_web::dev::{Server, ServiceFactory};
 use actix_web::{App, HttpServer, dev, middleware, web};
 use utoipa_actix_web::AppExt;
@@ -13,7 +12,7 @@ use utoipa_actix_web::AppExt;
 use super::fallback::Methods;
 use super::lines::{Lines, most_lines};
 use super::state::State;
-use super::{admission, edge, fallback, openapi, routes};
+use super::{admission, cors, edge, fallback, openapi, routes};
 
 /// How long the head of a request may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -74,28 +73,8 @@ pub fn app(
         .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
         .wrap(middleware::from_fn(edge::answer_head))
         .wrap(middleware::from_fn(admission::admit))
-        .wrap(cors(&state.cors_origins))
+        .wrap(cors::cors(&state.cors_origins))
+        .wrap(middleware::from_fn(cors::explain_preflights))
         .wrap(middleware::from_fn(edge::write_problems))
         .wrap(middleware::from_fn(edge::observe))
-}
-
-/// Exact origins only; without any, no CORS header is ever sent.
-fn cors(origins: &[String]) -> Cors {
-    let cors = Cors::default()
-        .allowed_methods(["GET", "POST", "PATCH", "DELETE"])
-        // Whatever is asked for is allowed: `X-*` cannot be listed, and no header grants anything by itself.
-        .allow_any_header()
-        .expose_headers([
-            "etag",
-            "location",
-            "retry-after",
-            "cache-status",
-            "age",
-            "x-request-id",
-            "idempotency-replayed",
-        ])
-        .max_age(3_600)
-        // An origin that is not listed gets its answer without CORS headers; the browser does the rest.
-        .block_on_origin_mismatch(false);
-    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }

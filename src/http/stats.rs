@@ -6,18 +6,18 @@ use std::time::Instant;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, web};
 use serde_json::json;
-use uuid::Uuid;
 
 use super::edge::{ApiError, is_head, request_id};
-use super::extract::{Caller, OneConnection, Query, ReadStats, text_header};
-use super::negotiation::{Media, choose};
+use super::extract::{Caller, OneConnection, ReadStats, text_header};
+use super::negotiation::{Accepts, JsonOnly, Media, Table};
 use super::params::{IfChanged, PullHeaders, StatsPaging, StatsQuestion, WhichConnections};
+use super::query::Query;
+use super::question;
 use super::state::State;
 use super::types::{StatsLines, StatsOfMany, StatsPage};
-use crate::connections::stats::query::Question;
 use crate::connections::stats::stream::Form;
 use crate::connections::stats::{Answer, Manner, Origin};
-use crate::problem::{Code, FieldProblem, Problem};
+use crate::problem::{Code, Problem};
 
 /// The most connections of one cross-connection question.
 const MAX_CONNECTIONS: usize = 100;
@@ -27,6 +27,13 @@ const REPLICAS: &str = "affzero-replicas";
 const MAX_AUTOMATION: usize = 200;
 
 /// Pull statistics through one connection.
+///
+/// For example the last week by affiliate, best first:
+/// `?group_by=affiliate&preset=last_7_days&timezone=Europe/Berlin&metrics=clicks,revenue&sort=-revenue`. Only one country:
+/// `&filter[country]=DE`.
+///
+/// JSON comes in pages: `next_cursor` of one is `cursor` of the next. `Accept: text/csv` or `application/x-ndjson` streams all
+/// rows. Either the table is whole or the call fails: no rows are ever left out.
 #[utoipa::path(tag = "Stats", operation_id = "connection_stats",
     security(("bearer" = ["stats:read"])),
     params(OneConnection, StatsQuestion, StatsPaging, PullHeaders, IfChanged),
@@ -54,23 +61,23 @@ const MAX_AUTOMATION: usize = 200;
 pub(super) async fn of_one(
     caller: Caller<ReadStats>,
     state: web::Data<State>,
+    Accepts { media, .. }: Accepts<Table>,
     at: web::Path<OneConnection>,
     query: Query,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let id = at.id()?;
-    let media = choose(request.headers(), &[Media::Json, Media::Ndjson, Media::Csv])?;
     let manner = manner(request.headers())?;
     let form = match media {
         Media::Json => {
-            let question = Question::read(&query.0, true)?;
+            let question = question::read(&query.0, true)?;
             let (answer, origin) = state.connections.stats(&caller.actor, id, question, &manner).await?;
             return Ok(page(&request, &answer, origin));
         }
         Media::Ndjson => Form::Ndjson,
         Media::Csv => Form::Csv,
     };
-    let question = Question::read(&query.0, false)?;
+    let question = question::read(&query.0, false)?;
     let kind = if form == Form::Csv { "text/csv; charset=utf-8; header=present" } else { media.name() };
     let mut response = private(HttpResponse::Ok());
     response.content_type(kind);
@@ -139,7 +146,7 @@ fn matches(tags: &str, etag: &str) -> bool {
 fn private(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     response
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
-        .insert_header((header::VARY, "accept, authorization"));
+        .insert_header((header::VARY, "accept, authorization, x-org-id"));
     response
 }
 
@@ -161,6 +168,9 @@ fn manner(headers: &HeaderMap) -> Result<Manner, Problem> {
 }
 
 /// Pull the same statistics through several connections at once.
+///
+/// For example `?group_by=date&preset=yesterday` asks all connections of the organisation in parallel. The answer is 200 with
+/// `results` of those that answered, and `failures` that say why the others did not.
 #[utoipa::path(tag = "Stats", operation_id = "stats",
     security(("bearer" = ["stats:read"])), params(WhichConnections, StatsQuestion, PullHeaders),
     responses((status = 200, description = "The answers, and the failures", body = StatsOfMany)))]
@@ -168,14 +178,12 @@ fn manner(headers: &HeaderMap) -> Result<Manner, Problem> {
 pub(super) async fn of_many(
     caller: Caller<ReadStats>,
     state: web::Data<State>,
+    _: Accepts<JsonOnly>,
     query: Query,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    choose(request.headers(), &[Media::Json])?;
     let manner = manner(request.headers())?;
-    let (ids, rest): (Vec<_>, Vec<_>) = query.0.into_iter().partition(|(key, _)| key == "connection_id");
-    let question = Question::read(&rest, false)?;
-    let ids = read_ids(&ids)?;
+    let (question, ids) = question::read_of_many(&query.0, MAX_CONNECTIONS)?;
     let answers = state.connections.stats_of_many(&caller.actor, ids, &question, &manner).await?;
 
     let (instance, request_id) = (request.path(), request_id(&request));
@@ -204,21 +212,4 @@ pub(super) async fn of_many(
     body.extend_from_slice(&serde_json::to_vec(&failures).map_err(Problem::internal)?);
     body.push(b'}');
     Ok(private(HttpResponse::Ok()).content_type(Media::Json.name()).body(body))
-}
-
-fn read_ids(pairs: &[(String, String)]) -> Result<Vec<Uuid>, Problem> {
-    let mut ids = Vec::new();
-    let mut errors = Vec::new();
-    for (_, text) in pairs {
-        match text.parse::<Uuid>() {
-            Ok(id) if ids.contains(&id) => {}
-            Ok(id) => ids.push(id),
-            Err(_) => errors.push(FieldProblem::new("/connection_id", "format", "This is not a connection's id.")),
-        }
-    }
-    if ids.len() > MAX_CONNECTIONS {
-        let detail = format!("Name at most {MAX_CONNECTIONS} connections.");
-        errors.push(FieldProblem::new("/connection_id", "too_many", detail));
-    }
-    if errors.is_empty() { Ok(ids) } else { Err(Problem::validation(errors)) }
 }

@@ -3,6 +3,7 @@
 use url::{Host, Url};
 
 use super::kind::{FieldError, Settings};
+use crate::input::InputCode;
 
 /// Reads a pasted tracker address.
 ///
@@ -17,7 +18,7 @@ pub(super) fn normalise(
     pasted: &str,
     keep_path: impl FnOnce(&str) -> String,
 ) -> Result<String, FieldError> {
-    let refuse = |detail: &str| FieldError { field, code: "invalid_url", detail: detail.to_owned() };
+    let refuse = |detail: &str| FieldError { field, code: InputCode::InvalidUrl, detail: detail.to_owned() };
     let text = pasted.trim();
     if text.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
         return Err(refuse("The address must not contain blanks or control characters."));

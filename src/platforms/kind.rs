@@ -8,6 +8,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::input::InputCode;
+
 /// A tracking platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -165,7 +167,7 @@ pub struct FieldError {
     /// The key of the field within `settings`.
     pub field: &'static str,
     /// A stable code.
-    pub code: &'static str,
+    pub code: InputCode,
     /// What is wrong and how it should be.
     pub detail: String,
 }

@@ -510,9 +510,17 @@ async fn a_preflight_allows_what_the_contract_lists() {
         }
         assert_decent(&answer, method);
     }
-    for (origin, method) in [("https://evil.test", "GET"), (ORIGIN, "PUT"), ("null", "POST")] {
+    for (origin, method, status, code) in [
+        ("https://evil.test", "GET", 403, "forbidden"),
+        (ORIGIN, "PUT", 400, "malformed_request"),
+        ("null", "POST", 403, "forbidden"),
+    ] {
         let answer = preflight(origin, method, "authorization").await;
-        answer.problem(400, "malformed_request");
+        let problem = answer.problem(status, code);
+        if status == 403 {
+            assert_eq!(problem["detail"], format!("Pages of {origin} may not call this service."));
+            assert!(problem["hint"].as_str().expect("a hint").contains("CORS_ALLOWED_ORIGINS"), "{problem}");
+        }
         assert_eq!(answer.header("access-control-allow-origin"), None);
         assert_decent(&answer, origin);
     }

@@ -253,6 +253,48 @@ async fn a_token_of_an_organisation_cannot_name_another() {
     assert_eq!(user.send("GET", "/api/v1/usage", &[("x-org-id", "acme")], None).await.status, 200);
     let usage = user.send("GET", "/api/v1/usage", &[("x-org-plan", "business")], None).await.ok(200);
     assert_eq!(usage["plan"], "starter", "a user cannot choose a plan");
+    for plan in ["", "gold"] {
+        user.send("GET", "/api/v1/usage", &[("x-org-plan", plan)], None).await.problem(400, "malformed_request");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_says_why_and_what_to_do() {
+    let app = TestApp::start().await;
+    let why = |problem: Value| {
+        assert!(problem["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{problem}");
+        problem["detail"].as_str().expect("a detail").to_owned()
+    };
+    let path = "/api/v1/connections";
+    let none = why(app.anonymous("GET", path).await.problem(401, "unauthorized"));
+    assert!(none.contains("no bearer token"), "{none}");
+    let basic = app.send("GET", path, &[("authorization", "Basic dXNlcg==")], None).await;
+    assert!(why(basic.problem(401, "unauthorized")).contains("Bearer"));
+    let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let unsigned = |header: Value, claims: Value| format!("{}.{}.c2ln", part(header), part(claims));
+    for (token, said) in [
+        ("0123456789abcdef".to_owned(), "not a JWT"),
+        (unsigned(json!({"alg": "Ed25519"}), json!({})), "HS256"),
+        (unsigned(json!({"alg": "RS256"}), json!({})), "HS256"),
+    ] {
+        let detail = why(app.holder(&token).get(path).await.problem(401, "unauthorized"));
+        assert!(detail.contains(said), "{detail}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_serves_an_organisation_whose_id_is_not_ascii() {
+    let app = TestApp::start().await;
+    app.user("組織", Plan::Pro).add_demo("Try").await;
+    let service = app.user_with_scope("any", Plan::Pro, "org:any connections:read");
+    for written in ["UTF-8''%E7%B5%84%E7%B9%94", "utf-8''%e7%b5%84%e7%b9%94"] {
+        let listed = service.send("GET", "/api/v1/connections", &[("x-org-id", written)], None).await.ok(200);
+        assert_eq!(listed["data"][0]["name"], "Try", "{written}");
+    }
+    for broken in ["UTF-8''%FF", "UTF-8''", "UTF-8''%0A"] {
+        let answer = service.send("GET", "/api/v1/connections", &[("x-org-id", broken)], None).await;
+        answer.problem(400, "malformed_request");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

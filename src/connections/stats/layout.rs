@@ -232,11 +232,10 @@ fn raw(json: Vec<u8>) -> Box<serde_json::value::RawValue> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::connections::stats::query::Question;
+    use crate::connections::stats::query::tests::asked;
 
     #[test]
     fn nothing_that_a_spreadsheet_would_run_is_written_plain() {
@@ -262,7 +261,7 @@ mod tests {
 
         #[test]
         fn csv_comes_back_as_it_was_but_for_the_apostrophe(names in proptest::collection::vec("\\PC{0,20}", 1..6)) {
-            let asked = asked("group_by=affiliate&from=2026-01-01&to=2026-01-02&metrics=clicks");
+            let asked = asked("metrics=clicks");
             let layout = Layout::of(&asked, Perspective::Network);
             let mut writer = csv::Writer::from_writer(Vec::new());
             writer.write_record(layout.csv_header()).expect("a header");
@@ -288,10 +287,5 @@ mod tests {
             currency: "USD".parse().ok(),
             metrics: Metrics { clicks: Some(1), ..Metrics::default() },
         }
-    }
-
-    fn asked(query: &str) -> Asked {
-        let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Question::read(&pairs, true).expect("a question").at(Timestamp::UNIX_EPOCH)
     }
 }

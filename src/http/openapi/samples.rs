@@ -16,22 +16,24 @@ use super::object_at;
 use crate::auth::Scope;
 use crate::connections::stats::Failure;
 use crate::connections::stats::layout::Layout;
-use crate::connections::stats::query::{Asked, Question};
+use crate::connections::stats::query::Asked;
 use crate::connections::stats::table::{ConnectionRef, Orders, Source, Table};
 use crate::connections::stats::tally::Tally;
 use crate::connections::{
     AuditEventView, AutomationView, ConnectionView, Page, SecretHint, Status, Usage, create, draft, idempotency,
     service, update, verdict,
 };
+use crate::http::negotiation::{Media, not_acceptable};
+use crate::http::query::Query;
 use crate::http::types::Catalogue;
-use crate::http::{admission, edge, extract, health, limits, negotiation, problems};
+use crate::http::{admission, edge, extract, health, limits, listing, problems, question};
 use crate::outbound::Timings;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::platforms::calendar::Preset;
 use crate::platforms::stats::{Batch, Check, DimensionValue, Metrics, Perspective, Row};
 use crate::platforms::verification::{self, Detected, StageStatus, Verification};
 use crate::platforms::{self, ConnectionType, Pair, Platform};
-use crate::problem::{Code, FieldProblem, Problem};
+use crate::problem::{Code, Problem};
 use crate::shared::Standing;
 use crate::tenancy::Plan;
 use crate::vault::VaultError;
@@ -185,7 +187,7 @@ fn asked() -> Option<Asked> {
         ("metrics", "clicks,conversions,revenue,cr"),
     ];
     let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    Some(Question::read(&pairs, true).ok()?.at(now()))
+    Some(question::read(&pairs, true).ok()?.at(now()))
 }
 
 fn rows() -> Vec<Row> {
@@ -310,22 +312,20 @@ fn occurrence(code: Code) -> Problem {
         Code::Forbidden => extract::out_of_scope(Scope::ConnectionsRead),
         Code::NotFound => Problem::no_connection(),
         Code::MethodNotAllowed => edge::bare(StatusCode::METHOD_NOT_ALLOWED),
-        Code::NotAcceptable => negotiation::not_acceptable(),
-        Code::PayloadTooLarge => edge::bare(StatusCode::PAYLOAD_TOO_LARGE),
-        Code::UnsupportedMediaType => edge::bare(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        Code::NotAcceptable => not_acceptable(&[Media::Json]),
+        Code::PayloadTooLarge => extract::too_large(),
+        Code::UnsupportedMediaType => extract::not_json(),
         Code::ConnectionLimitReached => create::limit_reached(Plan::Pro, 3, 3),
         Code::NameTaken => service::name_is_taken(),
         Code::RequestInProgress => idempotency::in_progress(),
         Code::ConnectionDeleted => service::deleted(),
         Code::VersionConflict => update::version_conflict(),
         Code::ValidationFailed => {
-            Problem::validation(vec![FieldProblem::new("/limit", "format", "A page has 1 to 100 entries.")])
+            let pairs = [("limit", "0"), ("status", "broken")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let refused = listing::connections(&Query(pairs.into())).err();
+            refused.unwrap_or_else(|| Problem::internal("a limit of 0 was taken"))
         }
-        Code::SecretRequired => update::secret_required(vec![FieldProblem::new(
-            "/credentials/api_key",
-            "required",
-            "Send this secret again.",
-        )]),
+        Code::SecretRequired => update::secret_required(&["api_key"]),
         Code::VerificationFailed => {
             unverified(ErrorKind::CredentialsRejected, &format!("{HOST} does not accept the API key."))
         }

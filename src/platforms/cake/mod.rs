@@ -43,6 +43,7 @@ use super::calendar::Zone;
 use super::client::Account;
 use super::kind::{ConnectionType, FieldError, Gateways, Settings};
 use super::stats::Currency;
+use crate::input::InputCode;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{Allowance, Limits, Upstream};
 use session::Session;
@@ -69,7 +70,7 @@ fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
             Some(found) => found.name().clone_into(zone),
             None => errors.push(FieldError {
                 field: "timezone",
-                code: "unknown_timezone",
+                code: InputCode::UnknownTimezone,
                 detail: "This is not an IANA time zone. It should look like America/New_York.".to_owned(),
             }),
         }

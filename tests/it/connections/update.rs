@@ -254,7 +254,7 @@ async fn if_match_lets_only_the_current_version_be_changed_or_deleted() {
     let (app, _) = service_and_tracker().await;
     let user = acme(&app);
     let id = user.add_demo("Demo").await;
-    for stale in ["\"0\"", "\"2\"", "W/\"1\"", "1", "\"\"", "\"x\"", ""] {
+    for stale in ["\"0\"", "\"+1\"", "\"01\"", "\" 1\"", "\"2\"", "W/\"1\"", "1", "\"\"", "\"x\"", ""] {
         patch_if(&user, &id, stale, &json!({ "name": "No" })).await.problem(412, "version_conflict");
         let answer = user.send("DELETE", &path(&id), &[("if-match", stale)], None).await;
         answer.problem(412, "version_conflict");

@@ -331,7 +331,7 @@ async fn every_wrong_parameter_is_named_at_once() {
         ("group_by=&preset=today", "/group_by"),
         ("group_by=date,date&preset=today", "/group_by"),
         ("group_by=date,hour,offer,country&preset=today", "/group_by"),
-        ("group_by=date&group_by=offer&preset=today", "/group_by"),
+        ("group_by=date&group_by=date&preset=today", "/group_by"),
         ("group_by=date&from=2026-01-01", "/to"),
         ("group_by=date&from=2026-01-02&to=2026-01-01", "/to"),
         ("group_by=date&from=2026-02-30&to=2026-03-01", "/from"),
@@ -348,6 +348,12 @@ async fn every_wrong_parameter_is_named_at_once() {
     ] {
         assert_eq!(complaints(&user.get(&path(&id, query)).await), [pointer], "{query}");
     }
+    let repeated = "group_by=date&group_by=offer&metrics=clicks&metrics=cost&preset=today";
+    let answer = user.get(&path(&id, repeated)).await;
+    let vary = answer.header("vary").unwrap_or_default();
+    assert!(vary.starts_with("accept, authorization, x-org-id"), "{vary}");
+    let joined = user.get(&path(&id, "group_by=date,offer&metrics=clicks,cost&preset=today")).await;
+    assert_eq!(answer.ok(200)["columns"], joined.ok(200)["columns"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
