@@ -19,6 +19,9 @@ use crate::metrics;
 use crate::problem::{Code, Problem};
 use crate::telemetry::Trace;
 
+/// How to authenticate.
+pub(super) const CHALLENGE: &str = "Bearer realm=\"affzero-connections\", error=\"invalid_token\"";
+
 /// A problem on its way into a response.
 #[derive(Debug)]
 pub(super) struct ApiError(pub(super) Problem);
@@ -265,8 +268,7 @@ pub(super) async fn write_problems<B: MessageBody + 'static>(
         written.insert_header((header::ALLOW, "GET, HEAD"));
     }
     if problem.code == Code::Unauthorized {
-        written
-            .insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"affzero-connections\", error=\"invalid_token\""));
+        written.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
     }
     if let Some(wait) = problem.retry_after {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

@@ -307,6 +307,8 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::header::HeaderName;
+
     use super::*;
 
     #[tokio::test]
@@ -314,5 +316,36 @@ mod tests {
         let late = in_time(Duration::from_millis(1), std::future::pending::<()>()).await.expect_err("no body");
         assert_eq!(late.code, Code::MalformedRequest);
         assert_eq!(in_time(Duration::ZERO, std::future::ready(7)).await.expect("a body"), 7);
+    }
+
+    fn organisation(value: &[u8]) -> Result<Option<OrgId>, Problem> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static("x-org-id"), HeaderValue::from_bytes(value).expect("a header"));
+        organisation_header(&headers)
+    }
+
+    #[test]
+    fn an_organisation_is_named_in_utf_8_or_percent_encoded() {
+        let named = |value: &[u8]| organisation(value).expect("an id").map(|id| id.as_str().to_owned());
+        for value in ["組織".as_bytes(), " 組織 ".as_bytes(), b"UTF-8''%E7%B5%84%E7%B9%94"] {
+            assert_eq!(named(value).as_deref(), Some("組織"));
+        }
+        assert_eq!(named(b"50%25").as_deref(), Some("50%25"), "nothing else is decoded");
+        for bad in [&b""[..], b"\xff", b"UTF-8''", b"UTF-8''%FF", b"UTF-8''%E2%80%AE"] {
+            assert!(organisation(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_version_as_it_is_written_is_one() {
+        let versions = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_MATCH, HeaderValue::from_str(text).expect("a header"));
+            match if_match(&headers) {
+                Ok(Some(IfMatch::Versions(versions))) => versions,
+                _ => panic!("{text}"),
+            }
+        };
+        assert_eq!(versions(r#""1", "+2", "03", " 4", "5 ", W/"6", 7, "8""#), [1, 8]);
     }
 }

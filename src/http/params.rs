@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::types::{ColumnOrder, ConnectionOrder, StatsFilter};
+use super::types::{ColumnOrder, ConnectionOrder};
 use super::{listing, question};
 use crate::connections::Status;
 use crate::connections::create::VerifyMode;
@@ -76,9 +76,8 @@ pub(super) struct StatsQuestion {
     /// IANA zone of days and hours
     #[param(format = "iana-time-zone", default = "UTC", pattern = "^[A-Za-z0-9_+/-]+$", example = "Europe/Berlin")]
     timezone: Option<String>,
-    /// `filter[<dimension>]`: only these ids, comma-separated
-    #[param(style = DeepObject, explode = true, example = json!({}))]
-    filter: Option<StatsFilter>,
+    /// Stands for `filter[<dimension>]`, one parameter of each
+    filter: Option<String>,
     /// Only these metrics, comma-separated or repeated, in this order; all if it is left out
     #[param(style = Form, explode = false, min_items = 1, example = json!(["clicks", "conversions", "revenue"]))]
     metrics: Option<BTreeSet<Metric>>,

@@ -66,6 +66,7 @@ pub fn app(
     let (app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
     app.service(openapi::document_route())
         .service(openapi::swagger_redirect())
+        .service(openapi::swagger_style())
         .service(openapi::swagger_ui())
         .default_service(web::to(fallback::no_route))
         .app_data(web::Data::from(Arc::clone(state)))

@@ -100,10 +100,6 @@ pub(super) struct StatsRow {}
 #[derive(ToSchema)]
 pub(super) struct StatsTotals {}
 
-/// Ids by dimension, as they are asked for.
-#[derive(ToSchema)]
-pub(super) struct StatsFilter {}
-
 /// A column to sort a table by.
 #[derive(ToSchema)]
 pub(super) struct ColumnOrder {}

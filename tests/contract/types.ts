@@ -33,7 +33,7 @@ export async function allowed() {
         group_by: ["affiliate", "date"],
         preset: "last_7_days",
         metrics: ["clicks", "revenue"],
-        filter: { country: "DE,AT" },
+        "filter[country]": "DE,AT",
         sort: "-revenue",
       },
     },
@@ -106,7 +106,7 @@ stats({ group_by: ["date"], preset: "today", metrics: ["clicks", "revenu"] });
 // @ts-expect-error a misspelt column
 stats({ group_by: ["date"], preset: "today", sort: "-revenu" });
 // @ts-expect-error a misspelt dimension in a filter
-stats({ group_by: ["date"], preset: "today", filter: { contry: "DE" } });
+stats({ group_by: ["date"], preset: "today", "filter[contry]": "DE" });
 // @ts-expect-error a parameter there is none of
 stats({ group_by: ["date"], preset: "today", timezon: "UTC" });
 // @ts-expect-error no grouping at all

@@ -1,11 +1,11 @@
 //! What every operation may answer beside success: its own problems, which the handler names in `x-problems`, and those
-//! that any call like it meets. Also what all answers and parameters have in common.
+//! that any call like it meets. Also what all answers have in common, and the scope that an operation needs.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::object_at;
+use super::{object_at, parameters};
 use crate::problem::Code;
 
 /// An answer of at most so many problems has a name, under which operations share it.
@@ -18,7 +18,9 @@ pub(super) fn complete(document: &mut Value) {
     for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
         let codes = codes(operation);
         describe(operation, &codes, &mut shared);
-        parameters(operation);
+        name_scope(operation);
+        table_of_problems(operation);
+        parameters::complete(operation, !is_open(operation));
     }
     if let Some(components) = object_at(document, "/components") {
         components.insert("responses".to_owned(), Value::Object(shared));
@@ -31,7 +33,8 @@ pub(super) fn complete(document: &mut Value) {
                     "schema": { "type": "integer", "minimum": 0 }, "example": 30 },
                 "MayRetryAfter": { "description": "Seconds to wait before trying again, where that is known.",
                     "schema": { "type": "integer", "minimum": 0 }, "example": 30 },
-                "Challenge": { "description": "How to authenticate.", "required": true, "schema": { "type": "string" } },
+                "Challenge": { "description": "How to authenticate.", "required": true, "schema": { "type": "string" },
+                    "example": super::samples::CHALLENGE },
             }),
         );
     }
@@ -94,31 +97,23 @@ fn describe(operation: &mut Map<String, Value>, codes: &[Code], shared: &mut Map
 /// Every answer names its request. A header that is described as one that may be missing is not required.
 fn headers(response: &mut Map<String, Value>) {
     let Some(headers) = response.entry("headers").or_insert_with(|| json!({})).as_object_mut() else { return };
-    for header in headers.values_mut().filter_map(Value::as_object_mut) {
+    let of_table = headers.contains_key("Age");
+    for (name, header) in headers.iter_mut() {
+        let Some(header) = header.as_object_mut() else { continue };
         let schema = header.get_mut("schema");
-        let required = !schema.is_some_and(no_null);
+        let required = !schema.is_some_and(parameters::no_null);
         header.insert("required".to_owned(), Value::Bool(required));
+        if let Some(example) = super::samples::header(name, of_table) {
+            header.insert("example".to_owned(), example);
+        }
     }
     headers.insert("X-Request-Id".to_owned(), json!({ "$ref": "#/components/headers/RequestId" }));
-}
-
-/// Takes `null` out of a schema of one type, and says whether it was there.
-fn no_null(schema: &mut Value) -> bool {
-    let Some(types) = schema.get("type").and_then(Value::as_array) else { return false };
-    let left: Vec<Value> = types.iter().filter(|one| *one != "null").cloned().collect();
-    if left.len() == types.len() {
-        return false;
-    }
-    if let (Some(schema), Some(only)) = (schema.as_object_mut(), left.into_iter().next()) {
-        schema.insert("type".to_owned(), only);
-    }
-    true
 }
 
 /// The answer of a status with these problems.
 fn problem(status: u16, codes: &[Code]) -> Value {
     let slugs: Vec<&str> = codes.iter().map(|code| code.slug()).collect();
-    let lines: Vec<String> = codes.iter().map(|code| format!("`{}`: {}", code.slug(), code.explanation())).collect();
+    let lines: Vec<String> = codes.iter().map(|code| format!("{} (`{}`)", code.title(), code.slug())).collect();
     let mut headers = json!({ "X-Request-Id": { "$ref": "#/components/headers/RequestId" } });
     let mut add = |name: &str, reference: &str| {
         if let Some(headers) = headers.as_object_mut() {
@@ -131,70 +126,59 @@ fn problem(status: u16, codes: &[Code]) -> Value {
         409 | 502 => add("Retry-After", "MayRetryAfter"),
         _ => {}
     }
-    json!({
-        "description": lines.join("\n\n"),
-        "headers": headers,
-        "content": { "application/problem+json": {
+    let mut content = json!({
             "schema": { "allOf": [
                 { "$ref": "#/components/schemas/Problem" },
                 { "type": "object", "required": ["status", "code"], "properties": {
-                    "status": { "type": "integer", "const": status },
+                    "status": { "type": "integer", "enum": [status] },
                     "code": { "type": "string", "enum": slugs },
                 } },
             ] },
-            "examples": super::samples::of_problems(codes),
-        } },
+    });
+    let examples = super::samples::of_problems(codes);
+    if let Some(content) = content.as_object_mut().filter(|_| !examples.is_empty()) {
+        content.insert("examples".to_owned(), Value::Object(examples));
+    }
+    json!({
+        "description": lines.join(", or "),
+        "headers": headers,
+        "content": { "application/problem+json": content },
     })
+}
+
+/// The scope, in words: Swagger UI does not show it.
+fn name_scope(operation: &mut Map<String, Value>) {
+    let scope = operation.get("security").and_then(|security| security.pointer("/0/bearer/0")).and_then(Value::as_str);
+    let needed = match scope {
+        _ if is_open(operation) => "Needs no token.".to_owned(),
+        Some(scope) => format!("Needs a token with the scope `{scope}`."),
+        None => "Needs a token, of any scope.".to_owned(),
+    };
+    append(operation, &needed);
+}
+
+/// All problems in one table, where problems are explained: elsewhere a status and a code are enough.
+fn table_of_problems(operation: &mut Map<String, Value>) {
+    if operation.get("operationId").is_none_or(|id| id != "explain_problem") {
+        return;
+    }
+    let rows =
+        Code::ALL.iter().map(|code| format!("| {} | `{}` | {} |", code.status(), code.slug(), code.explanation()));
+    let table: Vec<String> = ["| status | code | what it means |", "| --- | --- | --- |"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(rows)
+        .collect();
+    append(operation, &table.join("\n"));
+}
+
+/// Adds a paragraph to an operation's description.
+fn append(operation: &mut Map<String, Value>, paragraph: &str) {
+    let before = operation.get("description").and_then(Value::as_str).unwrap_or_default();
+    let whole = if before.is_empty() { paragraph.to_owned() } else { format!("{before}\n\n{paragraph}") };
+    operation.insert("description".to_owned(), whole.into());
 }
 
 fn pascal(slug: &str) -> String {
     slug.split('_').map(super::bodies::capitalised).collect()
-}
-
-/// What all parameters have in common, and the one that all calls with a token have.
-fn parameters(operation: &mut Map<String, Value>) {
-    if !is_open(operation) {
-        let organisation = json!({
-            "name": "X-Org-Id", "in": "header", "required": false, "example": "acme",
-            "description": "The organisation, from internal services; a token that belongs to one need not name it",
-            "schema": { "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]([ -~]*[!-~])?$" },
-        });
-        let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
-        if let Some(parameters) = parameters.as_array_mut() {
-            parameters.push(organisation);
-        }
-    }
-    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten();
-    for parameter in parameters.filter_map(Value::as_object_mut) {
-        if let Some(schema) = parameter.get_mut("schema") {
-            no_null(schema);
-            spell_out_ids(schema);
-        }
-        example(parameter);
-    }
-}
-
-/// Swagger UI knows no field for a list of a format, and complains of it on the console.
-fn spell_out_ids(schema: &mut Value) {
-    let Some(items) = object_at(schema, "/items") else { return };
-    if items.get("format").is_some_and(|format| format == "uuid") {
-        items.remove("format");
-        items.insert("pattern".to_owned(), json!("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"));
-    }
-}
-
-/// Swagger UI fills in every `example`, so what is filled in must work together. What may be left out only shows its
-/// example. `preset` stays, because a question needs its days, and so does the empty `filter`: without one Swagger UI makes
-/// up ids that nobody has.
-fn example(parameter: &mut Map<String, Value>) {
-    let name = parameter.get("name").and_then(Value::as_str).unwrap_or_default();
-    if ["preset", "filter"].contains(&name) || parameter.get("required") == Some(&Value::Bool(true)) {
-        return;
-    }
-    let Some(example) = parameter.remove("example") else { return };
-    match parameter.get_mut("schema").and_then(Value::as_object_mut) {
-        // Beside a reference, as 2020-12 allows.
-        Some(schema) => schema.insert("examples".to_owned(), json!([example])),
-        None => parameter.insert("example".to_owned(), example),
-    };
 }

@@ -80,7 +80,7 @@ fn variant(platform: Platform, types: &[ConnectionTypeEntry], name_required: boo
     }
     let mut properties = json!({
         "name": name(),
-        "platform": { "type": "string", "const": platform.key() },
+        "platform": { "type": "string", "enum": [platform.key()] },
         "connection_type": { "type": "string", "enum": kinds },
         "settings": settings,
         "credentials": credentials,
@@ -101,14 +101,14 @@ fn variant(platform: Platform, types: &[ConnectionTypeEntry], name_required: boo
     variant
 }
 
-/// What may be left out may be `null` as well.
+/// What may be left out may be `null` as well. Generators stumble over a `null` within an `enum`.
 fn or_null(property: &mut Value) {
-    let Some(members) = property.as_object_mut() else { return };
-    if let Some(one) = members.get("type").cloned() {
+    if property.get("enum").is_some() {
+        *property = json!({ "anyOf": [property.take(), { "type": "null" }] });
+    } else if let Some(members) = property.as_object_mut()
+        && let Some(one) = members.get("type").cloned()
+    {
         members.insert("type".to_owned(), json!([one, "null"]));
-    }
-    if let Some(choices) = members.get_mut("enum").and_then(Value::as_array_mut) {
-        choices.push(Value::Null);
     }
 }
 
@@ -124,7 +124,7 @@ fn foreign_settings(entry: &ConnectionTypeEntry, types: &[ConnectionTypeEntry]) 
         .map(|key| {
             let settings = json!({ "type": "object", "properties": { (key.as_str()): {} }, "required": [key] });
             json!({
-                "properties": { "connection_type": { "const": entry.connection_type }, "settings": settings },
+                "properties": { "connection_type": { "enum": [entry.connection_type] }, "settings": settings },
                 "required": ["connection_type", "settings"],
             })
         })

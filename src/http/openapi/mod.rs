@@ -5,10 +5,11 @@
 
 mod answers;
 mod bodies;
+mod parameters;
 mod samples;
 mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use actix_web::{App, HttpResponse, Resource, web};
@@ -27,7 +28,7 @@ use crate::connections::create::VerifyMode;
 #[openapi(
     info(
         title = "affzero-connections",
-        description = "Saved, verified and encrypted credentials for affiliate tracking platforms, and exact live statistics through them.\n\nMoney is a decimal string, ids are strings, and `null` means not known. Every error is a problem (RFC 9457) whose `type` is a page that explains it. Wherever there is GET there is HEAD.\n\nUnknown fields and parameters are refused; answers may get further members, so pass over those you do not know.",
+        description = "Saved, verified and encrypted credentials for affiliate tracking platforms, and exact live statistics through them.\n\nMoney is a decimal string, ids are strings, and `null` means not known. Every error is a problem (RFC 9457) whose `type` is a page that explains it; the operation `explain_problem` lists all of them. Wherever there is GET there is HEAD.\n\nUnknown fields and parameters are refused; answers may get further members, so pass over those you do not know.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
@@ -127,9 +128,22 @@ fn build() -> (Vec<String>, Value) {
     }
     bodies::complete(&mut document);
     tables::complete(&mut document);
+    field_codes(&mut document);
     samples::complete(&mut document);
     answers::complete(&mut document);
     (order, document)
+}
+
+/// One list of the codes of fields, whichever of the two it comes from.
+fn field_codes(document: &mut Value) {
+    let Some(schemas) = object_at(document, "/components/schemas") else { return };
+    let input = schemas.remove("InputCode").unwrap_or_default();
+    let failures = schemas.get("FailureCode").cloned().unwrap_or_default();
+    let lists = [&input, &failures].into_iter().filter_map(|schema| schema.get("enum")?.as_array());
+    let codes: BTreeSet<&str> = lists.flatten().filter_map(Value::as_str).collect();
+    let description = "What is wrong with a field: its form, or what came of trying it.";
+    let schema = json!({ "type": "string", "enum": codes, "description": description });
+    schemas.insert("FieldCode".to_owned(), schema);
 }
 
 /// The place of a path's group among the document's tags.
@@ -154,6 +168,13 @@ fn define(document: &mut Value, schemas: impl IntoIterator<Item = (String, Value
 pub(super) fn document_route() -> Resource {
     web::resource("/api-docs/openapi.json")
         .route(web::get().to(|| async { HttpResponse::Ok().content_type("application/json").body(document()) }))
+}
+
+/// What Swagger UI is styled with beside its own sheet.
+pub(super) fn swagger_style() -> Resource {
+    web::resource("/swagger-ui/index.css").route(
+        web::get().to(|| async { HttpResponse::Ok().content_type("text/css").body(include_str!("swagger.css")) }),
+    )
 }
 
 /// `/swagger-ui` leads to `/swagger-ui/`.

@@ -30,7 +30,7 @@ use crate::http::{admission, edge, extract, health, limits, listing, problems, q
 use crate::outbound::Timings;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::platforms::calendar::Preset;
-use crate::platforms::stats::{Batch, Check, DimensionValue, Metrics, Perspective, Row};
+use crate::platforms::stats::{Batch, Check, Dimension, DimensionValue, Metrics, Perspective, Row};
 use crate::platforms::verification::{self, Detected, StageStatus, Verification};
 use crate::platforms::{self, ConnectionType, Pair, Platform};
 use crate::problem::{Code, Problem};
@@ -42,6 +42,7 @@ use crate::vault::VaultError;
 const ID: &str = "01990000-0000-7000-8000-000000000000";
 const NAME: &str = "Brand A";
 const HOST: &str = "brand-a.affise.com";
+pub(super) const CHALLENGE: &str = edge::CHALLENGE;
 const REQUEST: &str = "0199a2b4-0000-7000-8000-000000000000";
 /// 2026-11-23, 09:30 UTC: a Monday.
 const NOW: i64 = 1_795_426_200;
@@ -64,16 +65,62 @@ pub(super) fn complete(document: &mut Value) {
     }
 }
 
-/// The examples of an answer with these problems, by code.
-pub(super) fn of_problems(codes: &[Code]) -> Value {
-    let examples: Map<String, Value> = codes
-        .iter()
-        .map(|code| {
-            let value = value(occurrence(*code).body(&path_of(*code), REQUEST));
-            (code.slug().to_owned(), json!({ "summary": code.title(), "value": value }))
-        })
-        .collect();
-    Value::Object(examples)
+/// The examples of an answer with these problems, by code: of those that people meet.
+pub(super) fn of_problems(codes: &[Code]) -> Map<String, Value> {
+    let met = codes.iter().filter(|code| are_met(**code));
+    met.map(|code| {
+        let value = value(occurrence(*code).body(&path_of(*code), REQUEST));
+        (code.slug().to_owned(), json!({ "summary": code.title(), "value": value }))
+    })
+    .collect()
+}
+
+/// Whether a person who fills in a form or asks for statistics meets this problem. What only a faulty program, or any
+/// call at all, may meet is named, and explained in one table.
+fn are_met(code: Code) -> bool {
+    !matches!(
+        code,
+        Code::MalformedRequest
+            | Code::Forbidden
+            | Code::MethodNotAllowed
+            | Code::NotAcceptable
+            | Code::PayloadTooLarge
+            | Code::UnsupportedMediaType
+            | Code::RequestInProgress
+            | Code::IdempotencyKeyReused
+            | Code::RateLimited
+            | Code::Internal
+            | Code::Overloaded
+            | Code::ShuttingDown
+    )
+}
+
+/// An example of a header; `of_table` in an answer with statistics.
+pub(super) fn header(name: &str, of_table: bool) -> Option<Value> {
+    Some(match name {
+        "ETag" if of_table => "\"0123456789abcdef\"".into(),
+        "ETag" => "\"1\"".into(),
+        "Location" => format!("/api/v1/connections/{ID}").into(),
+        "Idempotency-Replayed" => "true".into(),
+        "Age" => 12.into(),
+        "Cache-Status" => "affzero; hit; ttl=48".into(),
+        _ => return None,
+    })
+}
+
+/// An id of a dimension, where it is the same in every account.
+pub(super) const fn id_of(dimension: Dimension) -> Option<&'static str> {
+    match dimension {
+        Dimension::Hour => Some("12"),
+        Dimension::Country => Some("DE"),
+        Dimension::Date
+        | Dimension::Affiliate
+        | Dimension::Offer
+        | Dimension::Advertiser
+        | Dimension::Campaign
+        | Dimension::TrafficSource
+        | Dimension::AffiliateNetwork => None,
+    }
 }
 
 fn example(path: &str, status: &str, kind: &str, schema: &str) -> Option<Value> {

@@ -5,12 +5,11 @@ use serde_json::{Map, Value, json};
 use super::define;
 use crate::platforms::stats::{Dimension, Metric, MetricType};
 
-/// Defines rows, totals, filters and orders.
+/// Defines rows, totals and orders.
 pub(super) fn complete(document: &mut Value) {
     let schemas = [
         ("StatsRow", row()),
         ("StatsTotals", totals()),
-        ("StatsFilter", filter()),
         ("StatsLines", lines()),
         ("ColumnOrder", order(Dimension::ALL.map(Dimension::key).into_iter().chain(Metric::ALL.map(Metric::key)))),
         ("ConnectionOrder", order(["name", "created_at", "updated_at"].into_iter())),
@@ -50,28 +49,15 @@ fn totals() -> Value {
 fn metrics() -> Vec<(String, Value)> {
     let metric = |metric: Metric| {
         let schema = match metric.metric_type() {
-            MetricType::Integer => json!({ "type": ["integer", "null"] }),
+            MetricType::Integer => json!({ "type": ["integer", "null"], "format": "int64" }),
             MetricType::Money | MetricType::Ratio => {
-                json!({ "type": ["string", "null"], "pattern": "^-?[0-9]+([.][0-9]+)?$" })
+                json!({ "type": ["string", "null"], "format": "decimal", "pattern": "^-?[0-9]+([.][0-9]+)?$" })
             }
         };
         (metric.key().to_owned(), schema)
     };
     let currency = json!({ "type": ["string", "null"], "pattern": "^[A-Z]{3}$", "description": "ISO 4217." });
     Metric::ALL.into_iter().map(metric).chain([("currency".to_owned(), currency)]).collect()
-}
-
-fn filter() -> Value {
-    let ids = json!({ "type": "string", "description": "Ids, comma-separated.", "pattern": "[^,\\s]" });
-    let dimensions: Map<String, Value> =
-        Dimension::ALL.into_iter().map(|dimension| (dimension.key().to_owned(), ids.clone())).collect();
-    json!({
-        "type": "object",
-        "description": "Ids by dimension: only rows with one of them are counted.",
-        "properties": dimensions,
-        "additionalProperties": false,
-        "examples": [{ "country": "DE" }],
-    })
 }
 
 /// OpenAPI 3.1 has no word for a body of many documents: `contentSchema` says what each of its lines is.
