@@ -2,7 +2,8 @@
 //!
 //! `cargo run --example trackers` starts the simulators that the tests use, with traffic of the last five weeks, and
 //! prints the bodies of connections to them and how to start the service so that it may call them. It serves until it
-//! is interrupted. `-- --json` prints the same in one line for programs.
+//! is interrupted. `-- --json` prints the same in one line for programs. `-- --wall challenge` puts a challenge page in
+//! front of all of them, and `--wall challenge --every 10` in front of one call in ten; an unknown name lists all walls.
 
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "the simulators are test code")]
@@ -18,7 +19,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value, json};
 use support::samples::{self, Address, Sample, Texts};
-use support::tracker::Simulator;
+use support::tracker::{Fault, Simulator};
+use support::walls::Wall;
 
 /// Simulators stand on this port and those after it; a free port takes the place of one in use.
 const FIRST_PORT: u16 = 9_101;
@@ -30,8 +32,15 @@ fn main() {
     for sample in samples.filter(|sample| sample.tracker.is_some()) {
         called.extend(Running::start(sample, &called));
     }
-    let for_programs = std::env::args().nth(1).is_some_and(|argument| argument == "--json");
-    if for_programs {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((wall, every)) = wall(&arguments) {
+        let fault = || Fault::Instead(wall.reply());
+        called.iter().filter_map(|running| running.simulator.as_ref()).for_each(|simulator| match every {
+            Some(nth) => simulator.every(nth, fault()),
+            None => simulator.always(Some(fault())),
+        });
+    }
+    if arguments.iter().any(|argument| argument == "--json") {
         print_json(&called)
     } else {
         print_words(&called)
@@ -39,6 +48,19 @@ fn main() {
     loop {
         std::thread::park();
     }
+}
+
+/// What is to stand in front of the trackers, and in front of how many of their calls.
+fn wall(arguments: &[String]) -> Option<(Wall, Option<usize>)> {
+    let after = |switch: &str| {
+        let at = arguments.iter().position(|argument| argument == switch)?;
+        Some(arguments.get(at + 1).cloned().unwrap_or_default())
+    };
+    let name = after("--wall")?;
+    let wall = Wall::ALL.into_iter().find(|wall| wall.key() == name).unwrap_or_else(|| {
+        panic!("--wall is one of {}", Wall::ALL.map(Wall::key).join(", "));
+    });
+    Some((wall, after("--every").map(|nth| nth.parse().expect("--every is a number"))))
 }
 
 fn print_words(called: &[Running]) {
@@ -72,7 +94,7 @@ struct Running {
     sample: Sample,
     url: String,
     /// `None` where an earlier sample's simulator plays this one too. It stops when dropped.
-    _simulator: Option<Simulator>,
+    simulator: Option<Simulator>,
 }
 
 impl Running {
@@ -83,11 +105,11 @@ impl Running {
         if let Address::Gateway(_) = sample.address
             && let Some(first) = called.iter().find(shares)
         {
-            return sample.variant.is_empty().then(|| Self { sample, url: first.url.clone(), _simulator: None });
+            return sample.variant.is_empty().then(|| Self { sample, url: first.url.clone(), simulator: None });
         }
         let port = FIRST_PORT + u16::try_from(called.len()).expect("a small number");
         let simulator = Simulator::start_at(sample.tracker.take()?, port);
-        Some(Self { sample, url: simulator.url.clone(), _simulator: Some(simulator) })
+        Some(Self { sample, url: simulator.url.clone(), simulator: Some(simulator) })
     }
 }
 

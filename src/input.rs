@@ -57,6 +57,8 @@ codes! {
     TooLong "too_long"
     /// There are too many.
     TooMany "too_many"
+    /// Two values stand in one field.
+    TwoValues "two_values"
     /// It is of another JSON type.
     Type "type"
     /// There is no such field.

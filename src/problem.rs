@@ -182,6 +182,8 @@ codes! {
         "The organisation is over this service's own limit. Retry-After says when to come back."
     Internal "internal" 500 "Internal error"
         "Something failed in this service. The request id finds it in the logs."
+    AccessBlocked "access_blocked" 502 "Something in front of the tracker answers"
+        "Not the tracker answered but something in front of it: a challenge page, a firewall, a password wall. It says nothing about the key, and the connection stays as it is. Ask the tracker's administrator to let this service's addresses through."
     UpstreamUnavailable "upstream_unavailable" 502 "Tracker not available"
         "The tracker cannot be reached or answers that it is failing. Nothing needs to be changed; try again later."
     UpstreamProtocolError "upstream_protocol_error" 502 "Tracker answered nonsense"
@@ -404,6 +406,9 @@ const fn reported(kind: ErrorKind) -> (Code, Option<&'static str>) {
         }
         ErrorKind::IpNotAllowed => {
             (Code::IpNotAllowed, Some("Ask the tracker's administrator to allow this service's address."))
+        }
+        ErrorKind::AccessBlocked => {
+            (Code::AccessBlocked, Some("Ask the tracker's administrator to let this service's address through."))
         }
         ErrorKind::RateLimited => (Code::UpstreamRateLimited, None),
         ErrorKind::Overloaded => (Code::Overloaded, None),

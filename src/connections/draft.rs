@@ -7,6 +7,7 @@ use jsonschema::error::ValidationErrorKind;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use super::pasted;
 use super::wiped::Wiped;
 use crate::input::{Collector, InputCode, did_you_mean};
 use crate::platforms::catalogue::Availability;
@@ -65,9 +66,13 @@ impl Draft {
         let credentials = texts(members.get("credentials"), "/credentials", &mut errors);
         let read = pair.map(|pair| {
             let settings = settings.map(|settings| check_settings(pair, settings, &mut errors));
-            if let Some(credentials) = &credentials {
-                check_credentials(pair, credentials, &mut errors);
-            }
+            let credentials = credentials.map(|mut credentials| {
+                if let Some(halves) = pair.halves() {
+                    pasted::take_apart(halves, &mut credentials, &mut errors);
+                }
+                check_credentials(pair, &credentials, &mut errors);
+                credentials
+            });
             settings.zip(credentials).map(|(settings, credentials)| (pair, settings, credentials))
         });
         let (pair, settings, credentials) = errors.finish(read.flatten()).map_err(Problem::validation)?;
@@ -97,7 +102,8 @@ impl Patch {
         merge(&mut settings, members.get("settings"), "/settings", &entry.settings_schema, &mut errors);
         // Stored secrets take part in the check by name only.
         let mut credentials: Wiped = text_members(secrets.iter().map(|key| (key.clone(), "stored".to_owned()))).into();
-        merge(&mut credentials, members.get("credentials"), "/credentials", &entry.credentials_schema, &mut errors);
+        let posted = posted_credentials(pair, members, &mut errors);
+        merge(&mut credentials, posted.as_deref(), "/credentials", &entry.credentials_schema, &mut errors);
 
         // A new name is welcome even where what is stored cannot be read, or no longer fits.
         if members.contains_key("settings") || members.contains_key("credentials") {
@@ -105,15 +111,15 @@ impl Patch {
             check_credentials(pair, &credentials, &mut errors);
         }
         errors.finish(Some(())).map_err(Problem::validation)?;
-        let mentioned = |key: &str| members.get(key).and_then(Value::as_object).into_iter().flatten();
-        let changes = |key: &String| mentioned("credentials").any(|(name, value)| name == key && !value.is_null());
+        let mentioned = || posted.as_deref().and_then(Value::as_object).into_iter().flatten();
+        let changes = |key: &String| mentioned().any(|(name, value)| name == key && !value.is_null());
         let mut credentials = secret(credentials);
         credentials.retain(|key, _| changes(key));
         Ok(Self {
             name,
             settings: members.contains_key("settings").then(|| plain(settings)),
             credentials,
-            removed: mentioned("credentials")
+            removed: mentioned()
                 .filter(|(key, value)| value.is_null() && secrets.contains(key))
                 .map(|(key, _)| key.clone())
                 .collect(),
@@ -224,7 +230,8 @@ fn texts(value: Option<&Value>, at: &str, errors: &mut Errors) -> Option<Wiped> 
     match value {
         None | Some(Value::Null) => Some(Map::new().into()),
         Some(Value::Object(members)) => {
-            Some(members.iter().map(|(key, value)| (key.clone(), trimmed(value))).collect::<Map<_, _>>().into())
+            let cut = |(key, value): (&String, &Value)| (key.clone(), as_meant(value, pasted::is_key(at, key)));
+            Some(members.iter().map(cut).collect::<Map<_, _>>().into())
         }
         Some(_) => {
             errors.note(FieldProblem::new(at, InputCode::Type, "This must be a JSON object."));
@@ -233,9 +240,20 @@ fn texts(value: Option<&Value>, at: &str, errors: &mut Errors) -> Option<Wiped> 
     }
 }
 
-fn trimmed(value: &Value) -> Value {
+/// The credentials of a merge patch, with two halves in one field taken apart.
+fn posted_credentials(pair: Pair, members: &Map<String, Value>, errors: &mut Vec<FieldProblem>) -> Option<Wiped> {
+    let posted = members.get("credentials")?;
+    let (Some(halves), Value::Object(_)) = (pair.halves(), posted) else {
+        return Some(posted.clone().into());
+    };
+    let mut credentials = texts(Some(posted), "/credentials", errors)?;
+    pasted::take_apart(halves, &mut credentials, errors);
+    Some(credentials)
+}
+
+fn as_meant(value: &Value, is_key: bool) -> Value {
     match value {
-        Value::String(text) => Value::String(text.trim().to_owned()),
+        Value::String(text) => Value::String(pasted::as_meant(text, is_key).to_owned()),
         other => other.clone(),
     }
 }
@@ -251,7 +269,7 @@ fn merge(into: &mut Wiped, patch: Option<&Value>, at: &str, schema: &Value, erro
                 match value {
                     Value::Null if !known.contains(&key.as_str()) => errors.note(unknown_field(at, key, &known)),
                     Value::Null => into.remove(key),
-                    value => into.put(key.clone(), trimmed(value)),
+                    value => into.put(key.clone(), as_meant(value, pasted::is_key(at, key))),
                 }
             }
         }
@@ -314,8 +332,14 @@ fn check(validator: &Validator, schema: &Value, object: &Wiped, at: &str, errors
         errors.note(FieldProblem::new(place, code, detail));
     }
     for (key, value) in object.members() {
-        if value.as_str().is_some_and(|text| text.chars().any(char::is_control)) {
-            let detail = "The value must not contain control characters.";
+        let detail = value.as_str().and_then(|text| match pasted::is_key(at, key) {
+            true => pasted::odd_character(text),
+            false => {
+                let words = || "The value must not contain control characters.".to_owned();
+                text.chars().any(char::is_control).then(words)
+            }
+        });
+        if let Some(detail) = detail {
             errors.note(FieldProblem::at(at, key, InputCode::InvalidCharacters, detail));
         }
     }

@@ -16,6 +16,7 @@ pub(crate) mod idempotency;
 pub mod inventory;
 mod keys;
 pub mod lists;
+mod pasted;
 pub mod rotation;
 mod sample;
 pub mod seal;

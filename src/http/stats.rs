@@ -40,7 +40,7 @@ const MAX_AUTOMATION: usize = 200;
     extensions(("x-problems" = json!([
         Code::NotFound, Code::ConnectionDeleted, Code::UnsupportedQuery, Code::EgressBlocked,
         Code::CredentialsRejected, Code::InsufficientPermissions, Code::IpNotAllowed, Code::WrongPortal,
-        Code::CredentialsUnreadable, Code::UpstreamUnavailable, Code::UpstreamProtocolError,
+        Code::CredentialsUnreadable, Code::AccessBlocked, Code::UpstreamUnavailable, Code::UpstreamProtocolError,
         Code::UpstreamRateLimited, Code::UpstreamTimeout,
     ]))),
     responses(

@@ -1,6 +1,6 @@
 //! Leaves an origin alone that keeps failing, and finds out by itself when it is back.
 //!
-//! What counts as failing is what a struggling host does: no connection, no TLS, no answer in time, a 5xx. A refusal, a 429 or
+//! What counts as failing is what a struggling host does: no connection, no TLS, no answer in time, a 5xx, something in front of it that lets nobody through. A refusal, a 429 or
 //! an answer that makes no sense is an answer. While a circuit is open calls are turned away at once with the last
 //! cause; when its time is over a single pull goes through as a probe and decides.
 //!
@@ -171,7 +171,14 @@ impl Drop for Pass<'_> {
 
 /// What a host does that cannot serve, as opposed to one that will not.
 const fn is_outage(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::ConnectFailed | ErrorKind::TlsFailed | ErrorKind::Timeout | ErrorKind::Failing)
+    matches!(
+        kind,
+        ErrorKind::ConnectFailed
+            | ErrorKind::TlsFailed
+            | ErrorKind::Timeout
+            | ErrorKind::Failing
+            | ErrorKind::AccessBlocked
+    )
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::gate::Gate;
 use super::memory::Memory;
 use super::tls::Handshake;
 use super::turn::NoTurn;
+use super::wall::{self, Scene};
 use super::{MAX_BODY_BYTES, Origin, Purpose, Trip, Upstream, quiet, retry};
 use crate::clock::millis;
 use crate::outbound::error::{ErrorKind, PlatformError};
@@ -49,11 +50,12 @@ pub struct Call {
     headers: HeaderMap,
     secret_query: Vec<(&'static str, SecretString)>,
     body: Option<Bytes>,
+    takes_any_401: bool,
 }
 
 impl Call {
     pub(super) fn new(upstream: Upstream, method: Method, url: Url, body: Option<Bytes>) -> Self {
-        Self { upstream, method, url, headers: HeaderMap::new(), secret_query: Vec::new(), body }
+        Self { upstream, method, url, headers: HeaderMap::new(), secret_query: Vec::new(), body, takes_any_401: false }
             .header("accept", "application/json")
     }
 
@@ -63,6 +65,14 @@ impl Call {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(HeaderName::from_static(name), value);
         }
+        self
+    }
+
+    /// Takes a 401 for the platform's own whatever its body: where a session has ended, what that looks like may be on no
+    /// record, and the login that follows decides.
+    #[must_use]
+    pub fn taking_any_401(mut self) -> Self {
+        self.takes_any_401 = true;
         self
     }
 
@@ -274,7 +284,22 @@ impl Call {
             return Err(redirected(&self.url, &headers, quote).into());
         }
         let body = read_bounded(response, &self.url, &self.upstream.shared.memory, &handshake, quote).await?;
-        retry::judge(Answer { status, headers, body }, &host_of(&self.url))
+        let answer = Answer { status, headers, body };
+        if self.takes_any_401 && status == StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        let (trip, host) = (&self.upstream.trip, host_of(&self.url));
+        let scene = Scene {
+            host: &host,
+            dialect: trip.dialect,
+            own_addresses: &self.upstream.shared.config.egress.own_addresses,
+            was_answered: trip.answered.load(Ordering::Relaxed),
+        };
+        let answer = retry::judge(wall::judge(answer, &scene)?, &host)?;
+        if answer.status.is_success() {
+            trip.answered.store(true, Ordering::Relaxed);
+        }
+        Ok(answer)
     }
 }
 

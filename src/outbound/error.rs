@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Redirected,
     /// Something answers, but it is not this tracker's API.
     NotThisPlatform,
+    /// Something in front of the platform answers instead of it.
+    AccessBlocked,
     /// The platform does not accept the credentials.
     CredentialsRejected,
     /// The credentials are good, but of the other connection type.
@@ -61,6 +63,7 @@ impl ErrorKind {
             | Self::ConnectFailed
             | Self::TlsFailed
             | Self::Timeout
+            | Self::AccessBlocked
             | Self::RateLimited
             | Self::Failing
             | Self::Inconsistent
@@ -91,6 +94,7 @@ impl ErrorKind {
             Self::Timeout => "timeout",
             Self::Redirected => "redirected",
             Self::NotThisPlatform => "not_this_platform",
+            Self::AccessBlocked => "access_blocked",
             Self::CredentialsRejected => "credentials_rejected",
             Self::WrongPortal => "wrong_portal",
             Self::InsufficientPermissions => "insufficient_permissions",

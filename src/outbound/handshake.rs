@@ -8,6 +8,8 @@ use super::faults::host_of;
 use super::tls::Handshake;
 use crate::outbound::error::{ErrorKind, Owner, PlatformError};
 
+pub(super) const CLIENT_CERTIFICATE_HINT: &str = "Ask the tracker's administrator for an API address that needs no client certificate: this service has none to show.";
+
 /// Why there is no TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TlsFault {
@@ -91,10 +93,7 @@ impl TlsFault {
                 "Check the host name for typing mistakes; if it is right, the tracker's administrator has to add it to the \
                  server's certificates."
             }
-            Self::ClientCertificate => {
-                "Ask the tracker's administrator for an API address that needs no client certificate: this service has \
-                 none to show."
-            }
+            Self::ClientCertificate => CLIENT_CERTIFICATE_HINT,
             Self::HungUp | Self::Silent => {
                 "Check the port in the address; if it is right, ask the tracker's administrator whether a firewall or \
                  proxy in front of the tracker cuts this service off."

@@ -26,10 +26,11 @@ mod retry;
 mod timings;
 mod tls;
 mod turn;
+mod wall;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,7 @@ use self::retry::Budget;
 pub use self::timings::Timings;
 use self::tls::Handshake;
 pub use self::turn::{AccountId, Ask, Bound, Lease, Quiet, SharedBudget, Turn};
+pub use self::wall::Dialect;
 
 /// The largest answer that is read, in bytes after decompression.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -273,6 +275,7 @@ impl Transport {
         address: Option<String>,
         secrets: &BTreeMap<String, SecretString>,
         limits: Limits,
+        dialect: Dialect,
         scope: CallScope,
     ) -> Upstream {
         let account = turn::account_id(&self.shared.names, label, address.as_deref(), secrets);
@@ -284,10 +287,12 @@ impl Transport {
                 account,
                 secrets: Mutex::new(secrets.values().cloned().collect()),
                 limits,
+                dialect,
                 tenant: self.tenant,
                 scope,
                 started: Instant::now(),
                 calls: AtomicU32::new(0),
+                answered: AtomicBool::new(false),
                 timings: Mutex::new(Timings::default()),
             }),
         }
@@ -307,10 +312,13 @@ struct Trip {
     account: AccountId,
     secrets: Mutex<Vec<SecretString>>,
     limits: Limits,
+    dialect: Dialect,
     tenant: u64,
     scope: CallScope,
     started: Instant,
     calls: AtomicU32,
+    /// Whether any of them was answered by the platform.
+    answered: AtomicBool,
     timings: Mutex<Timings>,
 }
 
@@ -381,6 +389,14 @@ impl Upstream {
             .and_then(|address| Url::parse(address).ok())
             .map(|url| host_of(&url))
             .unwrap_or_default()
+    }
+
+    /// The platform's refusal of the address that this service calls from, with the addresses that have to be let in.
+    #[must_use]
+    pub fn ip_not_allowed(&self, detail: String) -> PlatformError {
+        let addresses = wall::own_addresses(&self.shared.config.egress.own_addresses);
+        PlatformError::new(ErrorKind::IpNotAllowed, detail)
+            .hint(format!("Ask the tracker's administrator to allow {addresses} for this key."))
     }
 
     /// Has [`quote`](Self::quote) leave out a secret that only came up on the way, such as a session's token.

@@ -3,6 +3,8 @@
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+/// A shorter secret is left out only where it stands alone: inside of words it is most likely a part of them.
+const SHORTEST_ANYWHERE: usize = 8;
 /// Text quoted from a tracker is cut at this many characters.
 const MAX_QUOTE: usize = 300;
 
@@ -21,7 +23,7 @@ pub(super) fn quote<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret
         let json = Zeroizing::new(serde_json::to_string(secret).unwrap_or_default());
         let escaped = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         for form in [secret, encoded.as_str(), escaped.unwrap_or(secret)] {
-            clean = without(&clean, form);
+            clean = without(&clean, form, secret.chars().count() < SHORTEST_ANYWHERE);
         }
     }
     let visible = clean.replace(char::is_control, " ");
@@ -34,12 +36,20 @@ pub(super) fn quote<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret
 }
 
 /// Whatever case its letters have: that of a host's, for one, is lost on the way.
-fn without(text: &str, form: &str) -> Zeroizing<String> {
+fn without(text: &str, form: &str, only_alone: bool) -> Zeroizing<String> {
     // In ASCII, letters of either case take the same place.
     let [folded, form] = [text, form].map(|text| Zeroizing::new(text.to_ascii_lowercase()));
     let mut clean = Zeroizing::new(String::with_capacity(text.len()));
     let mut from = 0;
+    let is_inside = |at: usize, end: usize| {
+        let before = folded.get(..at).and_then(|before| before.chars().next_back());
+        let after = folded.get(end..).and_then(|after| after.chars().next());
+        before.is_some_and(char::is_alphanumeric) || after.is_some_and(char::is_alphanumeric)
+    };
     for (at, found) in folded.match_indices(form.as_str()) {
+        if only_alone && is_inside(at, at + found.len()) {
+            continue;
+        }
         clean.push_str(text.get(from..at).unwrap_or_default());
         clean.push_str("[secret]");
         from = at + found.len();
@@ -66,6 +76,14 @@ mod tests {
         ] {
             assert_eq!(quoted(text), clean);
         }
+    }
+
+    #[test]
+    fn a_short_secret_is_left_out_where_it_stands_alone_and_shreds_no_words() {
+        let quoted = |secret: &str, text: &str| quote(text, &[SecretString::from(secret)]);
+        assert_eq!(quoted("US", "US key in USD, status"), "[secret] key in USD, status");
+        assert_eq!(quoted("1", "key=1, 11 of 21 rows"), "key=[secret], 11 of 21 rows");
+        assert_eq!(quoted("secret12", "xsecret12x"), "x[secret]x");
     }
 
     #[test]

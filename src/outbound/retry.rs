@@ -1,17 +1,18 @@
 //! When a call is repeated, and how long it waits first.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use backon::{BackoffBuilder, Retryable};
-use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::{Answer, CallScope, ErrorKind, PlatformError, Purpose, Stage};
 
 /// The most often one call is repeated.
 const MAX_RETRIES: usize = 4;
+/// The most often one call is repeated that something in front of the tracker refuses.
+const MAX_RETRIES_AT_WALLS: usize = 2;
 /// The first wait lies between zero and this; each further bound is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// Longer waits than this are only made because the platform asks for them.
@@ -25,7 +26,7 @@ const MOST_BELIEVED: Duration = Duration::from_secs(24 * 3_600);
 #[derive(Debug)]
 pub(super) struct Fault {
     error: PlatformError,
-    /// A 500 keeps its answer: some platforms put the reason there, and one repetition is all it gets.
+    /// A 500 and a web page keep their answer: the platform may know what it means, and one repetition is all it gets.
     answer: Option<Box<Answer>>,
     /// Whether it is known that repeating it cannot help.
     last: bool,
@@ -35,6 +36,11 @@ impl Fault {
     /// A failure that is not repeated, whatever its kind.
     pub(super) fn last(error: PlatformError) -> Self {
         Self { error, answer: None, last: true }
+    }
+
+    /// An answer that is handed on if it comes again.
+    pub(super) fn once_more(error: PlatformError, answer: Answer) -> Self {
+        Self { error, answer: Some(Box::new(answer)), last: false }
     }
 
     /// Whether the host may be well and only this question too much for it, as with a 500.
@@ -68,8 +74,7 @@ pub(super) fn judge(answer: Answer, host: &str) -> Result<Answer, Fault> {
         429 => Err(PlatformError::new(ErrorKind::RateLimited, format!("{host} asks to be called less often (429)."))
             .retry_after(wait)
             .into()),
-        500 => Err(Fault { error: failing(host, status), answer: Some(Box::new(answer)), last: false }),
-        502..=504 => Err(failing(host, status).retry_after(wait).into()),
+        500 => Err(Fault::once_more(failing(host, status), answer)),
         501.. => Err(Fault::last(failing(host, status).retry_after(wait))),
         _ => Ok(answer),
     }
@@ -103,14 +108,17 @@ where
         Purpose::Pull => scope.deadline,
     };
     budget.deposit();
-    let repeated_500 = AtomicBool::new(false);
+    let repeated = AtomicBool::new(false);
+    let walls = AtomicUsize::new(0);
     let outcome = attempt
         .retry(FullJitter)
         .when(|fault| match fault.error.kind {
             _ if fault.last || fault.error.lasts => false,
             ErrorKind::ConnectFailed | ErrorKind::TlsFailed | ErrorKind::RateLimited => true,
-            ErrorKind::Failing if fault.answer.is_some() => !repeated_500.swap(true, Ordering::Relaxed),
+            _ if fault.answer.is_some() => !repeated.swap(true, Ordering::Relaxed),
             ErrorKind::Failing => true,
+            // Hammering a firewall makes a ban longer.
+            ErrorKind::AccessBlocked => walls.fetch_add(1, Ordering::Relaxed) < MAX_RETRIES_AT_WALLS,
             _ => false,
         })
         .adjust(|fault, wait| {
@@ -121,13 +129,13 @@ where
         .await;
     match outcome {
         Ok(answer) => Ok(answer),
-        Err(Fault { answer: Some(answer), .. }) if answer.status == StatusCode::INTERNAL_SERVER_ERROR => Ok(*answer),
+        Err(Fault { answer: Some(answer), .. }) => Ok(*answer),
         Err(fault) => Err(fault.error),
     }
 }
 
 /// How long the platform asks to be left alone: seconds or an HTTP date. Absurd waits are cut to a day.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),

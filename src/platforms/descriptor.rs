@@ -11,7 +11,7 @@ use super::kind::{ConnectionType, FieldError, Gateways, Platform, Settings};
 use super::schema;
 use super::verification::Subject;
 use crate::outbound::error::PlatformError;
-use crate::outbound::{Limits, Upstream};
+use crate::outbound::{Dialect, Limits, Upstream};
 
 /// A platform, whatever its connection types.
 pub(super) struct PlatformDescriptor {
@@ -29,10 +29,14 @@ pub(super) struct Descriptor {
     pub(super) connection_type: ConnectionType,
     /// How hard its accounts, and the hosts they are at, may be worked.
     pub(super) limits: Limits,
+    /// How its own answers are told from those of something in front of it.
+    pub(super) dialect: Dialect,
     /// The settings field that decides which host is called, if the user enters one.
     pub(super) address_field: Option<&'static str>,
     /// The credentials field to look at when the platform rejects them.
     pub(super) main_secret: Option<&'static str>,
+    /// Two credentials that belong together and are pasted together: an id and its key.
+    pub(super) halves: Option<(&'static str, &'static str)>,
     /// What the catalogue says of it.
     pub(super) describe: fn() -> Described,
     /// Brings settings that have passed the catalogue's schema into the form they are stored in. Every field that is
@@ -82,6 +86,7 @@ impl Descriptor {
             connection_type: self.connection_type,
             address_field: self.address_field,
             main_secret: self.main_secret,
+            is_gateway: self.dialect.is_gateway,
         }
     }
 

@@ -75,6 +75,12 @@ impl Pair {
         of(self).connection_type
     }
 
+    /// Two credentials that people paste into one field: an id and its key.
+    #[must_use]
+    pub fn halves(self) -> Option<(&'static str, &'static str)> {
+        of(self).halves
+    }
+
     /// What a verification has to know of it.
     #[must_use]
     pub fn subject(self) -> Subject {
@@ -151,7 +157,8 @@ pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScop
     let account = (descriptor.prepare)(account);
     let address = (descriptor.origin)(&account.settings, &platforms.gateways);
     let label = descriptor.platform.key();
-    let upstream = platforms.transport.upstream(label, address, &account.credentials, descriptor.limits, scope);
+    let Descriptor { limits, dialect, .. } = *descriptor;
+    let upstream = platforms.transport.upstream(label, address, &account.credentials, limits, dialect, scope);
     let platform = (descriptor.open)(account, upstream.clone(), platforms)?;
     Ok(Client { pair, subject: descriptor.subject(), upstream, platform })
 }

@@ -32,6 +32,7 @@ pub mod stats;
 pub mod verification;
 mod voluum;
 mod warning;
+mod words;
 
 pub use client::{Account, Client, PlatformClient, Platforms, verify};
 pub use descriptor::Schemas;

@@ -90,13 +90,15 @@ pub enum FailureCode {
     RateLimited,
     /// The platform is failing.
     PlatformError,
+    /// Something in front of the platform answers instead of it.
+    AccessBlocked,
     /// The stored credentials cannot be read any more.
     CredentialsUnreadable,
 }
 
 impl FailureCode {
     /// Every code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidUrl,
         Self::EgressBlocked,
         Self::DnsFailed,
@@ -112,6 +114,7 @@ impl FailureCode {
         Self::AffiliateIdRequired,
         Self::RateLimited,
         Self::PlatformError,
+        Self::AccessBlocked,
         Self::CredentialsUnreadable,
     ];
 
@@ -127,6 +130,7 @@ impl FailureCode {
             Self::Timeout => "timeout",
             Self::Redirected => "redirected",
             Self::NotThisPlatform => "not_this_platform",
+            Self::AccessBlocked => "access_blocked",
             Self::CredentialsRejected => "credentials_rejected",
             Self::WrongPortal => "wrong_portal",
             Self::InsufficientPermissions => "insufficient_permissions",
@@ -156,6 +160,7 @@ impl From<ErrorKind> for FailureCode {
             ErrorKind::Timeout => Self::Timeout,
             ErrorKind::Redirected => Self::Redirected,
             ErrorKind::NotThisPlatform | ErrorKind::BadResponse => Self::NotThisPlatform,
+            ErrorKind::AccessBlocked => Self::AccessBlocked,
             ErrorKind::CredentialsRejected => Self::CredentialsRejected,
             ErrorKind::WrongPortal => Self::WrongPortal,
             ErrorKind::InsufficientPermissions => Self::InsufficientPermissions,
@@ -249,6 +254,8 @@ pub struct Subject {
     pub address_field: Option<&'static str>,
     /// The credentials field to look at when the platform rejects them.
     pub main_secret: Option<&'static str>,
+    /// Whether the host is the platform's own gateway, which no user entered.
+    pub is_gateway: bool,
 }
 
 /// What an outcome means, stage by stage.
@@ -327,6 +334,7 @@ fn stage_of(error: &PlatformError) -> Stage {
         ErrorKind::Timeout
         | ErrorKind::Redirected
         | ErrorKind::NotThisPlatform
+        | ErrorKind::AccessBlocked
         | ErrorKind::RateLimited
         | ErrorKind::Failing
         | ErrorKind::Unsupported
@@ -344,7 +352,8 @@ fn stage_of(error: &PlatformError) -> Stage {
 /// Names the cause of a failed verification: one match from what a platform did to what the user is told.
 fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Failure) {
     use VerificationStatus::{Failed, Inconclusive};
-    let address = subject.address_field.map(|field| format!("/settings/{field}"));
+    // Nothing in the settings can be wrong about a host that nobody entered.
+    let address = subject.address_field.filter(|_| !subject.is_gateway).map(|field| format!("/settings/{field}"));
     let secret = subject.main_secret.map(|field| format!("/credentials/{field}"));
     let (status, owner, pointer, hint) = match error.kind {
         ErrorKind::InvalidUrl => (Failed, Owner::You, address, "Check the address for typing mistakes."),
@@ -387,6 +396,12 @@ fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Fai
             address,
             "Check that the address is the tracker's API address and not a login page or another product.",
         ),
+        ErrorKind::AccessBlocked => (
+            Inconclusive,
+            Owner::TrackerAdmin,
+            None,
+            "Ask the tracker's administrator to let this service's address through to the API.",
+        ),
         ErrorKind::CredentialsRejected => {
             (Failed, Owner::You, secret, "Copy the key again from the tracker and check that it has not been revoked.")
         }
@@ -421,15 +436,50 @@ fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Fai
             (Inconclusive, Owner::Platform, None, "The platform is failing just now; verify again in a few minutes.")
         }
     };
+    let (owner, hint) = match subject.is_gateway.then(|| at_gateway(error.kind)).flatten() {
+        Some((owner, hint)) => (owner, error.hint.as_deref().filter(|_| error.owner == Some(owner)).unwrap_or(hint)),
+        None => (error.owner.unwrap_or(owner), error.hint.as_deref().unwrap_or(hint)),
+    };
     let failure = Failure {
         code: error.kind.into(),
-        owner: error.owner.unwrap_or(owner),
+        owner,
         retryable: status == Inconclusive && !error.lasts,
         pointer,
         detail: error.detail.clone(),
-        hint: error.hint.clone().unwrap_or_else(|| hint.to_owned()),
+        hint: hint.to_owned(),
     };
     (status, failure)
+}
+
+/// Who acts where a platform's own gateway is out of reach: its vendor, or whoever runs this service.
+fn at_gateway(kind: ErrorKind) -> Option<(Owner, &'static str)> {
+    match kind {
+        ErrorKind::InvalidUrl | ErrorKind::EgressBlocked | ErrorKind::DnsFailed => Some((
+            Owner::Service,
+            "Nothing you entered is wrong. Try again in a few minutes; if it lasts, ask the operator of this service to \
+             check its name resolution and the platform's address in its configuration.",
+        )),
+        ErrorKind::ConnectFailed
+        | ErrorKind::TlsFailed
+        | ErrorKind::Timeout
+        | ErrorKind::Redirected
+        | ErrorKind::NotThisPlatform
+        | ErrorKind::AccessBlocked
+        | ErrorKind::BadResponse => Some((
+            Owner::Platform,
+            "Nothing you entered is wrong. Try again in a few minutes; if it lasts, ask the platform's support.",
+        )),
+        ErrorKind::CredentialsRejected
+        | ErrorKind::WrongPortal
+        | ErrorKind::InsufficientPermissions
+        | ErrorKind::IpNotAllowed
+        | ErrorKind::AffiliateIdRequired
+        | ErrorKind::RateLimited
+        | ErrorKind::Failing
+        | ErrorKind::Unsupported
+        | ErrorKind::Inconsistent
+        | ErrorKind::Overloaded => None,
+    }
 }
 
 #[cfg(test)]

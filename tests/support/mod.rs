@@ -18,3 +18,4 @@ pub mod tls;
 pub mod toxic;
 pub mod tracker;
 pub mod voluum;
+pub mod walls;

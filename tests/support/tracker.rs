@@ -95,6 +95,9 @@ struct Script {
     requests: Mutex<Vec<Request>>,
     faults: Mutex<VecDeque<Fault>>,
     always: Mutex<Option<Fault>>,
+    /// Which of the requests meet a fault, counted from now, and which fault.
+    every: Mutex<Option<(usize, Fault)>>,
+    since: AtomicUsize,
     running: AtomicUsize,
     most_at_once: AtomicUsize,
 }
@@ -167,6 +170,12 @@ impl Simulator {
         self.script.faults.lock().unwrap_or_else(PoisonError::into_inner).extend(faults);
     }
 
+    /// One request in so many meets this fault from now on, the last of each lot.
+    pub fn every(&self, nth: usize, fault: Fault) {
+        self.script.since.store(0, Ordering::SeqCst);
+        *self.script.every.lock().unwrap_or_else(PoisonError::into_inner) = Some((nth, fault));
+    }
+
     /// Every request from now on meets this fault (after the injected ones are used up).
     pub fn always(&self, fault: Option<Fault>) {
         *self.script.always.lock().unwrap_or_else(PoisonError::into_inner) = fault;
@@ -197,7 +206,10 @@ async fn play(tracker: Arc<dyn Tracker>, script: Arc<Script>, request: HttpReque
     };
     script.requests.lock().unwrap_or_else(PoisonError::into_inner).push(seen.clone());
     let injected = script.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-    let fault = injected.or_else(|| script.always.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    let number = script.since.fetch_add(1, Ordering::SeqCst) + 1;
+    let every = script.every.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let nth = every.filter(|(nth, _)| number.is_multiple_of(*nth)).map(|(_, fault)| fault);
+    let fault = injected.or(nth).or_else(|| script.always.lock().unwrap_or_else(PoisonError::into_inner).clone());
     match fault {
         Some(Fault::Instead(reply)) => respond(reply),
         Some(Fault::Stall(time)) => {

@@ -318,6 +318,7 @@ fn path_of(code: Code) -> String {
         | Code::IpNotAllowed
         | Code::WrongPortal
         | Code::CredentialsUnreadable
+        | Code::AccessBlocked
         | Code::UpstreamUnavailable
         | Code::UpstreamProtocolError
         | Code::UpstreamRateLimited
@@ -399,6 +400,12 @@ fn occurrence(code: Code) -> Problem {
         Code::CredentialsUnreadable => service::unreadable(&VaultError::Damaged),
         Code::RateLimited => limits::too_many(NonZeroU32::MIN.saturating_add(19), Duration::from_secs(1)),
         Code::Internal => Problem::internal(""),
+        Code::AccessBlocked => pulled(
+            ErrorKind::AccessBlocked,
+            &format!(
+                "Cloudflare's firewall in front of {HOST} blocks this service (error code 1020). It says nothing about the key."
+            ),
+        ),
         Code::UpstreamUnavailable => pulled(ErrorKind::ConnectFailed, &format!("{HOST} does not accept connections.")),
         Code::UpstreamProtocolError => {
             pulled(ErrorKind::BadResponse, &format!("{HOST} answers with something that is not JSON."))

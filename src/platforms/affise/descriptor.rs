@@ -7,7 +7,7 @@ use super::super::descriptor::{Compiled, Descriptor, PlatformDescriptor};
 use super::super::kind::{ConnectionType, Platform};
 use super::admin::AdminClient;
 use super::affiliate::AffiliateClient;
-use super::{LIMITS, catalogue, normalise};
+use super::{DIALECT, LIMITS, catalogue, normalise};
 
 pub(in super::super) static PLATFORM: PlatformDescriptor =
     PlatformDescriptor { title: "Affise", summary: catalogue::SUMMARY, counts_toward_limit: true };
@@ -16,8 +16,10 @@ pub(in super::super) static ADMIN: Descriptor = Descriptor {
     platform: Platform::Affise,
     connection_type: ConnectionType::Admin,
     limits: LIMITS,
+    dialect: DIALECT,
     address_field: Some("base_url"),
     main_secret: Some("api_key"),
+    halves: None,
     describe: catalogue::admin,
     normalise: normalise,
     origin: |settings, _| address::origin_in(settings, "base_url"),
@@ -30,8 +32,10 @@ pub(in super::super) static AFFILIATE: Descriptor = Descriptor {
     platform: Platform::Affise,
     connection_type: ConnectionType::Affiliate,
     limits: LIMITS,
+    dialect: DIALECT,
     address_field: Some("base_url"),
     main_secret: Some("api_key"),
+    halves: None,
     describe: catalogue::affiliate,
     normalise: normalise,
     origin: |settings, _| address::origin_in(settings, "base_url"),

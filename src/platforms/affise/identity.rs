@@ -7,8 +7,9 @@
 use super::super::kind::ConnectionType;
 use super::super::stats::Currency;
 use super::super::verification::Detected;
+use super::super::words::speaks_of_addresses;
 use super::wire::{Role, User};
-use super::{Api, Refusal, speaks_of_addresses};
+use super::{Api, Refusal};
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 
 const USER: &str = "/3.1/user/me";

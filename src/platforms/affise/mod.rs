@@ -28,10 +28,14 @@ use super::address;
 use super::client::Account;
 use super::kind::{FieldError, Settings};
 use super::stats::Currency;
+use super::words::speaks_of_addresses;
 use crate::outbound::error::{ErrorKind, PlatformError};
-use crate::outbound::{Allowance, Answer, Limits, Upstream};
+use crate::outbound::{Allowance, Answer, Dialect, Limits, Upstream};
 #[cfg(fuzzing)]
 pub(super) use rows::fuzz;
+
+/// How its own answers are told from those of something in front of it.
+const DIALECT: Dialect = Dialect { is_own_refusal: wire::is_own_refusal, knows_wrong_keys: true, is_gateway: false };
 
 /// Affise publishes no limit. One report reads four pages at a time; two reports of a network may run side by side.
 const LIMITS: Limits = Limits { origin: Allowance::of(8), account: Allowance::of(4) };
@@ -176,13 +180,12 @@ impl Api {
             Refusal::Invalid(text) => {
                 PlatformError::unsupported(format!("{host} does not accept the question{}", saying(&text)))
             }
+            Refusal::Forbidden(text) | Refusal::Unauthorized(text) if speaks_of_addresses(&text) => {
+                self.upstream.ip_not_allowed(format!("{host} does not let this service's address in{}", saying(&text)))
+            }
             Refusal::Unauthorized(text) => PlatformError::new(
                 ErrorKind::CredentialsRejected,
                 format!("{host} does not accept the API key{}", saying(&text)),
-            ),
-            Refusal::Forbidden(text) if speaks_of_addresses(&text) => PlatformError::new(
-                ErrorKind::IpNotAllowed,
-                format!("{host} does not let this service's address in{}", saying(&text)),
             ),
             Refusal::Forbidden(text) => PlatformError::new(
                 ErrorKind::InsufficientPermissions,
@@ -197,11 +200,6 @@ impl Api {
 /// The end of a sentence, with the platform's own words if it had any.
 fn saying(text: &str) -> String {
     if text.is_empty() { ".".to_owned() } else { format!(": \"{text}\".") }
-}
-
-/// Whether a refusal is about the caller's address and not about the key.
-fn speaks_of_addresses(text: &str) -> bool {
-    text.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word.eq_ignore_ascii_case("ip"))
 }
 
 #[cfg(test)]
@@ -221,11 +219,5 @@ mod tests {
         }
         let mut settings = Settings::from([("base_url".to_owned(), "https://".to_owned())]);
         assert_eq!(normalise(&mut settings).map_err(|errors| errors.len()), Err(1));
-    }
-
-    #[test]
-    fn a_refused_address_is_told_from_a_refused_key() {
-        assert!(speaks_of_addresses("Your IP is not in the white list"));
-        assert!(!speaks_of_addresses("Auth Denied: this script is shipped without permission"));
     }
 }

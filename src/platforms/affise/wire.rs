@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::super::number;
 use super::super::stats::Currency;
+use crate::outbound::Answer;
 
 /// The `status` of an answer that is no error.
 pub(super) const SUCCESS: i64 = 1;
@@ -43,6 +44,11 @@ impl<'a> Envelope<'a> {
         let raw = self.message.or(self.error)?;
         Some(text_of(raw).unwrap_or(Cow::Borrowed(raw.get())))
     }
+}
+
+/// Whether a refusal is Affise's own: only its errors have a `status` beside the words.
+pub(super) fn is_own_refusal(answer: &Answer) -> bool {
+    Envelope::read(&answer.body).is_some_and(|envelope| envelope.is_error())
 }
 
 /// A text, or a number as it is written; `None` for blanks and everything else.

@@ -30,9 +30,12 @@ use super::kind::{ConnectionType, FieldError, Settings};
 use super::stats::{Currency, Report, StatsQuery};
 use super::verification::Detected;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
-use crate::outbound::{Allowance, Limits, Upstream};
+use crate::outbound::{Allowance, Dialect, Limits, Upstream};
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
+
+/// How its own answers are told from those of something in front of it.
+const DIALECT: Dialect = Dialect { is_own_refusal: wire::is_own_refusal, knows_wrong_keys: false, is_gateway: false };
 
 /// It is somebody's live tracking server, so it is asked gently.
 const LIMITS: Limits = Limits { origin: Allowance::of(CONCURRENCY), account: Allowance::of(CONCURRENCY) };
@@ -199,7 +202,12 @@ impl AdminClient {
 
 /// Whether whatever answered is nothing of Binom's.
 fn is_strange(error: &PlatformError) -> bool {
-    matches!(error.kind, ErrorKind::NotThisPlatform | ErrorKind::Redirected | ErrorKind::BadResponse)
+    matches!(
+        error.kind,
+        ErrorKind::NotThisPlatform | ErrorKind::Redirected | ErrorKind::BadResponse
+            // A web server that lists no folders.
+            | ErrorKind::AccessBlocked
+    )
 }
 
 #[async_trait]

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::super::list::Rows;
 use super::super::number;
 use super::super::stats::{Check, Metrics};
+use crate::outbound::Answer;
 
 /// An answer that is not what this call answers, in words that quote nothing of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -152,7 +153,29 @@ struct Wrapped<'a> {
 /// The text of a body, which PHP may begin with a byte order mark.
 fn text_of(body: &[u8]) -> Result<&str, Odd> {
     let text = std::str::from_utf8(body).map_err(|_| Odd::new("it is not text"))?;
-    Ok(text.trim_start_matches('\u{feff}').trim())
+    Ok(without_notices(text.trim_start_matches('\u{feff}').trim()))
+}
+
+/// Whether a body is a web page and no data, whatever PHP has put in front of it.
+pub(super) fn is_page(body: &[u8]) -> bool {
+    text_of(body).is_ok_and(|text| text.starts_with('<'))
+}
+
+/// The text behind the warnings that PHP writes in front of an answer, where the server's settings have it show them:
+/// `<br />\n<b>Warning</b>:  … on line <b>7</b><br />`, or the same without markup.
+fn without_notices(text: &str) -> &str {
+    const NOTICES: [&str; 4] = ["warning", "notice", "deprecated", "strict standards"];
+    let mut rest = text;
+    loop {
+        let plain = rest.trim_start_matches("<br />").trim_start().trim_start_matches("<b>");
+        let is_notice = |name: &&str| plain.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        if !NOTICES.iter().any(|name| is_notice(&name)) {
+            return rest;
+        }
+        let Some((_, behind)) = plain.split_once(" on line ") else { return rest };
+        let behind = behind.trim_start_matches("<b>").trim_start_matches(|digit: char| digit.is_ascii_digit());
+        rest = behind.trim_start_matches("</b>").trim_start_matches("<br />").trim_start();
+    }
 }
 
 /// Reads a table of v2: a bare list, or one beside its totals.
@@ -361,6 +384,11 @@ pub(super) fn envelope(body: &[u8]) -> Option<String> {
     Some(detail.or(message).or(title).unwrap_or_default())
 }
 
+/// Whether a refusal is Binom's own, of either generation.
+pub(super) fn is_own_refusal(answer: &Answer) -> bool {
+    envelope(&answer.body).is_some() || text_of(&answer.body).is_ok_and(|text| refusal(text).is_some())
+}
+
 /// The user a v2 key belongs to, as `user/role` says; `None` if this is no such answer.
 pub(super) fn user_role(body: &[u8]) -> Option<String> {
     let fields: Fields<'_> = Fields(serde_json::from_str(text_of(body).ok()?).ok()?);
@@ -437,6 +465,20 @@ mod tests {
 
     fn decimal(text: &str) -> Decimal {
         text.parse().expect("a decimal")
+    }
+
+    #[test]
+    fn what_php_warns_of_in_front_of_an_answer_costs_nothing_of_it() {
+        let notice = "<br />\n<b>Warning</b>:  Undefined index: x in <b>/var/www/a.php</b> on line <b>12</b><br />\n";
+        for text in [
+            format!("{notice}[1]"),
+            format!("{notice}{notice}[1]"),
+            "\nDeprecated: Function y() in /a.php on line 7\n[1]".to_owned(),
+            "[1]".to_owned(),
+        ] {
+            assert_eq!(text_of(text.as_bytes()).expect("text"), "[1]", "{text}");
+        }
+        assert!(is_page(b"<br />page") && !is_page(format!("{notice}{{}}").as_bytes()));
     }
 
     #[test]

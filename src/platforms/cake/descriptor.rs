@@ -4,7 +4,7 @@ use super::super::descriptor::{Compiled, Descriptor, PlatformDescriptor};
 use super::super::kind::{ConnectionType, Platform};
 use super::admin::AdminClient;
 use super::affiliate::AffiliateClient;
-use super::{LIMITS, catalogue, normalise, origin, unpaste};
+use super::{DIALECT, LIMITS, catalogue, normalise, origin, unpaste};
 
 pub(in super::super) static PLATFORM: PlatformDescriptor =
     PlatformDescriptor { title: "CAKE", summary: catalogue::SUMMARY, counts_toward_limit: true };
@@ -13,8 +13,10 @@ pub(in super::super) static AFFILIATE: Descriptor = Descriptor {
     platform: Platform::Cake,
     connection_type: ConnectionType::Affiliate,
     limits: LIMITS,
+    dialect: DIALECT,
     address_field: Some("domain"),
     main_secret: Some("api_key"),
+    halves: None,
     describe: catalogue::affiliate,
     normalise: normalise,
     origin: origin,
@@ -27,8 +29,10 @@ pub(in super::super) static ADMIN: Descriptor = Descriptor {
     platform: Platform::Cake,
     connection_type: ConnectionType::Admin,
     limits: LIMITS,
+    dialect: DIALECT,
     address_field: Some("domain"),
     main_secret: Some("api_key"),
+    halves: None,
     describe: catalogue::admin,
     normalise: normalise,
     origin: origin,

@@ -45,10 +45,14 @@ use super::kind::{ConnectionType, FieldError, Gateways, Settings};
 use super::stats::Currency;
 use crate::input::InputCode;
 use crate::outbound::error::{ErrorKind, PlatformError};
-use crate::outbound::{Allowance, Limits, Upstream};
+use crate::outbound::{Allowance, Dialect, Limits, Upstream};
 use session::Session;
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
+
+/// How its own answers are told from those of something in front of it.
+const DIALECT: Dialect =
+    Dialect { is_own_refusal: refusal::is_own_refusal, knows_wrong_keys: false, is_gateway: false };
 
 /// No limit is documented and reports are slow: one or two calls at a time is what networks are used to.
 const LIMITS: Limits = Limits { origin: Allowance::of(2), account: Allowance::of(2) };

@@ -110,12 +110,12 @@ impl Judge {
         }
         let (host, said) = (self.upstream.host(), self.words(message));
         match kind {
+            ErrorKind::IpNotAllowed => self.upstream.ip_not_allowed(format!("{host} refuses the address: {said}.")),
             ErrorKind::RateLimited => PlatformError::new(kind, format!("{host} asks to be called less often: {said}.")),
             _ => PlatformError::new(kind, format!("{host} refuses the key: {said}.")).hint(match (kind, self.portal) {
                 (ErrorKind::InsufficientPermissions, _) => {
                     "Ask the network to turn on API access to reports for this account."
                 }
-                (ErrorKind::IpNotAllowed, _) => "Ask the network to allow this service's address for this key.",
                 (_, ConnectionType::Affiliate) => {
                     "Copy the key and the Affiliate ID again; both stand side by side under Reporting API (or Account Settings > API) in the affiliate portal."
                 }
@@ -169,6 +169,22 @@ impl Judge {
     pub(super) fn odd(&self, does: &str) -> PlatformError {
         PlatformError::bad_response(format!("{} {does}.", self.upstream.host()))
     }
+}
+
+/// Whether a refusal is CAKE's own: its envelope, a message, or known words. What every web server says is neither.
+pub(super) fn is_own_refusal(answer: &Answer) -> bool {
+    let table = parse(&answer.body).and_then(|document| Table::read(document, &[])).ok();
+    match table {
+        Some(table) => table.success.is_some() || table.message.is_some(),
+        None => plain_text(answer).is_some_and(|text| kind_of(&text).is_some() && !is_anybodys(&text)),
+    }
+}
+
+/// What web servers and gateways say of their own accord.
+fn is_anybodys(text: &str) -> bool {
+    let text = text.trim().trim_end_matches(['.', '!']).to_lowercase();
+    let text = text.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == ' ');
+    matches!(text, "forbidden" | "unauthorized" | "access denied" | "missing authentication token" | "not authorized")
 }
 
 /// Whether a list that failed so is simply not to be had.

@@ -4,7 +4,7 @@ use std::convert::identity;
 
 use super::super::descriptor::{Compiled, Descriptor, PlatformDescriptor};
 use super::super::kind::{ConnectionType, Platform};
-use super::{DemoClient, LIMITS, catalogue, normalise};
+use super::{DIALECT, DemoClient, LIMITS, catalogue, normalise};
 
 pub(in super::super) static PLATFORM: PlatformDescriptor =
     PlatformDescriptor { title: "Demo", summary: catalogue::SUMMARY, counts_toward_limit: false };
@@ -13,8 +13,10 @@ pub(in super::super) static ADMIN: Descriptor = Descriptor {
     platform: Platform::Demo,
     connection_type: ConnectionType::Admin,
     limits: LIMITS,
+    dialect: DIALECT,
     address_field: None,
     main_secret: None,
+    halves: None,
     describe: catalogue::admin,
     normalise: normalise,
     origin: |_, _| None,
@@ -27,8 +29,10 @@ pub(in super::super) static AFFILIATE: Descriptor = Descriptor {
     platform: Platform::Demo,
     connection_type: ConnectionType::Affiliate,
     limits: LIMITS,
+    dialect: DIALECT,
     address_field: None,
     main_secret: None,
+    halves: None,
     describe: catalogue::affiliate,
     normalise: normalise,
     origin: |_, _| None,

@@ -29,7 +29,10 @@ use super::kind::{ConnectionType, FieldError, Settings};
 use super::stats::{Batch, Dimension, Filters, Report, StatsQuery};
 use super::verification::Detected;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
-use crate::outbound::{Allowance, Limits, Upstream};
+use crate::outbound::{Allowance, Dialect, Limits, Upstream};
+
+/// How its own answers are told from those of something in front of it.
+const DIALECT: Dialect = Dialect { is_own_refusal: |_| true, knows_wrong_keys: true, is_gateway: false };
 
 /// Never reached: nothing is called.
 const LIMITS: Limits = Limits { origin: Allowance::of(1), account: Allowance::of(1) };

@@ -10,6 +10,7 @@ use url::Url;
 use super::super::client::Account;
 use super::super::kind::{Gateways, Settings};
 use super::super::stats::{Currency, Warning, WarningCode};
+use super::super::words::speaks_of_addresses;
 use super::portal::Portal;
 use super::wire::{self, Profile, Timezone, Timezones};
 use super::{EU, LIMITS, REGION, gateway};
@@ -71,15 +72,24 @@ impl Api {
         self.send(|| self.upstream.get(url.clone()).secret_header(KEY_HEADER, &self.key)).await
     }
 
-    /// `POST /v1/<portal>/reporting/<path>`: a question, which changes nothing.
-    pub(super) async fn report(&self, path: &str, question: &wire::Question<'_>) -> Result<Answer, PlatformError> {
+    /// `POST /v1/<portal>/reporting/<path>`: a question, which changes nothing. `None` where the platform says twice that
+    /// it is exhausted: it says so of questions that are too large too.
+    pub(super) async fn report(
+        &self,
+        path: &str,
+        question: &wire::Question<'_>,
+    ) -> Result<Option<Answer>, PlatformError> {
         let url = self.url(&format!("{}/reporting/{path}", self.portal.segment()))?;
         let body = serde_json::to_vec(question)
             .map_err(|_| PlatformError::unsupported("The question cannot be written as JSON."))?;
         let answer = self
             .send(|| self.upstream.post_json(url.clone(), body.clone()).secret_header(KEY_HEADER, &self.key))
             .await?;
-        if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(&answer)) }
+        match answer {
+            answer if answer.status.is_success() => Ok(Some(answer)),
+            answer if wire::is_exhausted(&answer.body) => Ok(None),
+            answer => Err(self.refusal(&answer)),
+        }
     }
 
     /// The time zones that have a number. The list is public, so the key stays here.
@@ -150,6 +160,9 @@ impl Api {
     pub(super) fn refusal(&self, answer: &Answer) -> PlatformError {
         let host = self.upstream.host();
         let status = answer.status.as_u16();
+        if wire::is_exhausted(&answer.body) {
+            return self.exhausted();
+        }
         if status >= 500 {
             return answer.failing(&host);
         }
@@ -159,6 +172,9 @@ impl Api {
         let words = self.upstream.quote(&wire::complaint(&answer.body).unwrap_or_default());
         let said = if words.is_empty() { String::new() } else { format!(": “{words}”") };
         match status {
+            401 | 403 if speaks_of_addresses(&words) => self.upstream.ip_not_allowed(format!(
+                "{host} does not accept the key from this service's address ({status}{said})."
+            )),
             401 => PlatformError::new(
                 ErrorKind::CredentialsRejected,
                 format!("{host} does not accept the key (401{said})."),
@@ -173,6 +189,13 @@ impl Api {
                 ErrorKind::NotThisPlatform,
                 format!("{host} does not know the paths of Everflow's API (404{said})."),
             ),
+            // It says so without a zone too, so it is no word on the question.
+            400 if words.trim_end_matches('.').eq_ignore_ascii_case("internal error") => PlatformError::new(
+                ErrorKind::Failing,
+                format!("{host} failed inside and does not say why (400{said})."),
+            )
+            .at(Stage::Request)
+            .hint("Try again; if it lasts, ask for a shorter range or fewer dimensions."),
             400 => PlatformError::unsupported(format!("{host} refuses the question (400{said})."))
                 .hint("Check that settings.currency is a currency the network has; otherwise ask for a shorter range."),
             _ => PlatformError::bad_response(format!("{host} answered {status}{said}.")),
@@ -230,15 +253,16 @@ impl Api {
             return Ok(answer);
         }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=PAUSE_MS))).await;
-        let answer = self.send_once(call()?).await?;
-        if answer.status.is_success() || !wire::is_exhausted(&answer.body) {
-            return Ok(answer);
-        }
-        Err(PlatformError::new(
+        self.send_once(call()?).await
+    }
+
+    /// Everflow's code 8, where nothing smaller is left to ask for.
+    pub(super) fn exhausted(&self) -> PlatformError {
+        PlatformError::new(
             ErrorKind::RateLimited,
             format!("{} says that its resources are exhausted for the moment.", self.upstream.host()),
         )
-        .at(Stage::Request))
+        .at(Stage::Request)
     }
 
     /// Sends a call, and holds its answer back for a moment where the quota is nearly used up. Everything else that

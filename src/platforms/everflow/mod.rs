@@ -28,10 +28,13 @@ mod wire;
 mod zones;
 
 use super::kind::{FieldError, Gateways, Settings};
-use crate::outbound::{Allowance, Limits, Pace};
+use crate::outbound::{Allowance, Dialect, Limits, Pace};
 
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
+
+/// How its own answers are told from those of something in front of it.
+const DIALECT: Dialect = Dialect { is_own_refusal: wire::is_own_refusal, knows_wrong_keys: true, is_gateway: true };
 
 /// Well below the ten reports that one network may have running at the same time, for all networks together too. The
 /// pace is what the oldest quota lets one network's keys do, though all networks share the gateway.

@@ -106,7 +106,7 @@ pub(super) async fn probe(api: &Api, terms: Terms<'_>) -> Result<(), PlatformErr
         currency: terms.currency,
     };
     let part = Part { window: query.range, narrows: Vec::new() };
-    let answer = reader.ask("entity/table", &part, &reader.columns).await?;
+    let answer = reader.ask("entity/table", &part, &reader.columns).await?.ok_or_else(|| api.exhausted())?;
     reader.rows(&part, &reader.table(&answer)?).map(|_| ())
 }
 
@@ -205,7 +205,10 @@ impl Reader<'_> {
     }
 
     async fn read(&self, part: &Part) -> Result<Outcome, PlatformError> {
-        let answer = self.ask("entity/table", part, &self.columns).await?;
+        let Some(answer) = self.ask("entity/table", part, &self.columns).await? else {
+            // Code 8 means throttled or too large: less is asked for until nothing smaller is left.
+            return self.cut(part).await.map(Outcome::Cut).map_err(|_| self.api.exhausted());
+        };
         let table = self.table(&answer)?;
         self.check_narrows(part, &table)?;
         if is_cut(&table) {
@@ -215,7 +218,8 @@ impl Reader<'_> {
         Ok(self.rows(part, &table)?.map_or(Outcome::ByDay, Outcome::Rows))
     }
 
-    async fn ask(&self, path: &str, part: &Part, columns: &[&'static str]) -> Result<Answer, PlatformError> {
+    /// `None` where the platform says that this is too much for it.
+    async fn ask(&self, path: &str, part: &Part, columns: &[&'static str]) -> Result<Option<Answer>, PlatformError> {
         let filters = |without: bool| {
             self.caller
                 .iter()
@@ -269,7 +273,7 @@ impl Reader<'_> {
         dimension: Dimension,
         column: &'static str,
     ) -> Result<Option<Listing>, PlatformError> {
-        let answer = self.ask("entity/table", part, &[column]).await?;
+        let Some(answer) = self.ask("entity/table", part, &[column]).await? else { return Ok(None) };
         let table = self.table(&answer)?;
         if is_cut(&table) {
             return Ok(None);
@@ -416,7 +420,7 @@ impl Reader<'_> {
             return None;
         }
         let whole = Part { window: self.query.range, narrows: Vec::new() };
-        let answer = self.ask("entity/summary", &whole, &self.columns).await.ok()?;
+        let answer = self.ask("entity/summary", &whole, &self.columns).await.ok().flatten()?;
         let total: Reporting = serde_json::from_slice(&answer.body).ok()?;
         Some(sum.compare(&total.metrics(portal)))
     }

@@ -11,6 +11,7 @@ use super::super::list::{self, Rows};
 use super::super::number;
 use super::super::stats::{Currency, Metrics};
 use super::portal::Portal;
+use crate::outbound::Answer;
 
 /// Amounts are binary floats on the platform's side; what stands beyond this place is noise.
 const MONEY_PLACES: u32 = 6;
@@ -195,6 +196,11 @@ pub(super) fn complaint(body: &[u8]) -> Option<String> {
     let members = members(body)?;
     let words = members.get("error").or_else(|| members.get("message"))?;
     Some(serde_json::from_str(words.get()).unwrap_or_else(|_| words.get().to_owned()))
+}
+
+/// Whether a refusal is Everflow's own: its errors are one text under `Error` or `error`, or carry a code.
+pub(super) fn is_own_refusal(answer: &Answer) -> bool {
+    members(&answer.body).is_some_and(|members| members.contains_key("error") || members.contains_key("code"))
 }
 
 /// Whether an error is the passing kind that the platform numbers 8.

@@ -23,7 +23,7 @@ use super::reading::Reading;
 use super::session::{Keeper, Sessions, Ticket};
 use super::wire::{self, Page, Refusal};
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
-use crate::outbound::{Answer, Upstream};
+use crate::outbound::{Answer, Call, Upstream};
 
 /// The longest window asked for at once. No limit is published; clients stay within a month.
 const WINDOW_DAYS: u32 = 31;
@@ -58,17 +58,18 @@ impl AdminClient {
     /// Asks with the account's session. A session found dead is replaced and the call repeated, once.
     async fn ask(&self, url: &Url) -> Result<Answer, Refusal> {
         let ticket = self.keeper.current().await?;
-        match self.ask_with(&ticket, url).await {
+        match self.ask_with(&ticket, url, Call::taking_any_401).await {
             Err(Refusal::Session(_)) => {
                 let ticket = self.keeper.after(&ticket).await?;
-                self.ask_with(&ticket, url).await
+                self.ask_with(&ticket, url, |call| call).await
             }
             outcome => outcome,
         }
     }
 
-    async fn ask_with(&self, ticket: &Ticket, url: &Url) -> Result<Answer, Refusal> {
-        let answer = self.upstream.get(url.clone()).secret_header("cwauth-token", &ticket.token)?.send().await?;
+    async fn ask_with(&self, ticket: &Ticket, url: &Url, as_meant: fn(Call) -> Call) -> Result<Answer, Refusal> {
+        let call = self.upstream.get(url.clone()).secret_header("cwauth-token", &ticket.token)?;
+        let answer = as_meant(call).send().await?;
         if answer.status.is_success() { Ok(answer) } else { Err(wire::report_refused(&answer, &self.upstream)) }
     }
 

@@ -19,10 +19,13 @@ mod reading;
 mod session;
 mod wire;
 
-use crate::outbound::{Allowance, Limits, Pace};
+use crate::outbound::{Allowance, Dialect, Limits, Pace};
 
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
+
+/// How its own answers are told from those of something in front of it.
+const DIALECT: Dialect = Dialect { is_own_refusal: wire::is_own_refusal, knows_wrong_keys: true, is_gateway: true };
 
 /// Voluum counts calls by the caller's address, so all accounts together stay at the few at once that one may make.
 /// The published 15 calls a second are kept as a burst only, because another limit by the minute is not published.

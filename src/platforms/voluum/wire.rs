@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use super::super::list::{self, MOST_ROWS};
 use super::super::number;
 use super::super::stats::{Dimension, DimensionValue, Metrics};
+use super::super::words::speaks_of_addresses;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 use crate::outbound::{Answer, Upstream};
 
@@ -283,6 +284,9 @@ pub(super) fn report_refused(answer: &Answer, upstream: &Upstream) -> Refusal {
     let words = Words::of(&answer.body);
     let said = words.quoted(answer.status, upstream);
     match answer.status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if speaks_of_addresses(&words.text) => {
+            Refusal::Final(address_refused(&said, upstream))
+        }
         StatusCode::UNAUTHORIZED => Refusal::Session(rejected(&said)),
         StatusCode::FORBIDDEN => Refusal::Final(
             PlatformError::new(ErrorKind::InsufficientPermissions, format!("Voluum does not let this access key read reports: {said}"))
@@ -305,6 +309,9 @@ pub(super) fn login_refused(answer: &Answer, upstream: &Upstream) -> PlatformErr
         return throttled(upstream);
     }
     let words = Words::of(&answer.body);
+    if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && speaks_of_addresses(&words.text) {
+        return address_refused(&words.quoted(answer.status, upstream), upstream);
+    }
     if answer.status == StatusCode::UNAUTHORIZED || words.code.as_deref() == Some("BAD_CREDENTIALS") {
         return rejected(&words.quoted(answer.status, upstream));
     }
@@ -317,6 +324,16 @@ pub(super) fn login_refused(answer: &Answer, upstream: &Upstream) -> PlatformErr
         .at(Stage::Authenticate);
     }
     unexpected(answer, &words, upstream)
+}
+
+/// Whether a refusal is Voluum's own: its envelope has a code, and the refusal of the rate its own word.
+pub(super) fn is_own_refusal(answer: &Answer) -> bool {
+    Words::of(&answer.body).code.is_some() || is_throttled(&answer.body)
+}
+
+/// Voluum does not accept the address that the call came from.
+fn address_refused(said: &str, upstream: &Upstream) -> PlatformError {
+    upstream.ip_not_allowed(format!("Voluum does not accept calls from this service's address: {said}"))
 }
 
 /// Voluum does not accept the access key.

@@ -80,7 +80,7 @@ async fn only_secrets_of_sixteen_characters_or_more_have_a_hint() {
 async fn a_rejected_key_saves_nothing_and_says_which_field_it_is() {
     let (app, tracker) = service_and_tracker().await;
     let user = acme(&app);
-    let wrong = "a key that nobody ever had";
+    let wrong = "a-key-that-nobody-ever-had";
     let answer = user.post(CONNECTIONS, &affise_at("Brand", &tracker.url, wrong)).await;
     let problem = answer.problem(422, "verification_failed");
     assert_eq!(problem["verification"]["status"], "failed");

@@ -90,7 +90,7 @@ async fn another_body_under_the_same_key_is_refused() {
     create(&user, "key-1", &affise("Brand", &tracker)).await.ok(201);
     for body in [
         affise("Other", &tracker),
-        affise_at("Brand", &tracker.url, "another key"),
+        affise_at("Brand", &tracker.url, "another-key"),
         json!({ "name": "Brand", "platform": "demo" }),
     ] {
         create(&user, "key-1", &body).await.problem(422, "idempotency_key_reused");

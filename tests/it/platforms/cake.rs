@@ -575,7 +575,9 @@ async fn what_cake_cannot_group_is_refused_before_anything_is_asked() {
 #[tokio::test]
 async fn a_failed_window_fails_the_report() {
     let simulator = Simulator::start(Cake::with(|cake| cake.currency_list = false));
-    simulator.inject([Fault::None, Fault::None, Fault::Instead(Reply::html(200))]);
+    // A page of the moment is asked for once more.
+    let page = || Fault::Instead(Reply::html(200));
+    simulator.inject([Fault::None, Fault::None, page(), page(), page(), page()]);
     let error = Connection::affiliate(&simulator)
         .pull(&query(&[Dimension::Date, Dimension::Offer], september()))
         .await
@@ -586,9 +588,10 @@ async fn a_failed_window_fails_the_report() {
 
 #[tokio::test]
 async fn a_currency_list_that_cannot_be_read_is_said_and_fails_nothing() {
-    for answer in [Reply::html(200), Reply::html(404), Reply::text(403, "text/plain", "")] {
+    let refused = Reply::json(403, &serde_json::json!({ "message": "no access to this list" }));
+    for (answer, calls) in [(Reply::html(200), 2), (Reply::html(404), 1), (refused, 1)] {
         let simulator = Simulator::start(Cake::default());
-        simulator.inject([Fault::None, Fault::Instead(answer)]);
+        simulator.inject([Fault::None].into_iter().chain(vec![Fault::Instead(answer); calls]));
         let table = Connection::affiliate(&simulator)
             .with("currency", "CAD")
             .pull(&query(&[Dimension::Offer], range(date(2026, 9, 1), date(2026, 9, 2))))
@@ -662,9 +665,7 @@ async fn a_classic_network_is_recognised_and_remembered() {
 
 #[tokio::test]
 async fn keys_are_refused_for_their_true_cause() {
-    for refusal in
-        [Refusal::InEnvelope, Refusal::Message(403), Refusal::Message(400), Refusal::Message(401), Refusal::Silent(403)]
-    {
+    for refusal in [Refusal::InEnvelope, Refusal::Message(403), Refusal::Message(400), Refusal::Message(401)] {
         let simulator = Simulator::start(Cake::with(|cake| cake.refusal = refusal));
         let affiliate = Connection::affiliate(&simulator);
         assert_eq!(
@@ -675,6 +676,11 @@ async fn keys_are_refused_for_their_true_cause() {
         assert_eq!(affiliate.clone().with_key(ADMIN_KEY).failure().await, FailureCode::WrongPortal, "{refusal:?}");
         assert_eq!(affiliate.without_affiliate_id().failure().await, FailureCode::AffiliateIdRequired, "{refusal:?}");
     }
+    // An empty 403 may be anybody's.
+    let silent = Simulator::start(Cake::with(|cake| cake.refusal = Refusal::Silent(403)));
+    let failure = Connection::affiliate(&silent).with_key("wrong").verify().await.failure.expect("a failure");
+    assert_eq!(failure.code, FailureCode::AccessBlocked);
+    assert!(failure.hint.contains("A wrong key can look the same"), "{failure:?}");
     let simulator = Simulator::start(Cake::with(|cake| cake.affiliate_id_needed = false));
     let admin = Connection::admin(&simulator);
     assert_eq!(admin.clone().with_key("wrong").failure().await, FailureCode::CredentialsRejected);

@@ -10,7 +10,7 @@ use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{Batch, Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning};
 use affzero_connections::platforms::verification::{
-    Detected, FailureCode, StageStatus, Verification, VerificationStatus,
+    Detected, FailureCode, Owner, StageStatus, Verification, VerificationStatus,
 };
 use affzero_connections::platforms::{
     Account, Client, ConnectionType, Credentials, Gateways, Pair, Platforms, Settings, normalise, open, verify,
@@ -351,11 +351,12 @@ mod verification {
     #[tokio::test]
     async fn a_web_page_is_not_everflow_and_an_outage_says_nothing_of_the_key() {
         let road = Road::to(Everflow::default());
-        for status in [200, 403, 404] {
+        for status in [200, 404] {
             road.us.always(Some(Fault::Instead(Reply::html(status))));
             let failure = road.verify(Pair::EverflowAdmin, NETWORK_KEY).await.failure.expect("a failure");
             assert_eq!(failure.code, FailureCode::NotThisPlatform, "{status}");
-            assert_eq!(failure.pointer.as_deref(), Some("/settings/region"));
+            // Nobody entered the gateway's address.
+            assert_eq!((failure.pointer, failure.owner), (None, Owner::Platform));
         }
         road.us.always(Some(Fault::Instead(Reply::json(500, &json!({ "error": "oops" })))));
         let verification = road.verify(Pair::EverflowAdmin, NETWORK_KEY).await;
@@ -366,7 +367,8 @@ mod verification {
     #[tokio::test]
     async fn a_page_instead_of_the_report_never_passes() {
         let road = Road::to(Everflow::default());
-        road.us.inject([Fault::None, Fault::None, Fault::Instead(Reply::html(200))]);
+        let page = || Fault::Instead(Reply::html(200));
+        road.us.inject([Fault::None, Fault::None, page(), page()]);
         let failure = road.verify(Pair::EverflowAdmin, NETWORK_KEY).await.failure.expect("a failure");
         assert_eq!(failure.code, FailureCode::NotThisPlatform);
         road.us.inject([Fault::None, Fault::Instead(Reply::json(200, &json!({ "rows": [] })))]);
@@ -843,17 +845,29 @@ mod honesty {
     }
 
     #[tokio::test]
-    async fn a_passing_exhaustion_is_asked_again_once() {
+    async fn an_exhaustion_is_asked_again_once_and_then_for_less_at_a_time() {
         let exhausted = || Fault::Instead(Reply::json(400, &json!({ "code": 8, "message": "exhausted" })));
         let everflow = Everflow::default();
         let road = Road::to(everflow.clone());
         road.us.inject([Fault::None, exhausted()]);
         assert_exact(&road, &everflow.facts, Pair::EverflowAffiliate, &offers()).await;
         assert_eq!(road.reports().len(), 2);
+        // The same code means that the question is too large.
         road.us.inject([exhausted(), exhausted()]);
-        let error = road.pull(Pair::EverflowAffiliate, &offers()).await.expect_err("still exhausted");
+        assert_exact(&road, &everflow.facts, Pair::EverflowAffiliate, &offers()).await;
+        assert!(road.reports().len() > 4, "the halves are asked for");
+        road.us.always(Some(exhausted()));
+        let error = road.pull(Pair::EverflowAffiliate, &offers()).await.expect_err("nothing smaller is left");
         assert_eq!(error.kind, ErrorKind::RateLimited);
-        assert_eq!(road.reports().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_bare_internal_error_blames_neither_the_question_nor_its_currency() {
+        let road = Road::to(Everflow::default());
+        road.us.always(Some(Fault::Instead(Reply::json(400, &json!({ "Error": "Internal error" })))));
+        let error = road.pull(Pair::EverflowAffiliate, &offers()).await.expect_err("it failed inside");
+        assert_eq!(error.kind, ErrorKind::Failing);
+        assert!(!error.hint.unwrap_or_default().contains("currency"));
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use url::Url;
 
 use super::super::calendar::{DateRange, Zone};
 use super::super::stats::{Dimension, DimensionValue};
+use super::super::words::speaks_of_addresses;
 use super::countries;
 use super::report::{Line, Outline, Part};
 use super::windows::Stretch;
@@ -107,12 +108,11 @@ impl Panel {
         let answer = self.upstream.get(url).secret_query("api_key", &self.key).send().await?;
         let host = self.upstream.host();
         match answer.status.as_u16() {
-            // At a guessed address a 403 is the web server's, which lists no folders.
-            401 => return Err(self.rejected("")),
-            403 if self.named => return Err(self.rejected("")),
+            // In front of the parser: only Binom's own words get this far with such a status.
+            401 | 403 => {}
             500 => return Err(answer.failing(&host)),
             status if !answer.status.is_success() => return Err(self.stranger(&format!("answers {status}"))),
-            _ if answer.is_html() => return Err(self.stranger("answers with a web page")),
+            _ if wire::is_page(&answer.body) => return Err(self.stranger("answers with a web page")),
             _ => {}
         }
         match parse(&answer.body) {
@@ -147,6 +147,11 @@ impl Panel {
         let host = self.upstream.host();
         let words = self.upstream.quote(words);
         let said = if words.is_empty() { ".".to_owned() } else { format!(": {words}") };
+        if speaks_of_addresses(&words) {
+            return self
+                .upstream
+                .ip_not_allowed(format!("Binom at {host} does not let this service's address in{said}"));
+        }
         PlatformError::new(ErrorKind::CredentialsRejected, format!("Binom at {host} refuses the request{said}"))
             .hint(KEY_HINT)
     }

@@ -18,6 +18,7 @@ use url::Url;
 
 use super::super::calendar::{DateRange, Zone};
 use super::super::stats::{Check, Dimension, DimensionValue, Metrics};
+use super::super::words::speaks_of_addresses;
 use super::countries;
 use super::report::{Outline, Part};
 use super::windows::{Grain, Wording, cut};
@@ -103,7 +104,7 @@ impl Api {
 
     async fn read(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Bytes, PlatformError> {
         let answer = self.ask(path, parameters).await?;
-        if answer.status.is_success() && !answer.is_html() {
+        if answer.status.is_success() && !wire::is_page(&answer.body) {
             return Ok(answer.body);
         }
         let words = wire::envelope(&answer.body);
@@ -118,6 +119,9 @@ impl Api {
             _ => ".".to_owned(),
         };
         match (status, words.is_some()) {
+            (401 | 403, _) if words.is_some_and(speaks_of_addresses) => {
+                self.upstream.ip_not_allowed(format!("Binom at {host} does not let this service's address in{said}"))
+            }
             (401, _) => PlatformError::new(
                 ErrorKind::CredentialsRejected,
                 format!("Binom at {host} does not accept the API key{said}"),
