@@ -135,6 +135,7 @@ fn reports(criterion: &mut Criterion) {
         (Pair::VoluumAdmin, vec![Hour, Offer], 28),
         (Pair::EverflowAdmin, vec![Date, Offer, Country], 28),
         (Pair::KeitaroAdmin, vec![Date, Offer, Country], 28),
+        (Pair::TuneAdmin, vec![Date, Offer, Country], 28),
         (Pair::DemoAdmin, vec![Date, Offer, Country], 28),
     ] {
         let sample = samples::of(pair, today).into_iter().next().expect("a sample");

@@ -19,10 +19,8 @@ const FIELDS: [(Platform, &str); 4] = [
 
 fuzz_target!(|pasted: &str| {
     let gateways = Gateways {
-        voluum: String::new(),
-        everflow_us: String::new(),
-        everflow_eu: String::new(),
         cake_domain: "tracker.example".to_owned(),
+        ..Gateways::default()
     };
     for (platform, field) in FIELDS {
         let pair = Pair::find(platform, ConnectionType::Admin).expect("a pair");

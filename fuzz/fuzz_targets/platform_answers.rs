@@ -12,6 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
         Some((b'c', answer)) => fuzzing::cake(answer),
         Some((b'e', answer)) => fuzzing::everflow(answer),
         Some((b'k', answer)) => fuzzing::keitaro(answer),
+        Some((b't', answer)) => fuzzing::tune(answer),
         Some((b'v', answer)) => fuzzing::voluum(answer),
         _ => {}
     }

@@ -56,7 +56,7 @@ pub struct Config {
     pub credentials_keys: KeyRing,
     /// `EGRESS_ALLOW`, `EGRESS_ALLOW_HTTP`, `EGRESS_CA_FILE`, `EGRESS_ADDRESSES`
     pub egress: EgressPolicy,
-    /// `VOLUUM_BASE_URL`, `EVERFLOW_BASE_URL`, `EVERFLOW_EU_BASE_URL`, `CAKE_BASE_DOMAIN`
+    /// `VOLUUM_BASE_URL`, `EVERFLOW_BASE_URL`, `EVERFLOW_EU_BASE_URL`, `CAKE_BASE_DOMAIN`, `TUNE_BASE_URL`
     pub gateways: Gateways,
     /// `PLAN_LIMITS`
     pub plan_limits: PlanLimits,
@@ -308,6 +308,9 @@ fn gateways(reader: &mut Reader<'_>) -> Gateways {
         everflow_us: url("EVERFLOW_BASE_URL", "https://api.eflow.team"),
         everflow_eu: url("EVERFLOW_EU_BASE_URL", "https://api-eu.eflow.team"),
         cake_domain: reader.read("CAKE_BASE_DOMAIN", domain).unwrap_or_else(|| "cakemarketing.com".to_owned()),
+        tune: reader
+            .read("TUNE_BASE_URL", network_url)
+            .unwrap_or_else(|| "https://{network_id}.api.hasoffers.com".to_owned()),
     }
 }
 
@@ -330,6 +333,12 @@ fn authorities(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
 /// An address that trackers may have to allow.
 fn own_address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is not an IP address such as 192.0.2.10"))
+}
+
+/// An address in which `{network_id}` may stand, also as a part of the host's name.
+fn network_url(text: &str) -> Result<String, &'static str> {
+    http_url(&text.replace("{network_id}", "network"))?;
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 /// A domain, with a port if need be.

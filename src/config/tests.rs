@@ -64,6 +64,7 @@ fn with_nothing_set_everything_has_its_default() {
     assert_eq!(config.gateways.everflow_us, "https://api.eflow.team");
     assert_eq!(config.gateways.everflow_eu, "https://api-eu.eflow.team");
     assert_eq!(config.gateways.cake_domain, "cakemarketing.com");
+    assert_eq!(config.gateways.tune, "https://{network_id}.api.hasoffers.com");
     assert_eq!(Plan::ALL.map(|plan| config.plan_limits.limit(plan)), [1, 3, 8, 10]);
     assert_eq!(config.upstream_timeout, Duration::from_secs(30));
     assert_eq!(config.upstream_connect_timeout, Duration::from_secs(5));
@@ -127,6 +128,7 @@ fn values_are_read() {
         ("EGRESS_ALLOW_HTTP", "true"),
         ("VOLUUM_BASE_URL", "http://127.0.0.1:9001/"),
         ("CAKE_BASE_DOMAIN", "Cake.Test:8443"),
+        ("TUNE_BASE_URL", "http://127.0.0.1:9002/{network_id}/"),
         ("PLAN_LIMITS", "pro=5"),
         ("UPSTREAM_TIMEOUT_MS", "1500"),
         ("STATS_CACHE_TTL_S", "0"),
@@ -143,6 +145,7 @@ fn values_are_read() {
     assert!(config.egress.allow_http);
     assert_eq!(config.gateways.voluum, "http://127.0.0.1:9001");
     assert_eq!(config.gateways.cake_domain, "cake.test:8443");
+    assert_eq!(config.gateways.tune, "http://127.0.0.1:9002/{network_id}");
     assert_eq!(config.plan_limits.limit(Plan::Pro), 5);
     assert_eq!(config.upstream_timeout, Duration::from_millis(1500));
     assert!(config.stats_cache_ttl.is_zero());
@@ -167,6 +170,7 @@ fn what_cannot_be_is_refused() {
         ("EGRESS_ALLOW_HTTP", &["yes"]),
         ("EGRESS_ALLOW", &["10.0.0.0/33", "host.internal"]),
         ("VOLUUM_BASE_URL", &["api.voluum.com", "ftp://a", "https://u:p@a.test", "https://a.test?x=1"]),
+        ("TUNE_BASE_URL", &["{network_id}", "https://{network}.a.test", "https://a.test?id={network_id}"]),
         ("CAKE_BASE_DOMAIN", &["https://cakemarketing.com", "cake.test/x", "a b", "u@cake.test"]),
         ("REDIS_URL", &["localhost", "http://localhost", "redis://host/name", "rediss://host/#insecure"]),
         ("AUTH_JWKS_URL", &["keys.json", "file:///etc/passwd"]),

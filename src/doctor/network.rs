@@ -74,11 +74,14 @@ pub(super) async fn outside(config: &Config) -> Vec<Check> {
     };
     let gateways = &config.gateways;
     let cake = format!("https://{}", gateways.cake_domain);
+    // Which networks there are nobody knows; the API's own name stands under the same domain.
+    let tune = gateways.tune.replace("{network_id}.", "");
     let probes = [
         ("gateway_voluum", gateways.voluum.as_str()),
         ("gateway_everflow_us", gateways.everflow_us.as_str()),
         ("gateway_everflow_eu", gateways.everflow_eu.as_str()),
         ("gateway_cake", cake.as_str()),
+        ("gateway_tune", tune.as_str()),
     ];
     let probes = join_all(probes.map(|(check, address)| gateway(&transport, check, address)));
     let (mut checks, issuer) = tokio::join!(probes, issuer(&transport, config.auth.jwks_url.as_ref()));

@@ -13,7 +13,9 @@ use tracing::{Instrument, Span};
 use url::Url;
 
 use super::breaker::Asker;
-use super::faults::{asked_for_quiet, classify, host_of, out_of_memory, overloaded, redirected, timed_out};
+use super::faults::{
+    asked_for_quiet, asked_for_rest, classify, host_of, out_of_memory, overloaded, redirected, timed_out,
+};
 use super::gate::Gate;
 use super::memory::Memory;
 use super::tls::Handshake;
@@ -51,11 +53,26 @@ pub struct Call {
     secret_query: Vec<(&'static str, SecretString)>,
     body: Option<Bytes>,
     takes_any_401: bool,
+    returned: Option<u16>,
+    asks_for_rest: Option<AsksForRest>,
 }
+
+/// Sees in a body whether a platform asks to be called less often, and for how long.
+type AsksForRest = fn(&[u8]) -> Option<Duration>;
 
 impl Call {
     pub(super) fn new(upstream: Upstream, method: Method, url: Url, body: Option<Bytes>) -> Self {
-        Self { upstream, method, url, headers: HeaderMap::new(), secret_query: Vec::new(), body, takes_any_401: false }
+        Self {
+            upstream,
+            method,
+            url,
+            headers: HeaderMap::new(),
+            secret_query: Vec::new(),
+            body,
+            takes_any_401: false,
+            returned: None,
+            asks_for_rest: None,
+        }
             .header("accept", "application/json")
     }
 
@@ -96,6 +113,22 @@ impl Call {
     #[must_use]
     pub fn secret_query(mut self, name: &'static str, secret: &SecretString) -> Self {
         self.secret_query.push((name, secret.clone()));
+        self
+    }
+
+    /// Returns an answer with this status instead of repeating the call: to this question it says that the question
+    /// was too much, and the next one is another.
+    #[must_use]
+    pub fn returns(mut self, status: u16) -> Self {
+        self.returned = Some(status);
+        self
+    }
+
+    /// Takes an answer in which `asks_for_rest` finds a time for a 429 with that time, for platforms that ask for it with
+    /// another status.
+    #[must_use]
+    pub fn rests_when(mut self, asks_for_rest: fn(&[u8]) -> Option<Duration>) -> Self {
+        self.asks_for_rest = Some(asks_for_rest);
         self
     }
 
@@ -284,11 +317,15 @@ impl Call {
             return Err(redirected(&self.url, &headers, quote).into());
         }
         let body = read_bounded(response, &self.url, &self.upstream.shared.memory, &handshake, quote).await?;
+        let host = host_of(&self.url);
+        if let Some(rest) = self.asks_for_rest.and_then(|asks| asks(&body)) {
+            return Err(asked_for_rest(&host, rest).into());
+        }
         let answer = Answer { status, headers, body };
-        if self.takes_any_401 && status == StatusCode::UNAUTHORIZED {
+        if self.returned == Some(status.as_u16()) || self.takes_any_401 && status == StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        let (trip, host) = (&self.upstream.trip, host_of(&self.url));
+        let trip = &self.upstream.trip;
         let scene = Scene {
             host: &host,
             dialect: trip.dialect,

@@ -33,6 +33,12 @@ pub(super) fn asked_for_quiet(url: &Url, until: Instant) -> PlatformError {
     PlatformError::new(ErrorKind::RateLimited, detail).retry_after(Some(left))
 }
 
+/// The answer of a platform that asks to be called less often without a 429.
+pub(super) fn asked_for_rest(host: &str, rest: Duration) -> PlatformError {
+    let detail = format!("{host} asks to be called less often: its rate limit is used up.");
+    PlatformError::new(ErrorKind::RateLimited, detail).retry_after(Some(rest))
+}
+
 pub(super) fn out_of_memory() -> PlatformError {
     PlatformError::new(ErrorKind::Overloaded, "Too many large answers of trackers are being read already.")
         .hint("This service is busy; try again in a moment.")

@@ -341,8 +341,21 @@ impl Upstream {
         self.post(url, Bytes::from_owner(body))
     }
 
+    /// The same with a form as its body, for platforms that take their key as a parameter.
+    #[must_use]
+    pub fn post_secret_form(&self, url: Url, body: Zeroizing<Vec<u8>>) -> Call {
+        self.post(url, Bytes::from_owner(body)).header("content-type", "application/x-www-form-urlencoded")
+    }
+
     fn post(&self, url: Url, body: Bytes) -> Call {
         Call::new(self.clone(), Method::POST, url, Some(body)).header("content-type", "application/json")
+    }
+
+    /// What tells this account from others within this process. It is made of the account's secrets and tells nothing
+    /// of them.
+    #[must_use]
+    pub fn account_id(&self) -> &AccountId {
+        &self.trip.account
     }
 
     /// Announces that the next calls belong to `stage` of a verification.

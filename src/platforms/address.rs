@@ -65,6 +65,14 @@ pub(super) fn origin_in(settings: &Settings, field: &str) -> Option<String> {
     settings.get(field).and_then(|address| origin(address))
 }
 
+/// Whether a text is one label of a host name, in lower case.
+pub(super) fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
 /// Scheme, host and port of a normalised address.
 pub(super) fn origin(address: &str) -> Option<String> {
     Some(Url::parse(address).ok()?.origin().ascii_serialization())

@@ -8,7 +8,7 @@ use super::client::{Account, Client, Platforms};
 use super::descriptor::{Descriptor, PlatformDescriptor, Schemas};
 use super::kind::{ConnectionType, FieldError, Gateways, Pair, Platform, Settings};
 use super::verification::Subject;
-use super::{affise, binom, cake, demo, everflow, keitaro, voluum};
+use super::{affise, binom, cake, demo, everflow, keitaro, tune, voluum};
 use crate::outbound::CallScope;
 use crate::outbound::error::PlatformError;
 
@@ -21,6 +21,7 @@ fn of_platform(platform: Platform) -> &'static PlatformDescriptor {
         Platform::Voluum => &voluum::descriptor::PLATFORM,
         Platform::Everflow => &everflow::descriptor::PLATFORM,
         Platform::Keitaro => &keitaro::descriptor::PLATFORM,
+        Platform::Tune => &tune::descriptor::PLATFORM,
         Platform::Demo => &demo::descriptor::PLATFORM,
     }
 }
@@ -37,6 +38,8 @@ fn of(pair: Pair) -> &'static Descriptor {
         Pair::EverflowAdmin => &everflow::descriptor::ADMIN,
         Pair::EverflowAffiliate => &everflow::descriptor::AFFILIATE,
         Pair::KeitaroAdmin => &keitaro::descriptor::ADMIN,
+        Pair::TuneAdmin => &tune::descriptor::ADMIN,
+        Pair::TuneAffiliate => &tune::descriptor::AFFILIATE,
         Pair::DemoAdmin => &demo::descriptor::ADMIN,
         Pair::DemoAffiliate => &demo::descriptor::AFFILIATE,
     }

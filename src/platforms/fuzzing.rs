@@ -2,7 +2,7 @@
 //!
 //! Each function reads any bytes as every answer its platform gives, and must come back whatever they are.
 
-use super::{affise, binom, cake, everflow, keitaro, voluum};
+use super::{affise, binom, cake, everflow, keitaro, tune, voluum};
 
 /// Reads an answer of Affise.
 pub fn affise(bytes: &[u8]) {
@@ -27,6 +27,11 @@ pub fn everflow(bytes: &[u8]) {
 /// Reads an answer of Keitaro.
 pub fn keitaro(bytes: &[u8]) {
     keitaro::fuzz(bytes);
+}
+
+/// Reads an answer of TUNE.
+pub fn tune(bytes: &[u8]) {
+    tune::fuzz(bytes);
 }
 
 /// Reads an answer of Voluum.

@@ -26,14 +26,16 @@ pub enum Platform {
     Everflow,
     /// Keitaro, self-hosted.
     Keitaro,
+    /// TUNE networks.
+    Tune,
     /// Made-up numbers, for trying things out.
     Demo,
 }
 
 impl Platform {
     /// All platforms, in the order the catalogue lists them.
-    pub const ALL: [Self; 7] =
-        [Self::Affise, Self::Binom, Self::Cake, Self::Voluum, Self::Everflow, Self::Keitaro, Self::Demo];
+    pub const ALL: [Self; 8] =
+        [Self::Affise, Self::Binom, Self::Cake, Self::Voluum, Self::Everflow, Self::Keitaro, Self::Tune, Self::Demo];
 
     /// The key in URLs, bodies and the database.
     #[must_use]
@@ -45,6 +47,7 @@ impl Platform {
             Self::Voluum => "voluum",
             Self::Everflow => "everflow",
             Self::Keitaro => "keitaro",
+            Self::Tune => "tune",
             Self::Demo => "demo",
         }
     }
@@ -132,6 +135,10 @@ pub enum Pair {
     EverflowAffiliate,
     /// The owner of a Keitaro panel.
     KeitaroAdmin,
+    /// A TUNE network's owner.
+    TuneAdmin,
+    /// One affiliate of a TUNE network.
+    TuneAffiliate,
     /// Made-up numbers of a network.
     DemoAdmin,
     /// Made-up numbers of one affiliate.
@@ -140,7 +147,7 @@ pub enum Pair {
 
 impl Pair {
     /// Every pair, in the catalogue's order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::AffiseAdmin,
         Self::AffiseAffiliate,
         Self::BinomAdmin,
@@ -150,6 +157,8 @@ impl Pair {
         Self::EverflowAdmin,
         Self::EverflowAffiliate,
         Self::KeitaroAdmin,
+        Self::TuneAdmin,
+        Self::TuneAffiliate,
         Self::DemoAdmin,
         Self::DemoAffiliate,
     ];
@@ -173,7 +182,7 @@ pub struct FieldError {
 }
 
 /// The addresses of platforms that have one gateway for all customers; replaceable, for tests.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Gateways {
     /// Voluum's API.
     pub voluum: String,
@@ -183,4 +192,6 @@ pub struct Gateways {
     pub everflow_eu: String,
     /// The domain under which a bare CAKE subdomain stands.
     pub cake_domain: String,
+    /// TUNE's API, with `{network_id}` where the network's id stands.
+    pub tune: String,
 }

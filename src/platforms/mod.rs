@@ -29,6 +29,8 @@ mod number;
 mod ratio;
 mod schema;
 pub mod stats;
+mod total;
+mod tune;
 pub mod verification;
 mod voluum;
 mod warning;

@@ -94,7 +94,7 @@ start_service() {
     export AUTH_JWT_SECRET=$secret DATABASE_URL="sqlite://$folder/affzero.db" BIND_ADDR="127.0.0.1:$port"
     CREDENTIALS_KEYS="k1:$(head -c 32 /dev/urandom | base64 -w 0)" \
         RATE_LIMIT_VERIFY_FAILURES=0 RATE_LIMIT_AUTH_FAILURES=0 RUST_LOG=warn \
-        VOLUUM_BASE_URL=$nowhere EVERFLOW_BASE_URL=$nowhere EVERFLOW_EU_BASE_URL=$nowhere \
+        VOLUUM_BASE_URL=$nowhere EVERFLOW_BASE_URL=$nowhere EVERFLOW_EU_BASE_URL=$nowhere TUNE_BASE_URL=$nowhere \
         affzero-connections serve >"$work/service.log" 2>&1 &
     service=$!
     local attempt

@@ -283,3 +283,44 @@ async fn the_fixtures_of_everflow_are_read_as_they_say() {
         assert_eq!(refusal(&reciting(pair, 0, &[(report, 429, throttled)])).await, ErrorKind::RateLimited);
     }
 }
+
+#[tokio::test]
+async fn the_fixtures_of_tune_are_read_as_they_say() {
+    let path = "/Apiv3/json";
+    // The variant that does not have to see first how days are moved.
+    let admin = reciting(Pair::TuneAdmin, 1, &[(path, 200, fixture!("fixtures/tune/admin/stats_ok.json"))]);
+    assert_eq!(
+        lines(&admin, &table(&admin, &DAY_AND_OFFER).await),
+        [
+            "2026-10-30 12 Spring loan – „DE“ 0 1034 861 9 - - 176.5 126.5 -",
+            "2026-10-31 12 Spring loan – „DE“ 40 7 7 1 - - 5 3.3333 -",
+            "2026-10-31 14 14 0 0 0 -194 - - -2910 -1940 -"
+        ]
+    );
+    let affiliate = reciting(Pair::TuneAffiliate, 0, &[(path, 200, fixture!("fixtures/tune/affiliate/stats_ok.json"))]);
+    assert_eq!(
+        lines(&affiliate, &table(&affiliate, &DAY_AND_OFFER).await),
+        ["2026-10-30 12 Spring loan 0 1034 861 9 - - 126.5 - -", "2026-10-31 unknown Unknown 3 2 2 0 - - 0 - -"]
+    );
+
+    for (pair, empty, rejected) in [
+        (
+            Pair::TuneAdmin,
+            fixture!("fixtures/tune/admin/stats_empty.json"),
+            fixture!("fixtures/tune/admin/rejected.json"),
+        ),
+        (
+            Pair::TuneAffiliate,
+            fixture!("fixtures/tune/affiliate/stats_empty.json"),
+            fixture!("fixtures/tune/affiliate/rejected.json"),
+        ),
+    ] {
+        assert!(table(&reciting(pair, 0, &[(path, 200, empty)]), &DAY_AND_OFFER).await.rows.is_empty());
+        assert_eq!(rejection(&reciting(pair, 0, &[(path, 200, rejected)])).await, FailureCode::CredentialsRejected);
+    }
+    let unknown = fixture!("fixtures/tune/admin/unknown_network.json");
+    assert_eq!(rejection(&reciting(Pair::TuneAdmin, 0, &[(path, 200, unknown)])).await, FailureCode::NotThisPlatform);
+    let forbidden = fixture!("fixtures/tune/admin/forbidden.json");
+    let stage = reciting(Pair::TuneAdmin, 0, &[(path, 200, forbidden)]);
+    assert_eq!(rejection(&stage).await, FailureCode::InsufficientPermissions);
+}

@@ -19,11 +19,12 @@ use crate::support::tracker::{Reply, Request, Simulator, Tracker};
 const OTHER_KEY: &str = "k2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 
 /// Nobody outside is asked, so that the tests need no network.
-const INSIDE: [(&str, &str); 6] = [
+const INSIDE: [(&str, &str); 7] = [
     ("EGRESS_ALLOW", "127.0.0.0/8,::1/128"),
     ("VOLUUM_BASE_URL", "http://127.0.0.1:1"),
     ("EVERFLOW_BASE_URL", "http://127.0.0.1:1"),
     ("EVERFLOW_EU_BASE_URL", "http://127.0.0.1:1"),
+    ("TUNE_BASE_URL", "http://127.0.0.1:1"),
     ("CAKE_BASE_DOMAIN", "localhost:1"),
     ("BIND_ADDR", "127.0.0.1:0"),
 ];
@@ -224,7 +225,7 @@ fn a_healthy_machine_gets_a_line_for_each_check_and_no_failure() {
     ] {
         assert_eq!(check(&report, name).0, "ok", "{report}");
     }
-    for name in ["gateway_voluum", "gateway_everflow_us", "gateway_everflow_eu", "gateway_cake"] {
+    for name in ["gateway_voluum", "gateway_everflow_us", "gateway_everflow_eu", "gateway_cake", "gateway_tune"] {
         let (status, found, mend) = check(&report, name);
         assert_eq!(status, "warn", "{report}");
         assert!(found.contains("does not accept connections") && mend.contains("firewall"), "{report}");

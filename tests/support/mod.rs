@@ -17,5 +17,6 @@ pub mod tls;
 #[cfg(test)]
 pub mod toxic;
 pub mod tracker;
+pub mod tune;
 pub mod voluum;
 pub mod walls;

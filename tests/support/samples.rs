@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::tracker::Tracker;
-use super::{affise, binom, cake, everflow, keitaro, voluum};
+use super::{affise, binom, cake, everflow, keitaro, tune, voluum};
 
 /// Named texts, as they are posted.
 pub type Texts = Vec<(&'static str, String)>;
@@ -71,6 +71,7 @@ pub fn gateways(url: &str) -> Gateways {
         everflow_us: url.to_owned(),
         everflow_eu: url.to_owned(),
         cake_domain: "cakemarketing.com".to_owned(),
+        tune: format!("{url}/{{network_id}}"),
     }
 }
 
@@ -122,6 +123,22 @@ pub fn of(pair: Pair, last: Date) -> Vec<Sample> {
                 readings.page_cap = Some(40);
             }),
         ],
+        Pair::TuneAdmin => vec![
+            tune(pair, "", last, tune::Reading::default()),
+            tune(
+                pair,
+                "one currency",
+                last,
+                tune::Reading {
+                    hidden: &["Stat.currency", "Offer.name"],
+                    lists: tune::Lists::Numbered,
+                    pages: false,
+                    totals: tune::Totals::Nowhere,
+                    ..Default::default()
+                },
+            ),
+        ],
+        Pair::TuneAffiliate => vec![tune(pair, "", last, tune::Reading::default())],
         Pair::DemoAdmin | Pair::DemoAffiliate => vec![demo(pair)],
     }
 }
@@ -225,6 +242,24 @@ fn everflow(pair: Pair, variant: &'static str, last: Date, reading: everflow::Re
 fn keitaro(variant: &'static str, last: Date, change: fn(&mut keitaro::Readings)) -> Sample {
     let panel = keitaro::Keitaro::new(keitaro::sample(midnight(last) - (24 * 34).hours(), 24 * 36)).reading(change);
     keyed(Pair::KeitaroAdmin, variant, panel, Address::Setting("base_url", "/admin/"), keitaro::KEY)
+}
+
+/// A network whose zone the connection knows, except where it has but one currency.
+fn tune(pair: Pair, variant: &'static str, last: Date, reading: tune::Reading) -> Sample {
+    let (key, other) = match pair.connection_type() {
+        ConnectionType::Admin => (tune::NETWORK_KEY, tune::AFFILIATE_KEY),
+        ConnectionType::Affiliate => (tune::AFFILIATE_KEY, tune::NETWORK_KEY),
+    };
+    let facts = tune::sample(midnight(last) - (24 * 34).hours(), 36, 3_000, 7);
+    let network = tune::Tune { reading, ..tune::Tune::of(facts) };
+    let mut settings = vec![("network_id", tune::NETWORK_ID.to_owned())];
+    settings.push(if variant.is_empty() {
+        ("timezone", network.zone.to_owned())
+    } else {
+        ("currency", "USD".to_owned())
+    });
+    let sample = keyed(pair, variant, network, Address::Gateway("TUNE_BASE_URL"), key);
+    Sample { settings, other_portal: Some(api_key(other)), ..sample }
 }
 
 fn demo(pair: Pair) -> Sample {

@@ -84,23 +84,16 @@ fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
 
 fn normal_domain(typed: &str) -> Result<String, FieldError> {
     let label = typed.trim().to_ascii_lowercase();
-    if is_label(&label) {
+    if address::is_label(&label) {
         return Ok(label);
     }
     address::normalise("domain", typed, |_| String::new())
 }
 
-fn is_label(text: &str) -> bool {
-    (1..=63).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
 /// Scheme, host and port of the network. A configured domain may bring its own scheme, for emulators.
 fn origin(settings: &Settings, gateways: &Gateways) -> Option<String> {
     let domain = settings.get("domain")?;
-    if !is_label(domain) {
+    if !address::is_label(domain) {
         return address::origin(domain);
     }
     let (scheme, under) = gateways.cake_domain.split_once("://").unwrap_or(("https", &gateways.cake_domain));
@@ -170,12 +163,7 @@ mod tests {
     }
 
     fn origin_of(typed: &str, cake_domain: &str) -> Option<String> {
-        let gateways = Gateways {
-            voluum: String::new(),
-            everflow_us: String::new(),
-            everflow_eu: String::new(),
-            cake_domain: cake_domain.to_owned(),
-        };
+        let gateways = Gateways { cake_domain: cake_domain.to_owned(), ..Gateways::default() };
         let mut settings = Settings::from([("domain".to_owned(), typed.to_owned())]);
         normalise(&mut settings).ok()?;
         origin(&settings, &gateways)

@@ -23,7 +23,6 @@ mod parts;
 mod portal;
 mod report;
 mod time;
-mod total;
 mod wire;
 mod zones;
 

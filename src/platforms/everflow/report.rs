@@ -17,11 +17,11 @@ use smallvec::SmallVec;
 
 use super::super::calendar::{DateRange, Zone};
 use super::super::stats::{Batch, Check, Currency, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning};
+use super::super::total::Sum;
 use super::api::Api;
 use super::parts::{Listing, MAX_DAYS, Narrow, Part, ROW_CAP, Work};
 use super::portal::Portal;
 use super::time::{self, HourId};
-use super::total::Sum;
 use super::wire::{AskedColumn, Cell, Filter, Narrowing, Question, Reporting, Table, TableRow};
 use super::zones::{self, Listed};
 use crate::outbound::Answer;
@@ -62,7 +62,7 @@ pub(super) fn start<'a>(api: &'a Api, query: &'a StatsQuery, terms: Terms<'_>) -
                 match outcome {
                     Outcome::Rows(rows) => {
                         work.whole(&part, rows.len());
-                        sum.add(&rows);
+                        rows.iter().for_each(|row| sum.add(&row.metrics));
                         yield Batch::of(rows);
                     }
                     Outcome::Cut(parts) => {
@@ -422,7 +422,7 @@ impl Reader<'_> {
         let whole = Part { window: self.query.range, narrows: Vec::new() };
         let answer = self.ask("entity/summary", &whole, &self.columns).await.ok().flatten()?;
         let total: Reporting = serde_json::from_slice(&answer.body).ok()?;
-        Some(sum.compare(&total.metrics(portal)))
+        Some(sum.compare("Everflow", &total.metrics(portal)))
     }
 
     fn misshapen(&self) -> PlatformError {

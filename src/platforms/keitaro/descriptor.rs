@@ -3,7 +3,7 @@
 use super::super::address;
 use super::super::descriptor::{Compiled, Descriptor, PlatformDescriptor};
 use super::super::kind::{ConnectionType, Platform};
-use super::{AdminClient, LIMITS, catalogue, normalise};
+use super::{AdminClient, DIALECT, LIMITS, catalogue, normalise};
 
 pub(in super::super) static PLATFORM: PlatformDescriptor =
     PlatformDescriptor { title: "Keitaro", summary: catalogue::SUMMARY, counts_toward_limit: true };
@@ -12,8 +12,10 @@ pub(in super::super) static ADMIN: Descriptor = Descriptor {
     platform: Platform::Keitaro,
     connection_type: ConnectionType::Admin,
     limits: LIMITS,
+    dialect: DIALECT,
     address_field: Some("base_url"),
     main_secret: Some("api_key"),
+    halves: None,
     describe: catalogue::admin,
     normalise,
     origin: |settings, _| address::origin_in(settings, "base_url"),

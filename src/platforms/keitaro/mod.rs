@@ -44,6 +44,12 @@ pub(super) use wire::fuzz;
 /// It is somebody's live tracking server, and one report can keep it busy.
 const LIMITS: Limits = Limits { origin: Allowance::of(CONCURRENCY), account: Allowance::of(CONCURRENCY) };
 
+const DIALECT: Dialect = Dialect {
+    is_own_refusal: |answer| wire::error(&answer.body).is_some(),
+    knows_wrong_keys: true,
+    is_gateway: false,
+};
+
 /// How many calls of one report are under way at once.
 const CONCURRENCY: usize = 2;
 

@@ -156,6 +156,7 @@ async fn whatever_moves_a_connection_to_another_origin_demands_its_secrets() {
         ("EVERFLOW_BASE_URL", us.as_str()),
         ("EVERFLOW_EU_BASE_URL", eu.as_str()),
         ("CAKE_BASE_DOMAIN", "cake.invalid"),
+        ("TUNE_BASE_URL", "http://{network_id}.invalid"),
     ])
     .await;
     let user = acme(&app);
@@ -175,6 +176,7 @@ async fn whatever_moves_a_connection_to_another_origin_demands_its_secrets() {
             json!({ "region": "eu" }),
             vec![json!({ "region": "us" }), json!({ "region": null })],
         ),
+        ("tune", "affiliate", json!({ "network_id": "brand-a" }), vec![json!({ "network_id": "brand-b" })]),
         (
             "binom",
             "admin",

@@ -63,12 +63,7 @@ impl Asked {
         };
         let config =
             TransportConfig { egress, timeout: Duration::from_secs(20), connect_timeout: Duration::from_secs(5) };
-        let gateways = Gateways {
-            voluum: String::new(),
-            everflow_us: String::new(),
-            everflow_eu: String::new(),
-            cake_domain: String::new(),
-        };
+        let gateways = Gateways::default();
         let platforms = Platforms::new(Transport::new(config).expect("a transport"), gateways);
         let mut settings = Settings::from([("base_url".to_owned(), self.address.clone())]);
         settings.extend(self.currency.map(|currency| ("currency".to_owned(), currency.to_owned())));

@@ -72,12 +72,7 @@ impl Connection {
             timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(5),
         });
-        let gateways = Gateways {
-            voluum: String::new(),
-            everflow_us: String::new(),
-            everflow_eu: String::new(),
-            cake_domain: "cakemarketing.com".to_owned(),
-        };
+        let gateways = Gateways { cake_domain: "cakemarketing.com".to_owned(), ..Gateways::default() };
         let platforms = Platforms::new(transport.expect("TLS"), gateways);
         let account = Account {
             connection: Uuid::now_v7(),

@@ -24,12 +24,7 @@ use uuid::Uuid;
 const CONNECTION: u128 = 0x0199_0000_0000_7000_8000_0000_0000_0001;
 
 fn gateways() -> Gateways {
-    Gateways {
-        voluum: String::new(),
-        everflow_us: String::new(),
-        everflow_eu: String::new(),
-        cake_domain: String::new(),
-    }
+    Gateways::default()
 }
 
 /// Opens a Demo connection whose requests end after `patience`.

@@ -57,12 +57,8 @@ impl Road {
         let transport = Transport::new(TransportConfig { egress, timeout: patience, connect_timeout: patience })
             .expect("a transport");
         let (us, eu) = (Simulator::start(us), Simulator::start(Everflow::default()));
-        let gateways = Gateways {
-            voluum: String::new(),
-            everflow_us: us.url.clone(),
-            everflow_eu: format!("{}/", eu.url),
-            cake_domain: String::new(),
-        };
+        let gateways =
+            Gateways { everflow_us: us.url.clone(), everflow_eu: format!("{}/", eu.url), ..Gateways::default() };
         let platforms = Platforms::new(transport, gateways);
         Self { us, eu, platforms, max_calls: 2_000 }
     }

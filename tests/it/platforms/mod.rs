@@ -7,4 +7,5 @@ mod demo;
 mod everflow;
 mod keitaro;
 mod road;
+mod tune;
 mod voluum;

@@ -51,12 +51,7 @@ impl Road {
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
         });
-        let gateways = Gateways {
-            voluum: String::new(),
-            everflow_us: String::new(),
-            everflow_eu: String::new(),
-            cake_domain: String::new(),
-        };
+        let gateways = Gateways::default();
         let platforms = Platforms::new(transport.expect("TLS"), gateways);
         let account = Account {
             connection: Uuid::now_v7(),

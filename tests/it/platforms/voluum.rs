@@ -58,12 +58,7 @@ impl Road {
             connect_timeout: Duration::from_secs(5),
         })
         .expect("a transport");
-        let gateways = Gateways {
-            voluum: simulator.url.clone(),
-            everflow_us: String::new(),
-            everflow_eu: String::new(),
-            cake_domain: String::new(),
-        };
+        let gateways = Gateways { voluum: simulator.url.clone(), ..Gateways::default() };
         let platforms = Platforms::new(transport, gateways);
         Self { tracker, simulator, platforms }
     }
@@ -937,12 +932,7 @@ fn the_catalogue_tells_what_voluum_can() {
     }
     assert_eq!(admin.credentials_schema["required"], serde_json::json!(["access_key_id", "access_key"]));
     assert_eq!(admin.settings_schema["required"], serde_json::json!([]));
-    let gateways = Gateways {
-        voluum: "https://api.voluum.com".to_owned(),
-        everflow_us: String::new(),
-        everflow_eu: String::new(),
-        cake_domain: String::new(),
-    };
+    let gateways = Gateways { voluum: "https://api.voluum.com".to_owned(), ..Gateways::default() };
     let origin = origin(Pair::VoluumAdmin, &Settings::new(), &gateways);
     assert_eq!(origin.as_deref(), Some("https://api.voluum.com"));
 }

@@ -1,0 +1,64 @@
+//! A network's key, or one of its affiliates': the same reports under other names.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::super::calendar::Zone;
+use super::super::client::{Account, PlatformClient, Platforms};
+use super::super::kind::ConnectionType;
+use super::super::stats::{Currency, Report, StatsQuery};
+use super::super::verification::Detected;
+use super::api::Api;
+use super::habits::{Habits, Known};
+use super::probe;
+use super::report::{self, Terms};
+use crate::outbound::Upstream;
+use crate::outbound::error::{PlatformError, Stage};
+
+pub(super) struct TuneClient {
+    api: Api,
+    known: Arc<Known>,
+    /// The zone that the connection says its network reports in.
+    network: Option<Zone>,
+    /// The currency to label amounts with that name none.
+    currency: Option<Currency>,
+}
+
+impl TuneClient {
+    pub(super) fn open(
+        portal: ConnectionType,
+        account: &Account,
+        upstream: Upstream,
+        platforms: &Platforms,
+    ) -> Result<Self, PlatformError> {
+        let setting = |field: &str| account.settings.get(field);
+        Ok(Self {
+            known: platforms.kept::<Habits>().of(&upstream),
+            network: setting("timezone").and_then(|name| Zone::find(name)),
+            currency: setting("currency").and_then(|code| code.parse().ok()),
+            api: Api::open(portal, account, &platforms.gateways, upstream)?,
+        })
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        Terms { known: &self.known, network: self.network.as_ref(), currency: self.currency }
+    }
+}
+
+#[async_trait]
+impl PlatformClient for TuneClient {
+    async fn verify(&self) -> Result<Detected, PlatformError> {
+        self.api.upstream.enter(Stage::Authenticate);
+        probe::run(&self.api, self.terms()).await?;
+        Ok(Detected {
+            connection_type: Some(self.api.portal),
+            currency: self.currency.map(|currency| currency.as_str().to_owned()),
+            ..Detected::default()
+        })
+    }
+
+    async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
+        report::start(&self.api, query, self.terms()).await
+    }
+}
