@@ -17,7 +17,7 @@ pub(in super::super) static ADMIN: Descriptor = Descriptor {
     main_secret: Some("api_key"),
     halves: None,
     describe: catalogue::admin,
-    normalise: normalise,
+    normalise,
     origin: |settings, _| address::origin_in(settings, "base_url"),
     prepare: unpaste,
     open: |account, upstream, _| Ok(Box::new(AdminClient::open(account, upstream)?)),
