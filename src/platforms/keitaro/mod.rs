@@ -37,14 +37,15 @@ use super::kind::{ConnectionType, FieldError, Settings};
 use super::stats::{Currency, Report, StatsQuery};
 use super::verification::Detected;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
-use crate::outbound::{Allowance, Limits, Upstream};
+use crate::outbound::{self, Allowance, Limits, Upstream};
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
 
 /// It is somebody's live tracking server, and one report can keep it busy.
 const LIMITS: Limits = Limits { origin: Allowance::of(CONCURRENCY), account: Allowance::of(CONCURRENCY) };
 
-const DIALECT: Dialect = Dialect {
+/// A status is the panel's word only where the body has its one shape.
+const DIALECT: outbound::Dialect = outbound::Dialect {
     is_own_refusal: |answer| wire::error(&answer.body).is_some(),
     knows_wrong_keys: true,
     is_gateway: false,

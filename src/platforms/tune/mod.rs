@@ -34,6 +34,7 @@ mod wire;
 use super::address;
 use super::calendar::Zone;
 use super::kind::{FieldError, Gateways, Settings};
+use crate::input::InputCode;
 use crate::outbound::{Allowance, Dialect, Limits, Pace};
 
 #[cfg(fuzzing)]
@@ -61,7 +62,7 @@ fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
             Some(found) => found.name().clone_into(zone),
             None => errors.push(FieldError {
                 field: "timezone",
-                code: "unknown_timezone",
+                code: InputCode::UnknownTimezone,
                 detail: "This is not an IANA time zone. It should look like America/New_York.".to_owned(),
             }),
         }

@@ -5,6 +5,7 @@ use url::Url;
 use super::super::address;
 use super::super::kind::{FieldError, Gateways, Settings};
 use super::NETWORK_ID;
+use crate::input::InputCode;
 
 /// What stands for the id in a configured address.
 const PLACEHOLDER: &str = "{network_id}";
@@ -27,17 +28,16 @@ pub(super) fn id_in(entered: &str) -> Result<String, FieldError> {
     if address::is_label(&text) {
         return Ok(text);
     }
-    let refuse = |code: &'static str, detail: &str| FieldError { field: NETWORK_ID, code, detail: detail.to_owned() };
+    let refuse = |detail: &str| FieldError { field: NETWORK_ID, code: InputCode::Format, detail: detail.to_owned() };
     // The id is only cut out of an address: whatever else was pasted with it, such as a key, goes no further.
     let with_scheme = if text.contains("://") { text } else { format!("https://{text}") };
     let url = Url::parse(&with_scheme).ok();
     let Some(host) = url.as_ref().and_then(Url::host_str) else {
-        return Err(refuse("invalid_network_id", "A network ID has letters, digits and hyphens only, such as acme."));
+        return Err(refuse("A network ID has letters, digits and hyphens only, such as acme."));
     };
     let under = host.strip_suffix(DOMAIN).and_then(|rest| rest.strip_suffix('.'));
     let Some(under) = under else {
         return Err(refuse(
-            "invalid_network_id",
             "The network ID cannot be told from this address. Enter the ID alone, or the portal's address at hasoffers.com.",
         ));
     };
@@ -52,7 +52,7 @@ pub(super) fn id_in(entered: &str) -> Result<String, FieldError> {
     if address::is_label(&id) && !NOT_NETWORKS.contains(&id.as_str()) {
         Ok(id)
     } else {
-        Err(refuse("invalid_network_id", "This address of TUNE's names no network. Enter the network ID alone."))
+        Err(refuse("This address of TUNE's names no network. Enter the network ID alone."))
     }
 }
 

@@ -19,6 +19,7 @@ use super::super::kind::ConnectionType;
 use super::super::list::MOST_ROWS;
 use super::super::number;
 use super::super::stats::{Currency, Metrics};
+use crate::outbound::Answer;
 
 /// What is longer than this is no refusal.
 const LONGEST_REFUSAL_BYTES: usize = 256 * 1024;
