@@ -16,6 +16,7 @@ use super::audit::{self, Event};
 use super::claims::Claims;
 use super::failures::FailureMeter;
 use super::stats::cache::{self, Stats};
+use super::stats::file::Files;
 use super::store::{self, Found, Stored, background};
 use super::supervision::{Phase, Tasks};
 use super::uses::Uses;
@@ -59,6 +60,7 @@ pub(super) struct Inner {
     pub(super) platforms: Platforms,
     pub(super) options: Options,
     pub(super) stats: Stats,
+    pub(super) files: Files,
     pub(super) uses: Uses,
     pub(super) work: Notify,
     pub(super) phase: watch::Sender<Phase>,
@@ -80,6 +82,7 @@ impl Connections {
     pub fn new(db: Db, vault: Arc<Vault>, platforms: Platforms, shared: Shared, options: Options) -> Self {
         let inner = Inner {
             stats: Stats::new(&options.stats, db.is_shared()),
+            files: Files::default(),
             uses: Uses::new(db.clone()),
             work: Notify::new(),
             phase: watch::Sender::new(Phase::Work),

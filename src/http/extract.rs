@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::edge::{ApiError, request_id};
 use super::json;
 use super::state::State;
+use super::tags;
 use crate::auth::{AuthError, Scope, Token};
 use crate::connections::Actor;
 use crate::connections::update::IfMatch;
@@ -281,14 +282,13 @@ impl OneConnection {
     }
 }
 
-/// What an `If-Match` header allows. Weak tags never match (RFC 9110).
+/// What an `If-Match` header allows. A weak tag counts as well: behind a proxy that compresses there is no other.
 pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, Problem> {
     let Some(text) = text_header(headers, "if-match")? else { return Ok(None) };
     if text.trim() == "*" {
         return Ok(Some(IfMatch::Any));
     }
-    let tags = text.split(',').filter_map(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"'));
-    Ok(Some(IfMatch::Versions(tags.filter_map(version).collect())))
+    Ok(Some(IfMatch::Versions(tags::read(text).filter_map(version).collect())))
 }
 
 /// The version that a tag names, written as this service writes it: `+1` and `01` are no tags of its.
@@ -346,6 +346,6 @@ mod tests {
                 _ => panic!("{text}"),
             }
         };
-        assert_eq!(versions(r#""1", "+2", "03", " 4", "5 ", W/"6", 7, "8""#), [1, 8]);
+        assert_eq!(versions(r#""1", "+2", "03", " 4", "5 ", W/"6", 7, "8-gzip""#), [1, 6, 8]);
     }
 }

@@ -132,6 +132,13 @@ impl Line {
         // One that is closed already needs nothing more.
         let _ = self.socket.shutdown(std::net::Shutdown::Read);
     }
+
+    /// Has the caller see an error in place of an orderly end, once the server closes.
+    pub(super) fn reset_when_closed(&self) {
+        #[cfg(unix)]
+        // One that is closed already shows nothing to anybody.
+        let _ = rustix::net::sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
+    }
 }
 
 /// A request that is being answered.

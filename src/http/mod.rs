@@ -6,6 +6,7 @@ mod cors;
 mod edge;
 mod extract;
 mod fallback;
+mod files;
 mod health;
 mod history;
 pub mod json;
@@ -20,8 +21,10 @@ mod problems;
 mod query;
 pub mod question;
 pub mod server;
+mod shape;
 pub mod state;
 mod stats;
+mod tags;
 mod types;
 
 use actix_web::web;

@@ -9,24 +9,34 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
 use super::edge::ApiError;
+use super::shape;
 use crate::problem::{Code, Problem};
 
 /// What a call can write.
 pub(super) trait Offer: 'static {
     /// The media types, the default first.
     const MEDIA: &'static [Media];
+    /// Whether the parameter `format` decides where it is there, whatever the `Accept` header says.
+    const BY_PARAMETER: bool = false;
 }
 
 /// JSON and nothing else.
 pub(super) struct JsonOnly;
 /// Statistics: a page, or all rows in one of two forms.
 pub(super) struct Table;
+/// Statistics of several connections, which are not one table.
+pub(super) struct Tables;
 
 impl Offer for JsonOnly {
     const MEDIA: &'static [Media] = &[Media::Json];
 }
 impl Offer for Table {
-    const MEDIA: &'static [Media] = &[Media::Json, Media::Ndjson, Media::Csv];
+    const MEDIA: &'static [Media] = &Media::ALL;
+    const BY_PARAMETER: bool = true;
+}
+impl Offer for Tables {
+    const MEDIA: &'static [Media] = &[Media::Json];
+    const BY_PARAMETER: bool = true;
 }
 
 /// That the caller takes what the call writes, and in which media type.
@@ -40,7 +50,8 @@ impl<O: Offer> FromRequest for Accepts<O> {
     type Future = std::future::Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let chosen = choose(request.headers(), O::MEDIA);
+        let format = O::BY_PARAMETER.then(|| format(request.query_string(), O::MEDIA)).flatten();
+        let chosen = format.map_or_else(|| choose(request.headers(), O::MEDIA), Ok);
         std::future::ready(chosen.map(|media| Self { media, offer: PhantomData }).map_err(ApiError::from))
     }
 }
@@ -58,6 +69,13 @@ impl Accepts<JsonOnly> {
     }
 }
 
+/// What the parameter names, or the default where it names nothing that is offered: what is wrong is said with
+/// everything else that is wrong with the query.
+fn format(query: &str, offered: &[Media]) -> Option<Media> {
+    let (_, named) = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == shape::FORMAT)?;
+    offered.iter().find(|media| media.key() == named).or(offered.first()).copied()
+}
+
 /// What statistics can be written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Media {
@@ -67,6 +85,18 @@ pub(super) enum Media {
 }
 
 impl Media {
+    /// All of them, the default first.
+    pub(super) const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Csv];
+
+    /// The value of the parameter `format`.
+    pub(super) const fn key(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+        }
+    }
+
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Json => "application/json",

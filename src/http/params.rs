@@ -97,6 +97,33 @@ pub(super) struct StatsPaging {
     cursor: Option<String>,
 }
 
+/// How the answer is written, how fresh it is, and how long it may take.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AnswerShape {
+    /// `json`, `ndjson` or `csv`; wins over `Accept`
+    #[param(inline, example = "csv")]
+    format: Option<AnswerFormat>,
+    /// Whether CSV begins with a byte-order mark, by which Excel knows UTF-8; `false` by default
+    bom: Option<bool>,
+    /// Whether NDJSON ends with a line `{"summary": …}`; `true` by default
+    summary: Option<bool>,
+    /// Whether to go to the tracker whatever is kept; `false` by default
+    fresh: Option<bool>,
+    /// This request's own deadline, 1000 to `STATS_DEADLINE_MS`, which is the default
+    #[param(minimum = 1000, example = 20000)]
+    deadline_ms: Option<u32>,
+}
+
+/// A format of statistics.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(super) enum AnswerFormat {
+    Json,
+    Ndjson,
+    Csv,
+}
+
 /// Which connections are asked.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -1,12 +1,15 @@
 //! The question of a statistics request, read from its query string.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use compact_str::CompactString;
 use jiff::civil::Date;
 
 use super::listing::direction;
+use super::negotiation::{Offer, Table, Tables};
 use super::query::Parameters;
+use super::shape::{self, Shape};
 use crate::connections::stats::query::{Column, Period, Question, Sort};
 use crate::input::InputCode;
 use crate::platforms::calendar::{DateRange, Preset, Zone};
@@ -21,7 +24,7 @@ const MAX_FILTER_IDS: usize = 500;
 pub(super) const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 
-/// Parameters that stand there once.
+/// Parameters that stand there once, beside those of the answer's shape.
 const ONCE: [&str; 6] = ["preset", "from", "to", "timezone", "sort", "limit"];
 const CURSOR: &str = "cursor";
 /// Parameters that are lists.
@@ -32,36 +35,61 @@ const LISTS: [&str; 3] = ["group_by", "metrics", "filter[<dimension>]"];
 /// # Errors
 /// All wrong parameters at once.
 pub fn read(pairs: &[(String, String)], cursor_allowed: bool) -> Result<Question, Problem> {
-    let cursor = cursor_allowed.then_some(CURSOR);
-    let once: Vec<&str> = ONCE.into_iter().chain(cursor).collect();
-    of(Parameters::of(pairs, &once, &LISTS))
+    let mut parameters = Parameters::of(pairs, &once(cursor_allowed), &LISTS);
+    let question = of(&mut parameters);
+    parameters.finish(question)
+}
+
+/// The same with the shape of the answer, which may take so long.
+///
+/// # Errors
+/// All wrong parameters at once.
+pub(super) fn read_shaped(
+    pairs: &[(String, String)],
+    cursor_allowed: bool,
+    longest: Duration,
+) -> Result<(Question, Shape), Problem> {
+    let mut parameters = Parameters::of(pairs, &once(cursor_allowed), &LISTS);
+    let question = of(&mut parameters);
+    let shape = shape::read(&mut parameters, Table::MEDIA, longest);
+    parameters.finish(question.map(|question| (question, shape)))
+}
+
+fn once(cursor_allowed: bool) -> Vec<&'static str> {
+    ONCE.into_iter().chain(shape::KEYS).chain(cursor_allowed.then_some(CURSOR)).collect()
 }
 
 /// The same where the connections are parameters too.
 ///
 /// # Errors
 /// All wrong parameters at once.
-pub(super) fn read_of_many(pairs: &[(String, String)], most: usize) -> Result<(Question, Vec<uuid::Uuid>), Problem> {
+pub(super) fn read_of_many(
+    pairs: &[(String, String)],
+    most: usize,
+    longest: Duration,
+) -> Result<(Question, Vec<uuid::Uuid>, Shape), Problem> {
     const CONNECTIONS: &str = "connection_id";
     let lists: Vec<&str> = LISTS.into_iter().chain([CONNECTIONS]).collect();
-    let mut parameters = Parameters::of(pairs, &ONCE, &lists);
+    let mut parameters = Parameters::of(pairs, &once(false), &lists);
     let ids = parameters.connections(CONNECTIONS);
     if ids.len() > most {
         parameters.wrong(CONNECTIONS, InputCode::TooMany, format!("Name at most {most} connections."));
     }
-    Ok((of(parameters)?, ids))
+    let question = of(&mut parameters);
+    let shape = shape::read(&mut parameters, Tables::MEDIA, longest);
+    parameters.finish(question.map(|question| (question, ids, shape)))
 }
 
-fn of(mut parameters: Parameters<'_>) -> Result<Question, Problem> {
-    let group_by = group_by(&mut parameters);
-    let zone = zone(&mut parameters);
-    let period = period(&mut parameters);
-    let filters = filters(&mut parameters);
-    let metrics = metrics(&mut parameters);
+fn of(parameters: &mut Parameters<'_>) -> Option<Question> {
+    let group_by = group_by(parameters);
+    let zone = zone(parameters);
+    let period = period(parameters);
+    let filters = filters(parameters);
+    let metrics = metrics(parameters);
     let sort = parameters.read("sort", |text| order(text, &group_by));
     let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT);
     let cursor = parameters.text(CURSOR).map(str::to_owned);
-    parameters.finish(period.map(|period| Question { group_by, period, zone, filters, metrics, sort, limit, cursor }))
+    Some(Question { group_by, period: period?, zone, filters, metrics, sort, limit, cursor })
 }
 
 fn group_by(parameters: &mut Parameters<'_>) -> Vec<Dimension> {

@@ -4,18 +4,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use serde_json::json;
 
 use super::edge::{ApiError, is_head, request_id};
 use super::extract::{Caller, OneConnection, ReadStats, text_header};
-use super::negotiation::{Accepts, JsonOnly, Media, Table};
-use super::params::{IfChanged, PullHeaders, StatsPaging, StatsQuestion, WhichConnections};
+use super::files::{self, private};
+use super::negotiation::{Accepts, Media, Table, Tables};
+use super::params::{AnswerShape, IfChanged, PullHeaders, StatsPaging, StatsQuestion, WhichConnections};
 use super::query::Query;
 use super::question;
+use super::shape::Shape;
 use super::state::State;
+use super::tags;
 use super::types::{StatsLines, StatsOfMany, StatsPage};
-use crate::connections::stats::stream::Form;
+use crate::connections::stats::file::{Content, File};
+use crate::connections::stats::stream::{Form, Style};
 use crate::connections::stats::{Answer, Manner, Origin};
 use crate::problem::{Code, Problem};
 
@@ -32,11 +36,12 @@ const MAX_AUTOMATION: usize = 200;
 /// `?group_by=affiliate&preset=last_7_days&timezone=Europe/Berlin&metrics=clicks,revenue&sort=-revenue`. Only one country:
 /// `&filter[country]=DE`.
 ///
-/// JSON comes in pages: `next_cursor` of one is `cursor` of the next. `Accept: text/csv` or `application/x-ndjson` streams all
-/// rows. Either the table is whole or the call fails: no rows are ever left out.
+/// JSON comes in pages: `next_cursor` of one is `cursor` of the next. `format=csv` and `format=ndjson` are all rows in one
+/// file, also by `Accept`. `fresh=true` goes to the tracker whatever is kept; so does `Cache-Control: no-cache`, which
+/// browsers send with `fetch(url, {cache: "no-store"})`. Either the table is whole or the call fails: no rows are ever left out.
 #[utoipa::path(tag = "Stats", operation_id = "connection_stats",
     security(("bearer" = ["stats:read"])),
-    params(OneConnection, StatsQuestion, StatsPaging, PullHeaders, IfChanged),
+    params(OneConnection, StatsQuestion, StatsPaging, AnswerShape, PullHeaders, IfChanged),
     extensions(("x-problems" = json!([
         Code::NotFound, Code::ConnectionDeleted, Code::UnsupportedQuery, Code::EgressBlocked,
         Code::CredentialsRejected, Code::InsufficientPermissions, Code::IpNotAllowed, Code::WrongPortal,
@@ -50,6 +55,7 @@ const MAX_AUTOMATION: usize = 200;
             ("ETag" = Option<String>, description = "Over the data; of pages only"),
             ("Age" = Option<u64>, description = "Seconds since it was pulled; of pages only"),
             ("Cache-Status" = Option<String>, description = "RFC 9211; of pages only"),
+            ("Content-Disposition" = Option<String>, description = "The name to save it under; of CSV only"),
         )),
         (status = 304, description = "The data is the same as at the ETag sent", headers(
             ("ETag" = String, description = "Over the data"),
@@ -67,25 +73,25 @@ pub(super) async fn of_one(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let id = at.id()?;
-    let manner = manner(request.headers())?;
+    let longest = state.connections.longest_deadline();
+    let (question, shape) = question::read_shaped(&query.0, media == Media::Json, longest)?;
+    let manner = manner(request.headers(), &shape)?;
     let form = match media {
         Media::Json => {
-            let question = question::read(&query.0, true)?;
             let (answer, origin) = state.connections.stats(&caller.actor, id, question, &manner).await?;
             return Ok(page(&request, &answer, origin));
         }
         Media::Ndjson => Form::Ndjson,
         Media::Csv => Form::Csv,
     };
-    let question = question::read(&query.0, false)?;
-    let kind = if form == Form::Csv { "text/csv; charset=utf-8; header=present" } else { media.name() };
-    let mut response = private(HttpResponse::Ok());
-    response.content_type(kind);
     if is_head(&request) {
         // What a pull would cost is not spent on headers that are known without it.
-        state.connections.can_stream(&caller.actor, id, question).await?;
-        return Ok(response.streaming(futures_util::stream::empty::<std::io::Result<web::Bytes>>()));
+        let name = state.connections.file_name(&caller.actor, id, question, &manner, form).await?;
+        let nothing = Content::Stream(Box::pin(futures_util::stream::empty()));
+        return Ok(files::send(&request, form, File { name, content: nothing }));
     }
+    let whole = form == Form::Csv || files::is_without_chunks(&request);
+    let style = Style { form, bom: shape.bom, summary: shape.summary, whole };
     let (instance, request_id) = (request.path().to_owned(), request_id(&request));
     let tell = Box::new(move |problem: &Problem| {
         let mut line =
@@ -93,8 +99,8 @@ pub(super) async fn of_one(
         line.push(b'\n');
         line
     });
-    let body = state.connections.stream(&caller.actor, id, question, &manner, form, tell).await?;
-    Ok(response.streaming(body))
+    let file = state.connections.file(&caller.actor, id, question, &manner, style, tell).await?;
+    Ok(files::send(&request, form, file))
 }
 
 fn page(request: &HttpRequest, answer: &Arc<Answer>, origin: Origin) -> HttpResponse {
@@ -118,7 +124,7 @@ fn page(request: &HttpRequest, answer: &Arc<Answer>, origin: Origin) -> HttpResp
         .headers()
         .get(header::IF_NONE_MATCH)
         .and_then(|tags| tags.to_str().ok())
-        .is_some_and(|tags| matches(tags, &answer.etag));
+        .is_some_and(|tags| tags::matches(tags, &answer.etag));
     let mut response = private(if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() });
     response
         .insert_header((header::ETAG, answer.etag.as_str()))
@@ -137,20 +143,7 @@ fn forwarded(why: &str, stored: bool, shared: bool) -> String {
     format!("affzero; fwd={why}{stored}{shared}")
 }
 
-/// Whether one of the tags is this one; weak comparison (RFC 9110, 13.1.2).
-fn matches(tags: &str, etag: &str) -> bool {
-    let plain = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    tags.split(',').any(|tag| tag.trim() == "*" || plain(tag) == plain(etag))
-}
-
-fn private(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
-    response
-        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
-        .insert_header((header::VARY, "accept, authorization, x-org-id"));
-    response
-}
-
-fn manner(headers: &HeaderMap) -> Result<Manner, Problem> {
+fn manner(headers: &HeaderMap, shape: &Shape) -> Result<Manner, Problem> {
     let no_cache = headers
         .get_all(header::CACHE_CONTROL)
         .filter_map(|value| value.to_str().ok())
@@ -164,7 +157,8 @@ fn manner(headers: &HeaderMap) -> Result<Manner, Problem> {
             return Err(Problem::new(Code::MalformedRequest, detail));
         }
     };
-    Ok(Manner { no_cache, automation, deadline: None })
+    let deadline = shape.deadline.map(|deadline| Instant::now() + deadline);
+    Ok(Manner { no_cache: no_cache || shape.fresh, automation, own_deadline: shape.deadline, deadline })
 }
 
 /// Pull the same statistics through several connections at once.
@@ -172,18 +166,19 @@ fn manner(headers: &HeaderMap) -> Result<Manner, Problem> {
 /// For example `?group_by=date&preset=yesterday` asks all connections of the organisation in parallel. The answer is 200 with
 /// `results` of those that answered, and `failures` that say why the others did not.
 #[utoipa::path(tag = "Stats", operation_id = "stats",
-    security(("bearer" = ["stats:read"])), params(WhichConnections, StatsQuestion, PullHeaders),
+    security(("bearer" = ["stats:read"])), params(WhichConnections, StatsQuestion, AnswerShape, PullHeaders),
     responses((status = 200, description = "The answers, and the failures", body = StatsOfMany)))]
 #[get("/stats")]
 pub(super) async fn of_many(
     caller: Caller<ReadStats>,
     state: web::Data<State>,
-    _: Accepts<JsonOnly>,
+    _: Accepts<Tables>,
     query: Query,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let manner = manner(request.headers())?;
-    let (question, ids) = question::read_of_many(&query.0, MAX_CONNECTIONS)?;
+    let longest = state.connections.longest_deadline();
+    let (question, ids, shape) = question::read_of_many(&query.0, MAX_CONNECTIONS, longest)?;
+    let manner = manner(request.headers(), &shape)?;
     let answers = state.connections.stats_of_many(&caller.actor, ids, &question, &manner).await?;
 
     let (instance, request_id) = (request.path(), request_id(&request));

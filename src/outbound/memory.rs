@@ -1,7 +1,7 @@
-//! How much of trackers' answers is in memory at the same time, of all of them together.
+//! How much of large bodies is in memory at the same time, of all of them together.
 //!
-//! One answer is bounded anyway; this bounds many large ones at once, whoever sends them. An honest page is far below a
-//! mebibyte, so that nobody meets this bound but those who try.
+//! One tracker's answer is bounded anyway; this bounds many large ones at once, whoever sends them. An honest page is far
+//! below a mebibyte, so that nobody meets this bound but those who try.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ const MAX_RESERVED_BYTES: usize = 1024 * 1024;
 
 /// Room for answers.
 #[derive(Clone)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     free: Arc<Semaphore>,
 }
 
 /// There is no room left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Exhausted;
+pub(crate) struct Exhausted;
 
-/// An answer being read. It gives its room back when it is dropped, or when its frozen bytes are.
-pub(super) struct Body {
+/// A body being gathered. It gives its room back when it is dropped, or when its frozen bytes are.
+pub(crate) struct Body {
     bytes: BytesMut,
     room: Option<OwnedSemaphorePermit>,
     free: Arc<Semaphore>,
@@ -38,12 +38,13 @@ impl Default for Memory {
 }
 
 impl Memory {
-    fn of(bytes: usize) -> Self {
+    /// Room for so many bytes.
+    pub(crate) fn of(bytes: usize) -> Self {
         Self { free: Arc::new(Semaphore::new(bytes)) }
     }
 
     /// An answer that is announced to be so large. What is announced is only believed within reason.
-    pub(super) fn body(&self, announced: Option<u64>) -> Body {
+    pub(crate) fn body(&self, announced: Option<u64>) -> Body {
         let announced = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
         let bytes = BytesMut::with_capacity(announced.min(MAX_RESERVED_BYTES));
         Body { bytes, room: None, free: Arc::clone(&self.free) }
@@ -51,11 +52,11 @@ impl Memory {
 }
 
 impl Body {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    pub(super) fn append(&mut self, chunk: &[u8]) -> Result<(), Exhausted> {
+    pub(crate) fn append(&mut self, chunk: &[u8]) -> Result<(), Exhausted> {
         let wanted = u32::try_from(chunk.len()).map_err(|_| Exhausted)?;
         let more = Arc::clone(&self.free).try_acquire_many_owned(wanted).map_err(|_| Exhausted)?;
         match &mut self.room {
@@ -66,7 +67,7 @@ impl Body {
         Ok(())
     }
 
-    pub(super) fn freeze(self) -> Bytes {
+    pub(crate) fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }

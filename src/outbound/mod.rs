@@ -18,7 +18,7 @@ pub mod error;
 mod faults;
 mod gate;
 mod handshake;
-mod memory;
+pub(crate) mod memory;
 mod quiet;
 mod quote;
 mod resolver;

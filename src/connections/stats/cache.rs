@@ -50,8 +50,8 @@ impl Options {
 pub(super) type Outcome = Result<Brought, Problem>;
 pub(super) type Flight = Shared<BoxFuture<'static, Outcome>>;
 pub(super) type PullKey = (String, Uuid, String);
-/// Pulls by what they pull, each with a number of its own.
-pub(super) type Flights = HashMap<PullKey, (u64, WeakShared<BoxFuture<'static, Outcome>>)>;
+/// Pulls by what they pull and the deadline that their callers chose, each with a number of its own.
+pub(super) type Flights = HashMap<(PullKey, Option<Duration>), (u64, WeakShared<BoxFuture<'static, Outcome>>)>;
 
 /// Tables and answers in memory, and pulls in flight.
 pub(in crate::connections) struct Stats {
@@ -169,7 +169,7 @@ impl Stats {
         }
         self.forgotten.insert(id, version);
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        flights.retain(|(_, connection, _), _| *connection != id);
+        flights.retain(|((_, connection, _), _), _| *connection != id);
         drop(flights);
         // The closures are registered, not run: an entry they match is never returned again.
         let _ = self.tables.invalidate_entries_if(move |(_, connection, _), _| *connection == id);

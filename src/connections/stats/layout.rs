@@ -144,7 +144,7 @@ impl Layout {
         let metrics = self.metrics.iter().map(|metric| match row.metrics.get(*metric, self.perspective) {
             None => String::new(),
             Some(MetricValue::Integer(count)) => count.to_string(),
-            Some(MetricValue::Decimal(number)) => number.to_string(),
+            Some(MetricValue::Decimal(number)) => evenly_written(number, metric.metric_type()),
         });
         let currency = row.currency.map(|code| code.as_str().to_owned()).unwrap_or_default();
         dimensions.chain(metrics).chain([currency]).collect()
@@ -174,6 +174,20 @@ impl Layout {
         };
         serde_json::to_vec(&line).unwrap_or_default()
     }
+}
+
+/// A number with as many decimals in every cell of its column. Spreadsheets take a point before three digits for a
+/// thousands mark in some languages, and readers that guess a column's type by its first rows guess wrong.
+fn evenly_written(mut number: Decimal, metric_type: MetricType) -> String {
+    let decimals = match metric_type {
+        MetricType::Integer => 0,
+        MetricType::Money => 4,
+        MetricType::Ratio => 6,
+    };
+    if number.scale() < decimals {
+        number.rescale(decimals);
+    }
+    number.to_string()
 }
 
 /// What a spreadsheet takes for a formula is defused with an apostrophe: some skip blanks before it, and some take
@@ -246,6 +260,22 @@ mod tests {
         }
         for plain in ["", "1", "Offer = 1", "x\t=1", "№ 5", " offer"] {
             assert_eq!(formula_safe(plain), plain);
+        }
+    }
+
+    #[test]
+    fn a_column_of_money_or_ratios_has_decimals_that_nobody_takes_for_thousands() {
+        for (number, money, ratio) in [
+            ("360", "360.0000", "360.000000"),
+            ("152.5", "152.5000", "152.500000"),
+            ("-104.975", "-104.9750", "-104.975000"),
+            ("0", "0.0000", "0.000000"),
+            ("0.1234567", "0.1234567", "0.1234567"),
+            ("79228162514264337593543950335", "79228162514264337593543950335", "79228162514264337593543950335"),
+        ] {
+            let number: Decimal = number.parse().expect("a number");
+            assert_eq!(evenly_written(number, MetricType::Money), money);
+            assert_eq!(evenly_written(number, MetricType::Ratio), ratio);
         }
     }
 

@@ -4,6 +4,7 @@
 
 pub(super) mod cache;
 mod fetch;
+pub mod file;
 pub mod layout;
 pub mod order;
 mod packed;
@@ -75,6 +76,8 @@ pub struct Manner {
     pub no_cache: bool,
     /// The calling automation.
     pub automation: Option<String>,
+    /// The deadline that the caller gave the request, if shorter than everybody's.
+    pub own_deadline: Option<Duration>,
     /// When the answer must be there, where that is decided already.
     pub deadline: Option<Instant>,
 }
@@ -184,10 +187,14 @@ impl Connections {
     fn flight(&self, actor: &Actor, id: Uuid, asked: &Asked, key: PullKey, manner: &Manner) -> (Flight, bool) {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let mut flights = self.inner.stats.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(&key).and_then(|(_, flight)| flight.upgrade())
-            && flight.peek().is_none()
-        {
-            return (flight, true);
+        let key = (key, manner.own_deadline);
+        // Everybody may join a pull that has the time of all; one that ends early for its own caller ends for no other.
+        for key in [(key.0.clone(), None), key.clone()] {
+            if let Some(flight) = flights.get(&key).and_then(|(_, flight)| flight.upgrade())
+                && flight.peek().is_none()
+            {
+                return (flight, true);
+            }
         }
         if flights.len() > 1_000 {
             flights.retain(|_, (_, flight)| flight.upgrade().is_some());
@@ -228,7 +235,8 @@ impl Connections {
     ) -> Result<Vec<(Uuid, Result<Arc<Answer>, Problem>)>, Problem> {
         let ids = if ids.is_empty() { self.all_ids(actor).await? } else { ids };
         // One deadline for the whole question, and nobody waits behind a slow one.
-        let deadline = Some(Instant::now() + self.inner.options.stats.deadline);
+        let longest = self.longest_deadline();
+        let deadline = Some(Instant::now() + manner.own_deadline.unwrap_or(longest));
         let manner = Manner { deadline, ..manner.clone() };
         let manner = &manner;
         let answers = futures_util::stream::iter(ids.into_iter().enumerate().map(|(place, id)| async move {
@@ -238,6 +246,12 @@ impl Connections {
         let mut answers: Vec<_> = answers.buffer_unordered(MANY_AT_ONCE).collect().await;
         answers.sort_by_key(|(place, _, _)| *place);
         Ok(answers.into_iter().map(|(_, id, answer)| (id, answer)).collect())
+    }
+
+    /// The longest that a statistics request may take.
+    #[must_use]
+    pub fn longest_deadline(&self) -> Duration {
+        self.inner.options.stats.deadline
     }
 
     async fn all_ids(&self, actor: &Actor) -> Result<Vec<Uuid>, Problem> {

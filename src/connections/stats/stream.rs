@@ -4,19 +4,16 @@
 //! for complete.
 
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use jiff::Timestamp;
 use tracing::Span;
-use uuid::Uuid;
 
-use super::Manner;
 use super::layout::Layout;
 use super::order::compare;
 use super::pull::out_of_time;
-use super::query::{Asked, Question};
+use super::query::Asked;
 use super::tally::Tally;
 use crate::clock::millis;
 use crate::connections::service::{Connections, Opened};
@@ -26,9 +23,6 @@ use crate::outbound::error::PlatformError;
 use crate::platforms::assemble;
 use crate::platforms::stats::{Batch, StatsQuery};
 use crate::problem::Problem;
-
-/// How long the last line of a failing stream gets to leave: the server drops what it has not sent when a body fails.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The form of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +34,7 @@ pub enum Form {
 }
 
 impl Form {
-    const fn key(self) -> &'static str {
+    pub(super) const fn key(self) -> &'static str {
         match self {
             Self::Ndjson => "ndjson",
             Self::Csv => "csv",
@@ -48,81 +42,49 @@ impl Form {
     }
 }
 
-/// The bytes of a stream; an error breaks the response off.
-pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// The form.
+    pub form: Form,
+    /// Whether CSV begins with a byte-order mark, by which Excel knows UTF-8.
+    pub bom: bool,
+    /// Whether NDJSON ends with a summary.
+    pub summary: bool,
+    /// Whether the file should be complete before its first byte leaves, if it is short enough.
+    pub whole: bool,
+}
 
-/// What a failing stream says in its last line.
-pub type Tell = Box<dyn Fn(&Problem) -> Vec<u8> + Send>;
+/// The lines of a table, in parts as they come: none before the first rows are there.
+pub(super) type Lines = Pin<Box<dyn Stream<Item = Result<Bytes, Problem>> + Send>>;
 
 impl Connections {
-    /// Streams all rows of a question. Returns when the first rows are there, so that a pull which cannot start is
-    /// still a problem with its own status.
-    ///
-    /// # Errors
-    /// Everything that stands between the question and its first rows.
-    pub async fn stream(
-        &self,
-        actor: &Actor,
-        id: Uuid,
-        question: Question,
-        manner: &Manner,
-        form: Form,
-        tell: Tell,
-    ) -> Result<Body, Problem> {
-        let asked = question.at(Timestamp::now());
-        let (opened, query) = self.prepare(actor, id, &asked, self.pull_scope(None)).await?;
+    /// The lines of a pull's rows, with what stands before and behind them.
+    pub(super) fn lines(
+        self,
+        actor: Actor,
+        opened: Opened,
+        query: StatsQuery,
+        asked: Asked,
+        style: Style,
+    ) -> impl Stream<Item = Result<Bytes, Problem>> {
         let layout = Layout::of(&asked, opened.client.pair().entry().perspective);
-        let mut batches = Box::pin(self.clone().batches(opened, query, asked));
-        let first = batches.next().await.transpose().inspect_err(|problem| {
-            self.inner.uses.record_refusal(actor, id, manner.automation.as_deref(), problem);
-        })?;
-        self.inner.uses.record(actor, id, manner.automation.as_deref());
-        let mut end = End::awaited(form);
-        let lines = async_stream::stream! {
-            let mut writer = Writer { form, layout, tally: Tally::default() };
-            yield Ok(writer.start());
-            let mut next = first.map(Ok);
+        let mut batches = Box::pin(self.batches(opened, query, asked));
+        async_stream::try_stream! {
+            let mut next = batches.next().await.transpose()?;
+            let mut end = End::awaited(style.form);
+            let mut writer = Writer { style, layout, tally: Tally::default() };
+            let mut out = writer.start();
             while let Some(batch) = next {
-                match batch {
-                    Ok(batch) => {
-                        let written = writer.rows(batch);
-                        end.has_come_to(writer.tally.row_count());
-                        yield Ok(written);
-                    }
-                    Err(problem) => {
-                        end.is("failed");
-                        if form == Form::Ndjson {
-                            yield Ok(Bytes::from(tell(&problem)));
-                            tokio::time::sleep(LAST_WORDS).await;
-                        }
-                        yield Err(std::io::Error::other("the pull failed"));
-                        return;
-                    }
-                }
-                next = batches.next().await;
+                writer.rows(batch, &mut out);
+                end.set_rows(writer.tally.row_count());
+                yield Bytes::from(std::mem::take(&mut out));
+                next = batches.next().await.transpose().inspect_err(|_| end.finish_as("failed"))?;
             }
-            end.is("whole");
-            yield Ok(writer.end());
-        };
-        let mut lines = Box::pin(lines.filter(|part| {
-            let empty = part.as_ref().is_ok_and(Bytes::is_empty);
-            futures_util::future::ready(!empty)
-        }));
-        // The body is written after the handler has returned, and still belongs to its request.
-        let span = Span::current();
-        Ok(Box::pin(futures_util::stream::poll_fn(move |context| {
-            let _inside = span.enter();
-            lines.as_mut().poll_next(context)
-        })))
-    }
-
-    /// Whether a stream of the question could start, as far as that is known without its tracker.
-    ///
-    /// # Errors
-    /// Everything that stands between the question and the first call.
-    pub async fn can_stream(&self, actor: &Actor, id: Uuid, question: Question) -> Result<(), Problem> {
-        let asked = question.at(Timestamp::now());
-        self.prepare(actor, id, &asked, self.pull_scope(None)).await.map(drop)
+            writer.end(&mut out);
+            end.finish_as("whole");
+            yield Bytes::from(out);
+        }
     }
 
     /// The batches of a pull as they come in, those without rows put to the next; or, to be sorted, all in one.
@@ -208,11 +170,11 @@ impl End {
         Self { form, started: Instant::now(), rows: 0, outcome: "abandoned", span: Span::current() }
     }
 
-    fn has_come_to(&mut self, rows: usize) {
+    fn set_rows(&mut self, rows: usize) {
         self.rows = rows;
     }
 
-    fn is(&mut self, outcome: &'static str) {
+    fn finish_as(&mut self, outcome: &'static str) {
         self.outcome = outcome;
     }
 }
@@ -229,51 +191,57 @@ impl Drop for End {
 
 /// Turns rows into bytes.
 struct Writer {
-    form: Form,
+    style: Style,
     layout: Layout,
     tally: Tally,
 }
 
 impl Writer {
-    fn start(&self) -> Bytes {
-        match self.form {
-            Form::Ndjson => Bytes::new(),
-            Form::Csv => csv_lines([self.layout.csv_header()]),
+    fn start(&self) -> Vec<u8> {
+        match self.style.form {
+            Form::Ndjson => Vec::new(),
+            Form::Csv => {
+                let mark = if self.style.bom { "\u{feff}" } else { "" };
+                // Quoted, so that no reader takes the keys for data.
+                write_csv(csv::QuoteStyle::Always, [self.layout.csv_header()], mark.into())
+            }
         }
     }
 
-    fn rows(&mut self, mut batch: Batch) -> Bytes {
+    fn rows(&mut self, mut batch: Batch, out: &mut Vec<u8>) {
         self.tally.add(&mut batch);
-        match self.form {
-            Form::Csv => csv_lines(batch.rows.iter().map(|row| self.layout.csv_fields(row))),
+        match self.style.form {
+            Form::Csv => {
+                let rows = batch.rows.iter().map(|row| self.layout.csv_fields(row));
+                *out = write_csv(csv::QuoteStyle::Necessary, rows, std::mem::take(out));
+            }
             Form::Ndjson => {
-                let mut out = Vec::with_capacity(batch.rows.len() * 320);
+                out.reserve(batch.rows.len() * 320);
                 for row in &batch.rows {
-                    self.layout.write_json(row, &mut out);
+                    self.layout.write_json(row, out);
                     out.push(b'\n');
                 }
-                out.into()
             }
         }
     }
 
-    fn end(&self) -> Bytes {
-        match self.form {
-            Form::Csv => Bytes::new(),
-            Form::Ndjson => {
-                let mut line = self.layout.summary(&self.tally);
-                line.push(b'\n');
-                line.into()
+    fn end(&self, out: &mut Vec<u8>) {
+        match self.style.form {
+            Form::Ndjson if self.style.summary => {
+                out.extend(self.layout.summary(&self.tally));
+                out.push(b'\n');
             }
+            Form::Ndjson | Form::Csv => {}
         }
     }
 }
 
-fn csv_lines(lines: impl IntoIterator<Item = Vec<String>>) -> Bytes {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+/// Writes lines behind what is there.
+fn write_csv(quotes: csv::QuoteStyle, lines: impl IntoIterator<Item = Vec<String>>, out: Vec<u8>) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).quote_style(quotes).from_writer(out);
     for line in lines {
         // Writing to memory cannot fail, and every line has as many fields as the header.
         let _ = writer.write_record(line);
     }
-    writer.into_inner().unwrap_or_default().into()
+    writer.into_inner().unwrap_or_default()
 }

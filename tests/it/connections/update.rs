@@ -256,7 +256,8 @@ async fn if_match_lets_only_the_current_version_be_changed_or_deleted() {
     let (app, _) = service_and_tracker().await;
     let user = acme(&app);
     let id = user.add_demo("Demo").await;
-    for stale in ["\"0\"", "\"+1\"", "\"01\"", "\" 1\"", "\"2\"", "W/\"1\"", "1", "\"\"", "\"x\"", ""] {
+    let stale = ["\"0\"", "\"+1\"", "\"01\"", "\" 1\"", "\"2\"", "W/\"2\"", "\"2-gzip\"", "1", "\"\"", "\"x\"", ""];
+    for stale in stale {
         patch_if(&user, &id, stale, &json!({ "name": "No" })).await.problem(412, "version_conflict");
         let answer = user.send("DELETE", &path(&id), &[("if-match", stale)], None).await;
         answer.problem(412, "version_conflict");
@@ -267,6 +268,13 @@ async fn if_match_lets_only_the_current_version_be_changed_or_deleted() {
     patch_if(&user, &id, "\"3\"", &json!({})).await.problem(412, "version_conflict");
     assert_eq!(user.send("DELETE", &path(&id), &[("if-match", "\"4\"")], None).await.status, 204);
     assert_eq!(user.send("DELETE", &path(&id), &[("if-match", "\"4\"")], None).await.status, 204);
+    // As proxies that compress write tags.
+    let id = user.add_demo("Compressed").await;
+    for (version, tag) in ["W/\"1\"", "\"2-gzip\"", "W/\"3-br\"", "\"4-zstd\""].into_iter().enumerate() {
+        let name = json!({ "name": format!("Compressed {version}") });
+        assert_eq!(patch_if(&user, &id, tag, &name).await.ok(200)["version"], version + 2, "{tag}");
+    }
+    assert_eq!(user.send("DELETE", &path(&id), &[("if-match", "W/\"5\"")], None).await.status, 204);
     patch_if(&user, &id, "*", &json!({ "name": "Five" })).await.problem(410, "connection_deleted");
 }
 

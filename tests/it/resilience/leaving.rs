@@ -55,6 +55,12 @@ async fn the_caller_of_a_stream_takes_its_pull_along_before_and_after_the_first_
         // Sorted, so that there is nothing to send before the last page.
         leave(&stage.user(), "GET", &format!("{path}&sort=-clicks"), form, None).await;
         assert_quiet(&stage).await;
+        if form == "text/csv" {
+            // Nor is there of a short file.
+            leave(&stage.user(), "GET", &path, form, None).await;
+            assert_quiet(&stage).await;
+            continue;
+        }
 
         let bearer = format!("Bearer {}", stage.user().token());
         let headers = [("authorization", bearer.as_str()), ("accept", form)];

@@ -118,19 +118,16 @@ async fn before_the_first_row_every_fault_has_its_status_in_every_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_the_middle_json_has_its_status_and_a_stream_has_no_end() {
+async fn in_the_middle_a_page_and_a_file_have_their_status_and_a_stream_has_no_end() {
     over_bad_lines(1, |form, toxic, (status, code), answer, whole| match form {
-        "application/json" => drop(answer.problem(status, code)),
-        "application/x-ndjson" => {
+        // A short file is complete before its first byte leaves.
+        "application/json" | "text/csv" => drop(answer.problem(status, code)),
+        _ => {
             assert_eq!((answer.status, whole), (200, false), "{toxic:?}");
             let lines: Vec<Value> =
                 answer.text.lines().map(|line| serde_json::from_str(line).expect("whole lines")).collect();
             assert_eq!(lines.len(), ROWS_OF_A_PAGE + 1, "{toxic:?}");
             assert_eq!(lines[ROWS_OF_A_PAGE]["problem"]["code"], code, "{toxic:?}");
-        }
-        _ => {
-            assert_eq!((answer.status, whole), (200, false), "{toxic:?}");
-            assert_eq!(answer.text.lines().count(), ROWS_OF_A_PAGE + 1, "{toxic:?}: a header and what had come");
         }
     })
     .await;

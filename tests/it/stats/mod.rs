@@ -3,6 +3,7 @@
 mod affise;
 mod cache;
 mod demo;
+mod files;
 mod health;
 mod json;
 mod many;

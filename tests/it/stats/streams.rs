@@ -2,6 +2,7 @@
 
 use affzero_connections::tenancy::Plan;
 use futures_util::StreamExt;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::{WEEK, add, list, ndjson, path, pulls, walk};
@@ -94,12 +95,15 @@ async fn csv_has_two_columns_a_dimension_and_comes_back_as_the_table() {
                 Some(dimension) => &row[dimension][&column[dimension.len() + 1..]],
                 None => &row[column],
             };
-            let written = match cell {
-                Value::Null => String::new(),
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            assert_eq!(field, written, "{column}");
+            match cell {
+                Value::Null => assert_eq!(field, "", "{column}"),
+                // Money and ratios have more decimals here, and the same value.
+                Value::String(text) => match text.parse::<Decimal>() {
+                    Ok(number) if row.get(column).is_some() => assert_eq!(field.parse(), Ok(number), "{column}"),
+                    _ => assert_eq!(field, text, "{column}"),
+                },
+                other => assert_eq!(field, other.to_string(), "{column}"),
+            }
         }
     }
 }
@@ -167,7 +171,7 @@ fn after_first_page(simulator: &Simulator, fault: &Fault) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_breaks_off_has_no_end_and_ndjson_says_why() {
+async fn ndjson_that_breaks_off_has_no_end_and_says_why_and_a_short_csv_is_a_problem() {
     let app = TestApp::start().await;
     for (place, (name, fault, code)) in failures().into_iter().enumerate() {
         let organisation = format!("org-{place}");
@@ -192,9 +196,11 @@ async fn a_stream_that_breaks_off_has_no_end_and_ndjson_says_why() {
         let id = add(&other, &simulator, Owner::Network).await;
         after_first_page(&simulator, &fault);
         let (status, text, whole) = read(&app, &other, &path(&id, LONG), CSV).await;
-        assert_eq!((status, whole), (200, false), "{name}");
-        assert_eq!(text.lines().count(), 31, "{name}: a header and what had come");
-        assert!(!text.contains("problem"));
+        let problem: Value = serde_json::from_str(&text).expect("a problem");
+        assert!(
+            status >= 424 && whole && problem["code"].as_str().expect("a code").starts_with(code),
+            "{name}: {text}"
+        );
     }
 }
 

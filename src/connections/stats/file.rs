@@ -1,0 +1,255 @@
+//! A table as a file: complete before its first byte leaves where it is short enough, else streamed.
+//!
+//! Not every proxy and not every reader of a stream notices that it was cut off. A short file cannot be: if its pull
+//! fails, the answer is the problem and nothing else.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use deunicode::deunicode;
+use futures_util::{Stream, StreamExt};
+use jiff::Timestamp;
+use tracing::Span;
+use uuid::Uuid;
+
+use super::Manner;
+use super::query::{Asked, Question};
+use super::stream::{Form, Lines, Style};
+use crate::connections::Actor;
+use crate::connections::service::Connections;
+use crate::outbound::memory::Memory;
+use crate::problem::Problem;
+
+/// The longest file that is complete before its first byte leaves.
+const MOST_WHOLE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of such files that are in memory at the same time, until they have left.
+const MOST_AT_ONCE: usize = 64 * 1024 * 1024;
+
+/// How long the last line of a failing stream gets to leave: the server drops what it has not sent when a body fails.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// The most letters of a connection's name in the name of a file.
+const MAX_NAME_LETTERS: usize = 60;
+
+/// A table on its way out.
+pub struct File {
+    /// What it should be saved as; ASCII, without anything that has to be quoted.
+    pub name: String,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What is in a file.
+pub enum Content {
+    /// All of it.
+    Whole(Bytes),
+    /// All of it if it ends; an error breaks the response off.
+    Stream(Body),
+}
+
+/// The bytes of a stream.
+pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
+
+/// What a failing stream says in its last line.
+pub type Tell = Box<dyn Fn(&Problem) -> Vec<u8> + Send>;
+
+/// Room for files until they have left.
+pub(in crate::connections) struct Files(Memory);
+
+impl Default for Files {
+    fn default() -> Self {
+        Self(Memory::of(MOST_AT_ONCE))
+    }
+}
+
+impl Connections {
+    /// Writes all rows of a question. Returns when the first rows are there, or all of them where the file is to be
+    /// whole, so that a pull which fails until then is still a problem with its own status.
+    ///
+    /// # Errors
+    /// Everything that stands between the question and its first rows; for a whole file, its last.
+    pub async fn file(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        question: Question,
+        manner: &Manner,
+        style: Style,
+        tell: Tell,
+    ) -> Result<File, Problem> {
+        let asked = question.at(Timestamp::now());
+        let (opened, query) = self.prepare(actor, id, &asked, self.pull_scope(manner.deadline)).await?;
+        let name = name_of(&opened.row.name, &asked, style.form);
+        let mut lines: Lines = Box::pin(self.clone().lines(actor.clone(), opened, query, asked, style));
+        let content = match lines.next().await.transpose() {
+            Ok(first) if style.whole => self.inner.files.gather(first, lines, style.form, tell).await,
+            Ok(first) => Ok(Content::Stream(stream(first.into_iter().collect(), lines, style.form, tell))),
+            Err(problem) => Err(problem),
+        };
+        let content = content.inspect_err(|problem| {
+            self.inner.uses.record_refusal(actor, id, manner.automation.as_deref(), problem);
+        })?;
+        self.inner.uses.record(actor, id, manner.automation.as_deref());
+        Ok(File { name, content })
+    }
+
+    /// The name of the file that a question would give, if it could start as far as that is known without its tracker.
+    ///
+    /// # Errors
+    /// Everything that stands between the question and the first call.
+    pub async fn file_name(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        question: Question,
+        manner: &Manner,
+        form: Form,
+    ) -> Result<String, Problem> {
+        let asked = question.at(Timestamp::now());
+        let (opened, _) = self.prepare(actor, id, &asked, self.pull_scope(manner.deadline)).await?;
+        Ok(name_of(&opened.row.name, &asked, form))
+    }
+}
+
+impl Files {
+    /// Gathers a file. What is too long, or finds no room, is streamed from where that turns out.
+    async fn gather(&self, first: Option<Bytes>, mut rest: Lines, form: Form, tell: Tell) -> Result<Content, Problem> {
+        let mut held = self.0.body(None);
+        let mut next = first;
+        while let Some(part) = next {
+            if held.len() + part.len() > MOST_WHOLE_BYTES || held.append(&part).is_err() {
+                return Ok(Content::Stream(stream(vec![held.freeze(), part], rest, form, tell)));
+            }
+            next = rest.next().await.transpose()?;
+        }
+        Ok(Content::Whole(held.freeze()))
+    }
+}
+
+/// What is there already, and the rest as it comes.
+fn stream(first: Vec<Bytes>, mut rest: Lines, form: Form, tell: Tell) -> Body {
+    let parts = async_stream::stream! {
+        for part in first {
+            yield Ok(part);
+        }
+        while let Some(part) = rest.next().await {
+            match part {
+                Ok(part) => yield Ok(part),
+                Err(problem) => {
+                    if form == Form::Ndjson {
+                        yield Ok(Bytes::from(tell(&problem)));
+                        tokio::time::sleep(LAST_WORDS).await;
+                    }
+                    yield Err(std::io::Error::other("the pull failed"));
+                    return;
+                }
+            }
+        }
+    };
+    let mut parts = Box::pin(parts.filter(|part| {
+        let is_empty = part.as_ref().is_ok_and(Bytes::is_empty);
+        futures_util::future::ready(!is_empty)
+    }));
+    // The body is written after the handler has returned, and still belongs to its request.
+    let span = Span::current();
+    Box::pin(futures_util::stream::poll_fn(move |context| {
+        let _inside = span.enter();
+        parts.as_mut().poll_next(context)
+    }))
+}
+
+/// Connection, days and zone, such as `Brand-A_2026-11-16_2026-11-22_Europe-Berlin.csv`.
+fn name_of(connection: &str, asked: &Asked, form: Form) -> String {
+    let range = asked.range;
+    let connection: String = plain(connection).chars().take(MAX_NAME_LETTERS).collect();
+    let connection = Some(connection.as_str()).filter(|name| !name.is_empty()).unwrap_or("statistics");
+    let zone = plain(asked.question.zone.name());
+    format!("{connection}_{}_{}_{zone}.{}", range.from(), range.to(), form.key())
+}
+
+/// A text in letters and digits, with a hyphen for anything else between them.
+fn plain(text: &str) -> String {
+    let letters = deunicode(text);
+    let words = letters.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::query::tests::asked;
+    use super::*;
+    use crate::platforms::calendar::Zone;
+
+    fn lines(parts: Vec<Result<Bytes, Problem>>) -> Lines {
+        Box::pin(futures_util::stream::iter(parts))
+    }
+
+    fn tell() -> Tell {
+        Box::new(|_| Vec::new())
+    }
+
+    fn part(bytes: usize) -> Bytes {
+        vec![b'x'; bytes].into()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_whole_up_to_its_bound_and_streamed_beyond_it() {
+        let half = MOST_WHOLE_BYTES / 2;
+        for (more, is_whole) in [(half, true), (half + 1, false)] {
+            let files = Files::default();
+            let rest = lines(vec![Ok(part(more))]);
+            match files.gather(Some(part(half)), rest, Form::Csv, tell()).await.expect("a file") {
+                Content::Whole(bytes) => assert_eq!((bytes.len(), is_whole), (half + more, true)),
+                Content::Stream(body) => {
+                    let bytes: usize =
+                        body.map(|part| part.expect("bytes").len()).collect::<Vec<_>>().await.iter().sum();
+                    assert_eq!((bytes, is_whole), (half + more, false));
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_finds_no_room_is_streamed_and_room_comes_back() {
+        let files = Files(Memory::of(10));
+        let gather = || files.gather(Some(part(6)), lines(vec![Ok(part(4))]), Form::Csv, tell());
+        let first = gather().await.expect("a file");
+        assert!(matches!(first, Content::Whole(_)));
+        assert!(matches!(gather().await.expect("a file"), Content::Stream(_)));
+        drop(first);
+        assert!(matches!(gather().await.expect("a file"), Content::Whole(_)));
+    }
+
+    #[tokio::test]
+    async fn a_short_file_that_fails_is_a_problem_and_nothing_else() {
+        let rest = lines(vec![Ok(part(1)), Err(Problem::no_connection())]);
+        assert!(Files::default().gather(Some(part(1)), rest, Form::Csv, tell()).await.is_err());
+    }
+
+    #[test]
+    fn a_file_is_named_after_its_connection_its_days_and_its_zone() {
+        let mut asked = asked("");
+        asked.question.zone = Zone::find("Europe/Berlin").expect("a zone");
+        for (name, file) in [
+            ("Brand A", "Brand-A"),
+            ("Nordwind Verlag & Söhne", "Nordwind-Verlag-Sohne"),
+            ("Северный трафик", "Severnyi-trafik"),
+            ("../../etc/passwd\"; x=\"", "etc-passwd-x"),
+            ("—", "statistics"),
+        ] {
+            let expected = format!("{file}_2026-01-01_2026-01-02_Europe-Berlin.csv");
+            assert_eq!(name_of(name, &asked, Form::Csv), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_has_nothing_to_quote(name in "\\PC{0,80}") {
+            prop_assert!(plain(&name).bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+        }
+    }
+}
