@@ -79,7 +79,13 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
         },
     };
     let connections = Connections::new(db, vault, platforms, shared, options);
-    let state = State::new(connections.clone(), verifier, &config.rate_limits, config.cors_allowed_origins.clone());
+    let state = State::new(
+        connections.clone(),
+        verifier,
+        &config.rate_limits,
+        config.cors_allowed_origins.clone(),
+        config.egress.own_addresses.clone(),
+    );
     Ok((state, connections))
 }
 

@@ -6,8 +6,8 @@ use super::edge::ApiError;
 use super::extract::{AnyToken, Caller};
 use super::negotiation::{Accepts, JsonOnly};
 use super::query::NoParameters;
+use super::state::State;
 use super::types::Catalogue;
-use crate::platforms::calendar::Preset;
 use crate::platforms::catalogue::PlatformEntry;
 use crate::platforms::{self, Platform};
 use crate::problem::{Code, Problem};
@@ -22,11 +22,11 @@ use crate::problem::{Code, Problem};
 #[get("/platforms")]
 pub(super) async fn list(
     _: Caller<AnyToken>,
+    state: web::Data<State>,
     accepts: Accepts<JsonOnly>,
     _: NoParameters,
 ) -> Result<HttpResponse, ApiError> {
-    let presets = Preset::ALL.to_vec();
-    Ok(accepts.ok(&Catalogue { data: platforms::entries(), presets, next_cursor: None }))
+    Ok(accepts.ok(&Catalogue::of(state.egress_addresses.clone())))
 }
 
 /// Show one platform.

@@ -1,5 +1,6 @@
 //! What handlers share, and whether this instance still takes work.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,6 +22,7 @@ pub struct State {
     pub(super) auth_failures: Option<AuthFailures>,
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) cors_origins: Vec<String>,
+    pub(super) egress_addresses: Vec<IpAddr>,
     leaving: AtomicBool,
     draining: AtomicBool,
     database_away: AtomicBool,
@@ -34,6 +36,7 @@ impl State {
         verifier: Verifier,
         rate_limits: &RateLimits,
         cors_origins: Vec<String>,
+        egress_addresses: Vec<IpAddr>,
     ) -> Arc<Self> {
         Arc::new(Self {
             connections,
@@ -42,6 +45,7 @@ impl State {
             auth_failures: rate_limits.auth_failures_per_minute.map(AuthFailures::new),
             in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             cors_origins,
+            egress_addresses,
             leaving: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             database_away: AtomicBool::new(false),

@@ -1,5 +1,7 @@
 //! Bodies that only HTTP knows.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -8,8 +10,11 @@ use crate::connections::stats::layout::ColumnInfo;
 use crate::connections::stats::table::{ConnectionRef, QueryEcho, Source};
 use crate::connections::stats::tally::Integrity;
 use crate::connections::{AuditEventView, AutomationView, ConnectionView};
+use crate::platforms;
 use crate::platforms::calendar::Preset;
 use crate::platforms::catalogue::PlatformEntry;
+use crate::platforms::causes::{self, FailureCodeEntry};
+use crate::platforms::currency::{self, CurrencyEntry};
 use crate::platforms::stats::Warning;
 use crate::platforms::verification::Verification;
 
@@ -22,9 +27,45 @@ pub(super) struct Catalogue {
     /// The presets that statistics take.
     #[schema(example = json!(["today", "last_7_days"]))]
     pub(super) presets: Vec<Preset>,
+    /// What they are called.
+    #[schema(value_type = std::collections::BTreeMap<String, String>, example = json!({"today": "Today"}))]
+    pub(super) preset_labels: Labels,
+    /// The causes of failed verifications.
+    pub(super) failure_codes: Vec<FailureCodeEntry>,
+    /// The currencies that `settings.currency` takes.
+    #[schema(value_type = Vec<CurrencyEntry>)]
+    pub(super) currencies: &'static [CurrencyEntry],
+    /// The addresses that trackers see this service come from, for people who have to allow them; empty if the operator
+    /// has not named them.
+    #[schema(value_type = Vec<String>, example = json!(["192.0.2.10"]))]
+    pub(super) egress_addresses: Vec<IpAddr>,
     /// Always `null`: the catalogue has one page.
     #[schema(required)]
     pub(super) next_cursor: Option<String>,
+}
+
+impl Catalogue {
+    /// The catalogue of a service that is seen to come from these addresses.
+    pub(super) fn of(egress_addresses: Vec<IpAddr>) -> Self {
+        Self {
+            data: platforms::entries(),
+            presets: Preset::ALL.to_vec(),
+            preset_labels: Labels(&Preset::ALL),
+            failure_codes: causes::all(),
+            currencies: currency::all(),
+            egress_addresses,
+            next_cursor: None,
+        }
+    }
+}
+
+/// Presets and what they are called, in their order.
+pub(super) struct Labels(&'static [Preset]);
+
+impl Serialize for Labels {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|preset| (preset.key(), preset.label())))
+    }
 }
 
 /// A page of statistics.

@@ -200,6 +200,23 @@ impl Preset {
         }
     }
 
+    /// The name for people.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Today => "Today",
+            Self::Yesterday => "Yesterday",
+            Self::Last7Days => "Last 7 days",
+            Self::Last14Days => "Last 14 days",
+            Self::Last30Days => "Last 30 days",
+            Self::ThisWeek => "This week",
+            Self::LastWeek => "Last week",
+            Self::ThisMonth => "This month",
+            Self::LastMonth => "Last month",
+            Self::ThisYear => "This year",
+        }
+    }
+
     /// Finds a preset by its key.
     #[must_use]
     pub fn find(key: &str) -> Option<Self> {

@@ -4,11 +4,10 @@
 //! Each platform describes itself in its own folder; this module only has the shapes.
 
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::kind::{ConnectionType, Platform};
-use super::schema::{self, Field};
+use super::schema::{self, Field, FieldEntry, Schema};
 use super::stats::{Dimension, Metric, MetricType, Perspective};
 
 /// Whether connections to a platform can be made.
@@ -65,10 +64,12 @@ pub struct ConnectionTypeEntry {
     pub use_when: &'static str,
     /// JSON Schema (2020-12) of `settings`.
     #[schema(value_type = Object)]
-    pub settings_schema: Value,
+    pub settings_schema: Schema,
     /// JSON Schema (2020-12) of `credentials`; secrets are `writeOnly`.
     #[schema(value_type = Object)]
-    pub credentials_schema: Value,
+    pub credentials_schema: Schema,
+    /// What a form says beside each field, in the order of the fields.
+    pub fields: Vec<FieldEntry>,
     /// What rows can be grouped by.
     pub dimensions: Vec<DimensionEntry>,
     /// Which dimensions go together.
@@ -194,6 +195,7 @@ impl Described {
             use_when: self.use_when,
             settings_schema: schema::object("Settings", &self.settings),
             credentials_schema: schema::object("Credentials", &self.credentials),
+            fields: self.field_entries(),
             dimensions: self
                 .dimensions
                 .iter()
@@ -206,6 +208,17 @@ impl Described {
             max_range_days: MAX_RANGE_DAYS,
             perspective: self.perspective,
         }
+    }
+}
+
+impl Described {
+    /// Of settings, then of credentials, required ones first.
+    fn field_entries(&self) -> Vec<FieldEntry> {
+        let in_order = |fields: &[Field], part: &str| -> Vec<FieldEntry> {
+            let (required, optional): (Vec<&Field>, Vec<&Field>) = fields.iter().partition(|field| field.required);
+            required.into_iter().chain(optional).map(|field| field.entry(part)).collect()
+        };
+        [in_order(&self.settings, "settings"), in_order(&self.credentials, "credentials")].concat()
     }
 }
 

@@ -1,7 +1,15 @@
 //! JSON Schemas of settings and credentials: the same documents draw the form and check what is posted.
+//!
+//! They have only the members that every library of forms knows, and no `$schema`: the default validators of rjsf and
+//! JSON Forms refuse any that names the dialect, which is 2020-12. What else a form needs stands beside them, see
+//! [`FieldEntry`].
+
+use std::ops::Deref;
 
 use jsonschema::Validator;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 /// One text field of a form.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +34,24 @@ pub(super) struct Field {
     pub(super) pattern: Option<&'static str>,
     /// The longest value, in characters.
     pub(super) max_length: u32,
+    /// A public page that says more.
+    pub(super) help_url: Option<&'static str>,
+}
+
+/// What a form says beside a field, and what no schema has a place for.
+#[derive(Debug, Clone, serde::Serialize, ToSchema)]
+pub struct FieldEntry {
+    /// Which field of the create body.
+    #[schema(example = "/credentials/api_key")]
+    pub pointer: String,
+    /// Where the user finds the value.
+    pub help: &'static str,
+    /// A public page that says more.
+    #[schema(required, format = "uri")]
+    pub help_url: Option<&'static str>,
+    /// What to say where the value does not fit.
+    #[schema(example = "Enter the API key: at most 1000 characters.")]
+    pub message: String,
 }
 
 impl Field {
@@ -47,6 +73,7 @@ impl Field {
             default: None,
             pattern: None,
             max_length: 500,
+            help_url: None,
         }
     }
 
@@ -76,6 +103,17 @@ impl Field {
         self
     }
 
+    /// What a form says beside the field, in the part of the body that it belongs to.
+    pub(super) fn entry(&self, part: &str) -> FieldEntry {
+        let message = match (self.choices, self.pattern) {
+            ([], None) => format!("Enter the {}: at most {} characters.", self.title, self.max_length),
+            ([], Some(_)) => format!("Enter the {} in the form of {}.", self.title, self.example),
+            (choices, _) => format!("Choose one of {}.", choices.join(", ")),
+        };
+        let pointer = format!("/{part}/{}", self.key);
+        FieldEntry { pointer, help: self.description, help_url: self.help_url, message }
+    }
+
     /// The same field with a pattern.
     pub(super) const fn matching(mut self, pattern: &'static str) -> Self {
         self.pattern = Some(pattern);
@@ -93,18 +131,61 @@ pub(super) const CURRENCY: Field = Field::text(
 .optional()
 .matching("^[A-Z]{3}$");
 
-/// The schema of an object with exactly these fields.
-pub(super) fn object(title: &str, fields: &[Field]) -> Value {
+/// The schema of an object with certain fields. Its JSON has them in the order in which a person fills them in.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    value: Value,
+    order: Vec<&'static str>,
+}
+
+impl Deref for Schema {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.value
+    }
+}
+
+impl Serialize for Schema {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let members = self.value.as_object();
+        let mut map = serializer.serialize_map(members.map(Map::len))?;
+        for (key, member) in members.into_iter().flatten() {
+            match member.as_object().filter(|_| key == "properties") {
+                Some(properties) => map.serialize_entry(key, &Ordered { properties, order: &self.order })?,
+                None => map.serialize_entry(key, member)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// Properties in an order of their own. A map of serde_json sorts its members, and other things rely on that.
+struct Ordered<'a> {
+    properties: &'a Map<String, Value>,
+    order: &'a [&'static str],
+}
+
+impl Serialize for Ordered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.order.iter().filter_map(|key| Some((key, self.properties.get(*key)?))))
+    }
+}
+
+/// The schema of an object with exactly these fields, required ones first.
+pub(super) fn object(title: &str, fields: &[Field]) -> Schema {
     let properties: Map<String, Value> = fields.iter().map(|field| (field.key.to_owned(), property(field))).collect();
-    let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.key).collect();
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+    let (required, optional): (Vec<&Field>, Vec<&Field>) = fields.iter().partition(|field| field.required);
+    let required: Vec<&'static str> = required.into_iter().map(|field| field.key).collect();
+    let value = json!({
         "type": "object",
         "title": title,
         "properties": properties,
         "required": required,
         "additionalProperties": false,
-    })
+    });
+    let order = required.into_iter().chain(optional.into_iter().map(|field| field.key)).collect();
+    Schema { value, order }
 }
 
 /// What checks objects against one of these schemas.
@@ -140,4 +221,35 @@ fn property(field: &Field) -> Value {
         }
     }
     property
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: Field = Field::text("z_id", "Id", "In the panel.", "1");
+    const KEY: Field = Field::secret("a_key", "Key", "In the panel.", "x");
+
+    #[test]
+    fn fields_stand_in_the_order_they_are_filled_in_and_required_ones_first() {
+        let json = serde_json::to_string(&object("Credentials", &[CURRENCY, ID, KEY])).expect("JSON");
+        let places: Vec<Option<usize>> =
+            ["z_id", "a_key", "currency"].iter().map(|key| json.find(&format!("\"{key}\":{{"))).collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{json}");
+    }
+
+    #[test]
+    fn the_ordered_schema_is_the_one_that_checks() {
+        let schema = object("Credentials", &[ID, KEY, CURRENCY]);
+        let written: Value = serde_json::from_str(&serde_json::to_string(&schema).expect("JSON")).expect("JSON");
+        assert_eq!(written, *schema);
+        assert!(written.get("$schema").is_none());
+    }
+
+    #[test]
+    fn what_a_form_says_needs_no_pattern() {
+        assert_eq!(CURRENCY.entry("settings").message, "Enter the Currency in the form of USD.");
+        assert_eq!(KEY.entry("credentials").message, "Enter the Key: at most 1000 characters.");
+        assert_eq!(KEY.entry("credentials").pointer, "/credentials/a_key");
+    }
 }

@@ -60,8 +60,8 @@ fn union(prefix: &str, name_required: bool) -> (Value, Map<String, Value>) {
 }
 
 fn variant(platform: Platform, types: &[ConnectionTypeEntry], name_required: bool) -> Value {
-    let settings = merged(types.iter().map(|entry| &entry.settings_schema));
-    let credentials = merged(types.iter().map(|entry| &entry.credentials_schema));
+    let settings = merged(types.iter().map(|entry| &*entry.settings_schema));
+    let credentials = merged(types.iter().map(|entry| &*entry.credentials_schema));
     let kinds: Vec<&str> = types.iter().map(|entry| entry.connection_type.key()).collect();
     let mut required = vec!["platform"];
     if name_required {
@@ -151,9 +151,6 @@ fn merged<'a>(schemas: impl Iterator<Item = &'a Value>) -> Value {
             required.retain(|key| also.contains(key));
         }
     }
-    if let Some(members) = merged.as_object_mut() {
-        members.remove("$schema");
-    }
     for property in object_at(&mut merged, "/properties").into_iter().flat_map(Map::values_mut) {
         if let Some(text) = property.as_object_mut().filter(|text| !text.contains_key("enum")) {
             text.entry("pattern").or_insert_with(|| json!(NO_CONTROLS));
@@ -165,9 +162,9 @@ fn merged<'a>(schemas: impl Iterator<Item = &'a Value>) -> Value {
 /// A merge patch: which fields a connection has depends on its platform, so that it may name those of any.
 fn patch() -> Value {
     let types = || available().flat_map(|entry| &entry.connection_types);
-    let settings = changes(types().map(|entry| &entry.settings_schema), "Settings to change; `null` takes one away.");
+    let settings = changes(types().map(|entry| &*entry.settings_schema), "Settings to change; `null` takes one away.");
     let credentials =
-        changes(types().map(|entry| &entry.credentials_schema), "Secrets to change; `null` takes one away.");
+        changes(types().map(|entry| &*entry.credentials_schema), "Secrets to change; `null` takes one away.");
     json!({
         "type": "object",
         "description": "A JSON merge patch (RFC 7396) of a connection.",

@@ -3,6 +3,7 @@
 //! They are made by what makes the answers themselves, so that they are never of another shape.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,6 @@ use crate::http::types::Catalogue;
 use crate::http::{admission, edge, extract, health, limits, listing, problems, question};
 use crate::outbound::Timings;
 use crate::outbound::error::{ErrorKind, PlatformError};
-use crate::platforms::calendar::Preset;
 use crate::platforms::stats::{Batch, Check, Dimension, DimensionValue, Metrics, Perspective, Row};
 use crate::platforms::verification::{self, Detected, StageStatus, Verification};
 use crate::platforms::{self, ConnectionType, Pair, Platform};
@@ -130,7 +130,10 @@ fn example(path: &str, status: &str, kind: &str, schema: &str) -> Option<Value> 
             let data = platforms::entries();
             let demo = data.iter().position(|entry| entry.platform == Platform::Demo).unwrap_or_default();
             let data = data.get(demo..=demo).unwrap_or_default();
-            value(Catalogue { data, presets: Preset::ALL.to_vec(), next_cursor: None })
+            let whole = Catalogue::of(vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10))]);
+            let currencies = whole.currencies.get(..2).unwrap_or_default();
+            let failure_codes = whole.failure_codes.iter().take(2).copied().collect();
+            value(Catalogue { data, currencies, failure_codes, ..whole })
         }
         ("PlatformEntry", _) => value(platforms::entry(Platform::Demo)),
         ("Connection", _) => value(connection()),
