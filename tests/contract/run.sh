@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The contract, held against a running service: the document is linted, its types are compiled with what they must allow
-# and refuse, the snippets of docs/service-to-service.md are run as they stand there, and schemathesis tries every
-# operation. Everything is built and kept in target/contract.
+# and refuse, the snippets of docs/service-to-service.md are run as they stand there, generated clients and tools are
+# built and run, libraries of forms draw the catalogue, and schemathesis tries every operation. Everything is built and
+# kept in target/contract. OpenAPI Generator is left out: it needs a download of its own.
 set -euo pipefail
 shopt -s inherit_errexit
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,6 +23,10 @@ main() {
     step "curl snippets" run_curl
     step "TypeScript snippet" node "$work/typescript/built/snippet.js"
     step "Rust snippet" run_rust
+    step "generated TypeScript clients" run_typescript_clients
+    step "generated Python client" run_python_client
+    step "generated tools" "$work/clients-venv/bin/python" "$here/clients/tools.py" openapi/openapi.json
+    step "forms" run_forms
     step "schemathesis" run_schemathesis
 }
 
@@ -43,16 +48,20 @@ install_tools() {
         (cd "$work" && npm ci --silent --no-audit --no-fund)
         cp "$here/package-lock.json" "$work/node_modules/.installed"
     fi
-    if ! cmp --silent "$here/requirements.txt" "$work/venv/installed.txt"; then
-        python3 -m venv --clear "$work/venv"
-        "$work/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
-        cp "$here/requirements.txt" "$work/venv/installed.txt"
-    fi
+    install_python "$here/requirements.txt" "$work/venv"
+    install_python "$here/clients/requirements.txt" "$work/clients-venv"
 }
 
-# The linter's own words of what it runs on.
+install_python() {
+    cmp --silent "$1" "$2/installed.txt" && return
+    python3 -m venv --clear "$2"
+    "$2/bin/pip" install --quiet --disable-pip-version-check --requirement "$1"
+    cp "$1" "$2/installed.txt"
+}
+
+# What the generators demand; on an older one npm would install older generators.
 is_recent_node() {
-    node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)'
+    node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a === 22 && b >= 18) ? 0 : 1)'
 }
 
 compile_types() {
@@ -81,6 +90,42 @@ run_curl() {
 run_rust() {
     cargo test --quiet --locked --doc -- --ignored ServiceToService | tee "$work/rust.log" || return
     grep -q '^test result: ok\. 1 passed' "$work/rust.log" || fail "the Rust of $page was not run"
+}
+
+# The clients of @hey-api/openapi-ts and orval, and openapi-fetch with its defaults: compiled strictly, then run.
+run_typescript_clients() {
+    local clients="$work/clients"
+    rm -rf "$clients"
+    mkdir -p "$clients/src"
+    cp "$here/package.json" "$here/clients/tsconfig.json" "$here/clients/"*.mjs "$clients/"
+    cp "$here/clients/"*.ts "$work/typescript/src/api.d.ts" "$clients/src/"
+    cp openapi/openapi.json "$work/openapi.json"
+    (cd "$clients" && ../node_modules/.bin/openapi-ts && ../node_modules/.bin/orval --config orval.config.mjs) >"$work/clients.log"
+    "$work/node_modules/.bin/tsc" --project "$clients"
+    local client
+    for client in hey orval fetch; do
+        node "$clients/built/$client.js"
+    done
+}
+
+# That of openapi-python-client, which must lose nothing of the document but the forms that are no JSON.
+run_python_client() {
+    local folder="$work/python-client"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    cp "$here/clients/client.py" "$folder/"
+    "$work/clients-venv/bin/openapi-python-client" generate --path openapi/openapi.json --meta none \
+        --output-path "$folder/affzero" >"$folder/generated.log" 2>&1
+    ! grep --after-context=3 'Cannot parse response' "$folder/generated.log" || return
+    (cd "$folder" && "$work/clients-venv/bin/mypy" --strict client.py && "$work/clients-venv/bin/python" client.py)
+}
+
+run_forms() {
+    curl --silent --show-error --fail-with-body --header "Authorization: Bearer $AFFZERO_TOKEN" \
+        --header "X-Org-Id: contract" --output "$work/catalogue.json" "$AFFZERO_URL/api/v1/platforms"
+    # Modules are looked for beside the file that names them.
+    cp "$here/forms/forms.test.js" "$work/"
+    CATALOGUE="$work/catalogue.json" node --test --test-reporter=dot "$work/forms.test.js"
 }
 
 # A service of its own: a port that is free, an empty database, and no gateway that answers.

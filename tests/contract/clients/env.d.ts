@@ -1,0 +1,2 @@
+/** What a client takes from its environment. */
+declare const process: { env: Record<string, string | undefined> };
