@@ -154,7 +154,6 @@ class Sentences:
                 else:
                     text, is_whole = read_to_end(self.send("GET", self.stats, {"Accept": "text/csv"}))
                 self.assertGreater(len(text), 8 << 20)
-                print(f"{self.proxy.name} {self.proxy.version} {protocol}: whole {is_whole}")
                 if self.proxy.version >= SHOWS_CUTS[self.proxy.name, protocol]:
                     self.assertFalse(is_whole, "a part of the file looks whole")
 

@@ -6,13 +6,13 @@ import os
 import pathlib
 import sys
 
-import httpx
+import httpx2
 from fastmcp import Client, FastMCP
 
 
 async def main(document: dict) -> None:
     headers = {"Authorization": f"Bearer {os.environ['AFFZERO_TOKEN']}", "X-Org-Id": "client-tools"}
-    async with httpx.AsyncClient(base_url=os.environ["AFFZERO_URL"], headers=headers) as http:
+    async with httpx2.AsyncClient(base_url=os.environ["AFFZERO_URL"], headers=headers) as http:
         async with Client(FastMCP.from_openapi(document, client=http, name="affzero")) as tools:
             names = {tool.name for tool in await tools.list_tools()}
             operations = {one["operationId"] for path in document["paths"].values() for one in path.values()}
