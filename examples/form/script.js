@@ -379,7 +379,7 @@ function appendConnections({ data, next_cursor: cursor }) {
 }
 
 function connectionItem(connection) {
-  const { id, name, status, settings, health } = connection;
+  const { id, name, status, settings, last_verification: last } = connection;
   const outcome = el('div', { class: 'outcome', role: 'status' });
   const action = (text, className, click) =>
     el('button', { type: 'button', class: className, 'aria-label': `${text}: ${name}`, click }, text);
@@ -389,7 +389,7 @@ function connectionItem(connection) {
   return el('li', { 'data-id': id },
     el('p', {}, el('b', {}, name), el('span', { class: `badge ${status}` }, words(status))),
     el('p', { class: 'quiet' }, [entryOf(connection.platform).title, type.title, ...about].join(' · ')),
-    health.reason && el('p', { class: 'error' }, `${health.reason.detail} ${health.reason.hint}`),
+    status !== 'active' && last?.failure && el('p', { class: 'error' }, last.failure.detail),
     el('div', { class: 'actions' },
       action('Statistics', '', () => openStats(connection)),
       action('Verify', 'plain', () => verifyAgain(id, outcome)),

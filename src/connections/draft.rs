@@ -241,7 +241,7 @@ fn texts(value: Option<&Value>, at: &str, errors: &mut Errors) -> Option<Wiped> 
 }
 
 /// The credentials of a merge patch, with two halves in one field taken apart.
-fn posted_credentials(pair: Pair, members: &Map<String, Value>, errors: &mut Vec<FieldProblem>) -> Option<Wiped> {
+fn posted_credentials(pair: Pair, members: &Map<String, Value>, errors: &mut Errors) -> Option<Wiped> {
     let posted = members.get("credentials")?;
     let (Some(halves), Value::Object(_)) = (pair.halves(), posted) else {
         return Some(posted.clone().into());

@@ -79,6 +79,11 @@ fn about(code: FailureCode) -> FailureCodeEntry {
         }
         FailureCode::RateLimited => ("The tracker is throttling", Owner::Platform, "Verify again in a few minutes."),
         FailureCode::PlatformError => ("The tracker is failing", Owner::Platform, "Verify again in a few minutes."),
+        FailureCode::AccessBlocked => (
+            "Something in front of the tracker answers",
+            Owner::TrackerAdmin,
+            "Ask the tracker's administrator to let this service's addresses through.",
+        ),
         FailureCode::CredentialsUnreadable => {
             ("The key must be entered again", Owner::Service, "Enter the credentials again.")
         }

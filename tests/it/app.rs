@@ -29,9 +29,6 @@ pub(crate) const SECRET: &str = "the canary among secrets, for tests only and lo
 /// A key ring of one key.
 pub(crate) const KEYS: &str = "k1:Y2FuYXJ5LW9mLXRoZS1maXJzdC1rZXktMDEyMzQ1Njc=";
 
-/// A key ring without that key.
-pub(crate) const OTHER_KEYS_OF_TESTS: &str = "k2:Y2FuYXJ5LW9mLXRoZS1zZWNvbmQta2V5LTAxMjM0NTY=";
-
 /// A running service.
 pub(crate) struct TestApp {
     /// `http://127.0.0.1:<port>`

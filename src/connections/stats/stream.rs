@@ -62,7 +62,6 @@ impl Connections {
     /// The lines of a pull's rows, with what stands before and behind them.
     pub(super) fn lines(
         self,
-        actor: Actor,
         opened: Opened,
         query: StatsQuery,
         asked: Asked,

@@ -15,7 +15,6 @@ use uuid::Uuid;
 
 use super::object_at;
 use crate::auth::Scope;
-use crate::connections::health::Health;
 use crate::connections::stats::Failure;
 use crate::connections::stats::layout::Layout;
 use crate::connections::stats::query::Asked;
@@ -180,14 +179,6 @@ fn connection() -> ConnectionView {
         settings: BTreeMap::from([("base_url".to_owned(), format!("https://{HOST}"))]),
         credentials: BTreeMap::from([("api_key".to_owned(), secret)]),
         status: Status::Active,
-        health: Health {
-            since: now(),
-            reason: None,
-            warning: None,
-            last_success_at: Some(now()),
-            last_checked_at: Some(now()),
-            next_check_at: None,
-        },
         counts_toward_limit: Platform::Affise.counts_toward_limit(),
         version: 1,
         last_verification: Some(verified()),

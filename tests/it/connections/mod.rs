@@ -3,7 +3,6 @@
 mod create;
 mod deferred;
 mod delete;
-mod health;
 mod history;
 mod idempotency;
 mod limits;
