@@ -73,7 +73,7 @@ impl Call {
             returned: None,
             asks_for_rest: None,
         }
-            .header("accept", "application/json")
+        .header("accept", "application/json")
     }
 
     /// With a header.

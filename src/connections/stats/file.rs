@@ -81,7 +81,7 @@ impl Connections {
     ) -> Result<File, Problem> {
         let asked = question.at(Timestamp::now());
         let (opened, query) = self.prepare(actor, id, &asked, self.pull_scope(manner.deadline)).await?;
-        let name = name_of(&opened.stored.row.name, &asked, style.form);
+        let name = name_of(&opened.stored.name, &asked, style.form);
         let mut lines: Lines = Box::pin(self.clone().lines(opened, query, asked, style));
         let content = match lines.next().await.transpose() {
             Ok(first) if style.whole => self.inner.files.gather(first, lines, style.form, tell).await,
@@ -109,7 +109,7 @@ impl Connections {
     ) -> Result<String, Problem> {
         let asked = question.at(Timestamp::now());
         let (opened, _) = self.prepare(actor, id, &asked, self.pull_scope(manner.deadline)).await?;
-        Ok(name_of(&opened.stored.row.name, &asked, form))
+        Ok(name_of(&opened.stored.name, &asked, form))
     }
 }
 
