@@ -4,6 +4,7 @@
 //! names a PostgreSQL server, a schema that is dropped at the end. Trackers on loopback may be called.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use affzero_connections::db::{DatabaseUrl, Db};
 use affzero_connections::http;
 use affzero_connections::serve;
 use affzero_connections::tenancy::Plan;
+use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::sql_types::Text;
 use diesel::{Connection, RunQueryDsl};
@@ -120,6 +122,25 @@ impl TestApp {
         self.handle.stop(false).await;
         let schema = self.schema.take();
         Self::run(self.config.clone(), Arc::clone(&self.folder), schema).await
+    }
+
+    /// A service over a copy of a database that an earlier release has written: `affzero.db` or `affzero.sql` in a folder.
+    pub(crate) async fn over_release(release: &Path, variables: &[(&str, &str)]) -> Self {
+        let folder = Arc::new(TempDir::new().expect("a folder"));
+        let schema = Schema::make();
+        match &schema {
+            Some(schema) => {
+                let dump = std::fs::read_to_string(release.join("affzero.sql")).expect("the release's dump");
+                let mut connection = diesel::PgConnection::establish(&schema.url).expect("PostgreSQL");
+                connection.batch_execute(&dump).expect("the release's database");
+            }
+            None => {
+                let copied = std::fs::copy(release.join("affzero.db"), folder.path().join("affzero.db"));
+                copied.expect("a copy of the release's database");
+            }
+        }
+        let config = configure(variables, &folder, schema.as_ref().map(|schema| schema.url.as_str()));
+        Self::run(config, folder, schema).await
     }
 
     async fn with_folder(variables: &[(&str, &str)], folder: Arc<TempDir>) -> Self {

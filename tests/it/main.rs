@@ -34,4 +34,5 @@ mod stats;
 mod storage;
 mod tokens;
 mod trust;
+mod upgrade;
 mod watch;
