@@ -12,6 +12,7 @@ pub mod config;
 pub mod connections;
 pub mod db;
 pub mod doctor;
+mod hosts;
 pub mod http;
 pub mod input;
 pub mod metrics;

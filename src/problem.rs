@@ -369,7 +369,7 @@ impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         let chain = telemetry::chain(&error);
         match error {
-            DbError::Unavailable(_) => Self {
+            DbError::Unavailable(_) | DbError::ReadOnly(_) => Self {
                 cause: Some(chain),
                 retry_after: Some(Duration::from_secs(2)),
                 ..Self::new(Code::Overloaded, "The service's database is not available just now.")

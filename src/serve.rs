@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpServer, web};
-use secrecy::ExposeSecret;
 
 use crate::auth::{AuthConfig, Grant, Verifier, mint};
 use crate::config::{Config, Environment};
@@ -53,7 +52,7 @@ pub(crate) fn open_db(config: &Config) -> Result<Db, Failure> {
 pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Failure> {
     let vault = Arc::new(Vault::new(config.credentials_keys.clone()));
     let shared = match &config.redis_url {
-        Some(url) => Shared::over(url.expose_secret(), Arc::clone(&vault))?,
+        Some(address) => Shared::over(address.clone(), Arc::clone(&vault)),
         None => Shared::nothing(),
     };
     let transport = Transport::new(TransportConfig {

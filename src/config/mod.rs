@@ -18,7 +18,7 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -27,9 +27,10 @@ use self::reader::Reader;
 pub use self::secrets::SECRET_FILES;
 use crate::auth::AuthConfig;
 use crate::db::DatabaseUrl;
+use crate::hosts::Hosts;
 use crate::outbound::egress::EgressPolicy;
 use crate::platforms::Gateways;
-use crate::shared::is_redis_url;
+use crate::shared::Address;
 use crate::telemetry::LogFormat;
 use crate::tenancy::PlanLimits;
 use crate::vault::KeyRing;
@@ -49,7 +50,7 @@ pub struct Config {
     /// `DATABASE_URL`
     pub database_url: DatabaseUrl,
     /// `REDIS_URL`
-    pub redis_url: Option<SecretString>,
+    pub redis_url: Option<Address>,
     /// `AUTH_JWT_SECRET`, `AUTH_JWKS_URL`, `AUTH_JWT_ISSUER`, `AUTH_JWT_AUDIENCE`
     pub auth: AuthConfig,
     /// `CREDENTIALS_KEYS`
@@ -259,7 +260,9 @@ fn database_url(reader: &mut Reader<'_>, environment: Environment) -> DatabaseUr
                 reader.problem("DATABASE_URL", format!("the directory of the database cannot be made: {error}"));
             }
         }
-        DatabaseUrl::Postgres(address) => secrets::check_password(reader, environment, "DATABASE_URL", address),
+        DatabaseUrl::Postgres(address) => {
+            secrets::check_passwords(reader, environment, "DATABASE_URL", &passwords_in(address));
+        }
     }
     url
 }
@@ -279,23 +282,26 @@ fn read_database_url(text: &str) -> Result<DatabaseUrl, &'static str> {
         };
     }
     let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
-    if is_postgres && Url::parse(text).is_ok() {
+    if is_postgres && Hosts::parse(text).is_some() {
         return Ok(DatabaseUrl::Postgres(text.into()));
     }
-    Err("must look like sqlite://data/affzero.db or postgres://user:password@host/database")
+    Err("must look like sqlite://data/affzero.db, postgres://user:password@host/database, or \
+         postgres://user:password@host1:5432,host2:5432/database where there are several hosts")
 }
 
-fn redis_url(reader: &mut Reader<'_>, environment: Environment) -> Option<SecretString> {
-    let url = reader.read("REDIS_URL", |text| {
-        let known = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
-        if known && is_redis_url(text) {
-            Ok(SecretString::from(text))
-        } else {
-            Err("must look like redis://host:6379 or rediss://host:6379, with a number where there is a path")
-        }
+fn passwords_in(url: &SecretString) -> Vec<SecretString> {
+    Hosts::parse(url.expose_secret()).map(|hosts| hosts.passwords().cloned().collect()).unwrap_or_default()
+}
+
+fn redis_url(reader: &mut Reader<'_>, environment: Environment) -> Option<Address> {
+    let address = reader.read("REDIS_URL", |text| {
+        Address::read(text).ok_or(
+            "must look like redis://host:6379, rediss://host:6379 or redis+sentinel://host1,host2/name; a database is a \
+             number at its end",
+        )
     })?;
-    secrets::check_password(reader, environment, "REDIS_URL", &url);
-    Some(url)
+    secrets::check_passwords(reader, environment, "REDIS_URL", address.passwords());
+    Some(address)
 }
 
 fn gateways(reader: &mut Reader<'_>) -> Gateways {

@@ -12,7 +12,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
-use url::Url;
 use zeroize::Zeroizing;
 
 use super::Environment;
@@ -77,10 +76,15 @@ pub(super) fn credentials_keys(reader: &mut Reader<'_>, environment: Environment
     Some(keys)
 }
 
-/// Refuses an address whose password is a placeholder, in production.
-pub(super) fn check_password(reader: &mut Reader<'_>, environment: Environment, name: &str, address: &SecretString) {
-    let password = Url::parse(address.expose_secret()).ok().and_then(|url| url.password().map(str::to_owned));
-    if environment == Environment::Production && password.is_some_and(|password| is_placeholder(&password)) {
+/// Refuses an address with a password that is a placeholder, in production.
+pub(super) fn check_passwords(
+    reader: &mut Reader<'_>,
+    environment: Environment,
+    name: &str,
+    passwords: &[SecretString],
+) {
+    let mut passwords = passwords.iter().map(ExposeSecret::expose_secret);
+    if environment == Environment::Production && passwords.any(is_placeholder) {
         reader.problem(name, "its password is an example; production needs a real one");
     }
 }

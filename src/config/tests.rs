@@ -172,10 +172,16 @@ fn what_cannot_be_is_refused() {
         ("VOLUUM_BASE_URL", &["api.voluum.com", "ftp://a", "https://u:p@a.test", "https://a.test?x=1"]),
         ("TUNE_BASE_URL", &["{network_id}", "https://{network}.a.test", "https://a.test?id={network_id}"]),
         ("CAKE_BASE_DOMAIN", &["https://cakemarketing.com", "cake.test/x", "a b", "u@cake.test"]),
-        ("REDIS_URL", &["localhost", "http://localhost", "redis://host/name", "rediss://host/#insecure"]),
+        (
+            "REDIS_URL",
+            &["localhost", "http://localhost", "redis://host/name", "redis+sentinel://host", "rediss://host/#insecure"],
+        ),
         ("AUTH_JWKS_URL", &["keys.json", "file:///etc/passwd"]),
         ("RUST_LOG", &["affzero=loud"]),
-        ("DATABASE_URL", &["mysql://x/y", "sqlite://", "sqlite://data/", "sqlite://a.db?mode=ro", "postgres:x"]),
+        (
+            "DATABASE_URL",
+            &["mysql://x/y", "sqlite://", "sqlite://data/", "sqlite://a.db?mode=ro", "postgres:x", "postgres://a:x/db"],
+        ),
     ] {
         for value in values {
             let all = problems(&[(name, value)]);
@@ -328,7 +334,10 @@ fn production_refuses_examples_repetitions_and_what_development_generated() {
     }
     for (name, url) in [
         ("DATABASE_URL", "postgres://affzero:change-me@db.affzero.test/affzero"),
+        ("DATABASE_URL", "postgres://affzero:change-me@db1.affzero.test,db2.affzero.test/affzero"),
+        ("DATABASE_URL", "postgres://affzero@/affzero?host=db.affzero.test&password=change-me"),
         ("REDIS_URL", "redis://:change-me@redis.affzero.test"),
+        ("REDIS_URL", "redis+sentinel://:change-me@s1.affzero.test,s2.affzero.test/primary"),
     ] {
         let error = production(&[(name, url)]).expect_err(url);
         assert!(error.to_string().starts_with(name) && !error.to_string().contains("change-me"), "{error}");

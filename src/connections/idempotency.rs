@@ -36,6 +36,16 @@ pub(crate) fn reused() -> Problem {
         .hint("Use a new key for a new request.")
 }
 
+/// When the last fingerprint ends that is under another key than this one, in microseconds since 1970.
+pub(super) fn last_under_another_key(db: &mut DbConnection, active: &str, now: i64) -> Result<Option<i64>, DbError> {
+    let under_active = format!("{}:%", active.replace('_', "\\_"));
+    Ok(idempotency_keys::table
+        .filter(idempotency_keys::body_hash.not_like(under_active).escape('\\'))
+        .filter(idempotency_keys::expires_at.gt(now))
+        .select(diesel::dsl::max(idempotency_keys::expires_at))
+        .get_result(db)?)
+}
+
 /// An `Idempotency-Key` with the body it came with. Neither is kept here, nor stored: only fingerprints are.
 #[derive(Clone)]
 pub(super) struct IdempotencyKey {

@@ -13,6 +13,7 @@ pub mod cursor;
 pub mod draft;
 mod failures;
 pub(crate) mod idempotency;
+pub mod if_match;
 pub mod inventory;
 mod keys;
 pub mod lists;

@@ -7,11 +7,14 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
+use super::idempotency;
 use super::keys;
 use super::store::background::{self, Renewal, Renewed};
 use super::store::verifications::Remembered;
 use super::store::{Sealed, Stored};
-use crate::clock::now_micros;
+use crate::clock::{now_micros, time};
 use crate::db::{Db, DbError};
 use crate::vault::{Vault, VaultError};
 
@@ -31,6 +34,8 @@ pub struct Rotated {
     pub unreadable: u64,
     /// Blobs that were not under the active key when the last pass came by.
     pub left: u64,
+    /// Until when other keys are needed to recognise requests that come again with their `Idempotency-Key`.
+    pub remembered_until: Option<Timestamp>,
 }
 
 impl Rotated {
@@ -45,7 +50,14 @@ impl fmt::Display for Rotated {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} rows looked at, {} blobs sealed under the active key; ", self.rows, self.sealed)?;
         match (self.unreadable, self.left) {
-            (0, 0) => write!(out, "keys other than the active one are no longer needed"),
+            (0, 0) => match self.remembered_until {
+                Some(until) => write!(
+                    out,
+                    "keys other than the active one are no longer needed from {until:.0} on; until then requests with an \
+                     Idempotency-Key are recognised by them"
+                ),
+                None => write!(out, "keys other than the active one are no longer needed"),
+            },
             (0, left) => write!(
                 out,
                 "{left} blobs were sealed under another key meanwhile: give every process the new ring, then run this \
@@ -75,7 +87,15 @@ pub async fn rotate(db: &Db, vault: &Vault, mut progress: impl FnMut(u64)) -> Re
     if report.is_complete() {
         keys::note_rotated(db, vault).await?;
     }
-    Ok(Rotated { sealed, ..report })
+    let remembered_until = remembered_until(db, vault).await?;
+    Ok(Rotated { sealed, remembered_until, ..report })
+}
+
+/// When the last fingerprint under another key than the active one is over.
+async fn remembered_until(db: &Db, vault: &Vault) -> Result<Option<Timestamp>, DbError> {
+    let (active, now) = (vault.active_key_id().to_owned(), now_micros());
+    let last = db.read(move |db| idempotency::last_under_another_key(db, &active, now)).await?;
+    Ok(last.map(time))
 }
 
 /// How many connections there are to look at.

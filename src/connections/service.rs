@@ -5,7 +5,7 @@
 //! if the connection did not change meanwhile.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -17,12 +17,13 @@ use super::claims::Claims;
 use super::failures::FailureMeter;
 use super::stats::cache::{self, Stats};
 use super::stats::file::Files;
+use super::stats::heavy::Heavy;
 use super::store::{self, Found, Stored, background};
 use super::supervision::{Phase, Tasks};
 use super::uses::Uses;
 use super::{Actor, ConnectionView};
 use crate::clock::now_micros;
-use crate::db::{Db, DbConnection, DbError};
+use crate::db::{Db, DbConnection, DbError, Timeline, Writes};
 use crate::input::InputCode;
 use crate::outbound::CallScope;
 use crate::platforms::verification::VerificationStatus;
@@ -61,6 +62,7 @@ pub(super) struct Inner {
     pub(super) options: Options,
     pub(super) stats: Stats,
     pub(super) files: Files,
+    pub(super) heavy: Heavy,
     pub(super) uses: Uses,
     pub(super) work: Notify,
     pub(super) phase: watch::Sender<Phase>,
@@ -68,6 +70,8 @@ pub(super) struct Inner {
     pub(super) claims: Claims,
     pub(super) failures: FailureMeter,
     pub(super) shared: Shared,
+    /// The history of the database that everything kept in memory is of.
+    pub(super) timeline: Mutex<Option<Timeline>>,
 }
 
 /// A connection opened for calls.
@@ -83,6 +87,7 @@ impl Connections {
         let inner = Inner {
             stats: Stats::new(&options.stats, db.is_shared()),
             files: Files::default(),
+            heavy: Heavy::default(),
             uses: Uses::new(db.clone()),
             work: Notify::new(),
             phase: watch::Sender::new(Phase::Work),
@@ -94,6 +99,7 @@ impl Connections {
             platforms,
             options,
             shared,
+            timeline: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -141,8 +147,10 @@ impl Connections {
     ///
     /// # Errors
     /// It does not.
-    pub async fn ready(&self) -> Result<(), DbError> {
-        self.inner.db.read(background::probe).await
+    pub async fn ready(&self) -> Result<Writes, DbError> {
+        let writes = self.inner.db.writes().await?;
+        self.inner.db.read(background::probe).await?;
+        Ok(writes)
     }
 
     /// Writes who used which connection since the last time.
@@ -163,6 +171,7 @@ impl Connections {
 
     /// Has every process forget what was pulled through a connection before a change of it.
     pub(super) async fn tell_changed(&self, id: Uuid, version: i64) {
+        self.notice_failover();
         self.inner.stats.forget_older(id, version);
         self.inner.shared.announce(&[Change { connection: id, version }]).await;
     }

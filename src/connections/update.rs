@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::action::Action;
 use super::audit::{self, Event};
 use super::draft::Patch;
+use super::if_match::IfMatch;
 use super::seal::Profile;
 use super::service::{Connections, live, name_is_taken, to_the_end, unreadable};
 use super::store::{self, Found, Sealed, Stored, verifications};
@@ -32,8 +33,8 @@ impl Connections {
         if_match: Option<&IfMatch>,
     ) -> Result<ConnectionView, Problem> {
         let stored = self.live(&actor.organisation, id).await?;
-        if let Some(if_match) = if_match {
-            if_match.check(stored.version)?;
+        if if_match.is_some_and(|if_match| !if_match.allows(stored.version, stored.updated_at)) {
+            return Err(version_conflict());
         }
         let pair = stored.pair;
         let profile =
@@ -135,8 +136,8 @@ impl Connections {
         let (organisation, erases) = (actor.organisation.as_str().to_owned(), change.is_some());
         let save = move |db: &mut DbConnection| {
             let mut stored = live(db, &owner.organisation, id)?;
-            if let Some(if_match) = &if_match {
-                if_match.check(stored.version)?;
+            if if_match.is_some_and(|if_match| !if_match.allows(stored.version, stored.updated_at)) {
+                return Err(version_conflict());
             }
             // What was verified is only saved over what it was verified against.
             if change.is_some() && stored.version != seen {
@@ -203,8 +204,8 @@ impl Connections {
                     Found::Deleted => return Ok(()),
                     Found::Nothing => return Err(Problem::no_connection()),
                 };
-                if let Some(if_match) = if_match {
-                    if_match.check(stored.version)?;
+                if if_match.is_some_and(|if_match| !if_match.allows(stored.version, stored.updated_at)) {
+                    return Err(version_conflict());
                 }
                 store::bury(db, &owner.organisation, id, now)?;
                 let (platform, connection_type) = (stored.pair.platform(), stored.pair.connection_type());
@@ -225,25 +226,6 @@ struct Change {
     sealed: Sealed,
     /// What changes, by name.
     fields: Vec<String>,
-}
-
-/// What an `If-Match` header allows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IfMatch {
-    /// `*`: whatever version there is.
-    Any,
-    /// One of these versions.
-    Versions(Vec<i64>),
-}
-
-impl IfMatch {
-    fn check(&self, version: i64) -> Result<(), Problem> {
-        match self {
-            Self::Any => Ok(()),
-            Self::Versions(versions) if versions.contains(&version) => Ok(()),
-            Self::Versions(_) => Err(version_conflict()),
-        }
-    }
 }
 
 /// The secrets that a change of host needs, by field.

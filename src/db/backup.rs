@@ -12,7 +12,7 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 
 use super::schema::connections;
-use super::{Db, DbConnection, DbError, pool};
+use super::{Db, DbConnection, DbError};
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +82,7 @@ impl Db {
         if !self.is_file() {
             return Err(BackupError::NotSqlite);
         }
-        let mut source = pool::connect_without_bounds(&self.pool.url).map_err(BackupError::Database)?;
+        let mut source = self.pool.connect_without_bounds().map_err(BackupError::Database)?;
         let DbConnection::Sqlite(source) = &mut source else { return Err(BackupError::NotSqlite) };
         // An empty file counts as none for SQLite, and this one has the right mode from the first byte on.
         let file = create_private(to).map_err(BackupError::File)?;

@@ -6,7 +6,7 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
 
 use super::schema::{connections, organisations};
-use super::{Db, DbConnection, DbError};
+use super::{Db, DbConnection, DbError, server};
 
 /// What a database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,33 @@ const ASK_SQLITE: &str = "SELECT 'SQLite ' || sqlite_version() AS version, \
 const ASK_POSTGRES: &str = "SELECT 'PostgreSQL ' || current_setting('server_version') AS version, \
                             CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS now";
 
+/// How a database that takes writes goes about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// They are done once they are written.
+    AtOnce,
+    /// They wait for a synchronous standby that is away.
+    WaitForStandby,
+}
+
 impl Db {
+    /// Asks whether changes can be written right now.
+    ///
+    /// # Errors
+    /// It does not answer, or only reads.
+    pub async fn writes(&self) -> Result<Writes, DbError> {
+        self.read(|db| match db {
+            DbConnection::Sqlite(_) => Ok(Writes::AtOnce),
+            DbConnection::Postgres(db) => {
+                server::demand_writes(db)?;
+                // Within a savepoint: a server that does not know the question has not failed.
+                let misses_standby = db.transaction(server::misses_standby).unwrap_or(false);
+                Ok(if misses_standby { Writes::WaitForStandby } else { Writes::AtOnce })
+            }
+        })
+        .await
+    }
+
     /// Asks the database for its version and its clock.
     ///
     /// # Errors

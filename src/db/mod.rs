@@ -14,6 +14,7 @@ mod migrate;
 pub mod models;
 mod pool;
 pub mod schema;
+mod server;
 mod turns;
 mod url;
 
@@ -28,10 +29,11 @@ use tokio::time::timeout_at;
 use tracing::Instrument;
 
 pub use self::backup::BackupError;
-pub use self::condition::Condition;
+pub use self::condition::{Condition, Writes};
 pub use self::connection::DbConnection;
-pub use self::error::DbError;
+pub use self::error::{DbError, ReadOnly};
 use self::pool::{Bounds, Pool};
+pub use self::server::Timeline;
 use self::turns::{Held, Turns};
 pub use self::url::DatabaseUrl;
 use crate::metrics;
@@ -107,7 +109,7 @@ impl Db {
         E: From<DbError> + Send + 'static,
         F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
     {
-        self.run(self.deadline(), None, queries).await
+        self.run(self.deadline(), Work::READING, queries).await
     }
 
     /// Runs a transaction on behalf of an organisation, alone with its rows.
@@ -169,18 +171,7 @@ impl Db {
             return Err(DbError::TooSlow.into());
         };
         let unscrubbed = (erases && self.is_file()).then(|| Arc::clone(&self.unscrubbed));
-        self.run(deadline, Some(turn), move |connection| {
-            let outcome = connection.transaction(|connection| {
-                let outcome = queries(connection)?;
-                // Its caller has been told by now that it failed.
-                if Instant::now() >= deadline { Err(DbError::TooSlow.into()) } else { Ok(outcome) }
-            });
-            if let Some(unscrubbed) = unscrubbed {
-                unscrubbed.store(true, Ordering::Relaxed);
-            }
-            outcome
-        })
-        .await
+        self.run(deadline, Work { turn: Some(turn), writes: true, unscrubbed }, queries).await
     }
 
     /// Clears SQLite's write-ahead log of what deleted rows left in it, if any did; what cannot be done because others are
@@ -189,7 +180,8 @@ impl Db {
         if !self.unscrubbed.swap(false, Ordering::Relaxed) {
             return;
         }
-        let outcome = self.run(self.deadline(), None, |connection| Ok::<_, DbError>(checkpoint(connection)?)).await;
+        let outcome =
+            self.run(self.deadline(), Work::READING, |connection| Ok::<_, DbError>(checkpoint(connection)?)).await;
         if !matches!(outcome, Ok(true)) {
             self.unscrubbed.store(true, Ordering::Relaxed);
         }
@@ -205,17 +197,24 @@ impl Db {
         metrics::Pool { max: self.pool.size, idle, in_use, waiting: self.waiting.load(Ordering::Relaxed) }
     }
 
+    /// The history that the database writes, where it has several: after a failover it is another.
+    #[must_use]
+    pub fn timeline(&self) -> Option<Timeline> {
+        self.pool.timeline()
+    }
+
     fn deadline(&self) -> Instant {
         Instant::now() + self.pool.bounds.total
     }
 
     /// Runs queries in a thread that may wait for them. Who has a turn keeps it until they are over, or given up.
-    async fn run<T, E, F>(&self, deadline: Instant, turn: Option<Held>, queries: F) -> Result<T, E>
+    async fn run<T, E, F>(&self, deadline: Instant, work: Work, queries: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
         F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
     {
+        let Work { turn, writes, unscrubbed } = work;
         let started = Instant::now();
         let waiting = Waiting::one_more(&self.waiting);
         let place = self.pool.place(deadline).await.inspect_err(|_| metrics::db_acquired(started.elapsed(), false))?;
@@ -224,7 +223,11 @@ impl Db {
             let fetched = pool.fetch();
             drop(waiting);
             metrics::db_acquired(started.elapsed(), fetched.is_ok());
-            queries(fetched?.until(deadline)?)
+            let outcome = fetched?.run(deadline, writes, queries);
+            if let Some(unscrubbed) = unscrubbed {
+                unscrubbed.store(true, Ordering::Relaxed);
+            }
+            outcome
         });
         let pool = Arc::clone(&self.pool);
         // A task of its own: place and turn are those of the queries, which go on when their caller leaves.
@@ -238,6 +241,18 @@ impl Db {
             Err(error) => Err(DbError::Unavailable(Box::new(error)).into()),
         }
     }
+}
+
+/// What queries do, beside what they ask.
+struct Work {
+    turn: Option<Held>,
+    writes: bool,
+    /// Noted once they are over, whatever came of them.
+    unscrubbed: Option<Arc<AtomicBool>>,
+}
+
+impl Work {
+    const READING: Self = Self { turn: None, writes: false, unscrubbed: None };
 }
 
 /// Counts a query that waits for a connection, until it is dropped.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::Check;
+use super::check::Check;
 use crate::config::{Config, DATA_DIR, SECRET_FILES};
 use crate::db::DatabaseUrl;
 

@@ -3,6 +3,7 @@
 //! A check says what it found, never a secret. A failure is what keeps the service from working as configured, or what
 //! endangers what it keeps; what may be meant so, or may be the network's mood, is a warning.
 
+mod check;
 mod machine;
 mod network;
 mod storage;
@@ -11,48 +12,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+pub use self::check::{Check, Verdict};
 use crate::config::{Config, ConfigError, Environment};
 use crate::db::DatabaseUrl;
 use crate::terminal::one_line;
-
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Nothing to do.
-    Ok,
-    /// Worth a look.
-    Warn,
-    /// To be mended.
-    Fail,
-}
-
-/// One check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was looked at.
-    pub check: &'static str,
-    /// How it ended.
-    pub status: Verdict,
-    /// What was found.
-    pub found: String,
-    /// What to do; `null` if nothing.
-    pub mend: Option<String>,
-}
-
-impl Check {
-    fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, status: Verdict::Ok, found: found.into(), mend: None }
-    }
-
-    fn warn(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { check, status: Verdict::Warn, found: found.into(), mend: Some(mend.into()) }
-    }
-
-    fn fail(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { check, status: Verdict::Fail, found: found.into(), mend: Some(mend.into()) }
-    }
-}
 
 /// All checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

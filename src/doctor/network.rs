@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use secrecy::ExposeSecret;
 use url::Url;
 
-use super::Check;
+use super::check::Check;
 use crate::clock::millis;
 use crate::config::{Config, Environment};
 use crate::outbound::error::ErrorKind;
@@ -49,10 +48,8 @@ pub(super) fn egress(config: &Config) -> Check {
 /// Whether Redis does what replicas need of it, where it is configured.
 pub(super) async fn redis(config: &Config) -> Option<Check> {
     const CHECK: &str = "redis";
-    let address = config.redis_url.as_ref()?.expose_secret();
-    let url = Url::parse(address).ok()?;
-    let place = format!("{}:{}", url.host_str()?, url.port().unwrap_or(6_379));
-    Some(match shared::knock(address).await {
+    let place = config.redis_url.as_ref()?;
+    Some(match shared::knock(place.clone()).await {
         Ok(took) => Check::ok(CHECK, format!("{place} reads and writes, joined in {} ms", millis(took))),
         Err(Refusal { cause, mend, may_pass }) => {
             let found = format!("{place} {cause}; each replica keeps its own cache and limits");

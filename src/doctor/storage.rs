@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::Check;
+use super::check::Check;
 use crate::clock::millis;
 use crate::config::Config;
 use crate::connections::inventory::Inventory;

@@ -12,6 +12,7 @@ use super::query::{NoParameters, Parameters, Query};
 use super::state::State;
 use super::types::{ConnectionCreate, ConnectionPage, ConnectionPatch, ConnectionTry};
 use crate::connections::create::VerifyMode;
+use crate::connections::if_match::VersionTag;
 use crate::connections::{ConnectionView, Usage};
 use crate::input::InputCode;
 use crate::platforms::verification::Verification;
@@ -78,7 +79,7 @@ pub(super) async fn create(
     let mut response = HttpResponse::Created();
     response
         .insert_header((header::LOCATION, format!("/api/v1/connections/{}", created.connection.id)))
-        .insert_header((header::ETAG, etag(created.connection.version)));
+        .insert_header((header::ETAG, etag(&created.connection)));
     if created.replayed {
         response.insert_header(("idempotency-replayed", "true"));
     }
@@ -236,10 +237,10 @@ pub(super) async fn verify(
 
 fn show_version(accepts: Accepts<JsonOnly>, connection: &ConnectionView) -> HttpResponse {
     let mut response = HttpResponse::Ok();
-    response.insert_header((header::ETAG, etag(connection.version)));
+    response.insert_header((header::ETAG, etag(connection)));
     accepts.write(response, connection)
 }
 
-fn etag(version: i64) -> String {
-    format!("\"{version}\"")
+fn etag(connection: &ConnectionView) -> String {
+    format!("\"{}\"", VersionTag::of(connection))
 }

@@ -19,7 +19,7 @@ use super::state::State;
 use super::tags;
 use crate::auth::{AuthError, Scope, Token};
 use crate::connections::Actor;
-use crate::connections::update::IfMatch;
+use crate::connections::if_match::IfMatch;
 use crate::connections::wiped::Wiped;
 use crate::problem::{Code, Problem};
 use crate::tenancy::{OrgId, Plan};
@@ -288,12 +288,7 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, Problem> 
     if text.trim() == "*" {
         return Ok(Some(IfMatch::Any));
     }
-    Ok(Some(IfMatch::Versions(tags::read(text).filter_map(version).collect())))
-}
-
-/// The version that a tag names, written as this service writes it: `+1` and `01` are no tags of its.
-fn version(tag: &str) -> Option<i64> {
-    tag.parse().ok().filter(|version: &i64| version.to_string() == tag)
+    Ok(Some(IfMatch::Versions(tags::read(text).filter_map(|tag| tag.parse().ok()).collect())))
 }
 
 /// An `Idempotency-Key`: 1 to 255 characters.
@@ -342,10 +337,13 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(header::IF_MATCH, HeaderValue::from_str(text).expect("a header"));
             match if_match(&headers) {
-                Ok(Some(IfMatch::Versions(versions))) => versions,
+                Ok(Some(IfMatch::Versions(tags))) => tags.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 _ => panic!("{text}"),
             }
         };
-        assert_eq!(versions(r#""1", "+2", "03", " 4", "5 ", W/"6", 7, "8-gzip""#), [1, 6, 8]);
+        assert_eq!(
+            versions(r#""1", "+2", "03", " 4", "5 ", W/"6", 7, "8-gzip", "9-ff-br", "9-0ff""#),
+            ["1", "6", "8", "9-ff"]
+        );
     }
 }

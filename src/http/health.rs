@@ -7,11 +7,24 @@ use actix_web::{HttpResponse, get, web};
 
 use super::state::State;
 use super::types::{Health, HealthStatus};
+use crate::clock;
+use crate::db::{DbError, Writes};
 use crate::problem::Problem;
 use crate::shared::Standing;
 
 /// Whoever asks is told before this is over, even by a database that hangs.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Clocks of machines that follow a time server differ by far less.
+const MOST_AHEAD: Duration = Duration::from_secs(5);
+
+const CLOCKS_DIFFER: &str =
+    "This machine's clock and the database's differ by more than five seconds; have both follow a time server.";
+
+const READ_ONLY: &str = "The database takes no writes: it is a standby, or set to be read only; the log says which.";
+
+const NO_STANDBY: &str = "A synchronous standby of the database is away, so changes wait for it and may fail; start it, or change \
+     synchronous_standby_names.";
 
 pub(super) const NO_DATABASE: &str = "The database cannot be reached, or refuses to work; the log says why.";
 
@@ -44,9 +57,14 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
     let mut reasons = BTreeMap::new();
     let answered = tokio::time::timeout(PATIENCE, state.connections.ready()).await;
     let cause = match answered {
-        Ok(Ok(())) => None,
+        Ok(Ok(writes)) => {
+            if writes == Writes::WaitForStandby {
+                reasons.insert("standby", NO_STANDBY);
+            }
+            None
+        }
         Ok(Err(error)) => {
-            reasons.insert("database", NO_DATABASE);
+            reasons.insert("database", if matches!(error, DbError::ReadOnly(_)) { READ_ONLY } else { NO_DATABASE });
             Problem::from(error).cause
         }
         Err(_) => {
@@ -58,7 +76,7 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
     if state.is_leaving() {
         reasons.insert("shutdown", "This instance is being stopped; another one takes the requests.");
     }
-    let blocked = !reasons.is_empty();
+    let blocked = reasons.keys().any(|check| *check != "standby");
     // Requests are answered without these, so they are told but turn nobody away.
     if !state.connections.is_working() {
         reasons.insert("background", "A part of the background work does not come round; restart this instance.");
@@ -66,6 +84,9 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
     let redis = state.connections.shared().standing();
     if redis == Standing::Unavailable {
         reasons.insert("redis", "Redis cannot be used; this instance keeps its own cache and limits meanwhile.");
+    }
+    if Duration::from_micros(clock::ahead_micros().unsigned_abs()) > MOST_AHEAD {
+        reasons.insert("clock", CLOCKS_DIFFER);
     }
     let health = readiness(blocked, redis, reasons);
     if blocked { HttpResponse::ServiceUnavailable().json(health) } else { HttpResponse::Ok().json(health) }
@@ -75,6 +96,8 @@ pub(super) fn readiness(blocked: bool, redis: Standing, reasons: BTreeMap<&'stat
     let tell = |check, well, ill| (check, if reasons.contains_key(check) { ill } else { well });
     let checks = BTreeMap::from([
         tell("database", "ok", "unavailable"),
+        tell("standby", "ok", "away"),
+        tell("clock", "ok", "differs"),
         tell("background", "ok", "stalled"),
         ("redis", redis.key()),
         tell("shutdown", "no", "draining"),

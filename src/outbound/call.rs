@@ -5,18 +5,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 use tracing::{Instrument, Span};
 use url::Url;
 
+use super::answer::Answer;
 use super::breaker::Asker;
-use super::faults::{
-    asked_for_quiet, asked_for_rest, classify, host_of, out_of_memory, overloaded, redirected, timed_out,
-};
+use super::faults::{asked_for_quiet, asked_for_rest, classify, out_of_memory, overloaded, redirected, timed_out};
 use super::gate::Gate;
+use super::host::host_of;
 use super::memory::Memory;
 use super::tls::Handshake;
 use super::turn::NoTurn;
@@ -24,25 +24,6 @@ use super::wall::{self, Scene};
 use super::{MAX_BODY_BYTES, Origin, Purpose, Trip, Upstream, quiet, retry};
 use crate::clock::millis;
 use crate::outbound::error::{ErrorKind, PlatformError};
-
-/// An answer, read whole.
-#[derive(Debug)]
-pub struct Answer {
-    /// The status: 2xx, 4xx but 429, or 500. Everything else is an error already.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body, decompressed.
-    pub body: Bytes,
-}
-
-impl Answer {
-    /// Whether the body is a web page: what a login form, a proxy or another product answers.
-    #[must_use]
-    pub fn is_html(&self) -> bool {
-        self.body.trim_ascii_start().first() == Some(&b'<') && !self.body.trim_ascii_start().starts_with(b"<?xml")
-    }
-}
 
 /// A call being put together.
 pub struct Call {

@@ -8,18 +8,10 @@ use reqwest::header::HeaderMap;
 use url::{Origin, Url};
 
 use super::handshake::TlsFault;
+use super::host::host_of;
 use super::resolver::{Blocked, ResolveError};
 use super::tls::Handshake;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
-
-/// Host and port as a person would write them.
-pub(super) fn host_of(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
-}
 
 pub(super) fn overloaded(url: &Url) -> PlatformError {
     PlatformError::new(ErrorKind::Overloaded, format!("Too many calls are waiting for {} already.", host_of(url)))

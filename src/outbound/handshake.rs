@@ -4,7 +4,7 @@ use rustls::{AlertDescription, CertificateError, Error};
 use url::Url;
 
 use super::certificate::{CertificateFault, CertificateFaults};
-use super::faults::host_of;
+use super::host::host_of;
 use super::tls::Handshake;
 use crate::outbound::error::{ErrorKind, Owner, PlatformError};
 

@@ -8,6 +8,7 @@
 //!
 //! What is called is a label and an address here: nothing of this knows a platform.
 
+mod answer;
 mod breaker;
 mod call;
 mod certificate;
@@ -18,6 +19,7 @@ pub mod error;
 mod faults;
 mod gate;
 mod handshake;
+mod host;
 pub(crate) mod memory;
 mod quiet;
 mod quote;
@@ -43,15 +45,17 @@ use thread_local::ThreadLocal;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+pub use self::answer::Answer;
 use self::breaker::Breaker;
+pub use self::call::Call;
 use self::call::read_bounded;
-pub use self::call::{Answer, Call};
 use self::clients::Clients;
 use self::egress::EgressPolicy;
 use self::error::{ErrorKind, PlatformError, Stage};
-use self::faults::{blocked, classify, host_of, redirected, unresolved};
+use self::faults::{blocked, classify, redirected, unresolved};
 use self::gate::Gate;
 pub use self::gate::Pace;
+use self::host::host_of;
 use self::memory::Memory;
 use self::resolver::{CheckedResolver, Resolver};
 use self::retry::Budget;

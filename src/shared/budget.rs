@@ -12,8 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{Script, ScriptInvocation, ToRedisArgs};
 
+use super::Shared;
+use super::inner::{Held, Inner};
 use super::link::Lines;
-use super::{Inner, Shared};
 use crate::metrics::RedisOperation;
 use crate::outbound::{AccountId, Allowance, Ask, Bound, Quiet, SharedBudget, Turn};
 
@@ -26,13 +27,6 @@ static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.
 static HUSH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("hush.lua")));
 static UNHUSH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unhush.lua")));
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
-
-/// A lease: the set it stands in, and its name there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Held {
-    set: String,
-    name: String,
-}
 
 #[async_trait]
 impl SharedBudget for Shared {

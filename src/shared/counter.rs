@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use redis::Script;
 
-use super::{Inner, Shared};
+use super::Shared;
+use super::inner::Inner;
 use crate::metrics::RedisOperation;
 
 static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("count.lua")));

@@ -1,40 +1,39 @@
-//! The link to Redis: sessions, one after the other.
+//! The link to Redis: the connections of one session after the other.
 //!
 //! A session ends with the first thing that goes wrong in it. From then on nobody waits for Redis, until the background
-//! has begun another session. So a Redis that is dead costs the calls that are on their way [`PATIENCE`], once.
+//! has begun another session. So a Redis that is dead costs the calls that are on their way [`TIMEOUT`], once.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSubStream};
 use redis::{AsyncConnectionConfig, Client, RedisResult};
 use tokio::sync::Notify;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
-use super::refusal::Refusal;
-use super::{Change, Inner, PREFIX};
+use super::address::Address;
+use super::refusal::{Refusal, value};
 use crate::metrics::{self, RedisOperation};
 
 /// The longest that anything waits for Redis.
-pub(super) const PATIENCE: Duration = Duration::from_millis(300);
+pub(super) const TIMEOUT: Duration = Duration::from_millis(300);
 /// The longest that beginning a session may take.
-const JOIN_PATIENCE: Duration = Duration::from_secs(2);
-/// The pause before the next try is between this and twice this.
-const PAUSE: Duration = Duration::from_millis(400);
-/// How often Redis is asked whether it is still there, and leases are renewed.
-const BEAT: Duration = Duration::from_secs(1);
+pub(super) const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// All names in Redis begin with this.
+pub(super) const PREFIX: &str = "affzero";
 
 /// The channel on which changes are announced.
 pub(super) const CHANGES: &str = "affzero:changed";
 
 /// The link of one process.
 pub(super) struct Link {
-    client: Client,
+    address: Address,
     state: Mutex<State>,
     sessions: AtomicU64,
+    /// Which history of the database this process stands beside; empty where there is but one.
+    history: Mutex<String>,
 }
 
 struct State {
@@ -65,21 +64,23 @@ impl State {
 /// The connections of one session.
 #[derive(Clone)]
 pub(super) struct Lines {
-    session: u64,
+    pub(super) session: u64,
+    /// The server's address.
+    place: String,
     /// For what is small and urgent.
     pub(super) quick: MultiplexedConnection,
     /// For tables, which nothing small should have to wait behind.
     pub(super) bulk: MultiplexedConnection,
-    /// Which run of which server this is.
+    /// Which run of which server this is, beside which history of the database.
     pub(super) era: Arc<str>,
-    ended: Arc<Notify>,
+    pub(super) ended: Arc<Notify>,
 }
 
 impl Link {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(address: Address) -> Self {
         metrics::redis_up(false);
         let state = Mutex::new(State { lines: None, open: false, told: None });
-        Self { client, state, sessions: AtomicU64::new(0) }
+        Self { address, state, sessions: AtomicU64::new(0), history: Mutex::default() }
     }
 
     /// The connections, from the moment that there is a session.
@@ -100,7 +101,7 @@ impl Link {
         operation: RedisOperation,
         command: impl Future<Output = RedisResult<T>>,
     ) -> Option<T> {
-        let cause = match timeout(PATIENCE, command).await {
+        let cause = match timeout(TIMEOUT, command).await {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer in time".to_owned(),
@@ -110,13 +111,13 @@ impl Link {
         None
     }
 
-    fn begin(&self, lines: Lines) {
+    pub(super) fn begin(&self, lines: Lines) {
         let mut state = self.lock();
         state.lines = Some(lines);
         state.open = false;
     }
 
-    fn open(&self, session: u64) {
+    pub(super) fn open(&self, session: u64) {
         let mut state = self.lock();
         if state.lines.as_ref().is_some_and(|lines| lines.session == session) {
             state.open = true;
@@ -128,114 +129,99 @@ impl Link {
     }
 
     /// Ends a session that something went wrong in, unless another has taken its place.
-    fn end(&self, session: u64, cause: &str) {
+    pub(super) fn end(&self, session: u64, cause: &str) {
         let mut state = self.lock();
         if state.close(session) {
             state.tell_away(cause);
         }
     }
 
+    /// Ends the session if this process stands beside another history of the database from now on.
+    pub(super) fn stand_beside(&self, history: &str) {
+        let mut known = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == history {
+            return;
+        }
+        history.clone_into(&mut known);
+        let session = self.lines().map(|lines| lines.session);
+        if let Some(session) = session {
+            self.end(session, "the database has failed over");
+        }
+    }
+
+    /// Notes that there is no session to be had.
+    pub(super) fn failed(&self, cause: &str) {
+        metrics::redis_error(RedisOperation::Connect);
+        self.lock().tell_away(cause);
+    }
+
+    /// Forgets the connections of a session that is over.
+    pub(super) fn close(&self, session: u64) {
+        self.lock().close(session);
+    }
+
+    /// Whether Sentinels name another server than that of this session. Where they say nothing, nothing is known.
+    pub(super) async fn has_moved(&self, lines: &Lines) -> bool {
+        if !self.address.may_move() {
+            return false;
+        }
+        let named = timeout(JOIN_TIMEOUT, self.address.client()).await;
+        matches!(named, Ok(Ok(client)) if client.get_connection_info().addr().to_string() != lines.place)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connect(&self) -> RedisResult<(Lines, PubSubStream)> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(JOIN_PATIENCE))
-            .set_response_timeout(Some(JOIN_PATIENCE));
-        let mut quick = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        let bulk = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        let mut changes = self.client.get_async_pubsub().await?;
-        changes.subscribe(CHANGES).await?;
-        // A server that only reads, or is full, is of no use.
-        let () =
-            redis::cmd("SET").arg(format!("{PREFIX}:link")).arg("").arg("EX").arg(60).query_async(&mut quick).await?;
-        let about: String = redis::cmd("INFO").arg("server").query_async(&mut quick).await?;
-        let era = about.lines().find_map(|line| line.strip_prefix("run_id:")).map(|id| Arc::from(id.trim()));
-        let era = era.ok_or((redis::ErrorKind::UnexpectedReturnType, "INFO does not name the server's run_id"))?;
-        let session = self.sessions.fetch_add(1, Ordering::Relaxed);
-        Ok((Lines { session, quick, bulk, era, ended: Arc::default() }, changes.into_on_message()))
+    /// Opens the connections of a session, if Redis gives one what it needs.
+    pub(super) async fn connect(&self) -> Result<(Lines, PubSubStream), Refusal> {
+        let connecting = async {
+            let refused = |error| Refusal::of(&error, self.address.uses_tls());
+            let client = self.address.client().await.map_err(refused)?;
+            let mut quick =
+                client.get_multiplexed_async_connection_with_config(&within_bounds()).await.map_err(refused)?;
+            let about: String = redis::cmd("INFO").arg("server").query_async(&mut quick).await.map_err(refused)?;
+            if let Some(refusal) = Refusal::of_mode(&about) {
+                return Err(refusal);
+            }
+            let run = value(&about, "run_id").ok_or_else(Refusal::no_run_id)?;
+            let history = self.history.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let era = Arc::from(if history.is_empty() { run.to_owned() } else { format!("{run} {history}") });
+            let (bulk, changes) = prepare(&client, &mut quick).await.map_err(refused)?;
+            let session = self.sessions.fetch_add(1, Ordering::Relaxed);
+            let place = client.get_connection_info().addr().to_string();
+            Ok((Lines { session, place, quick, bulk, era, ended: Arc::default() }, changes))
+        };
+        match timeout(JOIN_TIMEOUT, connecting).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Refusal::silence(self.address.uses_tls())),
+        }
     }
+}
+
+fn within_bounds() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new().set_connection_timeout(Some(JOIN_TIMEOUT)).set_response_timeout(Some(JOIN_TIMEOUT))
+}
+
+/// The connections beside the first one.
+async fn prepare(
+    client: &Client,
+    quick: &mut MultiplexedConnection,
+) -> RedisResult<(MultiplexedConnection, PubSubStream)> {
+    let bulk = client.get_multiplexed_async_connection_with_config(&within_bounds()).await?;
+    let mut changes = client.get_async_pubsub().await?;
+    changes.subscribe(CHANGES).await?;
+    // A server that only reads, or is full, is of no use.
+    let () = redis::cmd("SET").arg(format!("{PREFIX}:link")).arg("").arg("EX").arg(60).query_async(quick).await?;
+    Ok((bulk, changes.into_on_message()))
 }
 
 /// Does once what a session needs, and says how long that took.
-pub(super) async fn knock(client: Client) -> Result<Duration, Refusal> {
-    let tls = matches!(client.get_connection_info().addr(), redis::ConnectionAddr::TcpTls { .. });
-    let link = Link::new(client);
+pub(super) async fn knock(address: Address) -> Result<Duration, Refusal> {
+    let tls = address.uses_tls();
+    let link = Link::new(address);
     let started = Instant::now();
-    let knocked = async {
-        let (mut lines, _changes) = link.connect().await?;
-        redis::cmd("PING").query_async::<()>(&mut lines.quick).await
-    };
-    match timeout(JOIN_PATIENCE, knocked).await {
-        Ok(Ok(())) => Ok(started.elapsed()),
-        Ok(Err(error)) => Err(Refusal::of(&error, tls)),
-        Err(_) => Err(Refusal::silence(tls)),
-    }
-}
-
-/// A time in which Redis is there. It ends with the first thing that goes wrong, and when it is dropped.
-pub struct Session {
-    inner: Arc<Inner>,
-    lines: Lines,
-    changes: PubSubStream,
-    beat: Interval,
-}
-
-impl Session {
-    pub(super) async fn join(inner: &Arc<Inner>) -> Self {
-        loop {
-            let cause = match timeout(JOIN_PATIENCE, inner.link.connect()).await {
-                Ok(Ok((lines, changes))) => {
-                    inner.link.begin(lines.clone());
-                    let mut beat = interval(BEAT);
-                    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                    return Self { inner: Arc::clone(inner), lines, changes, beat };
-                }
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer in time".to_owned(),
-            };
-            metrics::redis_error(RedisOperation::Connect);
-            inner.link.lock().tell_away(&cause);
-            tokio::time::sleep(PAUSE + PAUSE.mul_f64(fastrand::f64())).await;
-        }
-    }
-
-    /// Lets tables be shared: what changed while there was no session has been announced.
-    pub fn open(&self) {
-        self.inner.link.open(self.lines.session);
-    }
-
-    /// The next change that another replica announces; `None` when the session is over. Has to be waited for all the
-    /// time: this is what keeps leases alive.
-    pub async fn next_change(&mut self) -> Option<Change> {
-        loop {
-            tokio::select! {
-                () = self.lines.ended.notified() => return None,
-                message = self.changes.next() => match message {
-                    None => {
-                        self.inner.link.end(self.lines.session, "the connection ended");
-                        return None;
-                    }
-                    Some(message) => {
-                        if let Some(change) = self.inner.read_change(message.get_payload_bytes()) {
-                            return Some(change);
-                        }
-                    }
-                },
-                _ = self.beat.tick() => {
-                    let mut quick = self.lines.quick.clone();
-                    let ping = redis::cmd("PING");
-                    let () = self.inner.link.run(&self.lines, RedisOperation::Ping, ping.query_async(&mut quick)).await?;
-                    self.inner.renew(&self.lines).await?;
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.inner.link.lock().close(self.lines.session);
-    }
+    let (mut lines, _changes) = link.connect().await?;
+    redis::cmd("PING").query_async::<()>(&mut lines.quick).await.map_err(|error| Refusal::of(&error, tls))?;
+    Ok(started.elapsed())
 }

@@ -33,27 +33,28 @@
 //! Independently of Redis each replica remembers the versions it has learned and takes no table of an older one. That
 //! is what makes a change show at once where it was made.
 
+mod address;
 mod budget;
+mod change;
 mod counter;
+mod inner;
 mod link;
 mod refusal;
+mod session;
 mod tables;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::IntoConnectionInfo;
-
+pub use self::address::Address;
+pub use self::change::Change;
 pub use self::counter::{Taken, Token, Window};
+use self::inner::Inner;
 use self::link::Link;
-pub use self::link::Session;
 pub use self::refusal::Refusal;
+pub use self::session::Session;
 pub use self::tables::{Found, Kept, TableOf, Ticket};
 use crate::vault::Vault;
-
-/// All names in Redis begin with this.
-const PREFIX: &str = "affzero";
 
 /// How it stands with Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,26 +79,10 @@ impl Standing {
     }
 }
 
-/// A change of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
-    /// The connection.
-    pub connection: uuid::Uuid,
-    /// Its version from then on; [`i64::MAX`] if it was deleted.
-    pub version: i64,
-}
-
 /// What replicas share; nothing, where there is no Redis.
 #[derive(Clone)]
 pub struct Shared {
     inner: Option<Arc<Inner>>,
-}
-
-struct Inner {
-    vault: Arc<Vault>,
-    link: Link,
-    /// The leases of calls that run right now: the set each stands in, and its name there.
-    held: Mutex<HashSet<budget::Held>>,
 }
 
 impl Shared {
@@ -107,13 +92,10 @@ impl Shared {
         Self { inner: None }
     }
 
-    /// Shares over the Redis at `url`, as soon as it is there.
-    ///
-    /// # Errors
-    /// An address that is none.
-    pub fn over(url: &str, vault: Arc<Vault>) -> Result<Self, redis::RedisError> {
-        let link = Link::new(redis::Client::open(url)?);
-        Ok(Self { inner: Some(Arc::new(Inner { vault, link, held: Mutex::default() })) })
+    /// Shares over the Redis at `address`, as soon as it is there.
+    #[must_use]
+    pub fn over(address: Address, vault: Arc<Vault>) -> Self {
+        Self { inner: Some(Arc::new(Inner::new(vault, Link::new(address)))) }
     }
 
     /// How it stands with Redis right now.
@@ -126,7 +108,14 @@ impl Shared {
         }
     }
 
-    /// Waits for Redis and begins a session; for ever, where there is none.
+    /// Shares only with what stands beside the same history of the database: its versions mean the same changes.
+    pub fn stand_beside(&self, history: &str) {
+        if let Some(inner) = &self.inner {
+            inner.link.stand_beside(history);
+        }
+    }
+
+    /// Waits for Redis and begins a session; forever, where there is none.
     pub async fn join(&self) -> Session {
         match &self.inner {
             None => std::future::pending().await,
@@ -135,29 +124,10 @@ impl Shared {
     }
 }
 
-/// Whether the Redis at `url` gives a session what it needs, and how long that took. It keeps one name for a minute.
+/// Whether the Redis at `address` gives a session what it needs, and how long that took. It keeps one name for a minute.
 ///
 /// # Errors
 /// Why it is of no use.
-pub async fn knock(url: &str) -> Result<Duration, Refusal> {
-    match redis::Client::open(url) {
-        Ok(client) => link::knock(client).await,
-        Err(error) => Err(Refusal::of(&error, false)),
-    }
-}
-
-/// Whether `url` is one that a Redis can be reached by.
-#[must_use]
-pub fn is_redis_url(url: &str) -> bool {
-    url.into_connection_info().is_ok_and(|info| {
-        matches!(info.addr(), redis::ConnectionAddr::Tcp(..))
-            || matches!(info.addr(), redis::ConnectionAddr::TcpTls { insecure: false, .. })
-    })
-}
-
-impl Inner {
-    /// What `parts` are called in Redis.
-    fn name(&self, label: &str, parts: &[&[u8]]) -> String {
-        format!("{PREFIX}:{label}:{}", self.vault.pseudonym(label, parts))
-    }
+pub async fn knock(address: Address) -> Result<Duration, Refusal> {
+    link::knock(address).await
 }

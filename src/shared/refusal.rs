@@ -1,6 +1,8 @@
-//! Why Redis is of no use, and what mends that.
+//! Why Redis is of no use, and what fixes that.
 //!
 //! All of it is in our own words. A server may quote what it was sent, and that begins with the password.
+
+use std::fmt;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -33,6 +35,28 @@ impl Refusal {
         Self::passing("does not answer in time", mend)
     }
 
+    /// What a server's own list says of why it is of no use, although it answers.
+    pub(super) fn of_mode(about: &str) -> Option<Self> {
+        // Valkey calls it otherwise.
+        match value(about, "redis_mode").or_else(|| value(about, "server_mode"))? {
+            "cluster" => Some(Self::cluster("cluster mode".to_owned())),
+            "sentinel" => Some(Self::lasting(
+                "is a Sentinel, which keeps nothing itself",
+                "write redis+sentinel://host:port/name in REDIS_URL, with the name of the primary that it watches",
+            )),
+            _ => None,
+        }
+    }
+
+    fn cluster(how: String) -> Self {
+        let cause = format!("is a cluster, whose nodes would each know a part of what is shared ({how})");
+        Self::lasting(cause, "name one Redis that is no cluster in REDIS_URL, or one behind Sentinels")
+    }
+
+    pub(super) fn no_run_id() -> Self {
+        Self::lasting("does not name its run_id in INFO", "use Redis or Valkey, without a proxy that changes INFO")
+    }
+
     /// What an error means; `tls` says whether the address begins with `rediss:`.
     pub(super) fn of(error: &RedisError, tls: bool) -> Self {
         match error.kind() {
@@ -46,9 +70,25 @@ impl Refusal {
             ),
             ErrorKind::Server(kind) => of_the_server(error, kind),
             ErrorKind::Extension => of_its_word(error),
+            ErrorKind::MasterNameNotFoundBySentinel => Self::passing(
+                "has no primary of this name that answers, by what its Sentinels say",
+                "fix the name in REDIS_URL, or wait until the Sentinels have agreed on a primary",
+            ),
             kind => Self::lasting(format!("cannot be used: {kind:?}"), "mend REDIS_URL"),
         }
     }
+}
+
+/// One line for the log.
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "it {}: {}", self.cause, self.mend)
+    }
+}
+
+/// What a server says of a name, in its own list.
+pub(super) fn value<'a>(about: &'a str, name: &str) -> Option<&'a str> {
+    about.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 fn of_the_line(error: &RedisError, tls: bool) -> Refusal {
@@ -79,7 +119,7 @@ fn of_the_server(error: &RedisError, kind: ServerErrorKind) -> Refusal {
             Refusal::passing(format!("is not ready yet ({})", word(error)), "wait, then look again")
         }
         ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::ClusterDown | ServerErrorKind::CrossSlot => {
-            Refusal::lasting(format!("is a cluster ({})", word(error)), "use one Redis, no cluster")
+            Refusal::cluster(word(error))
         }
         // The crate's words for a refused SELECT are the only ones that tell it from other errors.
         _ if error.to_string().starts_with("Redis server refused to switch database") => {
@@ -131,6 +171,7 @@ mod tests {
             ("OOM command not allowed", "OOM", "allkeys-lru", false),
             ("LOADING Redis is loading the dataset in memory", "LOADING", "wait", true),
             ("MOVED 3999 127.0.0.1:6381", "cluster", "no cluster", false),
+            ("CROSSSLOT Keys in request don't hash to the same slot", "cluster", "no cluster", false),
             ("ERR unknown command", "(ERR)", "version", false),
         ] {
             let refusal = Refusal::of(&said(line), false);
@@ -138,6 +179,15 @@ mod tests {
             assert!(refusal.mend.contains(mend), "{line}: {refusal:?}");
             assert_eq!(refusal.may_pass, may_pass, "{line}");
         }
+    }
+
+    #[test]
+    fn a_server_that_is_no_server_of_its_own_is_refused_by_its_mode() {
+        let mode = |about: &str| Refusal::of_mode(about).map(|refusal| refusal.to_string());
+        assert_eq!(mode("redis_version:7.0.15\r\nredis_mode:standalone\r\n"), None);
+        assert!(mode("redis_mode:cluster\r\n").is_some_and(|words| words.contains("is a cluster")));
+        assert!(mode("server_mode:cluster\r\n").is_some_and(|words| words.contains("is a cluster")));
+        assert!(mode("redis_mode:sentinel\r\n").is_some_and(|words| words.contains("redis+sentinel://")));
     }
 
     #[test]

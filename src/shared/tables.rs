@@ -8,8 +8,10 @@ use ring::rand::{SecureRandom, SystemRandom};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::Shared;
+use super::change::Change;
+use super::inner::Inner;
 use super::link::{CHANGES, Lines};
-use super::{Change, Inner, Shared};
 use crate::metrics::{self, RedisOperation};
 
 /// The largest sealed table that is shared.

@@ -16,6 +16,7 @@ mod connections;
 mod diagnosis;
 mod docs;
 mod edge;
+mod failover;
 mod fixtures;
 mod fleet;
 mod observe;

@@ -95,6 +95,68 @@ impl PrivatePostgres {
         Some(postgres)
     }
 
+    /// A standby of this server, which follows it from now on.
+    pub(crate) fn standby(&self) -> Self {
+        let port = free_port();
+        let mut standby = Self {
+            url: format!("postgres://affzero@127.0.0.1:{port}/postgres"),
+            port,
+            programs: self.programs.clone(),
+            folder: TempDir::new().expect("a folder"),
+            user: self.user,
+            server: None,
+        };
+        if let Some((user, group)) = standby.user {
+            chown(standby.folder.path(), Some(user), Some(group)).expect("root may give away");
+        }
+        let data = standby.data();
+        let copied = standby
+            .command("pg_basebackup")
+            .args(["-h", "127.0.0.1", "-U", "affzero", "-p", &self.port.to_string(), "-R", "-c", "fast", "-N", "-D"])
+            .arg(data)
+            .output()
+            .expect("pg_basebackup is installed");
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        standby.restart();
+        standby
+    }
+
+    /// Makes a standby a primary, and waits until it is.
+    pub(crate) fn promote(&self) {
+        let done = self.command("pg_ctl").args(["promote", "-w", "-D"]).arg(self.data()).status();
+        assert!(done.expect("pg_ctl is installed").success());
+    }
+
+    /// Its port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Everything that the server has stops where it is.
+    pub(crate) fn stall(&self) {
+        self.signal_all("STOP");
+    }
+
+    /// A stalled server goes on.
+    pub(crate) fn go_on(&self) {
+        self.signal_all("CONT");
+    }
+
+    /// Each of its processes has a group of its own.
+    fn signal_all(&self, name: &str) {
+        let server = self.server.as_ref().expect("a running server").id();
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {server} $(pgrep -P {server})")]).status();
+        assert!(sent.expect("a shell").success());
+    }
+
+    /// Runs statements as the server's owner, one after the other in one session.
+    pub(crate) fn run(&self, sql: &str) {
+        let mut connection = PgConnection::establish(&self.url).expect("PostgreSQL");
+        for statement in sql.split(';') {
+            connection.batch_execute(statement).expect("it can be done");
+        }
+    }
+
     /// Starts the server again, where it was.
     pub(crate) fn restart(&mut self) {
         self.stop();
@@ -135,6 +197,137 @@ impl PrivatePostgres {
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// A PgBouncer of its own before a PostgreSQL server.
+pub(crate) struct PrivatePooler {
+    /// The server's database, through the pooler.
+    pub(crate) url: String,
+    _folder: TempDir,
+    server: Child,
+}
+
+impl PrivatePooler {
+    /// A pooler with few connections to the server, that gives them out by `transaction` or by `session`.
+    pub(crate) fn start(before: &PrivatePostgres, mode: &str, connections: usize) -> Self {
+        let (port, folder) = (free_port(), TempDir::new().expect("a folder"));
+        let settings = format!(
+            "[databases]\npostgres = host=127.0.0.1 port={} dbname=postgres user=affzero\n[pgbouncer]\n\
+             listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
+             pool_mode = {mode}\ndefault_pool_size = {connections}\nmax_client_conn = 200\n",
+            before.port
+        );
+        let path = folder.path().join("pgbouncer.ini");
+        std::fs::write(&path, settings).expect("its settings");
+        let mut command = Command::new("/usr/sbin/pgbouncer");
+        command.arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some((user, group)) = before.user {
+            chown(folder.path(), Some(user), Some(group)).expect("root may give away");
+            command.uid(user).gid(group);
+        }
+        let url = format!("postgres://affzero@127.0.0.1:{port}/postgres");
+        let pooler = Self { url, _folder: folder, server: command.spawn().expect("pgbouncer is installed") };
+        let deadline = Instant::now() + PATIENCE;
+        while PgConnection::establish(&pooler.url).is_err() {
+            assert!(Instant::now() < deadline, "PgBouncer does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        pooler
+    }
+}
+
+impl Drop for PrivatePooler {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// A HAProxy of its own before two servers; its configuration is the one of docs/operations.md.
+pub(crate) struct PrivateProxy {
+    pub(crate) port: u16,
+    _folder: TempDir,
+    server: Child,
+}
+
+impl PrivateProxy {
+    /// The part of the guide's configuration with this name, before these two ports of 127.0.0.1.
+    pub(crate) fn start(guide: &str, name: &str, ports: [u16; 2]) -> Self {
+        let (port, folder) = (free_port(), TempDir::new().expect("a folder"));
+        let block = guide.split("```haproxy\n").nth(1).and_then(|rest| rest.split("```").next());
+        let block = block.expect("the guide has a configuration of HAProxy");
+        let (global, lists) = block.split_once("listen ").expect("a list");
+        let list = lists.split("listen ").find(|list| list.starts_with(name)).expect("a list of this name");
+        let script = guide.split("```script\n#!/bin/sh\n").nth(1).and_then(|rest| rest.split("```").next());
+        let path = folder.path().join("is-primary");
+        std::fs::write(&path, format!("#!/bin/sh\n{}", script.expect("the guide has a script"))).expect("a script");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it may be run");
+        let mut settings =
+            format!("{global}listen {list}").replace("/usr/local/bin/is-primary", &path.display().to_string());
+        settings = settings.replacen("bind :5432", &format!("bind 127.0.0.1:{port}"), 1);
+        settings = settings.replacen("bind :6379", &format!("bind 127.0.0.1:{port}"), 1);
+        for (host, own) in
+            [("db1:5432", ports[0]), ("db2:5432", ports[1]), ("r1:6379", ports[0]), ("r2:6379", ports[1])]
+        {
+            settings = settings.replace(host, &format!("127.0.0.1:{own}"));
+        }
+        let file = folder.path().join("haproxy.cfg");
+        std::fs::write(&file, settings).expect("its settings");
+        let mut command = Command::new("haproxy");
+        command.arg("-db").arg("-f").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let proxy = Self { port, _folder: folder, server: command.spawn().expect("haproxy is installed") };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "HAProxy does not start");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        proxy
+    }
+}
+
+impl Drop for PrivateProxy {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// A Sentinel that watches a Redis under the name `primary`.
+pub(crate) struct PrivateSentinel {
+    pub(crate) port: u16,
+    _folder: TempDir,
+    server: Child,
+}
+
+impl PrivateSentinel {
+    /// Watches; so many Sentinels have to agree that the primary is down.
+    pub(crate) fn watch(primary: &PrivateRedis, quorum: usize) -> Self {
+        let (port, folder) = (free_port(), TempDir::new().expect("a folder"));
+        let settings = format!(
+            "bind 127.0.0.1\nport {port}\nsentinel monitor primary 127.0.0.1 {} {quorum}\n\
+             sentinel down-after-milliseconds primary 500\nsentinel failover-timeout primary 3000\n",
+            primary.port
+        );
+        let path = folder.path().join("sentinel.conf");
+        std::fs::write(&path, settings).expect("its settings");
+        let mut command = Command::new("redis-sentinel");
+        command.arg(&path).current_dir(folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let sentinel = Self { port, _folder: folder, server: command.spawn().expect("redis-sentinel is installed") };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "redis-sentinel does not start");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        sentinel
+    }
+}
+
+impl Drop for PrivateSentinel {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
     }
 }
 
@@ -208,6 +401,11 @@ impl PrivateRedis {
             let _ = server.kill();
             let _ = server.wait();
         }
+    }
+
+    /// Its port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The server takes connections from now on, and answers nobody.

@@ -129,12 +129,14 @@ impl Connections {
     /// [`super::stats::cache::Stats::is_watched`].
     async fn notice_changes(&self, seen: &mut i64) {
         let (began, now) = (Instant::now(), now_micros());
+        self.notice_failover();
         if self.inner.stats.is_empty() && self.inner.shared.standing() != Standing::Ok {
             *seen = now;
             self.inner.stats.watched(began);
             return;
         }
         let Ok(mut changes) = self.changes_since(seen.saturating_sub(micros(SLACK))).await else { return };
+        self.notice_failover();
         *seen = now;
         changes.retain(|change| self.inner.stats.forget_older(change.connection, change.version));
         if !changes.is_empty() {

@@ -3,6 +3,7 @@
 //! The database tells of every change within about a second ([`super`]). Where there is Redis, changes are told at once
 //! besides, and tables are shared; see [`crate::shared`] for what keeps those true.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::clock::{micros, now_micros};
@@ -30,6 +31,7 @@ impl Connections {
 
     async fn share_always(&self) {
         loop {
+            self.notice_failover();
             let session = self.inner.shared.join().await;
             if let Err(error) = self.share(session).await {
                 tracing::warn!(cause = ?error, "sharing has to wait for the database");
@@ -50,6 +52,21 @@ impl Connections {
             self.inner.stats.forget_older(change.connection, change.version);
         }
         Ok(())
+    }
+
+    /// Forgets everything when the database writes another history: changes that were acknowledged may be lost with the
+    /// one before, and others carry their versions.
+    pub(in crate::connections) fn notice_failover(&self) {
+        let Some(timeline) = self.inner.db.timeline() else { return };
+        let mut known = self.inner.timeline.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.replace(timeline);
+        if before == Some(timeline) {
+            return;
+        }
+        if before.is_some() {
+            self.inner.stats.forget_all();
+        }
+        self.inner.shared.stand_beside(&timeline.to_string());
     }
 
     /// The connections that changed after `since`, in microseconds.

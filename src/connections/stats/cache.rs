@@ -1,6 +1,7 @@
 //! What is kept of statistics for a moment: tables, written answers, and pulls in flight.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,8 @@ pub(in crate::connections) struct Stats {
     forgotten: Cache<Uuid, i64>,
     /// When the database last told what others changed; `None` where there are no others.
     watched: Option<Mutex<Instant>>,
+    /// Another one begins with everything being forgotten.
+    era: AtomicU64,
 }
 
 /// A written answer.
@@ -124,6 +127,7 @@ impl Stats {
     pub(in crate::connections) fn new(options: &Options, others: bool) -> Self {
         Self {
             watched: others.then(|| Mutex::new(Instant::now())),
+            era: AtomicU64::new(0),
             tables: Cache::builder()
                 .max_capacity(CACHE_BYTES)
                 .eviction_policy(EvictionPolicy::lru())
@@ -175,6 +179,20 @@ impl Stats {
         let _ = self.tables.invalidate_entries_if(move |(_, connection, _), _| *connection == id);
         let _ = self.answers.invalidate_entries_if(move |(_, connection, _), _| *connection == id);
         true
+    }
+
+    /// Forgets everything, also which versions there were: they may come again, for other changes.
+    pub(in crate::connections) fn forget_all(&self) {
+        self.era.fetch_add(1, Ordering::Relaxed);
+        self.forgotten.invalidate_all();
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.tables.invalidate_all();
+        self.answers.invalidate_all();
+    }
+
+    /// What is pulled in one era is not kept in the next.
+    pub(super) fn era(&self) -> u64 {
+        self.era.load(Ordering::Relaxed)
     }
 
     /// Notes that everything others changed before `began` has been forgotten.
@@ -279,6 +297,21 @@ mod tests {
         assert!(!shared.is_watched() && alone.is_watched());
         shared.watched(Instant::now());
         assert!(shared.is_watched());
+    }
+
+    #[test]
+    fn after_everything_was_forgotten_versions_begin_again() {
+        let stats = stats(true);
+        let id = Uuid::from_u128(1);
+        let key = || ("acme".to_owned(), id, String::new());
+        let era = stats.era();
+        assert!(stats.forget_older(id, i64::MAX));
+        stats.answers.insert(key(), (answer(), later()));
+        stats.forget_all();
+        assert!(stats.answers.get(&key()).is_none() && stats.era() != era);
+        assert!(stats.is_current(id, 1), "a deletion that was lost makes nothing uncacheable");
+        stats.answers.insert(key(), (answer(), later()));
+        assert!(stats.answers.get(&key()).is_some());
     }
 
     #[test]

@@ -25,6 +25,7 @@ impl Connections {
         no_cache: bool,
         deadline: Option<Instant>,
     ) -> Result<Brought, Problem> {
+        let era = self.inner.stats.era();
         let query = format!("{} {}", packed::FORM, asked.pull_key());
         let of = TableOf { organisation: actor.organisation.as_str(), connection: id, query: &query };
         let mut ticket = None;
@@ -43,7 +44,9 @@ impl Connections {
             }
         }
         let table = self.pull(actor, id, asked, deadline).await?;
-        let ttl = self.time_to_live(asked, table.pulled_at_micros);
+        // What was read before a failover may have been lost with it.
+        let is_lost = self.inner.stats.era() != era;
+        let ttl = if is_lost { Duration::ZERO } else { self.time_to_live(asked, table.pulled_at_micros) };
         let offered = match ticket {
             Some(ticket) if self.inner.stats.is_current(id, table.version) => {
                 Some(self.offer(ticket, of, &table, ttl).await)

@@ -5,6 +5,7 @@
 pub(super) mod cache;
 mod fetch;
 pub mod file;
+pub(super) mod heavy;
 pub mod layout;
 pub mod order;
 mod packed;
@@ -134,7 +135,15 @@ impl Connections {
         })?;
         self.inner.uses.record(actor, id, manner.automation.as_deref());
         let until = table.1;
-        let answer = Arc::new(write_page(&table.0, &asked, after.as_ref(), &of(&asked), until));
+        let of = of(&asked);
+        let answer = if table.0.rows.len() < heavy::LONG {
+            write_page(&table.0, &asked, after.as_ref(), &of, until)
+        } else {
+            let table = Arc::clone(&table.0);
+            let write = move || write_page(&table, &asked, after.as_ref(), &of, until);
+            self.inner.heavy.run(actor.organisation.as_str(), write).await?
+        };
+        let answer = Arc::new(answer);
         if until > Instant::now() && self.inner.stats.is_current(id, table.0.version) {
             self.inner.stats.answers.insert(answer_key, (Arc::clone(&answer), until));
         }

@@ -7,7 +7,7 @@ mod tables;
 use std::sync::Arc;
 use std::time::Duration;
 
-use affzero_connections::shared::{Session, Shared};
+use affzero_connections::shared::{Address, Session, Shared};
 use affzero_connections::vault::{KeyRing, Vault};
 
 use crate::app::{KEYS, TestApp};
@@ -47,7 +47,7 @@ async fn until_redis_is(app: &TestApp, standing: &str) {
 /// What one process shares, without the service around it.
 fn shared(redis: &PrivateRedis, keys: &str) -> Shared {
     let vault = Arc::new(Vault::new(KeyRing::parse(keys).expect("a ring")));
-    Shared::over(&redis.url, vault).expect("an address")
+    Shared::over(Address::read(&redis.url).expect("an address"), vault)
 }
 
 /// The same in a session that is kept up until it is dropped.

@@ -52,6 +52,25 @@ async fn populated(app: &TestApp, count: usize) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn requests_that_may_come_again_keep_the_old_key_for_a_day() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let body = json!({ "name": "Once", "platform": "demo" });
+    let create = async || user.send("POST", "/api/v1/connections", &[("idempotency-key", "k")], Some(&body)).await;
+    create().await.ok(201);
+    let report = rotate(&app.db, &ring(&[NEW, KEYS]), |_| {}).await.expect("rotated");
+    let until = report.remembered_until.expect("a time");
+    let day = jiff::SignedDuration::from_hours(24);
+    assert!(until.duration_since(jiff::Timestamp::now()) <= day && report.is_complete());
+    assert!(report.to_string().contains(&format!("no longer needed from {until:.0} on")), "{report}");
+    let rotated = app.replica(&[("CREDENTIALS_KEYS", &[NEW, KEYS].join(","))]).await;
+    let again = rotated.user("acme", Plan::Pro);
+    let again = again.send("POST", "/api/v1/connections", &[("idempotency-key", "k")], Some(&body)).await;
+    again.ok(201);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn afterwards_the_new_key_alone_opens_everything() {
     let app = TestApp::start().await;
     let ids = populated(&app, 3).await;
