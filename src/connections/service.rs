@@ -16,7 +16,7 @@ use super::audit::{self, Event};
 use super::claims::Claims;
 use super::failures::FailureMeter;
 use super::stats::cache::{self, Stats};
-use super::stats::file::Files;
+use super::stats::files::Files;
 use super::stats::heavy::Heavy;
 use super::store::{self, Found, Stored, background};
 use super::supervision::{Phase, Tasks};

@@ -9,8 +9,10 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
 use super::edge::ApiError;
-use super::shape;
 use crate::problem::{Code, Problem};
+
+/// The parameter that decides on the media type before anything else is read.
+pub(super) const FORMAT: &str = "format";
 
 /// What a call can write.
 pub(super) trait Offer: 'static {
@@ -72,7 +74,7 @@ impl Accepts<JsonOnly> {
 /// What the parameter names, or the default where it names nothing that is offered: what is wrong is said with
 /// everything else that is wrong with the query.
 fn format(query: &str, offered: &[Media]) -> Option<Media> {
-    let (_, named) = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == shape::FORMAT)?;
+    let (_, named) = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == FORMAT)?;
     offered.iter().find(|media| media.key() == named).or(offered.first()).copied()
 }
 

@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use super::negotiation::Media;
+use super::negotiation::{FORMAT, Media};
 use super::query::{Parameters, possible};
 use crate::input::InputCode;
 
 /// The names of the parameters.
 pub(super) const KEYS: [&str; 5] = [FORMAT, "bom", "summary", "fresh", "deadline_ms"];
-/// What decides on the media type before anything else is read, see [`super::negotiation`].
-pub(super) const FORMAT: &str = "format";
 
 /// The shortest deadline a request may give itself, in milliseconds.
 const SHORTEST_DEADLINE: u64 = 1_000;

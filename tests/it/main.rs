@@ -19,6 +19,7 @@ mod edge;
 mod failover;
 mod fixtures;
 mod fleet;
+mod layers;
 mod observe;
 mod openapi;
 mod operate;

@@ -14,18 +14,15 @@ use tracing::Span;
 use uuid::Uuid;
 
 use super::Manner;
+use super::files::Files;
 use super::query::{Asked, Question};
 use super::stream::{Form, Lines, Style};
 use crate::connections::Actor;
 use crate::connections::service::Connections;
-use crate::outbound::memory::Memory;
 use crate::problem::Problem;
 
 /// The longest file that is complete before its first byte leaves.
 const MOST_WHOLE_BYTES: usize = 8 * 1024 * 1024;
-
-/// Bytes of such files that are in memory at the same time, until they have left.
-const MOST_AT_ONCE: usize = 64 * 1024 * 1024;
 
 /// How long the last line of a failing stream gets to leave: the server drops what it has not sent when a body fails.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -54,15 +51,6 @@ pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>
 
 /// What a failing stream says in its last line.
 pub type Tell = Box<dyn Fn(&Problem) -> Vec<u8> + Send>;
-
-/// Room for files until they have left.
-pub(in crate::connections) struct Files(Memory);
-
-impl Default for Files {
-    fn default() -> Self {
-        Self(Memory::of(MOST_AT_ONCE))
-    }
-}
 
 impl Connections {
     /// Writes all rows of a question. Returns when the first rows are there, or all of them where the file is to be
@@ -182,6 +170,7 @@ mod tests {
 
     use super::super::query::tests::asked;
     use super::*;
+    use crate::outbound::memory::Memory;
     use crate::platforms::calendar::Zone;
 
     fn lines(parts: Vec<Result<Bytes, Problem>>) -> Lines {

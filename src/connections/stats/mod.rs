@@ -5,6 +5,7 @@
 pub(super) mod cache;
 mod fetch;
 pub mod file;
+pub(super) mod files;
 pub(super) mod heavy;
 pub mod layout;
 pub mod order;

@@ -7,7 +7,7 @@ use super::super::client::Account;
 use super::super::kind::{ConnectionType, Gateways};
 use super::network;
 use super::question::Question;
-use super::refusal::Trouble;
+use super::trouble::Trouble;
 use super::wire;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{Answer, Upstream};

@@ -29,6 +29,7 @@ mod question;
 mod refusal;
 mod report;
 mod shift;
+mod trouble;
 mod wire;
 
 use super::address;

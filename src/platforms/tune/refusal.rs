@@ -5,26 +5,10 @@
 
 use super::super::kind::ConnectionType;
 use super::api::Api;
+use super::trouble::Trouble;
 use super::wire::{self, Response};
 use crate::outbound::Answer;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
-
-/// Why a question was not answered.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// The account may not use this column.
-    Column(String),
-    /// The report is too much for one question.
-    TooMuch,
-    /// Anything else.
-    Failed(PlatformError),
-}
-
-impl From<PlatformError> for Trouble {
-    fn from(error: PlatformError) -> Self {
-        Self::Failed(error)
-    }
-}
 
 /// What a refusal is about.
 #[derive(Debug, PartialEq, Eq)]

@@ -18,8 +18,8 @@ use super::columns::{self, Columns};
 use super::habits::Known;
 use super::page::{self, Page, Pages};
 use super::question::{Question, ROWS_PER_PAGE};
-use super::refusal::Trouble;
 use super::shift::{self, Proof};
+use super::trouble::Trouble;
 use super::wire::{Line, Stat};
 use crate::outbound::error::{ErrorKind, PlatformError};
 

@@ -13,7 +13,7 @@ use super::api::Api;
 use super::clock::is_changed_around;
 use super::columns::{CLICKS, DATE, HOUR};
 use super::question::{Question, ROWS_PER_PAGE};
-use super::refusal::Trouble;
+use super::trouble::Trouble;
 use super::wire::Stat;
 
 /// What was seen.

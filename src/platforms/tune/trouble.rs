@@ -1,0 +1,20 @@
+//! What stands between a question and its answer.
+
+use crate::outbound::error::PlatformError;
+
+/// Why a question was not answered.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The account may not use this column.
+    Column(String),
+    /// The report is too much for one question.
+    TooMuch,
+    /// Anything else.
+    Failed(PlatformError),
+}
+
+impl From<PlatformError> for Trouble {
+    fn from(error: PlatformError) -> Self {
+        Self::Failed(error)
+    }
+}
