@@ -23,6 +23,9 @@ pub(super) struct PlatformDescriptor {
     pub(super) counts_toward_limit: bool,
 }
 
+/// Makes the client of an account that takes this road.
+type Open = fn(Account, Upstream, &Platforms) -> Result<Box<dyn PlatformClient>, PlatformError>;
+
 /// A connection type of a platform.
 pub(super) struct Descriptor {
     pub(super) platform: Platform,
@@ -48,7 +51,7 @@ pub(super) struct Descriptor {
     /// the key itself and not only the key with what was around it.
     pub(super) prepare: fn(Account) -> Account,
     /// Makes the client of a prepared account.
-    pub(super) open: fn(Account, Upstream, &Platforms) -> Result<Box<dyn PlatformClient>, PlatformError>,
+    pub(super) open: Open,
     pub(super) compiled: Compiled,
 }
 
