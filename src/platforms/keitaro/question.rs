@@ -98,7 +98,7 @@ impl Question {
     }
 
     /// The same, from a later row on.
-    pub(super) fn from_row(&self, offset: usize) -> Self {
+    pub(super) fn starting_at(&self, offset: usize) -> Self {
         Self { offset: Some(offset), ..self.clone() }
     }
 

@@ -80,7 +80,7 @@ impl<'a> Reading<'a> {
         if self.is_complete {
             return Ok(None);
         }
-        let question = self.question.from_row(self.received);
+        let question = self.question.starting_at(self.received);
         let (subject, window, offset) = (self.subject, question.window, self.received);
         let read = |page: &Page<'_>, asked: &Asked| subject.sheet(page, asked, window, offset);
         let mut sheet = subject.panel.ask(&question, read).await?;

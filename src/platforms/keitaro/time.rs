@@ -118,18 +118,21 @@ fn text<'a>(cell: &Cell<'a>) -> Option<Cow<'a, str>> {
 /// `2026-11-16`, perhaps with a midnight after it.
 fn date(text: &str) -> Option<Date> {
     let (day, clock) = split(text);
-    match clock {
-        None => day.parse().ok(),
-        Some(clock) => day.parse().ok().filter(|_| full_hour(clock) == Some(0)),
-    }
+    civil(day).filter(|_| clock.is_none_or(|clock| full_hour(clock) == Some(0)))
 }
 
 /// `7`, `07`, `07:00` or `07:00:00`, perhaps with a day before it.
 fn hour_of_day(text: &str) -> Option<Moment> {
     match split(text) {
-        (day, Some(clock)) => Some(Moment { date: Some(day.parse().ok()?), hour: Some(full_hour(clock)?) }),
+        (day, Some(clock)) => Some(Moment { date: Some(civil(day)?), hour: Some(full_hour(clock)?) }),
         (clock, None) => Some(Moment { date: None, hour: Some(full_hour(clock)?) }),
     }
+}
+
+/// A day in the one spelling that says which number is which.
+fn civil(day: &str) -> Option<Date> {
+    let dashes = day.match_indices('-').map(|(place, _)| place);
+    (day.len() == 10 && dashes.eq([4, 7])).then(|| day.parse().ok()).flatten()
 }
 
 /// A day and what stands behind it.
