@@ -97,20 +97,29 @@ pub(super) struct StatsPaging {
     cursor: Option<String>,
 }
 
-/// How the answer is written, how fresh it is, and how long it may take.
+/// How a table is written.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct AnswerShape {
-    /// `json`, `ndjson` or `csv`; wins over `Accept`
+pub(super) struct TableShape {
+    /// A page as JSON, or all rows as a file; wins over `Accept`
     #[param(inline, example = "csv")]
     format: Option<AnswerFormat>,
-    /// Whether CSV begins with a byte-order mark, by which Excel knows UTF-8; `false` by default
+    /// Whether CSV begins with a byte-order mark, by which Excel knows UTF-8
+    #[param(default = false, example = true)]
     bom: Option<bool>,
-    /// Whether NDJSON ends with a line `{"summary": …}`; `true` by default
+    /// Whether NDJSON ends with a line `{"summary": …}`
+    #[param(default = true, example = false)]
     summary: Option<bool>,
-    /// Whether to go to the tracker whatever is kept; `false` by default
+}
+
+/// How fresh an answer is, and how long it may take.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PullShape {
+    /// Whether to go to the tracker whatever is kept
+    #[param(default = false, example = true)]
     fresh: Option<bool>,
-    /// This request's own deadline, 1000 to `STATS_DEADLINE_MS`, which is the default
+    /// This request's own deadline in milliseconds; `STATS_DEADLINE_MS` at most, and if it is left out
     #[param(minimum = 1000, example = 20000)]
     deadline_ms: Option<u32>,
 }

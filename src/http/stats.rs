@@ -11,7 +11,7 @@ use super::edge::{ApiError, is_head, request_id};
 use super::extract::{Caller, OneConnection, ReadStats, text_header};
 use super::files::{self, private};
 use super::negotiation::{Accepts, Media, Table, Tables};
-use super::params::{AnswerShape, IfChanged, PullHeaders, StatsPaging, StatsQuestion, WhichConnections};
+use super::params::{IfChanged, PullHeaders, PullShape, StatsPaging, StatsQuestion, TableShape, WhichConnections};
 use super::query::Query;
 use super::question;
 use super::shape::Shape;
@@ -41,7 +41,7 @@ const MAX_AUTOMATION: usize = 200;
 /// browsers send with `fetch(url, {cache: "no-store"})`. Either the table is whole or the call fails: no rows are ever left out.
 #[utoipa::path(tag = "Stats", operation_id = "connection_stats",
     security(("bearer" = ["stats:read"])),
-    params(OneConnection, StatsQuestion, StatsPaging, AnswerShape, PullHeaders, IfChanged),
+    params(OneConnection, StatsQuestion, StatsPaging, TableShape, PullShape, PullHeaders, IfChanged),
     extensions(("x-problems" = json!([
         Code::NotFound, Code::ConnectionDeleted, Code::UnsupportedQuery, Code::EgressBlocked,
         Code::CredentialsRejected, Code::InsufficientPermissions, Code::IpNotAllowed, Code::WrongPortal,
@@ -166,7 +166,7 @@ fn manner(headers: &HeaderMap, shape: &Shape) -> Result<Manner, Problem> {
 /// For example `?group_by=date&preset=yesterday` asks all connections of the organisation in parallel. The answer is 200 with
 /// `results` of those that answered, and `failures` that say why the others did not.
 #[utoipa::path(tag = "Stats", operation_id = "stats",
-    security(("bearer" = ["stats:read"])), params(WhichConnections, StatsQuestion, AnswerShape, PullHeaders),
+    security(("bearer" = ["stats:read"])), params(WhichConnections, StatsQuestion, PullShape, PullHeaders),
     responses((status = 200, description = "The answers, and the failures", body = StatsOfMany)))]
 #[get("/stats")]
 pub(super) async fn of_many(

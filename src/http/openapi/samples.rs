@@ -104,6 +104,7 @@ pub(super) fn header(name: &str, of_table: bool) -> Option<Value> {
         "Idempotency-Replayed" => "true".into(),
         "Age" => 12.into(),
         "Cache-Status" => "affzero; hit; ttl=48".into(),
+        "Content-Disposition" => "attachment; filename=\"Brand-A_2026-11-16_2026-11-22_Europe-Berlin.csv\"".into(),
         _ => return None,
     })
 }
