@@ -303,7 +303,7 @@ mod tests {
     fn an_order_is_sorted_once_and_the_latest_few_are_kept() {
         let table = table((0..9).map(|id| row(id, Some(i64::from(id % 3)), "USD")).collect());
         let order = |query: &str| {
-            let asked = asked(&format!("{query}"));
+            let asked = asked(query);
             table.order(asked.question.sort, &Layout::of(&asked, Perspective::Network))
         };
         let first = order("&sort=-clicks");
