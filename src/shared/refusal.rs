@@ -39,7 +39,7 @@ impl Refusal {
     pub(super) fn of_mode(about: &str) -> Option<Self> {
         // Valkey calls it otherwise.
         match value(about, "redis_mode").or_else(|| value(about, "server_mode"))? {
-            "cluster" => Some(Self::cluster("cluster mode".to_owned())),
+            "cluster" => Some(Self::cluster("cluster mode")),
             "sentinel" => Some(Self::lasting(
                 "is a Sentinel, which keeps nothing itself",
                 "write redis+sentinel://host:port/name in REDIS_URL, with the name of the primary that it watches",
@@ -48,7 +48,7 @@ impl Refusal {
         }
     }
 
-    fn cluster(how: String) -> Self {
+    fn cluster(how: &str) -> Self {
         let cause = format!("is a cluster, whose nodes would each know a part of what is shared ({how})");
         Self::lasting(cause, "name one Redis that is no cluster in REDIS_URL, or one behind Sentinels")
     }
@@ -119,7 +119,7 @@ fn of_the_server(error: &RedisError, kind: ServerErrorKind) -> Refusal {
             Refusal::passing(format!("is not ready yet ({})", word(error)), "wait, then look again")
         }
         ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::ClusterDown | ServerErrorKind::CrossSlot => {
-            Refusal::cluster(word(error))
+            Refusal::cluster(&word(error))
         }
         // The crate's words for a refused SELECT are the only ones that tell it from other errors.
         _ if error.to_string().starts_with("Redis server refused to switch database") => {

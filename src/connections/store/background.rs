@@ -31,12 +31,11 @@ pub(crate) fn due(
         .load(db)?)
 }
 
+/// How often a claimed connection has been tried, and what is stored of it.
+type Claimed = (i64, Result<Stored, Damaged>);
+
 /// Claims a connection that is due, unless another worker was quicker; says how often it has been tried.
-pub(crate) fn claim(
-    db: &mut DbConnection,
-    claim: &Claim,
-    now: i64,
-) -> Result<Option<(i64, Result<Stored, Damaged>)>, DbError> {
+pub(crate) fn claim(db: &mut DbConnection, claim: &Claim, now: i64) -> Result<Option<Claimed>, DbError> {
     let unclaimed = connections::table
         .filter(connections::id.eq(&claim.id))
         .filter(connections::verify_after.le(now))

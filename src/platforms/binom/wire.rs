@@ -169,7 +169,7 @@ fn without_notices(text: &str) -> &str {
     loop {
         let plain = rest.trim_start_matches("<br />").trim_start().trim_start_matches("<b>");
         let is_notice = |name: &&str| plain.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-        if !NOTICES.iter().any(|name| is_notice(&name)) {
+        if !NOTICES.iter().any(is_notice) {
             return rest;
         }
         let Some((_, behind)) = plain.split_once(" on line ") else { return rest };
