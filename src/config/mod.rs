@@ -343,7 +343,11 @@ fn own_address(text: &str) -> Result<IpAddr, String> {
 
 /// An address in which `{network_id}` may stand, also as a part of the host's name.
 fn network_url(text: &str) -> Result<String, &'static str> {
-    http_url(&text.replace("{network_id}", "network"))?;
+    let example = text.replace("{network_id}", "network");
+    if example.contains(['{', '}']) {
+        return Err("only {network_id} may stand in braces");
+    }
+    http_url(&example)?;
     Ok(text.trim_end_matches('/').to_owned())
 }
 

@@ -352,8 +352,9 @@ fn stage_of(error: &PlatformError) -> Stage {
 /// Names the cause of a failed verification: one match from what a platform did to what the user is told.
 fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Failure) {
     use VerificationStatus::{Failed, Inconclusive};
-    // Nothing in the settings can be wrong about a host that nobody entered.
-    let address = subject.address_field.filter(|_| !subject.is_gateway).map(|field| format!("/settings/{field}"));
+    // Nobody typed a gateway's host; what the user entered beside it may still be wrong.
+    let is_users = !subject.is_gateway || error.owner == Some(Owner::You);
+    let address = subject.address_field.filter(|_| is_users).map(|field| format!("/settings/{field}"));
     let secret = subject.main_secret.map(|field| format!("/credentials/{field}"));
     let (status, owner, pointer, hint) = match error.kind {
         ErrorKind::InvalidUrl => (Failed, Owner::You, address, "Check the address for typing mistakes."),
@@ -436,7 +437,7 @@ fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Fai
             (Inconclusive, Owner::Platform, None, "The platform is failing just now; verify again in a few minutes.")
         }
     };
-    let (owner, hint) = match subject.is_gateway.then(|| at_gateway(error.kind)).flatten() {
+    let (owner, hint) = match (!is_users).then(|| at_gateway(error.kind)).flatten() {
         Some((owner, hint)) => (owner, error.hint.as_deref().filter(|_| error.owner == Some(owner)).unwrap_or(hint)),
         None => (error.owner.unwrap_or(owner), error.hint.as_deref().unwrap_or(hint)),
     };

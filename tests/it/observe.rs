@@ -243,11 +243,12 @@ async fn pool_keys_streams_retries_and_process_are_measured() {
     }
     watched.send("GET", &pull, &[("accept", "application/x-ndjson")], None).await;
     watched.send("GET", &pull, &[("accept", "text/csv")], None).await;
-    watched.network.inject([Fault::Instead(Reply::html(200))]);
+    // A web page may be one of the moment, so it is asked for once more.
+    watched.network.inject([Fault::Instead(Reply::html(200)), Fault::Instead(Reply::html(200))]);
     watched.send("GET", &pull, &[("accept", "text/csv")], None).await;
 
     for (series, value) in [
-        ("affzero_upstream_retries_total{platform=\"affise\"}", 1.0),
+        ("affzero_upstream_retries_total{platform=\"affise\"}", 2.0),
         ("affzero_stats_cache_total{outcome=\"hit\"}", 1.0),
         ("affzero_stats_cache_total{outcome=\"miss\"}", 1.0),
         ("affzero_streams_total{form=\"ndjson\",outcome=\"whole\"}", 1.0),

@@ -8,7 +8,7 @@ use super::api::Api;
 use super::trouble::Trouble;
 use super::wire::{self, Response};
 use crate::outbound::Answer;
-use crate::outbound::error::{ErrorKind, PlatformError, Stage};
+use crate::outbound::error::{ErrorKind, Owner, PlatformError, Stage};
 
 /// What a refusal is about.
 #[derive(Debug, PartialEq, Eq)]
@@ -117,11 +117,12 @@ impl Api {
     }
 
     fn unknown_network(&self, words: &str) -> PlatformError {
-        PlatformError::new(
+        let error = PlatformError::new(
             ErrorKind::NotThisPlatform,
             format!("{} knows no network with this ID{}", self.upstream.host(), self.saying(words)),
         )
-        .hint("Check the network ID: it is acme if the network's portal is at acme.hasoffers.com.")
+        .hint("Check the network ID: it is acme if the network's portal is at acme.hasoffers.com.");
+        PlatformError { owner: Some(Owner::You), ..error }
     }
 
     /// The error of an answer that is not in TUNE's own shape.

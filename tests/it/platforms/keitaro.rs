@@ -331,8 +331,9 @@ async fn a_limited_users_key_gives_less_without_an_error_and_is_warned_of() {
 #[actix_web::test]
 async fn a_list_of_users_that_does_not_come_holds_nothing_up() {
     let simulator = panel(|_| {});
-    for fault in [Fault::Stall(Duration::from_secs(60)), Fault::Instead(Reply::html(200))] {
-        simulator.inject([Fault::None, Fault::None, fault]);
+    // A page is asked for once more.
+    for (fault, calls) in [(Fault::Stall(Duration::from_secs(60)), 1), (Fault::Instead(Reply::html(200)), 2)] {
+        simulator.inject([Fault::None, Fault::None].into_iter().chain(vec![fault; calls]));
         let verification = remembering(&simulator, None, Some("a limited user's key")).verify().await;
         assert_eq!(verification.status, VerificationStatus::Ok, "{verification:?}");
         assert_eq!(verification.detected.account.as_deref(), Some("a limited user's key"));
@@ -567,7 +568,8 @@ async fn rows_that_a_panel_leaves_out_show_against_its_own_sum() {
 async fn a_panel_that_does_not_say_its_own_sum_is_said_not_to() {
     let simulator = panel(|_| {});
     let road = remembering(&simulator, Some("grouping"), None);
-    simulator.inject([Fault::None, Fault::Instead(Reply::html(200))]);
+    // Enough for one of them to meet it twice.
+    simulator.inject([Fault::None].into_iter().chain(vec![Fault::Instead(Reply::html(200)); 3]));
     let question = Question::by(&[Campaign], day(24), day(24), "UTC");
     let outcome = question.ask(&road).await;
     // Both leave at the same time; whichever met the fault, no number is wrong.

@@ -148,7 +148,7 @@ async fn a_handshake_that_comes_to_nothing_is_told_by_its_cause() {
         (Stranger::Says(&[0x16, 3, 3, 0, 122, 2, 0, 0]), 502, "upstream_unavailable"),
         (Stranger::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), 502, "upstream_unavailable"),
         (Stranger::IsSilent, 504, "upstream_timeout"),
-        (Stranger::Drips, 504, "upstream_timeout"),
+        (Stranger::Drips, 502, "upstream_unavailable"),
     ];
     let app = &app;
     join_all(cases.into_iter().enumerate().map(|(place, (what, status, code))| async move {

@@ -176,7 +176,9 @@ async fn a_failure_is_not_kept() {
     let user = app.user("acme", Plan::Pro);
     let simulator = Simulator::start(Affise::default());
     let id = add(&user, &simulator, Owner::Network).await;
-    simulator.inject([Fault::Instead(crate::support::tracker::Reply::html(200))]);
+    // A page is asked for once more.
+    let page = || Fault::Instead(crate::support::tracker::Reply::html(200));
+    simulator.inject([page(), page()]);
     user.get(&question(&id)).await.problem(502, "upstream_protocol_error");
     user.get(&question(&id)).await.ok(200);
 }
