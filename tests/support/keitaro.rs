@@ -16,6 +16,9 @@ use serde_json::{Map, Value, json};
 
 use super::tracker::{Reply, Request, Tracker};
 
+/// The cells of a row by their columns, and what stands beside them.
+type Group = (Vec<(String, Value)>, Sum);
+
 pub const KEY: &str = "canaryke1tar0ke1tar0ke1tar0ke1t";
 
 /// Clicks of one moment that share everything else, and what became of them.
@@ -598,9 +601,9 @@ impl Keitaro {
         Ok(parts)
     }
 
-    fn rows(&self, grouping: &[String], parts: &[Part<'_>], zone: &TimeZone) -> Vec<(Vec<(String, Value)>, Sum)> {
+    fn rows(&self, grouping: &[String], parts: &[Part<'_>], zone: &TimeZone) -> Vec<Group> {
         let is_matured = self.matured.load(Ordering::SeqCst);
-        let mut groups: BTreeMap<Vec<String>, (Vec<(String, Value)>, Sum)> = BTreeMap::new();
+        let mut groups: BTreeMap<Vec<String>, Group> = BTreeMap::new();
         for part in parts {
             let cells: Vec<(String, Value)> =
                 grouping.iter().map(|name| (name.clone(), self.cell(name, part, zone))).collect();

@@ -184,7 +184,7 @@ impl TlsFront {
                 counter.fetch_add(1, Ordering::SeqCst);
                 let (target, front) = (target.clone(), front.clone());
                 // A client that does not like what it sees hangs up: that is what the tests are about.
-                tokio::spawn(async move { drop(carry(client, &target, front).await) });
+                tokio::spawn(async move { drop(Box::pin(carry(client, &target, front)).await) });
             }
         });
         Self { url, connections, task }
@@ -234,6 +234,6 @@ async fn carry(mut client: TcpStream, target: &str, front: Front) -> io::Result<
 
 /// What the client says first.
 async fn hello(client: &mut TcpStream) -> io::Result<()> {
-    let mut bytes = [0; 16_384];
+    let mut bytes = vec![0; 16_384];
     client.read(&mut bytes).await.map(drop)
 }
