@@ -138,7 +138,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     if tokio::time::timeout(HAND_OVER, background).await.is_err() {
         tracing::warn!("the background does not end; what it had claimed is free when its leases end");
     }
-    if tokio::time::timeout(LAST_USES, connections.flush_uses()).await.is_err() {
+    if tokio::time::timeout(LAST_USES, connections.finish_uses()).await.is_err() {
         tracing::warn!("the database does not answer; the uses of the last moments are not written");
     }
     if let Some(handle) = metrics_handle {

@@ -12,11 +12,13 @@ use tracing::Instrument;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::action::Action;
+use super::audit::{self, Event};
 use super::draft::Draft;
 use super::idempotency::IdempotencyKey;
 use super::seal::{Profile, Sealer};
 use super::service::{Connections, name_is_taken, plan_of, to_the_end};
-use super::store::{self, Event};
+use super::store;
 use super::wiped::Wiped;
 use super::{Actor, ConnectionView, SecretHint, Status};
 use crate::clock::now_micros;
@@ -98,12 +100,12 @@ impl Connections {
                 store::remember_verification(db, &owner.organisation, id, sealed, now)?;
             }
             let event = Event {
-                action: "connection.created",
+                action: Action::ConnectionCreated,
                 outcome: "ok".to_owned(),
                 connection: Some(id),
                 detail: json!({ "platform": row.platform, "connection_type": row.connection_type, "status": row.status }),
             };
-            store::audit(db, &owner, &event, now)?;
+            audit::append(db, &owner, &event, now)?;
             if let Some(key) = key {
                 key.keep(db, &owner.organisation, id, now)?;
             }

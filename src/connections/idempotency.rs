@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use super::cursor;
 use super::wiped::Wiped;
-use crate::db::DbConnection;
 use crate::db::models::IdempotencyRow;
 use crate::db::schema::idempotency_keys;
+use crate::db::{DbConnection, DbError};
 use crate::problem::{Code, Problem};
 use crate::tenancy::OrgId;
 use crate::vault::Vault;
@@ -22,6 +22,9 @@ use crate::vault::Vault;
 const KEY_LIFE: i64 = 24 * 3_600 * 1_000_000;
 /// How long a keyed request may run before its key is free again, in microseconds.
 const KEY_LEASE: i64 = 60 * 1_000_000;
+
+/// How many keys one transaction deletes.
+const PRUNED_AT_ONCE: i64 = 500;
 
 pub(crate) fn in_progress() -> Problem {
     Problem::new(Code::RequestInProgress, "A request with this Idempotency-Key is still running.")
@@ -118,4 +121,23 @@ impl IdempotencyKey {
             .filter(idempotency_keys::organisation_id.eq(organisation))
             .filter(idempotency_keys::key_hash.eq(key_hash))
     }
+}
+
+/// When the last of the oldest idempotency keys that are over has ended, a batch of them at most.
+///
+/// # Errors
+/// A failing database.
+pub(super) fn oldest_before(db: &mut DbConnection, now: i64) -> Result<Option<i64>, DbError> {
+    let batch: Vec<i64> = idempotency_keys::table
+        .filter(idempotency_keys::expires_at.lt(now))
+        .order(idempotency_keys::expires_at.asc())
+        .limit(PRUNED_AT_ONCE)
+        .select(idempotency_keys::expires_at)
+        .load(db)?;
+    Ok(batch.into_iter().next_back())
+}
+
+/// Deletes the keys that ended up to this time, and says how many.
+pub(super) fn forget_up_to(db: &mut DbConnection, last: i64) -> Result<usize, DbError> {
+    Ok(diesel::delete(idempotency_keys::table.filter(idempotency_keys::expires_at.le(last))).execute(db)?)
 }

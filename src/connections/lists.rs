@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::seal::Sealer;
 use super::service::{Connections, live_row, plan_of};
 use super::store::{self, ListQuery};
-use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, cursor};
+use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, audit, cursor};
 use crate::clock::time;
 use crate::platforms::verification::Verification;
 use crate::problem::Problem;
@@ -154,7 +154,7 @@ impl Connections {
         let rows = self
             .inner
             .db
-            .read(move |db| store::audit_events_of(db, &owner, connection, after, limit + 1))
+            .read(move |db| audit::events_of(db, &owner, connection, after, limit + 1))
             .await
             .map_err(Problem::from)?;
         Ok(page(rows, limit, |row| cursor::encode(&of, &row.id)).map(|row| {

@@ -4,6 +4,8 @@
 //! organisation, and [`stats`] pulls reports. Credentials are opened in one place, for verification and statistics
 //! alike.
 
+pub mod action;
+mod audit;
 mod background;
 mod claims;
 pub mod create;
@@ -34,6 +36,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::action::Action;
 use crate::platforms::verification::Verification;
 use crate::platforms::{ConnectionType, Platform, Settings};
 use crate::tenancy::{OrgId, Plan};
@@ -204,8 +207,8 @@ pub struct AuditEventView {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// What: `connection.created`, `.updated`, `.verified`, `.used`, `.deleted` or `credentials.verified`.
-    #[schema(example = "connection.created")]
+    /// What. Later versions may know more.
+    #[schema(value_type = Action, example = "connection.created")]
     pub action: String,
     /// How it ended.
     #[schema(example = "ok")]
@@ -222,7 +225,9 @@ pub struct AuditEventView {
     /// In which request.
     #[schema(required)]
     pub request_id: Option<String>,
-    /// More about it; never a secret. `via_service` is `true` where `actor` is a service with the scope `org:any`, and
+    /// More about it; never a secret. `connection.used` is written at the first use of an hour, with the
+    /// `automation_id`, and again when the hour is over, with the `count` of its uses, if there were more.
+    /// `via_service` is `true` where `actor` is a service with the scope `org:any`, and
     /// not a user of the organisation.
     #[schema(value_type = Object)]
     pub detail: serde_json::Value,

@@ -13,11 +13,12 @@ use tokio::sync::{Notify, watch};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::audit::{self, Event};
 use super::claims::Claims;
 use super::failures::FailureMeter;
 use super::seal::Sealer;
 use super::stats::cache::{self, Stats};
-use super::store::{self, Event, Found};
+use super::store::{self, Found};
 use super::supervision::{Phase, Tasks};
 use super::uses::Uses;
 use super::{Actor, ConnectionView};
@@ -41,7 +42,7 @@ pub struct Options {
     pub plan_limits: PlanLimits,
     /// Failed verifications a minute and organisation; 0 for no limit.
     pub verify_failures_per_minute: u32,
-    /// How long audit events are kept; for ever, if `None`.
+    /// How long audit events are kept; forever, if `None`.
     pub audit_retention: Option<Duration>,
     /// How statistics are pulled.
     pub stats: cache::Options,
@@ -163,6 +164,11 @@ impl Connections {
         self.inner.uses.flush(|| self.inner.tasks.upkeep.beat()).await;
     }
 
+    /// The same at the end of the process: what the audit trail counts by the hour is written too.
+    pub async fn finish_uses(&self) {
+        self.inner.uses.finish().await;
+    }
+
     /// What is shared with other replicas.
     #[must_use]
     pub fn shared(&self) -> &Shared {
@@ -186,7 +192,7 @@ impl Connections {
         self.inner
             .db
             .write(actor.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
-                Ok(store::audit(db, &owner, &event, now)?)
+                Ok(audit::append(db, &owner, &event, now)?)
             })
             .await
     }

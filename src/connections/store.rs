@@ -4,10 +4,10 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::seal::Sealer;
-use super::{Actor, ConnectionView, Status};
+use super::{ConnectionView, Status};
 use crate::clock::time;
-use crate::db::models::{AuditRow, AutomationRow, ConnectionRow, VerificationRow};
-use crate::db::schema::{audit_events, automations, connections, idempotency_keys, verifications};
+use crate::db::models::{AutomationRow, ConnectionRow, VerificationRow};
+use crate::db::schema::{automations, connections, verifications};
 use crate::db::{DbConnection, DbError};
 use crate::platforms::verification::Verification;
 use crate::platforms::{ConnectionType, Pair, Platform};
@@ -16,9 +16,6 @@ use crate::vault::Vault;
 
 /// How many verifications of a connection are kept.
 const HISTORY: i64 = 50;
-
-/// How many rows one transaction prunes.
-const PRUNED_AT_ONCE: i64 = 500;
 
 /// What an id leads to.
 #[derive(Debug)]
@@ -438,115 +435,4 @@ pub fn automations_of(
         rows = rows.filter(automations::automation_id.gt(after));
     }
     Ok(rows.load(db)?)
-}
-
-/// One page of an organisation's audit events, newest first.
-///
-/// # Errors
-/// A failing database.
-pub fn audit_events_of(
-    db: &mut DbConnection,
-    organisation: &OrgId,
-    connection: Option<Uuid>,
-    after: Option<String>,
-    limit: i64,
-) -> Result<Vec<AuditRow>, DbError> {
-    let mut rows = audit_events::table
-        .filter(audit_events::organisation_id.eq(organisation.as_str().to_owned()))
-        .select(AuditRow::as_select())
-        .order(audit_events::id.desc())
-        .limit(limit)
-        .into_boxed();
-    if let Some(connection) = connection {
-        rows = rows.filter(audit_events::connection_id.eq(connection.to_string()));
-    }
-    if let Some(after) = after {
-        rows = rows.filter(audit_events::id.lt(after));
-    }
-    Ok(rows.load(db)?)
-}
-
-/// Something to be put into the audit trail.
-#[derive(Debug, Clone)]
-pub struct Event {
-    /// What was done.
-    pub action: &'static str,
-    /// How it ended.
-    pub outcome: String,
-    /// To which connection.
-    pub connection: Option<Uuid>,
-    /// More about it; never a secret.
-    pub detail: serde_json::Value,
-}
-
-/// Appends to the audit trail, in the transaction of the change itself.
-///
-/// # Errors
-/// A failing database.
-pub fn audit(db: &mut DbConnection, actor: &Actor, event: &Event, now: i64) -> Result<(), DbError> {
-    let mut detail = event.detail.clone();
-    if let Some(members) = detail.as_object_mut().filter(|_| actor.via_service) {
-        members.insert("via_service".to_owned(), true.into());
-    }
-    let row = AuditRow {
-        id: Uuid::now_v7().to_string(),
-        organisation_id: actor.organisation.as_str().to_owned(),
-        connection_id: event.connection.map(|id| id.to_string()),
-        action: event.action.to_owned(),
-        outcome: event.outcome.clone(),
-        actor: actor.subject.clone(),
-        address: actor.address.clone(),
-        request_id: Some(actor.request_id.clone()),
-        detail: detail.to_string(),
-        created_at: now,
-    };
-    diesel::insert_into(audit_events::table).values(&row).execute(db)?;
-    Ok(())
-}
-
-/// The last of the oldest audit events made before `before`, a batch of them at most.
-///
-/// Their ids begin with the time, so the primary key finds them.
-///
-/// # Errors
-/// A failing database.
-pub fn audit_before(db: &mut DbConnection, before: i64) -> Result<Option<String>, DbError> {
-    let millis = u64::try_from(before.div_euclid(1_000)).unwrap_or_default();
-    let first_kept = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid().to_string();
-    let batch: Vec<String> = audit_events::table
-        .filter(audit_events::id.lt(first_kept))
-        .order(audit_events::id.asc())
-        .limit(PRUNED_AT_ONCE)
-        .select(audit_events::id)
-        .load(db)?;
-    Ok(batch.into_iter().next_back())
-}
-
-/// When the last of the oldest idempotency keys that are over has ended, a batch of them at most.
-///
-/// # Errors
-/// A failing database.
-pub fn idempotency_keys_before(db: &mut DbConnection, now: i64) -> Result<Option<i64>, DbError> {
-    let batch: Vec<i64> = idempotency_keys::table
-        .filter(idempotency_keys::expires_at.lt(now))
-        .order(idempotency_keys::expires_at.asc())
-        .limit(PRUNED_AT_ONCE)
-        .select(idempotency_keys::expires_at)
-        .load(db)?;
-    Ok(batch.into_iter().next_back())
-}
-
-/// Deletes audit events up to this id, and idempotency keys that ended up to this time; says how many.
-///
-/// # Errors
-/// A failing database.
-pub fn prune(db: &mut DbConnection, (event, key): (Option<String>, Option<i64>)) -> Result<usize, DbError> {
-    let mut pruned = 0;
-    if let Some(last) = event {
-        pruned += diesel::delete(audit_events::table.filter(audit_events::id.le(last))).execute(db)?;
-    }
-    if let Some(last) = key {
-        pruned += diesel::delete(idempotency_keys::table.filter(idempotency_keys::expires_at.le(last))).execute(db)?;
-    }
-    Ok(pruned)
 }

@@ -7,10 +7,12 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::action::Action;
+use super::audit::{self, Event};
 use super::draft::Patch;
 use super::seal::{Profile, Sealer};
 use super::service::{Connections, live_row, name_is_taken, to_the_end, unreadable};
-use super::store::{self, Event, Found};
+use super::store::{self, Found};
 use super::{Actor, ConnectionView, SecretHint, Status};
 use crate::clock::now_micros;
 use crate::db::DbConnection;
@@ -182,12 +184,12 @@ impl Connections {
             ))
             .execute(db)?;
             let event = Event {
-                action: "connection.updated",
+                action: Action::ConnectionUpdated,
                 outcome: "ok".to_owned(),
                 connection: Some(id),
                 detail: json!({ "fields": fields }),
             };
-            store::audit(db, &owner, &event, now)?;
+            audit::append(db, &owner, &event, now)?;
             store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
         };
         if erases {
@@ -227,12 +229,12 @@ impl Connections {
                 }
                 store::bury(db, &owner.organisation, id, now)?;
                 let event = Event {
-                    action: "connection.deleted",
+                    action: Action::ConnectionDeleted,
                     outcome: "ok".to_owned(),
                     connection: Some(id),
                     detail: json!({ "platform": row.platform, "connection_type": row.connection_type }),
                 };
-                Ok(store::audit(db, &owner, &event, now)?)
+                Ok(audit::append(db, &owner, &event, now)?)
             })
             .await
     }

@@ -4,7 +4,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Status;
-use super::store::Event;
+use super::action::Action;
+use super::audit::Event;
 use crate::platforms::Pair;
 use crate::platforms::verification::{Verification, VerificationStatus};
 use crate::problem::{Code, FieldProblem, Problem};
@@ -12,7 +13,7 @@ use crate::problem::{Code, FieldProblem, Problem};
 /// That posted credentials were tried.
 pub(super) fn tried(pair: Pair, verification: &Verification, connection: Option<Uuid>) -> Event {
     Event {
-        action: "credentials.verified",
+        action: Action::CredentialsVerified,
         outcome: outcome_of(verification),
         connection,
         detail: json!({ "platform": pair.platform(), "connection_type": pair.connection_type() }),

@@ -4,10 +4,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Actor;
+use super::action::Action;
+use super::audit::{self, Event};
 use super::draft::Draft;
 use super::seal::Sealer;
 use super::service::Connections;
-use super::store::{self, Event};
+use super::store;
 use super::verdict::{must_be_ok, outcome_of, status_after, tried};
 use crate::clock::now_micros;
 use crate::outbound::CallScope;
@@ -94,7 +96,7 @@ impl Connections {
         let settled = verification.status != VerificationStatus::Inconclusive;
         let status = status_after(&verification);
         let event = Event {
-            action: "connection.verified",
+            action: Action::ConnectionVerified,
             outcome: outcome_of(&verification),
             connection: Some(id),
             detail: json!({}),
@@ -110,7 +112,7 @@ impl Connections {
                         store::settle_deferred(db, &owner.organisation, id)?;
                     }
                 }
-                Ok(store::audit(db, &owner, &event, now)?)
+                Ok(audit::append(db, &owner, &event, now)?)
             })
             .await?;
         Ok(verification)

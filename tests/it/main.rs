@@ -27,6 +27,7 @@ mod resilience;
 mod secrets;
 mod servers;
 mod shared;
+mod shares;
 mod smoke;
 mod stage;
 mod stats;

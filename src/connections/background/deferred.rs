@@ -20,10 +20,12 @@ use tracing::Instrument;
 
 use crate::clock::now_micros;
 use crate::connections::Actor;
+use crate::connections::action::Action;
+use crate::connections::audit::{self, Event};
 use crate::connections::claims::Claim;
 use crate::connections::seal::Sealer;
 use crate::connections::service::{Connections, Opened};
-use crate::connections::store::{self, Event};
+use crate::connections::store;
 use crate::connections::supervision::{Phase, TICK};
 use crate::connections::verdict::{outcome_of, status_after};
 use crate::db::models::ConnectionRow;
@@ -232,7 +234,7 @@ impl Connections {
         let sealed = sealer.seal_verification(&verification).map_err(Problem::internal)?;
         let status = status_after(&verification);
         let event = Event {
-            action: "connection.verified",
+            action: Action::ConnectionVerified,
             outcome: outcome_of(&verification),
             connection: Some(id),
             detail: json!({ "deferred": true }),
@@ -247,7 +249,7 @@ impl Connections {
                     return Ok(put_back(db, &claim, None)?);
                 }
                 store::remember_verification(db, &actor.organisation, id, &sealed, now)?;
-                store::audit(db, &actor, &event, now)?;
+                audit::append(db, &actor, &event, now)?;
                 if again {
                     Ok(put_back(db, &claim, Some(next_attempt(now, attempts)))?)
                 } else {

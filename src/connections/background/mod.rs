@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use self::replicas::SLACK;
 use super::service::Connections;
-use super::store;
 use super::supervision::{Phase, TICK, Tasks, supervise};
+use super::{audit, idempotency};
 use crate::clock::{micros, now_micros};
 use crate::db::DbError;
 use crate::metrics;
@@ -107,14 +107,21 @@ impl Connections {
             .inner
             .db
             .read(move |db| -> Result<_, DbError> {
-                let events = audit_before.map(|before| store::audit_before(db, before)).transpose()?.flatten();
-                Ok((events, store::idempotency_keys_before(db, now)?))
+                let event = audit_before.map(|before| audit::oldest_before(db, before)).transpose()?.flatten();
+                Ok((event, idempotency::oldest_before(db, now)?))
             })
             .await?;
         if over == (None, None) {
             return Ok(0);
         }
-        self.inner.db.write_all(move |db| Ok(store::prune(db, over)?)).await
+        let (event, key) = over;
+        self.inner
+            .db
+            .write_all(move |db| -> Result<usize, Problem> {
+                let events = event.map_or(Ok(0), |last| audit::forget_up_to(db, &last))?;
+                Ok(events + key.map_or(Ok(0), |last| idempotency::forget_up_to(db, last))?)
+            })
+            .await
     }
 
     /// Forgets cached statistics of connections that another process changed, and sees to it that all others do. While

@@ -3,26 +3,11 @@
 use affzero_connections::tenancy::Plan;
 use serde_json::{Value, json};
 
-use super::{CONNECTIONS, acme, affise, eventually, fields, path, revoked, service_and_tracker};
-use crate::app::{TestApp, User};
+use super::{CONNECTIONS, acme, affise, all_entries, eventually, fields, path, revoked, service_and_tracker};
+use crate::app::TestApp;
 use crate::support::affise::ADMIN_KEY;
 
 const EVENTS: &str = "/api/v1/audit-events";
-
-async fn all_entries(user: &User<'_>, path: &str, limit: usize) -> Vec<Value> {
-    let mut found = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let separator = if path.contains('?') { '&' } else { '?' };
-        let page = user.get(&format!("{path}{separator}limit={limit}{cursor}")).await.ok(200);
-        found.extend(page["data"].as_array().expect("data").clone());
-        match page["next_cursor"].as_str() {
-            None => return found,
-            Some(next) => cursor = format!("&cursor={next}"),
-        }
-        assert!(found.len() < 1_000, "the pages never end");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verifications_are_kept_newest_first() {

@@ -92,6 +92,21 @@ pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Op
     panic!("it never happened that {what}");
 }
 
+pub(crate) async fn all_entries(user: &User<'_>, path: &str, limit: usize) -> Vec<Value> {
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let page = user.get(&format!("{path}{separator}limit={limit}{cursor}")).await.ok(200);
+        found.extend(page["data"].as_array().expect("data").clone());
+        match page["next_cursor"].as_str() {
+            None => return found,
+            Some(next) => cursor = format!("&cursor={next}"),
+        }
+        assert!(found.len() < 1_000, "the pages never end");
+    }
+}
+
 /// Waits until a connection shows this status, and returns it.
 pub(crate) async fn until_status(user: &User<'_>, id: &str, status: &str) -> Value {
     eventually(&format!("the connection is {status}"), async || {

@@ -177,8 +177,8 @@ async fn who_used_a_connection_is_written_down() {
     let audit = user.get("/api/v1/audit-events").await.ok(200);
     let used: Vec<Value> =
         list(&audit["data"]).into_iter().filter(|event| event["action"] == "connection.used").collect();
-    assert_eq!(used.len(), 3, "{audit}");
-    assert!(used.iter().all(|event| event["connection_id"] == id.as_str()), "{used:?}");
+    assert_eq!(used.len(), 1, "once in an hour, whatever the automations are called: {audit}");
+    assert_eq!(used[0]["connection_id"], id.as_str());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,63 @@
+//! What can be done, in the words of the audit trail.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AuditAction)]
+pub enum Action {
+    /// A connection was added.
+    #[serde(rename = "connection.created")]
+    ConnectionCreated,
+    /// Its name, settings or credentials were changed.
+    #[serde(rename = "connection.updated")]
+    ConnectionUpdated,
+    /// It was verified again.
+    #[serde(rename = "connection.verified")]
+    ConnectionVerified,
+    /// Statistics were pulled through it.
+    #[serde(rename = "connection.used")]
+    ConnectionUsed,
+    /// It was deleted.
+    #[serde(rename = "connection.deleted")]
+    ConnectionDeleted,
+    /// Credentials were tried and not saved.
+    #[serde(rename = "credentials.verified")]
+    CredentialsVerified,
+}
+
+impl Action {
+    /// The key in JSON and the database.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::ConnectionCreated => "connection.created",
+            Self::ConnectionUpdated => "connection.updated",
+            Self::ConnectionVerified => "connection.verified",
+            Self::ConnectionUsed => "connection.used",
+            Self::ConnectionDeleted => "connection.deleted",
+            Self::CredentialsVerified => "credentials.verified",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    #[test]
+    fn the_document_names_the_keys_that_are_stored() {
+        let schema = serde_json::to_value(Action::schema()).expect("a schema");
+        let all = [
+            Action::ConnectionCreated,
+            Action::ConnectionUpdated,
+            Action::ConnectionVerified,
+            Action::ConnectionUsed,
+            Action::ConnectionDeleted,
+            Action::CredentialsVerified,
+        ];
+        assert_eq!(schema["enum"], serde_json::json!(all.map(Action::key)));
+    }
+}

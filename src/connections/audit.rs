@@ -1,0 +1,116 @@
+//! The audit trail: what was done, by whom. Events are only ever added, and go when they are old.
+
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::Actor;
+use super::action::Action;
+use crate::db::models::AuditRow;
+use crate::db::schema::audit_events;
+use crate::db::{DbConnection, DbError};
+use crate::tenancy::OrgId;
+
+/// How many rows one transaction prunes.
+const PRUNED_AT_ONCE: i64 = 500;
+
+/// Something to be put into the audit trail.
+#[derive(Debug, Clone)]
+pub(super) struct Event {
+    /// What was done.
+    pub(super) action: Action,
+    /// How it ended.
+    pub(super) outcome: String,
+    /// To which connection.
+    pub(super) connection: Option<Uuid>,
+    /// More about it; never a secret.
+    pub(super) detail: serde_json::Value,
+}
+
+/// Appends to the audit trail, in the transaction of the change itself.
+pub(super) fn append(db: &mut DbConnection, actor: &Actor, event: &Event, now: i64) -> Result<(), DbError> {
+    let request_id = Some(actor.request_id.clone());
+    insert(db, &AuditRow { address: actor.address.clone(), request_id, ..row(actor, event, now) })
+}
+
+/// The same for what many requests of the actor came to.
+pub(super) fn append_without_request(
+    db: &mut DbConnection,
+    actor: &Actor,
+    event: &Event,
+    now: i64,
+) -> Result<(), DbError> {
+    insert(db, &row(actor, event, now))
+}
+
+fn row(actor: &Actor, event: &Event, now: i64) -> AuditRow {
+    let mut detail = event.detail.clone();
+    if let Some(members) = detail.as_object_mut().filter(|_| actor.via_service) {
+        members.insert("via_service".to_owned(), true.into());
+    }
+    AuditRow {
+        id: Uuid::now_v7().to_string(),
+        organisation_id: actor.organisation.as_str().to_owned(),
+        connection_id: event.connection.map(|id| id.to_string()),
+        action: event.action.key().to_owned(),
+        outcome: event.outcome.clone(),
+        actor: actor.subject.clone(),
+        address: None,
+        request_id: None,
+        detail: detail.to_string(),
+        created_at: now,
+    }
+}
+
+fn insert(db: &mut DbConnection, row: &AuditRow) -> Result<(), DbError> {
+    diesel::insert_into(audit_events::table).values(row).execute(db)?;
+    Ok(())
+}
+
+/// One page of an organisation's audit events, newest first.
+///
+/// # Errors
+/// A failing database.
+pub(super) fn events_of(
+    db: &mut DbConnection,
+    organisation: &OrgId,
+    connection: Option<Uuid>,
+    after: Option<String>,
+    limit: i64,
+) -> Result<Vec<AuditRow>, DbError> {
+    let mut rows = audit_events::table
+        .filter(audit_events::organisation_id.eq(organisation.as_str().to_owned()))
+        .select(AuditRow::as_select())
+        .order(audit_events::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(connection) = connection {
+        rows = rows.filter(audit_events::connection_id.eq(connection.to_string()));
+    }
+    if let Some(after) = after {
+        rows = rows.filter(audit_events::id.lt(after));
+    }
+    Ok(rows.load(db)?)
+}
+
+/// The last of the oldest audit events made before `before`, a batch of them at most.
+///
+/// Their ids begin with the time, so the primary key finds them.
+///
+/// # Errors
+/// A failing database.
+pub(super) fn oldest_before(db: &mut DbConnection, before: i64) -> Result<Option<String>, DbError> {
+    let millis = u64::try_from(before.div_euclid(1_000)).unwrap_or_default();
+    let first_kept = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid().to_string();
+    let batch: Vec<String> = audit_events::table
+        .filter(audit_events::id.lt(first_kept))
+        .order(audit_events::id.asc())
+        .limit(PRUNED_AT_ONCE)
+        .select(audit_events::id)
+        .load(db)?;
+    Ok(batch.into_iter().next_back())
+}
+
+/// Deletes the events up to this id, and says how many.
+pub(super) fn forget_up_to(db: &mut DbConnection, last: &str) -> Result<usize, DbError> {
+    Ok(diesel::delete(audit_events::table.filter(audit_events::id.le(last))).execute(db)?)
+}
