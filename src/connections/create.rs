@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -18,13 +17,11 @@ use super::draft::Draft;
 use super::idempotency::IdempotencyKey;
 use super::seal::{Profile, Sealer};
 use super::service::{Connections, name_is_taken, plan_of, to_the_end};
-use super::store;
+use super::store::{self, Sealed, Stored, verifications};
 use super::wiped::Wiped;
 use super::{Actor, ConnectionView, SecretHint, Status};
 use crate::clock::now_micros;
 use crate::db::DbConnection;
-use crate::db::models::ConnectionRow;
-use crate::db::schema::connections;
 use crate::platforms::Pair;
 use crate::platforms::verification::Verification;
 use crate::problem::{Code, Problem};
@@ -89,27 +86,31 @@ impl Connections {
                 (Some(verification), None)
             }
         };
-        let row = self.new_row(actor, id, &draft, name, verification.as_ref())?;
+        let stored = self.new_connection(actor, id, &draft, name, verification.as_ref())?;
         let vault = Arc::clone(&self.inner.vault);
         let (service, owner) = (self.clone(), actor.clone());
-        let (organisation, now) = (row.organisation_id.clone(), row.created_at);
+        let (organisation, now) = (stored.organisation.as_str().to_owned(), stored.created_at);
         let save = move |db: &mut DbConnection| {
-            limits.check(db, &owner.organisation, draft.pair, &row.name)?;
-            diesel::insert_into(connections::table).values(&row).execute(db)?;
-            if let Some(sealed) = &row.verification_sealed {
-                store::remember_verification(db, &owner.organisation, id, sealed, now)?;
+            let (pair, organisation) = (stored.pair, &stored.organisation);
+            limits.check(db, organisation, pair, &stored.name)?;
+            store::insert(db, &stored)?;
+            if let Some(sealed) = &stored.sealed.verification {
+                verifications::remember(db, organisation, id, sealed, now)?;
             }
+            let (platform, connection_type) = (pair.platform(), pair.connection_type());
             let event = Event {
                 action: Action::ConnectionCreated,
                 outcome: "ok".to_owned(),
                 connection: Some(id),
-                detail: json!({ "platform": row.platform, "connection_type": row.connection_type, "status": row.status }),
+                detail: json!({
+                    "platform": platform, "connection_type": connection_type, "status": stored.status,
+                }),
             };
             audit::append(db, &owner, &event, now)?;
             if let Some(key) = key {
-                key.keep(db, &owner.organisation, id, now)?;
+                key.keep(db, organisation, id, now)?;
             }
-            store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
+            Ok::<_, Problem>(stored.view(&vault))
         };
         to_the_end(async move {
             let connection = service.inner.db.write(organisation, now, save).await?;
@@ -124,14 +125,14 @@ impl Connections {
         .await
     }
 
-    fn new_row(
+    fn new_connection(
         &self,
         actor: &Actor,
         id: Uuid,
         draft: &Draft,
         name: String,
         verification: Option<&Verification>,
-    ) -> Result<ConnectionRow, Problem> {
+    ) -> Result<Stored, Problem> {
         let platform = draft.pair.platform();
         let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, platform);
         let hints = draft
@@ -141,19 +142,19 @@ impl Connections {
             .collect();
         let profile = Profile { settings: draft.settings.clone(), hints };
         let now = now_micros();
-        Ok(ConnectionRow {
-            id: id.to_string(),
-            organisation_id: actor.organisation.as_str().to_owned(),
-            name_key: store::name_key(&name),
+        Ok(Stored {
+            id,
+            organisation: actor.organisation.clone(),
+            pair: draft.pair,
             name,
-            platform: platform.key().to_owned(),
-            connection_type: draft.pair.connection_type().key().to_owned(),
-            settings_sealed: Some(sealer.seal_profile(&profile).map_err(Problem::internal)?),
-            credentials_sealed: Some(sealer.seal_credentials(&draft.credentials).map_err(Problem::internal)?),
-            verification_sealed: verification
-                .map(|verification| sealer.seal_verification(verification).map_err(Problem::internal))
-                .transpose()?,
-            status: verification.map_or(Status::Unverified, |_| Status::Active).key().to_owned(),
+            sealed: Sealed {
+                settings: Some(sealer.seal_profile(&profile).map_err(Problem::internal)?),
+                credentials: Some(sealer.seal_credentials(&draft.credentials).map_err(Problem::internal)?),
+                verification: verification
+                    .map(|verification| sealer.seal_verification(verification).map_err(Problem::internal))
+                    .transpose()?,
+            },
+            status: verification.map_or(Status::Unverified, |_| Status::Active),
             counts_toward_limit: platform.counts_toward_limit(),
             version: 1,
             verify_after: verification.is_none().then_some(now),
@@ -163,7 +164,6 @@ impl Connections {
             created_at: now,
             updated_at: now,
             created_by: actor.subject.clone(),
-            deleted_at: None,
         })
     }
 

@@ -2,14 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use diesel::prelude::*;
-
-use super::seal::Sealer;
-use super::store;
-use crate::db::models::{ConnectionRow, VerificationRow};
-use crate::db::schema::{connections, verifications};
+use super::store::Stored;
+use super::store::background;
+use super::store::verifications::Remembered;
 use crate::db::{Db, DbError};
-use crate::tenancy::OrgId;
 use crate::vault::{self, Vault, VaultError};
 
 /// Rows of one batch.
@@ -42,32 +38,27 @@ impl Inventory {
         let mut after = String::new();
         loop {
             let place = after.clone();
-            let (rows, history) = db.read(move |db| batch(db, &place)).await?;
-            let Some(last) = rows.last() else { return Ok(inventory) };
-            after = last.id.clone();
-            for row in &rows {
-                let of_row = history.iter().filter(|entry| entry.connection_id == row.id);
-                inventory.count_row(vault, row, of_row);
+            let batch = db.read(move |db| background::batch(db, &place, BATCH)).await?;
+            let Some(last) = batch.last else { return Ok(inventory) };
+            after = last;
+            for (stored, history) in &batch.connections {
+                inventory.rows += 1;
+                match stored {
+                    Ok(stored) => inventory.count_connection(vault, stored, history),
+                    Err(_) => {
+                        inventory.damaged += 1;
+                        inventory.unusable += 1;
+                    }
+                }
             }
             progress(inventory.rows);
         }
     }
 
-    fn count_row<'a>(
-        &mut self,
-        vault: &Vault,
-        row: &ConnectionRow,
-        history: impl Iterator<Item = &'a VerificationRow>,
-    ) {
-        self.rows += 1;
-        let (Ok(organisation), Ok(platform)) = (row.organisation_id.parse::<OrgId>(), row.platform.parse()) else {
-            self.damaged += 1;
-            self.unusable += 1;
-            return;
-        };
-        let sealer = Sealer::new(vault, &organisation, store::id_of(row), platform);
-        let settings = row.settings_sealed.as_deref();
-        let credentials = row.credentials_sealed.as_deref();
+    fn count_connection(&mut self, vault: &Vault, stored: &Stored, history: &[Remembered]) {
+        let sealer = stored.sealer(vault);
+        let settings = stored.sealed.settings.as_deref();
+        let credentials = stored.sealed.credentials.as_deref();
         let usable = [
             self.count(settings, sealer.open_profile(settings).map(drop)),
             self.count(credentials, sealer.open_credentials(credentials).map(drop)),
@@ -75,9 +66,8 @@ impl Inventory {
         if usable.contains(&false) {
             self.unusable += 1;
         }
-        let verifications =
-            row.verification_sealed.iter().chain(history.map(|entry| &entry.report_sealed)).map(Vec::as_slice);
-        for blob in verifications {
+        let entries = history.iter().map(|entry| entry.sealed.as_slice());
+        for blob in stored.sealed.verification.as_deref().into_iter().chain(entries) {
             self.count(Some(blob), sealer.open_verification(blob).map(drop));
         }
     }
@@ -103,20 +93,4 @@ impl Inventory {
             }
         }
     }
-}
-
-fn batch(db: &mut crate::db::DbConnection, after: &str) -> Result<(Vec<ConnectionRow>, Vec<VerificationRow>), DbError> {
-    let rows: Vec<ConnectionRow> = connections::table
-        .filter(connections::id.gt(after))
-        .filter(connections::deleted_at.is_null())
-        .order(connections::id.asc())
-        .limit(BATCH)
-        .select(ConnectionRow::as_select())
-        .load(db)?;
-    let ids = rows.iter().map(|row| row.id.as_str());
-    let history = verifications::table
-        .filter(verifications::connection_id.eq_any(ids))
-        .select(VerificationRow::as_select())
-        .load(db)?;
-    Ok((rows, history))
 }

@@ -2,9 +2,8 @@
 
 use uuid::Uuid;
 
-use super::seal::Sealer;
-use super::service::{Connections, live_row, plan_of};
-use super::store::{self, ListQuery};
+use super::service::{Connections, live, plan_of};
+use super::store::{self, ListQuery, Listed, Place, automations, verifications};
 use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, audit, cursor};
 use crate::clock::time;
 use crate::platforms::verification::Verification;
@@ -61,13 +60,18 @@ impl Connections {
         let mut shown = Vec::new();
         loop {
             let (owner, asked) = (organisation.clone(), query.clone());
-            let rows = self.inner.db.read(move |db| store::list(db, &owner, &asked)).await.map_err(Problem::from)?;
-            let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < query.limit);
-            query.after = rows.last().map(|row| store::place_of(row, query.sort));
-            shown.extend(rows.iter().filter_map(|row| {
-                let view = store::view(&self.inner.vault, organisation, row)?;
-                let fits = wanted.is_none_or(|wanted| view.status == wanted);
-                fits.then(|| (store::place_of(row, query.sort), view))
+            let listed = self.inner.db.read(move |db| store::list(db, &owner, &asked)).await.map_err(Problem::from)?;
+            let is_last = i64::try_from(listed.len()).is_ok_and(|count| count < query.limit);
+            query.after = listed.last().map(|entry| entry.place.clone());
+            shown.extend(listed.into_iter().filter_map(|Listed { place, stored }| match stored {
+                Ok(stored) => {
+                    let view = stored.view(&self.inner.vault);
+                    wanted.is_none_or(|wanted| view.status == wanted).then_some((place, view))
+                }
+                Err(damaged) => {
+                    tracing::warn!(connection.id = place.1, cause = %damaged, "a stored connection cannot be shown");
+                    None
+                }
             }));
             if is_last || shown.len() > enough {
                 return Ok(shown);
@@ -89,18 +93,17 @@ impl Connections {
         let of = cursor::fingerprint(&[organisation.as_str(), "verifications", &id.to_string()]);
         let after = cursor.map(|cursor| cursor::decode::<String>(&of, cursor)).transpose()?;
         let owner = organisation.clone();
-        let (row, rows) = self
+        let (stored, entries) = self
             .inner
             .db
             .read(move |db| -> Result<_, Problem> {
-                let row = live_row(db, &owner, id)?;
-                Ok((row, store::history(db, &owner, id, after, limit + 1)?))
+                let stored = live(db, &owner, id)?;
+                Ok((stored, verifications::history(db, &owner, id, after, limit + 1)?))
             })
             .await?;
-        let (platform, _, _) = store::kind(&row).map_err(Problem::internal)?;
-        let sealer = Sealer::new(&self.inner.vault, organisation, id, platform);
-        Ok(page(rows, limit, |row| cursor::encode(&of, &row.id))
-            .map(|row| sealer.open_verification(&row.report_sealed).ok()))
+        let sealer = stored.sealer(&self.inner.vault);
+        Ok(page(entries, limit, |entry| cursor::encode(&of, &entry.id))
+            .map(|entry| sealer.open_verification(&entry.sealed).ok()))
     }
 
     /// One page of the automations that used a connection.
@@ -122,17 +125,11 @@ impl Connections {
             .inner
             .db
             .read(move |db| -> Result<_, Problem> {
-                live_row(db, &owner, id)?;
-                Ok(store::automations_of(db, &owner, id, after, limit + 1)?)
+                live(db, &owner, id)?;
+                Ok(automations::page(db, &owner, id, after, limit + 1)?)
             })
             .await?;
-        Ok(page(rows, limit, |row| cursor::encode(&of, &row.automation_id)).map(|row| {
-            Some(AutomationView {
-                automation_id: row.automation_id.clone(),
-                first_used_at: time(row.first_used_at),
-                last_used_at: time(row.last_used_at),
-            })
-        }))
+        Ok(page(rows, limit, |entry| cursor::encode(&of, &entry.automation_id)).map(|entry| Some(entry.clone())))
     }
 
     /// One page of the organisation's audit events, newest first.
@@ -172,9 +169,6 @@ impl Connections {
         }))
     }
 }
-
-/// Where an entry stands in its list: the sort column's value as text, and the id.
-type Place = (String, String);
 
 /// A page cut to its limit, not yet shown.
 struct Rows<T> {

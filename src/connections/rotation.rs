@@ -7,17 +7,12 @@
 
 use std::fmt;
 
-use diesel::prelude::*;
-
 use super::keys;
-use super::seal::Sealer;
-use super::store;
+use super::store::background::{self, Renewal, Renewed};
+use super::store::verifications::Remembered;
+use super::store::{Sealed, Stored};
 use crate::clock::now_micros;
-use crate::db::models::{ConnectionRow, VerificationRow};
-use crate::db::schema::{connections, verifications};
 use crate::db::{Db, DbError};
-use crate::problem::Problem;
-use crate::tenancy::OrgId;
 use crate::vault::{Vault, VaultError};
 
 /// Rows of one batch.
@@ -88,12 +83,7 @@ pub async fn rotate(db: &Db, vault: &Vault, mut progress: impl FnMut(u64)) -> Re
 /// # Errors
 /// A failing database.
 pub async fn count(db: &Db) -> Result<u64, DbError> {
-    let count: i64 = db
-        .read(|db| -> Result<i64, DbError> {
-            Ok(connections::table.filter(connections::deleted_at.is_null()).count().get_result(db)?)
-        })
-        .await?;
-    Ok(u64::try_from(count).unwrap_or_default())
+    db.read(background::count).await
 }
 
 /// Goes through everything once.
@@ -102,93 +92,50 @@ async fn pass(db: &Db, vault: &Vault, progress: &mut impl FnMut(u64)) -> Result<
     let mut after = String::new();
     loop {
         let place = after.clone();
-        let rows = db
-            .read(move |db| -> Result<Vec<ConnectionRow>, DbError> {
-                Ok(connections::table
-                    .filter(connections::id.gt(place))
-                    .filter(connections::deleted_at.is_null())
-                    .order(connections::id.asc())
-                    .limit(BATCH)
-                    .select(ConnectionRow::as_select())
-                    .load(db)?)
-            })
-            .await?;
-        let Some(last) = rows.last() else { return Ok(report) };
-        after = last.id.clone();
-        for row in rows {
+        let batch = db.read(move |db| background::batch(db, &place, BATCH)).await?;
+        let Some(last) = batch.last else { return Ok(report) };
+        after = last;
+        for (stored, history) in batch.connections {
             report.rows += 1;
-            rotate_connection(db, vault, row, &mut report).await?;
+            match stored {
+                Ok(stored) => rotate_connection(db, vault, stored, history, &mut report).await?,
+                Err(_) => report.unreadable += 1,
+            }
         }
         progress(report.rows);
     }
 }
 
-async fn rotate_connection(db: &Db, vault: &Vault, row: ConnectionRow, report: &mut Rotated) -> Result<(), DbError> {
-    let (Ok(organisation), Ok(platform)) = (row.organisation_id.parse::<OrgId>(), row.platform.parse()) else {
-        report.unreadable += 1;
-        return Ok(());
+async fn rotate_connection(
+    db: &Db,
+    vault: &Vault,
+    mut stored: Stored,
+    history: Vec<Remembered>,
+    report: &mut Rotated,
+) -> Result<(), DbError> {
+    let Sealed { settings, credentials, verification } = std::mem::take(&mut stored.sealed);
+    let sealer = stored.sealer(vault);
+    let verified = |blob: &[u8]| sealer.seal_verification(&sealer.open_verification(blob)?);
+    let renewal = Renewal {
+        settings: renew(vault, settings, report, |blob| sealer.seal_profile(&sealer.open_profile(Some(blob))?)),
+        credentials: renew(vault, credentials, report, |blob| {
+            sealer.seal_credentials(&sealer.open_credentials(Some(blob))?)
+        }),
+        verification: renew(vault, verification, report, verified),
+        history: history
+            .into_iter()
+            .filter_map(|entry| Some((entry.id, renew(vault, Some(entry.sealed), report, verified)?)))
+            .collect(),
     };
-    let id = store::id_of(&row);
-    let sealer = Sealer::new(vault, &organisation, id, platform);
-    let settings =
-        renew(vault, row.settings_sealed, report, |blob| sealer.seal_profile(&sealer.open_profile(Some(blob))?));
-    let credentials = renew(vault, row.credentials_sealed, report, |blob| {
-        sealer.seal_credentials(&sealer.open_credentials(Some(blob))?)
-    });
-    let verification = renew(vault, row.verification_sealed, report, |blob| {
-        sealer.seal_verification(&sealer.open_verification(blob)?)
-    });
-    let owner = organisation.clone();
-    let history = db
-        .read(move |db| -> Result<Vec<VerificationRow>, DbError> { store::history(db, &owner, id, None, 1_000) })
-        .await?;
-    let history: Vec<(String, Renewed)> = history
-        .into_iter()
-        .filter_map(|entry| {
-            let renewed = renew(vault, Some(entry.report_sealed), report, |blob| {
-                sealer.seal_verification(&sealer.open_verification(blob)?)
-            })?;
-            Some((entry.id, renewed))
-        })
-        .collect();
-    if settings.is_none() && credentials.is_none() && verification.is_none() && history.is_empty() {
+    if renewal.is_empty() {
         return Ok(());
     }
+    let id = stored.id;
     let replaced = db
-        .write(row.organisation_id, now_micros(), move |db| -> Result<usize, Problem> {
-            let mut replaced = 0;
-            // The blob that was read stands in each condition: whatever was written since is newer, and stays.
-            macro_rules! replace {
-                ($column:expr, $renewed:expr) => {
-                    if let Some(Renewed { old, new }) = $renewed {
-                        let unchanged = connections::table
-                            .filter(connections::id.eq(&row.id))
-                            .filter(connections::deleted_at.is_null())
-                            .filter($column.eq(Some(old)));
-                        replaced += diesel::update(unchanged).set($column.eq(Some(new))).execute(db)?;
-                    }
-                };
-            }
-            replace!(connections::settings_sealed, settings);
-            replace!(connections::credentials_sealed, credentials);
-            replace!(connections::verification_sealed, verification);
-            for (entry, Renewed { new, .. }) in history {
-                replaced += diesel::update(verifications::table.filter(verifications::id.eq(entry)))
-                    .set(verifications::report_sealed.eq(new))
-                    .execute(db)?;
-            }
-            Ok(replaced)
-        })
-        .await
-        .map_err(|problem| DbError::Unavailable(problem.cause.unwrap_or(problem.detail).into()))?;
+        .write(stored.organisation.as_str().to_owned(), now_micros(), move |db| background::renew(db, id, renewal))
+        .await?;
     report.sealed += replaced as u64;
     Ok(())
-}
-
-/// A blob and what takes its place.
-struct Renewed {
-    old: Vec<u8>,
-    new: Vec<u8>,
 }
 
 /// The blob under the active key, if it is not already there and can be opened.

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use diesel::prelude::*;
-
 use super::keys;
 use super::service::Connections;
+use super::store::background;
 use crate::clock::now_micros;
-use crate::db::schema::connections;
-use crate::db::{DbConnection, DbError};
+use crate::db::DbError;
 use crate::metrics::{Deferred, KeyAges, Sample};
 
 /// A scrape does not wait longer for the database.
@@ -32,23 +30,6 @@ impl Connections {
     async fn ask_database(&self) -> Result<(Deferred, KeyAges), DbError> {
         let key = self.inner.vault.active_key_id().to_owned();
         let now = now_micros();
-        self.inner.db.read(move |db| Ok((deferred(db, now)?, keys::ages(db, &key)?))).await
+        self.inner.db.read(move |db| Ok((background::count_deferred(db, now)?, keys::ages(db, &key)?))).await
     }
-}
-
-fn deferred(db: &mut DbConnection, now: i64) -> Result<Deferred, DbError> {
-    let waiting = || connections::table.filter(connections::verify_after.is_not_null()).count();
-    let due = waiting()
-        .filter(connections::verify_after.le(now))
-        .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)))
-        .filter(connections::deleted_at.is_null())
-        .get_result(db)?;
-    let leased =
-        waiting().filter(connections::lease_until.ge(now)).filter(connections::deleted_at.is_null()).get_result(db)?;
-    let later = waiting()
-        .filter(connections::verify_after.gt(now))
-        .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)))
-        .filter(connections::deleted_at.is_null())
-        .get_result(db)?;
-    Ok(Deferred { due, leased, later })
 }

@@ -8,7 +8,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::prelude::*;
 use tokio::sync::{Notify, watch};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -16,15 +15,12 @@ use uuid::Uuid;
 use super::audit::{self, Event};
 use super::claims::Claims;
 use super::failures::FailureMeter;
-use super::seal::Sealer;
 use super::stats::cache::{self, Stats};
-use super::store::{self, Found};
+use super::store::{self, Found, Stored, background};
 use super::supervision::{Phase, Tasks};
 use super::uses::Uses;
 use super::{Actor, ConnectionView};
 use crate::clock::now_micros;
-use crate::db::models::ConnectionRow;
-use crate::db::schema::connections;
 use crate::db::{Db, DbConnection, DbError};
 use crate::input::InputCode;
 use crate::outbound::CallScope;
@@ -74,7 +70,7 @@ pub(super) struct Inner {
 
 /// A connection opened for calls.
 pub(super) struct Opened {
-    pub(super) row: Box<ConnectionRow>,
+    pub(super) stored: Box<Stored>,
     pub(super) client: Client,
 }
 
@@ -111,38 +107,31 @@ impl Connections {
     /// # Errors
     /// Unknown to this organisation, or deleted.
     pub async fn get(&self, organisation: &OrgId, id: Uuid) -> Result<ConnectionView, Problem> {
-        let row = self.live(organisation, id).await?;
-        store::view(&self.inner.vault, organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
+        Ok(self.live(organisation, id).await?.view(&self.inner.vault))
     }
 
-    pub(super) async fn live(&self, organisation: &OrgId, id: Uuid) -> Result<Box<ConnectionRow>, Problem> {
+    pub(super) async fn live(&self, organisation: &OrgId, id: Uuid) -> Result<Box<Stored>, Problem> {
         let owner = organisation.clone();
-        self.inner.db.read(move |db| live_row(db, &owner, id)).await
+        self.inner.db.read(move |db| live(db, &owner, id)).await
     }
 
     /// Opens a stored connection for calls: the only way to a client of one.
-    pub(super) fn open_row(
-        &self,
-        organisation: &OrgId,
-        row: Box<ConnectionRow>,
-        scope: CallScope,
-    ) -> Result<Opened, Problem> {
-        let (platform, _, pair) = store::kind(&row).map_err(Problem::internal)?;
-        let id = store::id_of(&row);
-        let sealer = Sealer::new(&self.inner.vault, organisation, id, platform);
-        let profile = sealer.open_profile(row.settings_sealed.as_deref()).map_err(|error| unreadable(&error))?;
-        let credentials =
-            sealer.open_credentials(row.credentials_sealed.as_deref()).map_err(|error| unreadable(&error))?;
-        let detected = row
-            .verification_sealed
+    pub(super) fn open(&self, stored: Box<Stored>, scope: CallScope) -> Result<Opened, Problem> {
+        let sealer = stored.sealer(&self.inner.vault);
+        let sealed = &stored.sealed;
+        let profile = sealer.open_profile(sealed.settings.as_deref()).map_err(|error| unreadable(&error))?;
+        let credentials = sealer.open_credentials(sealed.credentials.as_deref()).map_err(|error| unreadable(&error))?;
+        let detected = sealed
+            .verification
             .as_deref()
             .and_then(|blob| sealer.open_verification(blob).ok())
             .filter(|verification| verification.status == VerificationStatus::Ok)
             .map(|verification| verification.detected)
             .unwrap_or_default();
-        let account = Account { connection: id, settings: profile.settings, credentials, detected };
-        let client = platforms::open(pair, account, &self.platforms_for(organisation), scope).map_err(Problem::from)?;
-        Ok(Opened { row, client })
+        let account = Account { connection: stored.id, settings: profile.settings, credentials, detected };
+        let platforms = self.platforms_for(&stored.organisation);
+        let client = platforms::open(stored.pair, account, &platforms, scope).map_err(Problem::from)?;
+        Ok(Opened { stored, client })
     }
 
     /// Whether the database answers.
@@ -150,13 +139,7 @@ impl Connections {
     /// # Errors
     /// It does not.
     pub async fn ready(&self) -> Result<(), DbError> {
-        self.inner
-            .db
-            .read(|db| -> Result<(), DbError> {
-                let _: Option<i64> = connections::table.select(connections::version).first(db).optional()?;
-                Ok(())
-            })
-            .await
+        self.inner.db.read(background::probe).await
     }
 
     /// Writes who used which connection since the last time.
@@ -222,9 +205,9 @@ pub(crate) fn deleted() -> Problem {
         .hint("Add the connection again and use the new id, also in automations.")
 }
 
-pub(super) fn live_row(db: &mut DbConnection, organisation: &OrgId, id: Uuid) -> Result<Box<ConnectionRow>, Problem> {
+pub(super) fn live(db: &mut DbConnection, organisation: &OrgId, id: Uuid) -> Result<Box<Stored>, Problem> {
     match store::find(db, organisation, id)? {
-        Found::Live(row) => Ok(row),
+        Found::Live(stored) => Ok(stored),
         Found::Deleted => Err(deleted()),
         Found::Nothing => Err(Problem::no_connection()),
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use diesel::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -10,14 +9,12 @@ use uuid::Uuid;
 use super::action::Action;
 use super::audit::{self, Event};
 use super::draft::Patch;
-use super::seal::{Profile, Sealer};
-use super::service::{Connections, live_row, name_is_taken, to_the_end, unreadable};
-use super::store::{self, Found};
+use super::seal::Profile;
+use super::service::{Connections, live, name_is_taken, to_the_end, unreadable};
+use super::store::{self, Found, Sealed, Stored, verifications};
 use super::{Actor, ConnectionView, SecretHint, Status};
 use crate::clock::now_micros;
 use crate::db::DbConnection;
-use crate::db::models::ConnectionRow;
-use crate::db::schema::connections;
 use crate::input::InputCode;
 use crate::platforms::{self, Account, Pair, Settings, verification};
 use crate::problem::{Code, FieldProblem, Problem};
@@ -34,13 +31,13 @@ impl Connections {
         body: &Value,
         if_match: Option<&IfMatch>,
     ) -> Result<ConnectionView, Problem> {
-        let row = self.live(&actor.organisation, id).await?;
+        let stored = self.live(&actor.organisation, id).await?;
         if let Some(if_match) = if_match {
-            if_match.check(row.version)?;
+            if_match.check(stored.version)?;
         }
-        let (platform, _, pair) = store::kind(&row).map_err(Problem::internal)?;
-        let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, platform);
-        let profile = sealer.open_profile(row.settings_sealed.as_deref()).unwrap_or_default();
+        let pair = stored.pair;
+        let profile =
+            stored.sealer(&self.inner.vault).open_profile(stored.sealed.settings.as_deref()).unwrap_or_default();
         let known: Vec<String> = profile.hints.keys().cloned().collect();
         let patch = Patch::read(body, pair, &profile.settings, &known)?;
 
@@ -50,16 +47,16 @@ impl Connections {
             None
         } else {
             self.demand_secrets(pair, &profile, &settings, &patch)?;
-            Some(self.verified_change(actor, id, pair, &row, profile, settings, &patch).await?)
+            Some(self.verified_change(actor, &stored, profile, settings, &patch).await?)
         };
-        let renamed = patch.name.filter(|name| *name != row.name);
+        let renamed = patch.name.filter(|name| *name != stored.name);
         if change.is_none() && renamed.is_none() {
-            return store::view(&self.inner.vault, &actor.organisation, &row)
-                .ok_or_else(|| Problem::internal(store::UnknownKind));
+            return Ok(stored.view(&self.inner.vault));
         }
         let (service, owner, if_match) = (self.clone(), actor.clone(), if_match.cloned());
+        let seen = stored.version;
         to_the_end(async move {
-            let connection = service.save_change(&owner, id, row, renamed, change, if_match).await?;
+            let connection = service.save_change(&owner, id, seen, renamed, change, if_match).await?;
             service.tell_changed(id, connection.version).await;
             service.inner.db.finish_scrub().await;
             Ok(connection)
@@ -78,20 +75,18 @@ impl Connections {
         if missing.is_empty() { Ok(()) } else { Err(secret_required(&missing)) }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of `update`, split off to keep that readable")]
     async fn verified_change(
         &self,
         actor: &Actor,
-        id: Uuid,
-        pair: Pair,
-        row: &ConnectionRow,
+        stored: &Stored,
         profile: Profile,
         settings: Settings,
         patch: &Patch,
     ) -> Result<Change, Problem> {
-        let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, pair.platform());
+        let (id, pair) = (stored.id, stored.pair);
+        let sealer = stored.sealer(&self.inner.vault);
         // Where every secret is replaced, the old ones need not be readable any more.
-        let mut credentials = match sealer.open_credentials(row.credentials_sealed.as_deref()) {
+        let mut credentials = match sealer.open_credentials(stored.sealed.credentials.as_deref()) {
             Ok(credentials) => credentials,
             Err(_) if profile.hints.keys().all(|key| patch.credentials.contains_key(key)) => Default::default(),
             Err(error) => return Err(unreadable(&error)),
@@ -116,9 +111,11 @@ impl Connections {
         let moved = (settings != stored_settings).then(|| "settings".to_owned());
         let fields = moved.into_iter().chain(patch.credentials.keys().chain(&patch.removed).cloned()).collect();
         Ok(Change {
-            settings: sealer.seal_profile(&Profile { settings, hints }).map_err(Problem::internal)?,
-            credentials: sealer.seal_credentials(&credentials).map_err(Problem::internal)?,
-            verification: sealer.seal_verification(&verification).map_err(Problem::internal)?,
+            sealed: Sealed {
+                settings: Some(sealer.seal_profile(&Profile { settings, hints }).map_err(Problem::internal)?),
+                credentials: Some(sealer.seal_credentials(&credentials).map_err(Problem::internal)?),
+                verification: Some(sealer.seal_verification(&verification).map_err(Problem::internal)?),
+            },
             fields,
         })
     }
@@ -127,7 +124,7 @@ impl Connections {
         &self,
         actor: &Actor,
         id: Uuid,
-        seen: Box<ConnectionRow>,
+        seen: i64,
         renamed: Option<String>,
         change: Option<Change>,
         if_match: Option<IfMatch>,
@@ -137,12 +134,12 @@ impl Connections {
         let now = now_micros();
         let (organisation, erases) = (actor.organisation.as_str().to_owned(), change.is_some());
         let save = move |db: &mut DbConnection| {
-            let mut row = live_row(db, &owner.organisation, id)?;
+            let mut stored = live(db, &owner.organisation, id)?;
             if let Some(if_match) = &if_match {
-                if_match.check(row.version)?;
+                if_match.check(stored.version)?;
             }
             // What was verified is only saved over what it was verified against.
-            if change.is_some() && row.version != seen.version {
+            if change.is_some() && stored.version != seen {
                 return Err(version_conflict());
             }
             let mut fields = change.as_ref().map(|change| change.fields.clone()).unwrap_or_default();
@@ -150,39 +147,21 @@ impl Connections {
                 if store::name_taken(db, &owner.organisation, &name, Some(id))? {
                     return Err(name_is_taken());
                 }
-                row.name_key = store::name_key(&name);
-                row.name = name;
+                stored.name = name;
                 fields.insert(0, "name".to_owned());
             }
-            if let Some(change) = change {
-                store::remember_verification(db, &owner.organisation, id, &change.verification, now)?;
-                row.settings_sealed = Some(change.settings);
-                row.credentials_sealed = Some(change.credentials);
-                row.verification_sealed = Some(change.verification);
-                row.status = Status::Active.key().to_owned();
-                row.verify_after = None;
-                row.lease_until = None;
+            if let Some(Change { sealed, .. }) = change {
+                if let Some(verification) = &sealed.verification {
+                    verifications::remember(db, &owner.organisation, id, verification, now)?;
+                }
+                stored.sealed = sealed;
+                stored.status = Status::Active;
+                stored.verify_after = None;
+                stored.lease_until = None;
             }
-            row.version += 1;
-            row.updated_at = now;
-            diesel::update(
-                connections::table
-                    .filter(connections::organisation_id.eq(owner.organisation.as_str()))
-                    .filter(connections::id.eq(id.to_string())),
-            )
-            .set((
-                connections::name.eq(&row.name),
-                connections::name_key.eq(&row.name_key),
-                connections::settings_sealed.eq(&row.settings_sealed),
-                connections::credentials_sealed.eq(&row.credentials_sealed),
-                connections::verification_sealed.eq(&row.verification_sealed),
-                connections::status.eq(&row.status),
-                connections::verify_after.eq(row.verify_after),
-                connections::lease_until.eq(row.lease_until),
-                connections::version.eq(row.version),
-                connections::updated_at.eq(row.updated_at),
-            ))
-            .execute(db)?;
+            stored.version += 1;
+            stored.updated_at = now;
+            store::change(db, &stored)?;
             let event = Event {
                 action: Action::ConnectionUpdated,
                 outcome: "ok".to_owned(),
@@ -190,7 +169,7 @@ impl Connections {
                 detail: json!({ "fields": fields }),
             };
             audit::append(db, &owner, &event, now)?;
-            store::view(&vault, &owner.organisation, &row).ok_or_else(|| Problem::internal(store::UnknownKind))
+            Ok(stored.view(&vault))
         };
         if erases {
             self.inner.db.write_erasing(organisation, now, save).await
@@ -219,20 +198,21 @@ impl Connections {
         self.inner
             .db
             .write_erasing(owner.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
-                let row = match store::find(db, &owner.organisation, id)? {
-                    Found::Live(row) => row,
+                let stored = match store::find(db, &owner.organisation, id)? {
+                    Found::Live(stored) => stored,
                     Found::Deleted => return Ok(()),
                     Found::Nothing => return Err(Problem::no_connection()),
                 };
                 if let Some(if_match) = if_match {
-                    if_match.check(row.version)?;
+                    if_match.check(stored.version)?;
                 }
                 store::bury(db, &owner.organisation, id, now)?;
+                let (platform, connection_type) = (stored.pair.platform(), stored.pair.connection_type());
                 let event = Event {
                     action: Action::ConnectionDeleted,
                     outcome: "ok".to_owned(),
                     connection: Some(id),
-                    detail: json!({ "platform": row.platform, "connection_type": row.connection_type }),
+                    detail: json!({ "platform": platform, "connection_type": connection_type }),
                 };
                 Ok(audit::append(db, &owner, &event, now)?)
             })
@@ -242,9 +222,7 @@ impl Connections {
 
 /// What a change of settings or secrets will write.
 struct Change {
-    settings: Vec<u8>,
-    credentials: Vec<u8>,
-    verification: Vec<u8>,
+    sealed: Sealed,
     /// What changes, by name.
     fields: Vec<String>,
 }

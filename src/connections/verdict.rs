@@ -20,6 +20,12 @@ pub(super) fn tried(pair: Pair, verification: &Verification, connection: Option<
     }
 }
 
+/// That a saved connection was verified.
+pub(super) fn verified(verification: &Verification, connection: Uuid, detail: serde_json::Value) -> Event {
+    let outcome = outcome_of(verification);
+    Event { action: Action::ConnectionVerified, outcome, connection: Some(connection), detail }
+}
+
 /// Wrong credentials and an unreachable tracker are told apart: nothing is saved either way.
 pub(crate) fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
     let code = match verification.status {
@@ -48,6 +54,6 @@ pub(super) fn status_after(verification: &Verification) -> Option<Status> {
     }
 }
 
-pub(super) fn outcome_of(verification: &Verification) -> String {
+fn outcome_of(verification: &Verification) -> String {
     verification.failure.as_ref().map_or("ok", |failure| failure.code.key()).to_owned()
 }

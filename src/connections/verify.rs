@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Actor;
-use super::action::Action;
-use super::audit::{self, Event};
+use super::audit;
 use super::draft::Draft;
+use super::failures::Slot;
 use super::seal::Sealer;
-use super::service::Connections;
-use super::store;
-use super::verdict::{must_be_ok, outcome_of, status_after, tried};
+use super::service::{Connections, Opened};
+use super::store::Stored;
+use super::store::verifications::{self, Record};
+use super::verdict::{must_be_ok, status_after, tried, verified};
 use crate::clock::now_micros;
 use crate::outbound::CallScope;
 use crate::platforms::verification::{self, Verification, VerificationStatus};
@@ -71,8 +72,8 @@ impl Connections {
         account: Account,
     ) -> Result<Verification, Problem> {
         let slot = self.inner.failures.reserve(organisation, Uuid::now_v7()).await?;
-        let scope = CallScope::verification();
-        let client = platforms::open(pair, account, &self.platforms_for(organisation), scope).map_err(Problem::from)?;
+        let platforms = self.platforms_for(organisation);
+        let client = platforms::open(pair, account, &platforms, CallScope::verification()).map_err(Problem::from)?;
         Ok(slot.verify(&client).await)
     }
 
@@ -82,39 +83,45 @@ impl Connections {
     /// Unknown or deleted, or too many failures lately. What the tracker says is in the verification.
     pub async fn verify(&self, actor: &Actor, id: Uuid) -> Result<Verification, Problem> {
         let slot = self.inner.failures.reserve(&actor.organisation, Uuid::now_v7()).await?;
-        let scope = CallScope::verification();
-        let row = self.live(&actor.organisation, id).await?;
-        let version = row.version;
-        let (platform, _, _) = store::kind(&row).map_err(Problem::internal)?;
-        let verification = match self.open_row(&actor.organisation, row, scope) {
-            Ok(opened) => slot.verify(&opened.client).await,
-            Err(problem) if problem.code == Code::CredentialsUnreadable => Verification::unreadable(),
-            Err(problem) => return Err(problem),
-        };
-        let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, platform);
-        let sealed = sealer.seal_verification(&verification).map_err(Problem::internal)?;
-        let settled = verification.status != VerificationStatus::Inconclusive;
-        let status = status_after(&verification);
-        let event = Event {
-            action: Action::ConnectionVerified,
-            outcome: outcome_of(&verification),
-            connection: Some(id),
-            detail: json!({}),
-        };
-        let owner = actor.clone();
-        let now = now_micros();
+        let stored = self.live(&actor.organisation, id).await?;
+        let (verification, record) = self.verify_stored(stored, Some(slot)).await?;
+        let event = verified(&verification, id, json!({}));
+        let (owner, now) = (actor.clone(), now_micros());
         self.inner
             .db
             .write(actor.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
-                if store::learn(db, &owner.organisation, id, version, status, Some(&sealed))? {
-                    store::remember_verification(db, &owner.organisation, id, &sealed, now)?;
-                    if settled {
-                        store::settle_deferred(db, &owner.organisation, id)?;
-                    }
-                }
+                verifications::record(db, &record, now)?;
                 Ok(audit::append(db, &owner, &event, now)?)
             })
             .await?;
         Ok(verification)
+    }
+
+    /// Verifies a stored connection, in a place where one was taken; what is to be written of it is sealed.
+    pub(super) async fn verify_stored(
+        &self,
+        stored: Box<Stored>,
+        slot: Option<Slot>,
+    ) -> Result<(Verification, Record), Problem> {
+        let (id, organisation, version) = (stored.id, stored.organisation.clone(), stored.version);
+        let platform = stored.pair.platform();
+        let verification = match self.open(stored, CallScope::verification()) {
+            Ok(Opened { client, .. }) => match slot {
+                Some(slot) => slot.verify(&client).await,
+                None => platforms::verify(&client).await,
+            },
+            Err(problem) if problem.code == Code::CredentialsUnreadable => Verification::unreadable(),
+            Err(problem) => return Err(problem),
+        };
+        let sealer = Sealer::new(&self.inner.vault, &organisation, id, platform);
+        let record = Record {
+            sealed: sealer.seal_verification(&verification).map_err(Problem::internal)?,
+            organisation,
+            connection: id,
+            version,
+            status: status_after(&verification),
+            is_conclusive: verification.status != VerificationStatus::Inconclusive,
+        };
+        Ok((verification, record))
     }
 }

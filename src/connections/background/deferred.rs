@@ -10,7 +10,6 @@
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 
-use diesel::prelude::*;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -20,22 +19,15 @@ use tracing::Instrument;
 
 use crate::clock::now_micros;
 use crate::connections::Actor;
-use crate::connections::action::Action;
-use crate::connections::audit::{self, Event};
+use crate::connections::audit;
 use crate::connections::claims::Claim;
-use crate::connections::seal::Sealer;
-use crate::connections::service::{Connections, Opened};
-use crate::connections::store;
+use crate::connections::service::Connections;
+use crate::connections::store::{Damaged, Stored, background, verifications};
 use crate::connections::supervision::{Phase, TICK};
-use crate::connections::verdict::{outcome_of, status_after};
-use crate::db::models::ConnectionRow;
-use crate::db::schema::connections;
-use crate::db::{DbConnection, DbError};
-use crate::outbound::CallScope;
-use crate::platforms;
-use crate::platforms::verification::{Verification, VerificationStatus};
-use crate::problem::{Code, Problem};
-use crate::tenancy::OrgId;
+use crate::connections::verdict::verified;
+use crate::db::DbError;
+use crate::platforms::verification::VerificationStatus;
+use crate::problem::Problem;
 use crate::{metrics, telemetry};
 
 /// Verifications of one process at the same time,
@@ -52,6 +44,13 @@ const LAST_REPEAT: i64 = 3_600 * 1_000_000;
 const CHOICE: i64 = 16;
 /// A round in which so many organisations had their turn is over.
 const LONGEST_ROUND: usize = 1_000;
+
+/// A connection that is claimed.
+struct Claimed {
+    claim: Claim,
+    attempts: i64,
+    stored: Result<Box<Stored>, Damaged>,
+}
 
 /// Whose turn it is: in each round every organisation is served once.
 #[derive(Default)]
@@ -104,8 +103,8 @@ impl Connections {
         while *phase.borrow_and_update() < Phase::Stop {
             self.inner.tasks.deferred.beat();
             while running.len() < AT_ONCE && *phase.borrow() == Phase::Work {
-                let Some((claim, row)) = self.claim_or_tell(&mut turns).await else { break };
-                running.spawn(self.clone().run(claim, row));
+                let Some(claimed) = self.claim_or_wait(&mut turns).await else { break };
+                running.spawn(self.clone().run(claimed));
             }
             tokio::select! {
                 Some(Ok(organisation)) = running.join_next() => turns.end(&organisation),
@@ -117,7 +116,7 @@ impl Connections {
         self.hand_back().await;
     }
 
-    async fn claim_or_tell(&self, turns: &mut Turns) -> Option<(Claim, Box<ConnectionRow>)> {
+    async fn claim_or_wait(&self, turns: &mut Turns) -> Option<Claimed> {
         self.claim(turns).await.unwrap_or_else(|problem| {
             tracing::warn!(cause = problem.cause.as_deref(), "deferred verifications have to wait");
             None
@@ -125,9 +124,10 @@ impl Connections {
     }
 
     /// Claims a connection that is due, if there is one.
-    async fn claim(&self, turns: &mut Turns) -> Result<Option<(Claim, Box<ConnectionRow>)>, Problem> {
+    async fn claim(&self, turns: &mut Turns) -> Result<Option<Claimed>, Problem> {
         loop {
-            let due = self.due(turns.left_out()).await?;
+            let (left_out, now) = (turns.left_out(), now_micros());
+            let due = self.inner.db.read(move |db| background::due(db, now, left_out, CHOICE)).await?;
             let Some((id, organisation)) = fastrand::choice(due) else {
                 if turns.next_round() {
                     continue;
@@ -135,7 +135,7 @@ impl Connections {
                 metrics::background_worked("verifications");
                 return Ok(None);
             };
-            // Whoever is quicker has taken it off the list of those due.
+            // A quicker worker has taken it off the list of those due.
             if let Some(claimed) = self.take(id, &organisation).await? {
                 turns.begin(&organisation);
                 return Ok(Some(claimed));
@@ -143,63 +143,28 @@ impl Connections {
         }
     }
 
-    /// Some of the connections that have been due for longest, with their organisations.
-    async fn due(&self, left_out: Vec<String>) -> Result<Vec<(String, String)>, DbError> {
-        let now = now_micros();
-        self.inner
-            .db
-            .read(move |db| {
-                Ok(connections::table
-                    .filter(connections::verify_after.le(now))
-                    .filter(connections::deleted_at.is_null())
-                    .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)))
-                    .filter(connections::organisation_id.ne_all(left_out))
-                    .order(connections::verify_after.asc())
-                    .limit(CHOICE)
-                    .select((connections::id, connections::organisation_id))
-                    .load(db)?)
-            })
-            .await
-    }
-
-    async fn take(&self, id: String, organisation: &str) -> Result<Option<(Claim, Box<ConnectionRow>)>, DbError> {
+    async fn take(&self, id: String, organisation: &str) -> Result<Option<Claimed>, DbError> {
         let now = now_micros();
         let claim = Claim { organisation: organisation.to_owned(), id, lease: now + LEASE };
         let wanted = claim.clone();
-        let row = self
-            .inner
-            .db
-            .write(organisation.to_owned(), now, move |db| -> Result<Option<ConnectionRow>, DbError> {
-                let unclaimed = connections::table
-                    .filter(connections::id.eq(&wanted.id))
-                    .filter(connections::verify_after.le(now))
-                    .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)));
-                let claimed = diesel::update(unclaimed)
-                    .set((
-                        connections::lease_until.eq(Some(wanted.lease)),
-                        connections::verify_attempts.eq(connections::verify_attempts + 1),
-                    ))
-                    .execute(db)?;
-                if claimed == 0 {
-                    return Ok(None);
-                }
-                let row = connections::table.filter(connections::id.eq(&wanted.id));
-                Ok(row.select(ConnectionRow::as_select()).get_result(db).optional()?)
-            })
-            .await?;
-        Ok(row.map(|row| {
+        let taken =
+            self.inner.db.write(organisation.to_owned(), now, move |db| background::claim(db, &wanted, now)).await?;
+        Ok(taken.map(|(attempts, stored)| {
             self.inner.claims.add(&claim);
-            (claim, Box::new(row))
+            Claimed { claim, attempts, stored: stored.map(Box::new) }
         }))
     }
 
     /// Verifies a claimed connection, whatever comes of it; returns the organisation whose turn it was.
-    async fn run(self, claim: Claim, row: Box<ConnectionRow>) -> String {
-        let attempts = row.verify_attempts;
+    async fn run(self, claimed: Claimed) -> String {
+        let Claimed { claim, attempts, stored } = claimed;
         let request_id = format!("background-{}", Timestamp::now().as_microsecond());
         let span = telemetry::background(&request_id);
-        let work = self.verify_claimed(&claim, row, request_id).instrument(span.clone());
-        let trouble = match AssertUnwindSafe(work).catch_unwind().await {
+        let work = async {
+            let stored = stored.map_err(Problem::internal)?;
+            self.verify_claimed(&claim, stored, attempts, request_id).await
+        };
+        let trouble = match AssertUnwindSafe(work.instrument(span.clone())).catch_unwind().await {
             Ok(Ok(())) => None,
             Ok(Err(problem)) => Some(problem.cause),
             Err(_) => Some(Some("it panicked".into())),
@@ -215,56 +180,42 @@ impl Connections {
         claim.organisation
     }
 
-    async fn verify_claimed(&self, claim: &Claim, row: Box<ConnectionRow>, request_id: String) -> Result<(), Problem> {
-        let (platform, _, _) = store::kind(&row).map_err(Problem::internal)?;
-        let (id, version, attempts) = (store::id_of(&row), row.version, row.verify_attempts);
+    async fn verify_claimed(
+        &self,
+        claim: &Claim,
+        stored: Box<Stored>,
+        attempts: i64,
+        request_id: String,
+    ) -> Result<(), Problem> {
+        let id = stored.id;
         let actor = Actor {
-            organisation: claim.organisation.parse::<OrgId>().map_err(Problem::internal)?,
+            organisation: stored.organisation.clone(),
             plan: None,
-            subject: row.created_by.clone(),
+            subject: stored.created_by.clone(),
             via_service: false,
             address: None,
             request_id,
         };
-        let verification = self.verify_row(&actor.organisation, row).await?;
+        let (verification, record) = self.verify_stored(stored, None).await?;
         if verification.status == VerificationStatus::Ok {
             self.inner.failures.forgive(&actor.organisation, id);
         }
-        let sealer = Sealer::new(&self.inner.vault, &actor.organisation, id, platform);
-        let sealed = sealer.seal_verification(&verification).map_err(Problem::internal)?;
-        let status = status_after(&verification);
-        let event = Event {
-            action: Action::ConnectionVerified,
-            outcome: outcome_of(&verification),
-            connection: Some(id),
-            detail: json!({ "deferred": true }),
-        };
-        let again = verification.status == VerificationStatus::Inconclusive;
+        let event = verified(&verification, id, json!({ "deferred": true }));
         let (now, claim) = (now_micros(), claim.clone());
         self.inner
             .db
             .write(claim.organisation.clone(), now, move |db| -> Result<(), Problem> {
-                if !store::learn(db, &actor.organisation, id, version, status, Some(&sealed))? {
+                if !verifications::record(db, &record, now)? {
                     // Renamed meanwhile, perhaps: what is there now is still to be verified.
-                    return Ok(put_back(db, &claim, None)?);
+                    return Ok(background::put_back(db, &claim, None)?);
                 }
-                store::remember_verification(db, &actor.organisation, id, &sealed, now)?;
                 audit::append(db, &actor, &event, now)?;
-                if again {
-                    Ok(put_back(db, &claim, Some(next_attempt(now, attempts)))?)
-                } else {
-                    Ok(store::settle_deferred(db, &actor.organisation, id)?)
+                if !record.is_conclusive {
+                    background::put_back(db, &claim, Some(next_attempt(now, attempts)))?;
                 }
+                Ok(())
             })
             .await
-    }
-
-    async fn verify_row(&self, organisation: &OrgId, row: Box<ConnectionRow>) -> Result<Verification, Problem> {
-        match self.open_row(organisation, row, CallScope::verification()) {
-            Ok(Opened { client, .. }) => Ok(platforms::verify(&client).await),
-            Err(problem) if problem.code == Code::CredentialsUnreadable => Ok(Verification::unreadable()),
-            Err(problem) => Err(problem),
-        }
     }
 
     /// Gives every claim back that nobody works on any more.
@@ -280,23 +231,11 @@ impl Connections {
     }
 
     async fn put_back(&self, claim: Claim, next: Option<i64>) -> Result<(), DbError> {
-        self.inner.db.write(claim.organisation.clone(), now_micros(), move |db| put_back(db, &claim, next)).await
+        self.inner
+            .db
+            .write(claim.organisation.clone(), now_micros(), move |db| background::put_back(db, &claim, next))
+            .await
     }
-}
-
-/// Ends a claim, unless it is another worker's by now; with `next`, nobody takes it up before that time.
-fn put_back(db: &mut DbConnection, claim: &Claim, next: Option<i64>) -> Result<(), DbError> {
-    let claimed = || {
-        connections::table
-            .filter(connections::id.eq(claim.id.clone()))
-            .filter(connections::verify_after.is_not_null())
-            .filter(connections::lease_until.eq(claim.lease))
-    };
-    if let Some(next) = next {
-        diesel::update(claimed()).set(connections::verify_after.eq(Some(next))).execute(db)?;
-    }
-    diesel::update(claimed()).set(connections::lease_until.eq(None::<i64>)).execute(db)?;
-    Ok(())
 }
 
 /// When an attempt that told nothing is repeated.

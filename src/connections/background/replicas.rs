@@ -5,12 +5,10 @@
 
 use std::time::Duration;
 
-use diesel::prelude::*;
-
 use crate::clock::{micros, now_micros};
 use crate::connections::service::{Connections, DELETED};
+use crate::connections::store::background::{self, Changed};
 use crate::connections::supervision::Phase;
-use crate::db::schema::connections;
 use crate::db::{DbError, LONGEST_WRITE};
 use crate::shared::{Change, Session};
 
@@ -56,20 +54,10 @@ impl Connections {
 
     /// The connections that changed after `since`, in microseconds.
     pub(super) async fn changes_since(&self, since: i64) -> Result<Vec<Change>, DbError> {
-        type Changed = (String, i64, Option<i64>);
-        let changed = self
-            .inner
-            .db
-            .read(move |db| -> Result<Vec<Changed>, DbError> {
-                Ok(connections::table
-                    .filter(connections::updated_at.gt(since))
-                    .select((connections::id, connections::version, connections::deleted_at))
-                    .load(db)?)
-            })
-            .await?;
-        let changes = changed.into_iter().filter_map(|(id, version, deleted_at)| {
-            let version = if deleted_at.is_some() { DELETED } else { version };
-            Some(Change { connection: id.parse().ok()?, version })
+        let changed = self.inner.db.read(move |db| background::changed_since(db, since)).await?;
+        let changes = changed.into_iter().map(|Changed { id, version, is_deleted }| Change {
+            connection: id,
+            version: if is_deleted { DELETED } else { version },
         });
         Ok(changes.collect())
     }

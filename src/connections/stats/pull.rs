@@ -12,9 +12,9 @@ use super::table::{ConnectionRef, Orders, Source, Table};
 use super::tally::Tally;
 use crate::clock::{millis, now_micros};
 use crate::connections::service::{Connections, Opened};
-use crate::connections::{Actor, Status, store};
+use crate::connections::store::{Stored, health};
+use crate::connections::{Actor, Status};
 use crate::db::DbError;
-use crate::db::models::ConnectionRow;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{CallScope, Purpose};
 use crate::platforms::assemble;
@@ -33,8 +33,8 @@ impl Connections {
         asked: &Asked,
         scope: CallScope,
     ) -> Result<(Opened, StatsQuery), Problem> {
-        let row = in_time(scope.deadline, self.live(&actor.organisation, id)).await?;
-        let opened = self.open_row(&actor.organisation, row, scope)?;
+        let stored = in_time(scope.deadline, self.live(&actor.organisation, id)).await?;
+        let opened = self.open(stored, scope)?;
         let query = asked.for_client(opened.client.pair(), self.inner.options.stats.max_range_days)?;
         Ok((opened, query))
     }
@@ -55,10 +55,10 @@ impl Connections {
         let outcome = tokio::time::timeout_at(scope.deadline.into(), reading).await;
         match outcome.unwrap_or_else(|_| Err(out_of_time(&opened))) {
             Ok(table) => {
-                self.learn_from_pull(&actor.organisation, &opened.row, Status::Active).await;
+                self.learn_from_pull(&opened.stored, Status::Active).await;
                 Ok(table)
             }
-            Err(error) => Err(self.refused(actor, &opened, error).await),
+            Err(error) => Err(self.refused(&opened, error).await),
         }
     }
 
@@ -72,9 +72,9 @@ impl Connections {
     }
 
     /// What the caller is told of a platform's refusal; the connection's health learns from it too.
-    pub(super) async fn refused(&self, actor: &Actor, opened: &Opened, error: PlatformError) -> Problem {
+    pub(super) async fn refused(&self, opened: &Opened, error: PlatformError) -> Problem {
         if error.kind.is_refusal() {
-            self.learn_from_pull(&actor.organisation, &opened.row, Status::Failing).await;
+            self.learn_from_pull(&opened.stored, Status::Failing).await;
         }
         error.into()
     }
@@ -125,25 +125,25 @@ impl Connections {
             source: Source { upstream_calls: opened.client.upstream().calls(), duration_ms: millis(started.elapsed()) },
             perspective: opened.client.pair().entry().perspective,
             pulled_at_micros,
-            version: opened.row.version,
+            version: opened.stored.version,
             orders: Orders::default(),
         })
     }
 
     /// Writes what a pull taught about a connection's health. Neither a caller that leaves nor a database that hangs
     /// takes that along, or holds the answer up; where most likely there is nothing to write, nobody waits at all.
-    pub(super) async fn learn_from_pull(&self, organisation: &OrgId, row: &ConnectionRow, status: Status) {
-        let (service, owner, id, version) = (self.clone(), organisation.clone(), store::id_of(row), row.version);
+    pub(super) async fn learn_from_pull(&self, stored: &Stored, status: Status) {
+        let (service, owner, id, version) = (self.clone(), stored.organisation.clone(), stored.id, stored.version);
         let learning = async move { service.learn(&owner, id, version, status).await };
         let learning = tokio::spawn(learning.in_current_span());
-        if row.status != status.key() {
+        if stored.status != status {
             let _ = tokio::time::timeout(LEARNING, learning).await;
         }
     }
 
     async fn learn(&self, organisation: &OrgId, id: Uuid, version: i64, status: Status) {
         // The row may have changed during the pull: what it says now decides whether there is anything to write.
-        if self.live(organisation, id).await.is_ok_and(|known| known.status == status.key()) {
+        if self.live(organisation, id).await.is_ok_and(|known| known.status == status) {
             return;
         }
         let owner = organisation.clone();
@@ -151,7 +151,7 @@ impl Connections {
             .inner
             .db
             .write(organisation.as_str().to_owned(), now_micros(), move |db| -> Result<(), Problem> {
-                store::learn(db, &owner, id, version, Some(status), None)?;
+                health::learn(db, &owner, id, version, Some(status), None)?;
                 Ok(())
             })
             .await;
@@ -177,8 +177,8 @@ pub(super) async fn in_time<T>(
 fn reference(opened: &Opened) -> ConnectionRef {
     let pair = opened.client.pair();
     ConnectionRef {
-        id: store::id_of(&opened.row),
-        name: opened.row.name.clone(),
+        id: opened.stored.id,
+        name: opened.stored.name.clone(),
         platform: pair.platform(),
         connection_type: pair.connection_type(),
     }

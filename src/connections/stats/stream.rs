@@ -72,7 +72,7 @@ impl Connections {
         let asked = question.at(Timestamp::now());
         let (opened, query) = self.prepare(actor, id, &asked, self.pull_scope(None)).await?;
         let layout = Layout::of(&asked, opened.client.pair().entry().perspective);
-        let mut batches = Box::pin(self.clone().batches(actor.clone(), opened, query, asked));
+        let mut batches = Box::pin(self.clone().batches(opened, query, asked));
         let first = batches.next().await.transpose().inspect_err(|problem| {
             self.inner.uses.record_refusal(actor, id, manner.automation.as_deref(), problem);
         })?;
@@ -126,13 +126,7 @@ impl Connections {
     }
 
     /// The batches of a pull as they come in, those without rows put to the next; or, to be sorted, all in one.
-    fn batches(
-        self,
-        actor: Actor,
-        opened: Opened,
-        query: StatsQuery,
-        asked: Asked,
-    ) -> impl Stream<Item = Result<Batch, Problem>> {
+    fn batches(self, opened: Opened, query: StatsQuery, asked: Asked) -> impl Stream<Item = Result<Batch, Problem>> {
         async_stream::stream! {
             let deadline = opened.client.upstream().deadline();
             let options = self.inner.options.stats.clone();
@@ -179,7 +173,7 @@ impl Connections {
                     Ok(())
                 });
                 if let Err(error) = within {
-                    yield Err(self.refused(&actor, &opened, error).await);
+                    yield Err(self.refused(&opened, error).await);
                     return;
                 }
                 if sort.is_none() && !held.rows.is_empty() {
@@ -189,7 +183,7 @@ impl Connections {
             if sort.is_some() {
                 held.rows.sort_by(|a, b| compare(a, b, sort, &layout));
             }
-            self.learn_from_pull(&actor.organisation, &opened.row, Status::Active).await;
+            self.learn_from_pull(&opened.stored, Status::Active).await;
             yield Ok(held);
         }
     }

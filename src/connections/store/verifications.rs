@@ -1,0 +1,105 @@
+//! The queries about verifications. Each takes the organisation.
+
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::health;
+use crate::connections::Status;
+use crate::db::models::VerificationRow;
+use crate::db::schema::verifications;
+use crate::db::{DbConnection, DbError};
+use crate::tenancy::OrgId;
+
+/// How many verifications of a connection are kept.
+const HISTORY: i64 = 50;
+
+/// What a verification of a stored connection has found out, ready to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) organisation: OrgId,
+    pub(crate) connection: Uuid,
+    /// The version that was verified.
+    pub(crate) version: i64,
+    /// What it says of the connection's health, if anything.
+    pub(crate) status: Option<Status>,
+    /// Whether it says yes or no, so that the background need not ask again.
+    pub(crate) is_conclusive: bool,
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// One entry of a connection's history.
+#[derive(Debug, Clone)]
+pub(crate) struct Remembered {
+    pub(crate) id: String,
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// Writes what a verification found out. Does nothing, and says so, if the connection was changed or deleted since.
+pub(crate) fn record(db: &mut DbConnection, record: &Record, now: i64) -> Result<bool, DbError> {
+    let Record { organisation, connection, version, status, is_conclusive, sealed } = record;
+    if !health::learn(db, organisation, *connection, *version, *status, Some(sealed))? {
+        return Ok(false);
+    }
+    remember(db, organisation, *connection, sealed, now)?;
+    if *is_conclusive {
+        health::settle(db, organisation, *connection)?;
+    }
+    Ok(true)
+}
+
+/// Adds a verification to a connection's history and drops what is too old.
+pub(crate) fn remember(
+    db: &mut DbConnection,
+    organisation: &OrgId,
+    connection: Uuid,
+    sealed: &[u8],
+    now: i64,
+) -> Result<(), DbError> {
+    let row = VerificationRow {
+        id: Uuid::now_v7().to_string(),
+        organisation_id: organisation.as_str().to_owned(),
+        connection_id: connection.to_string(),
+        report_sealed: sealed.to_vec(),
+        created_at: now,
+    };
+    diesel::insert_into(verifications::table).values(&row).execute(db)?;
+    let oldest: Option<String> = verifications::table
+        .filter(verifications::connection_id.eq(connection.to_string()))
+        .order(verifications::id.desc())
+        .select(verifications::id)
+        .offset(HISTORY)
+        .limit(1)
+        .first(db)
+        .optional()?;
+    if let Some(oldest) = oldest {
+        diesel::delete(
+            verifications::table
+                .filter(verifications::connection_id.eq(connection.to_string()))
+                .filter(verifications::id.le(oldest)),
+        )
+        .execute(db)?;
+    }
+    Ok(())
+}
+
+/// One page of a connection's history, newest first.
+pub(crate) fn history(
+    db: &mut DbConnection,
+    organisation: &OrgId,
+    connection: Uuid,
+    after: Option<String>,
+    limit: i64,
+) -> Result<Vec<Remembered>, DbError> {
+    let mut rows = verifications::table
+        .filter(verifications::organisation_id.eq(organisation.as_str().to_owned()))
+        .filter(verifications::connection_id.eq(connection.to_string()))
+        .select((verifications::id, verifications::report_sealed))
+        .order(verifications::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(after) = after {
+        rows = rows.filter(verifications::id.lt(after));
+    }
+    let rows: Vec<(String, Vec<u8>)> = rows.load(db)?;
+    Ok(rows.into_iter().map(|(id, sealed)| Remembered { id, sealed }).collect())
+}
