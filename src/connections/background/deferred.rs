@@ -18,13 +18,13 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::clock::now_micros;
-use crate::connections::Actor;
-use crate::connections::audit;
 use crate::connections::claims::Claim;
 use crate::connections::service::Connections;
-use crate::connections::store::{Damaged, Stored, background, verifications};
+use crate::connections::store::background::{self, Taken};
+use crate::connections::store::{Damaged, Stored, verifications};
 use crate::connections::supervision::{Phase, TICK};
 use crate::connections::verdict::verified;
+use crate::connections::{Actor, audit};
 use crate::db::DbError;
 use crate::platforms::verification::VerificationStatus;
 use crate::problem::Problem;
@@ -149,7 +149,7 @@ impl Connections {
         let wanted = claim.clone();
         let taken =
             self.inner.db.write(organisation.to_owned(), now, move |db| background::claim(db, &wanted, now)).await?;
-        Ok(taken.map(|(attempts, stored)| {
+        Ok(taken.map(|Taken { attempts, stored }| {
             self.inner.claims.add(&claim);
             Claimed { claim, attempts, stored: stored.map(Box::new) }
         }))

@@ -31,12 +31,16 @@ pub(crate) fn due(
         .load(db)?)
 }
 
-/// Claims a connection that is due, unless another worker was quicker; says how often it has been tried.
-pub(crate) fn claim(
-    db: &mut DbConnection,
-    claim: &Claim,
-    now: i64,
-) -> Result<Option<(i64, Result<Stored, Damaged>)>, DbError> {
+/// A connection that was claimed.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// How often it has been tried, this time included.
+    pub(crate) attempts: i64,
+    pub(crate) stored: Result<Stored, Damaged>,
+}
+
+/// Claims a connection that is due, unless another worker was quicker.
+pub(crate) fn claim(db: &mut DbConnection, claim: &Claim, now: i64) -> Result<Option<Taken>, DbError> {
     let unclaimed = connections::table
         .filter(connections::id.eq(&claim.id))
         .filter(connections::verify_after.le(now))
@@ -52,7 +56,7 @@ pub(crate) fn claim(
     }
     let row = connections::table.filter(connections::id.eq(&claim.id));
     let row: Option<ConnectionRow> = row.select(ConnectionRow::as_select()).get_result(db).optional()?;
-    Ok(row.map(|row| (row.verify_attempts, row.try_into())))
+    Ok(row.map(|row| Taken { attempts: row.verify_attempts, stored: row.try_into() }))
 }
 
 /// Ends a claim, unless it is another worker's by now; with `next`, nobody takes it up before that time.
