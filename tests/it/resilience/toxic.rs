@@ -147,7 +147,7 @@ async fn a_handshake_that_comes_to_nothing_is_told_by_its_cause() {
         (Stranger::Says(b""), 502, "upstream_unavailable"),
         (Stranger::Says(&[0x16, 3, 3, 0, 122, 2, 0, 0]), 502, "upstream_unavailable"),
         (Stranger::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), 502, "upstream_unavailable"),
-        (Stranger::IsSilent, 504, "upstream_timeout"),
+        (Stranger::IsSilent, 502, "upstream_unavailable"),
         (Stranger::Drips, 502, "upstream_unavailable"),
     ];
     let app = &app;
