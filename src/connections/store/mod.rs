@@ -1,5 +1,5 @@
 //! The queries about connections. Each takes the organisation: without it there is no way to a row, except for the
-//! background's, which stand in [`background`] alone.
+//! background's, which stand in `background` alone.
 
 pub(super) mod automations;
 pub(super) mod background;
