@@ -22,7 +22,7 @@ use affzero_connections::outbound::egress::EgressPolicy;
 use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::stats::{Dimension, StatsQuery};
 use affzero_connections::platforms::verification::Detected;
-use affzero_connections::platforms::{Account, Client, Pair, Platforms, assemble, open};
+use affzero_connections::platforms::{Account, Client, Pair, Platforms, assemble, normalise, open};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::StreamExt;
 use jiff::Timestamp;
@@ -78,9 +78,12 @@ impl Stage {
 
     fn client(&self) -> Client {
         let texts = |texts: samples::Texts| texts.into_iter().map(|(key, value)| (key.to_owned(), value));
+        // As a draft stores them.
+        let mut settings = texts(self.sample.settings_at(&self.url)).collect();
+        normalise(self.sample.pair, &mut settings).expect("settings that are in order");
         let account = Account {
             connection: Uuid::nil(),
-            settings: texts(self.sample.settings_at(&self.url)).collect(),
+            settings,
             credentials: texts(self.sample.credentials.clone()).map(|(key, value)| (key, value.into())).collect(),
             detected: Detected::default(),
         };

@@ -199,21 +199,20 @@ impl Connections {
         self.inner
             .db
             .write_erasing(owner.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
-                let stored = match store::find(db, &owner.organisation, id)? {
-                    Found::Live(stored) => stored,
+                let outline = match store::find_outline(db, &owner.organisation, id)? {
+                    Found::Live(outline) => outline,
                     Found::Deleted => return Ok(()),
                     Found::Nothing => return Err(Problem::no_connection()),
                 };
-                if if_match.is_some_and(|if_match| !if_match.allows(stored.version, stored.updated_at)) {
+                if if_match.is_some_and(|if_match| !if_match.allows(outline.version, outline.updated_at)) {
                     return Err(version_conflict());
                 }
                 store::bury(db, &owner.organisation, id, now)?;
-                let (platform, connection_type) = (stored.pair.platform(), stored.pair.connection_type());
                 let event = Event {
                     action: Action::ConnectionDeleted,
                     outcome: "ok".to_owned(),
                     connection: Some(id),
-                    detail: json!({ "platform": platform, "connection_type": connection_type }),
+                    detail: json!({ "platform": outline.platform, "connection_type": outline.connection_type }),
                 };
                 Ok(audit::append(db, &owner, &event, now)?)
             })

@@ -183,6 +183,25 @@ async fn what_was_sealed_is_destroyed_with_its_connection_in_the_files_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_of_a_platform_that_only_a_later_version_knows_is_destroyed_all_the_same() {
+    let app = TestApp::start().await;
+    let tracker = Simulator::start(Affise::default());
+    let user = app.user("acme", Plan::Pro);
+    let id = user.add(affise("Brand", &tracker)).await;
+    let sealed = blobs(&app, &id).await;
+    execute(&app, format!("UPDATE connections SET platform = 'later' WHERE id = '{id}'")).await;
+    user.get(&path(&id)).await.problem(500, "internal");
+    user.delete(&path(&id)).await.ok(204);
+    user.get(&path(&id)).await.problem(410, "connection_deleted");
+    for blob in &sealed {
+        assert!(!is_stored(&app, blob).await);
+    }
+    let events = user.get("/api/v1/audit-events?limit=1").await.ok(200);
+    assert_eq!(events["data"][0]["action"], "connection.deleted", "{events}");
+    assert_eq!(events["data"][0]["detail"]["platform"], "later", "{events}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_is_final_even_while_everybody_reads() {
     let app = TestApp::start().await;
     let tracker = Simulator::start(Affise::default());

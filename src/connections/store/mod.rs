@@ -20,13 +20,23 @@ use crate::tenancy::OrgId;
 
 /// What an id leads to.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum Found<T = Box<Stored>> {
     /// A connection.
-    Live(Box<Stored>),
+    Live(T),
     /// The tombstone of one.
     Deleted,
     /// Nothing of this organisation.
     Nothing,
+}
+
+/// What deleting a connection takes: nothing that another version may have written in words of its own.
+#[derive(Debug)]
+pub(crate) struct Outline {
+    pub(crate) version: i64,
+    pub(crate) updated_at: i64,
+    /// As it is stored; a later version may know more platforms.
+    pub(crate) platform: String,
+    pub(crate) connection_type: String,
 }
 
 /// The key under which a name is unique and sorted: trimmed and in lower case.
@@ -39,6 +49,28 @@ pub fn name_key(name: &str) -> String {
 ///
 /// Another organisation's connection is nothing: the caller cannot tell it from an unknown id.
 pub(crate) fn find(db: &mut DbConnection, organisation: &OrgId, id: Uuid) -> Result<Found, DbError> {
+    Ok(match find_row(db, organisation, id)? {
+        Found::Live(row) => Found::Live(Box::new(row.try_into().map_err(|damaged: Damaged| DbError::from(damaged))?)),
+        Found::Deleted => Found::Deleted,
+        Found::Nothing => Found::Nothing,
+    })
+}
+
+/// Like [`find`], also for a connection whose platform only another version knows.
+pub(crate) fn find_outline(db: &mut DbConnection, organisation: &OrgId, id: Uuid) -> Result<Found<Outline>, DbError> {
+    Ok(match find_row(db, organisation, id)? {
+        Found::Live(row) => Found::Live(Outline {
+            version: row.version,
+            updated_at: row.updated_at,
+            platform: row.platform,
+            connection_type: row.connection_type,
+        }),
+        Found::Deleted => Found::Deleted,
+        Found::Nothing => Found::Nothing,
+    })
+}
+
+fn find_row(db: &mut DbConnection, organisation: &OrgId, id: Uuid) -> Result<Found<ConnectionRow>, DbError> {
     let row = connections::table
         .filter(connections::organisation_id.eq(organisation.as_str()))
         .filter(connections::id.eq(id.to_string()))
@@ -49,7 +81,7 @@ pub(crate) fn find(db: &mut DbConnection, organisation: &OrgId, id: Uuid) -> Res
     Ok(match row {
         None => Found::Nothing,
         Some(row) if row.deleted_at.is_some() => Found::Deleted,
-        Some(row) => Found::Live(Box::new(row.try_into().map_err(|damaged: Damaged| DbError::from(damaged))?)),
+        Some(row) => Found::Live(row),
     })
 }
 
