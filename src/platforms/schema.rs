@@ -103,6 +103,12 @@ impl Field {
         self
     }
 
+    /// The same field with a public page of the platform that shows where the value is found.
+    pub(super) const fn explained_at(mut self, page: &'static str) -> Self {
+        self.help_url = Some(page);
+        self
+    }
+
     /// What a form says beside the field, in the part of the body that it belongs to.
     pub(super) fn entry(&self, part: &str) -> FieldEntry {
         let message = match (self.choices, self.pattern) {

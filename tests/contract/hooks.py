@@ -39,10 +39,12 @@ def body_is_valid(case):
 
 
 def give_meaning(settings):
-    """What an address is, or a time zone, no pattern tells. This host is nowhere, so that nobody is called."""
+    """What an address is, a network or a time zone, no pattern tells. This host is nowhere: nobody is called."""
     for field in ("base_url", "domain"):
         if field in settings:
             settings[field] = "https://tracker.invalid"
+    if "network_id" in settings:
+        settings["network_id"] = "acme"
     if "timezone" in settings:
         settings["timezone"] = "Europe/Berlin"
 

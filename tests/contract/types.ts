@@ -66,6 +66,7 @@ export const causes: Record<Schemas["FailureCode"], string> = {
   wrong_portal: "The key is of the other portal",
   insufficient_permissions: "The key may not read reports",
   ip_not_allowed: "The tracker refuses our address",
+  access_blocked: "Something in front of the tracker refuses us",
   affiliate_id_required: "The affiliate id is missing",
   rate_limited: "The tracker is throttling",
   platform_error: "The tracker is failing",

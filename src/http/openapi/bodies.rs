@@ -7,8 +7,11 @@ use crate::connections::draft::MAX_NAME;
 use crate::platforms::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
 use crate::platforms::{self, ConnectionType, Platform};
 
-/// What every text is.
-const NO_CONTROLS: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$";
+/// What a setting is: what is pasted around it is cut off, and no control character is left inside.
+const SETTING: &str = "^[\\s\\u0000-\\u001F\\u007F-\\u009F]*[^\\s\\u0000-\\u001F\\u007F-\\u009F]([^\\u0000-\\u001F\\u007F-\\u009F]*[^\\s\\u0000-\\u001F\\u007F-\\u009F])?[\\s\\u0000-\\u001F\\u007F-\\u009F]*$";
+
+/// What a key is: visible ASCII, whatever is pasted around it.
+const KEY: &str = "^[\\s\\u0000-\\u001F\\u007F-\\u009F]*[!-~]+[\\s\\u0000-\\u001F\\u007F-\\u009F]*$";
 
 /// Something to be seen, and no control characters.
 const NAME: &str =
@@ -153,7 +156,8 @@ fn merged<'a>(schemas: impl Iterator<Item = &'a Value>) -> Value {
     }
     for property in object_at(&mut merged, "/properties").into_iter().flat_map(Map::values_mut) {
         if let Some(text) = property.as_object_mut().filter(|text| !text.contains_key("enum")) {
-            text.entry("pattern").or_insert_with(|| json!(NO_CONTROLS));
+            let pattern = if text.contains_key("writeOnly") { KEY } else { SETTING };
+            text.entry("pattern").or_insert_with(|| json!(pattern));
         }
     }
     merged

@@ -23,12 +23,15 @@ pub(super) fn admin() -> Described {
         sees: "Full network data: all affiliates, all offers, all advertisers",
         use_when: "You own or manage the network",
         settings: SETTINGS.to_vec(),
-        credentials: vec![Field::secret(
-            "api_key",
-            "API key",
-            "In the admin panel under Users → Users management → your user (a General manager can open it).",
-            "0123456789abcdef0123456789abcdef",
-        )],
+        credentials: vec![
+            Field::secret(
+                "api_key",
+                "API key",
+                "In the admin panel under Users → Users management → your user (a General manager can open it).",
+                "0123456789abcdef0123456789abcdef",
+            )
+            .explained_at("https://help-center.affise.com/en/articles/4127292-getting-started-with-api"),
+        ],
         dimensions: &[
             Dimension::Date,
             Dimension::Hour,
@@ -62,12 +65,15 @@ pub(super) fn affiliate() -> Described {
         sees: "Your own traffic, conversions and earnings",
         use_when: "You are an affiliate of the network",
         settings: SETTINGS.to_vec(),
-        credentials: vec![Field::secret(
-            "api_key",
-            "API key",
-            "In the affiliate panel under Settings → Security (older panels: Profile → API-key).",
-            "0123456789abcdef0123456789abcdef",
-        )],
+        credentials: vec![
+            Field::secret(
+                "api_key",
+                "API key",
+                "In the affiliate panel under Settings → Security (older panels: Profile → API-key).",
+                "0123456789abcdef0123456789abcdef",
+            )
+            .explained_at("https://help-center.affise.com/en/articles/4127292-getting-started-with-api"),
+        ],
         dimensions: &[Dimension::Date, Dimension::Hour, Dimension::Offer, Dimension::Country],
         combinations: Combinations { max: 3, only: None },
         metrics: &[

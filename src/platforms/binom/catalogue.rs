@@ -18,7 +18,8 @@ const API_KEY: Field = Field::secret(
     "API key",
     "Binom v2: Settings → User. Binom v1: Settings, at the bottom of the page, block API. The connection sees what the key's user sees.",
     "0123456789abcdef0123456789abcdef01234567",
-);
+)
+.explained_at("https://docs.binom.org/api-v2.php");
 
 /// One entry for both generations: which one an installation is shows only when it is verified, and what it cannot
 /// combine it refuses by name.

@@ -79,12 +79,15 @@ pub(super) fn admin() -> Described {
         sees: "Full network data: all affiliates, all offers, all advertisers",
         use_when: "You own or manage the network",
         settings: vec![DOMAIN, TIMEZONE, CURRENCY],
-        credentials: vec![Field::secret(
-            "api_key",
-            "API key",
-            "In the admin portal under Admin > System Settings > API (older versions: Setup > Permissions > API key). An affiliate's key does not work here.",
-            "AbCdEfGhIjKlMnOpQrStUvWx",
-        )],
+        credentials: vec![
+            Field::secret(
+                "api_key",
+                "API key",
+                "In the admin portal under Admin > System Settings > API (older versions: Setup > Permissions > API key). An affiliate's key does not work here.",
+                "AbCdEfGhIjKlMnOpQrStUvWx",
+            )
+            .explained_at("https://support.getcake.com/support/solutions/articles/13000118804-api-access-system-settings-in-cake"),
+        ],
         dimensions: &[
             Dimension::Date,
             Dimension::Affiliate,

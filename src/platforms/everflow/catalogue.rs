@@ -35,12 +35,15 @@ pub(super) fn admin() -> Described {
         sees: "Full network data: all affiliates, all offers, all advertisers",
         use_when: "You own or manage the network",
         settings: SETTINGS.to_vec(),
-        credentials: vec![Field::secret(
-            "api_key",
-            "Network API key",
-            "In Everflow under Control Center → Security → API Keys → + API Key; it is shown once. Give it the right to read reporting.",
-            EXAMPLE_KEY,
-        )],
+        credentials: vec![
+            Field::secret(
+                "api_key",
+                "Network API key",
+                "In Everflow under Control Center → Security → API Keys → + API Key; it is shown once. Give it the right to read reporting.",
+                EXAMPLE_KEY,
+            )
+            .explained_at("https://helpdesk.everflow.io/customer/how-to-best-utilize-security-settings"),
+        ],
         dimensions: &[
             Dimension::Date,
             Dimension::Hour,

@@ -18,7 +18,8 @@ const API_KEY: Field = Field::secret(
     "Admin API key",
     "In Keitaro: Maintenance → Users, choose a user, Admin API keys; or API keys in your own account. The connection sees what the key's user sees: take an administrator's for whole numbers.",
     "0123456789abcdef0123456789abcdef",
-);
+)
+.explained_at("https://docs.keitaro.io/en/development/admin-api.html");
 
 /// On which day a conversion counts is a setting of the panel (the click's or its own), which no answer shows. With the
 /// click's, numbers of past days still change when a lead becomes a sale.

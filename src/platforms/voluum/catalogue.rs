@@ -29,13 +29,15 @@ pub(super) fn admin() -> Described {
                 "Access Key ID",
                 "In Voluum: profile icon (top right) → Security → Access keys → Add new key. The ID stays visible in that list.",
                 "00000000-0000-0000-0000-000000000000",
-            ),
+            )
+            .explained_at("https://doc.voluum.com/en/voluum_api_docs.html"),
             Field::secret(
                 "access_key",
                 "Secret Access Key",
                 "Shown once, when the access key is made (profile icon → Security → Access keys → Add new key). If it is lost, make a new key.",
                 "EXAMPLE-not-a-real-secret-access-key",
-            ),
+            )
+            .explained_at("https://doc.voluum.com/en/voluum_api_docs.html"),
         ],
         dimensions: &[
             Dimension::Date,
