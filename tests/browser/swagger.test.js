@@ -57,7 +57,10 @@ async function execute(page, operation, { parameters = {}, body } = {}) {
   return { status: Number(status), shown, body: shown === '' ? null : JSON.parse(shown) };
 }
 
-test('every operation opens without a complaint', async () => {
+/** What the answers of an opened operation may take of the page: four screens of a laptop. */
+const ANSWERS_AT_MOST = 4 * 720;
+
+test('every operation opens without a complaint, and its answers do not bury the rest', async () => {
   const { page, isQuiet, close } = await openSwagger();
   const { paths } = await (await fetch(`${service.url}/api-docs/openapi.json`)).json();
   const operations = Object.values(paths).flatMap(Object.values);
@@ -65,6 +68,8 @@ test('every operation opens without a complaint', async () => {
     const block = page.locator(`.opblock[id$="-${operationId}"]`);
     await block.locator('.opblock-summary-control').click();
     await block.locator('.responses-inner').first().waitFor();
+    const { height } = await block.locator('.responses-wrapper').boundingBox();
+    assert.ok(height <= ANSWERS_AT_MOST, `the answers of ${operationId} are ${Math.round(height)} px high`);
     await block.locator('.opblock-summary-control').click();
   }
   assert.equal(await page.locator('.opblock').count(), operations.length);
