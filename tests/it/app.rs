@@ -284,7 +284,17 @@ impl TestApp {
             }
             DatabaseUrl::Postgres(url) => {
                 let url = url.expose_secret();
-                let mut connection = diesel::PgConnection::establish(url).expect("the PostgreSQL server of the tests");
+                // A proxy that has just lost its primary turns some away.
+                let connections = std::iter::repeat_with(|| diesel::PgConnection::establish(url));
+                let mut connection = connections
+                    .take(50)
+                    .inspect(|tried| {
+                        if tried.is_err() {
+                            std::thread::sleep(Duration::from_millis(200));
+                        }
+                    })
+                    .find_map(Result::ok)
+                    .expect("the PostgreSQL server of the tests");
                 let schema = sql::<Text>("schema_to_xml(current_schema(), false, false, '')::text");
                 diesel::select(schema).get_result::<String>(&mut connection).expect("a dump").into_bytes()
             }
