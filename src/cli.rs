@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::auth::Grant;
 use crate::tenancy::{OrgId, Plan};
+use crate::version;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -18,7 +19,7 @@ Exit codes:
 ///
 /// Configured by environment variables and a .env file; .env.example lists them all.
 #[derive(Debug, Parser)]
-#[command(name = "affzero-connections", version, about, after_help = EXIT_CODES)]
+#[command(name = "affzero-connections", version, long_version = version::LONG.as_str(), about, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -56,6 +57,17 @@ pub(crate) enum Command {
     Backup {
         /// The file to make; it must not exist.
         file: PathBuf,
+    },
+    /// Print every setting that is in force and where it comes from, without secrets.
+    #[command(
+        after_help = "Examples:\n  affzero-connections config\n  affzero-connections config --json | jq '.[] | select(.source != \"default\")'\n\n\
+        A source is environment, .env (`file` in JSON), generated, or default. A variable that is probably misspelt is named\n\
+        on standard error."
+    )]
+    Config {
+        /// Print JSON, for programs.
+        #[arg(long)]
+        json: bool,
     },
     /// Check configuration, database, clock, network, key ring and files, and say what to mend.
     #[command(

@@ -10,7 +10,7 @@ use clap::Parser;
 
 use crate::auth::{Grant, MintError, mint};
 use crate::cli::{Cli, Command, TokenArgs};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Setting, Variables};
 use crate::connections::rotation;
 use crate::db::{DatabaseUrl, Db};
 use crate::doctor;
@@ -48,6 +48,7 @@ pub fn run() -> ExitCode {
         Command::Migrate => configured().and_then(|config| migrate(&config)),
         Command::RotateKeys => configured().and_then(rotate_keys),
         Command::Backup { file } => configured().and_then(|config| backup(&config, &file)),
+        Command::Config { json } => show(json),
         Command::Doctor { json } => examine(json),
     };
     telemetry::flush();
@@ -78,13 +79,36 @@ fn exit_code(error: &(dyn std::error::Error + Send + Sync + 'static)) -> ExitCod
 }
 
 fn configured() -> Result<Config, Failure> {
-    let config = Config::from_env()?;
+    let variables = Variables::of_process()?;
+    let config = Config::of(&variables)?;
     telemetry::start(config.log_format, &config.log_filter)?;
+    for misspelt in variables.misspelt() {
+        tracing::warn!("{misspelt}");
+    }
     Ok(config)
 }
 
+/// What is in force, for people or for programs.
+fn show(json: bool) -> Result<(), Failure> {
+    let variables = Variables::of_process()?;
+    let settings = Config::of(&variables)?.settings(&variables);
+    if json {
+        return Ok(print(&serde_json::to_string_pretty(&settings)?)?);
+    }
+    let width = settings.iter().map(|setting| setting.name.len()).max().unwrap_or_default();
+    let lines = settings.iter().map(|Setting { name, value, source }| {
+        let value = one_line(value.as_deref().unwrap_or("-"));
+        format!("{name:<width$}  {source:<11}  {value}")
+    });
+    print(&lines.collect::<Vec<_>>().join("\n"))?;
+    for misspelt in variables.misspelt() {
+        writeln!(std::io::stderr(), "affzero-connections: {misspelt}")?;
+    }
+    Ok(())
+}
+
 fn token(arguments: TokenArgs) -> Result<(), Failure> {
-    let config = Config::from_env()?;
+    let config = Config::of(&Variables::of_process()?)?;
     let TokenArgs { org: organisation, plan, scope, sub: subject, ttl } = arguments;
     let grant = Grant { organisation, plan, scope, subject, ttl: Duration::from_secs(ttl) };
     Ok(print(&mint(&config.auth, &grant)?)?)
@@ -147,7 +171,7 @@ fn backup(config: &Config, file: &Path) -> Result<(), Failure> {
 }
 
 fn examine(json: bool) -> Result<(), Failure> {
-    let report = interruptible(async { Ok(doctor::examine(Config::from_env()).await) })?;
+    let report = interruptible(async { Ok(doctor::examine(Variables::of_process()).await) })?;
     print(&if json { report.json()? } else { report.text() })?;
     if report.has_failures() { Err(Unfinished.into()) } else { Ok(()) }
 }

@@ -5,6 +5,7 @@
 //! given a default.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
@@ -69,11 +70,45 @@ impl Hosts {
         in_query.chain([self.hosts.len(), 1]).max().and_then(|count| u64::try_from(count).ok()).unwrap_or(1)
     }
 
+    /// The URL again, with this text in the place of each password.
+    pub(crate) fn with_secrets_as(&self, hidden: &str) -> String {
+        let Self { scheme, user, password, hosts, path, query } = self;
+        let mut login = user.clone().unwrap_or_default();
+        if password.is_some() {
+            login = format!("{login}:{hidden}");
+        }
+        if !login.is_empty() {
+            login.push('@');
+        }
+        let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        let mut url = format!("{scheme}://{login}{}/{path}", hosts.join(","));
+        for (number, (name, value)) in query.iter().enumerate() {
+            let value = if is_secret(name) { hidden } else { value.expose_secret() };
+            url.push(if number == 0 { '?' } else { '&' });
+            url.push_str(&format!("{name}={value}"));
+        }
+        url
+    }
+
     /// The passwords that stand anywhere in it.
     pub(crate) fn passwords(&self) -> impl Iterator<Item = &SecretString> {
-        let in_query = self.query.iter().filter(|(name, _)| name.ends_with("password")).map(|(_, value)| value);
+        let in_query = self.query.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
         self.password.iter().chain(in_query)
     }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, port } = self;
+        let (open, close) = if name.contains(':') { ("[", "]") } else { ("", "") };
+        write!(out, "{open}{name}{close}")?;
+        port.map_or(Ok(()), |port| write!(out, ":{port}"))
+    }
+}
+
+/// Whether an option of this name is a password.
+fn is_secret(option: &str) -> bool {
+    option.ends_with("password")
 }
 
 impl Host {
@@ -139,6 +174,13 @@ mod tests {
         assert_eq!(passwords("postgres://u@/db?host=a&password=hunter2"), ["hunter2"]);
         assert_eq!(passwords("redis+sentinel://:one@a/name?sentinel_password=two"), ["one", "two"]);
         assert_eq!(passwords("postgres://u@a/db"), [""; 0]);
+        for (url, shown) in [
+            ("postgres://u:hunter2@a:1,[::1]:2/db?sslmode=require", "postgres://u:***@a:1,[::1]:2/db?sslmode=require"),
+            ("postgres://u@/db?host=a&password=hunter2", "postgres://u@/db?host=a&password=***"),
+            ("redis://:hunter2@host", "redis://:***@host/"),
+        ] {
+            assert_eq!(Hosts::parse(url).expect("a URL").with_secrets_as("***"), shown);
+        }
         assert!(!format!("{:?}", Hosts::parse("postgres://u:hunter2@a/db?password=hunter2")).contains("hunter2"));
     }
 }

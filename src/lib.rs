@@ -26,6 +26,7 @@ pub mod telemetry;
 pub mod tenancy;
 mod terminal;
 pub mod vault;
+mod version;
 
 /// The Rust on this page is compiled and run by `.ci/run contract`, which has a service for it to call.
 #[cfg(doctest)]

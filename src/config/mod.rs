@@ -6,10 +6,10 @@
 mod environment;
 mod reader;
 mod secrets;
+mod settings;
+mod variables;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ use url::Url;
 pub use self::environment::Environment;
 use self::reader::Reader;
 pub use self::secrets::SECRET_FILES;
+pub use self::settings::Setting;
+pub use self::variables::{Misspelt, Origin, Variables};
 use crate::auth::AuthConfig;
 use crate::db::DatabaseUrl;
 use crate::hosts::Hosts;
@@ -129,15 +131,15 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Reads `.env`, then the environment.
+    /// Reads these variables.
     ///
     /// # Errors
-    /// Every missing or bad variable.
-    pub fn from_env() -> Result<Self, ConfigError> {
-        let file = read_dotenv(Path::new(".env"))?;
-        // An empty real variable wins too: this is how a line of `.env` is taken back for one run.
-        let real = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        Self::load(|name| real(name).or_else(|| file.get(name).cloned()), Path::new(DATA_DIR))
+    /// Every missing or bad variable, and those that may have been meant.
+    pub fn of(variables: &Variables) -> Result<Self, ConfigError> {
+        Self::load(|name| variables.get(name), Path::new(DATA_DIR)).map_err(|ConfigError { mut problems }| {
+            problems.extend(variables.misspelt().iter().map(ToString::to_string));
+            ConfigError { problems }
+        })
     }
 
     /// Reads variables through `lookup`; what has to be generated is kept in the directory `data`.
@@ -205,24 +207,6 @@ impl Config {
             log_filter: reader.read("RUST_LOG", log_filter).unwrap_or_else(|| "info".to_owned()),
             credentials_keys: credentials_keys?,
         })
-    }
-}
-
-/// The pairs of a `.env` file; none if there is no such file. The process's own environment is not touched.
-fn read_dotenv(path: &Path) -> Result<HashMap<String, String>, ConfigError> {
-    let problem = |error: &dotenvy::Error| {
-        let reason = match error {
-            // The line itself may be a secret.
-            dotenvy::Error::LineParse(..) => "a line is not KEY=value".to_owned(),
-            dotenvy::Error::Io(error) => error.to_string(),
-            _ => "it cannot be read".to_owned(),
-        };
-        ConfigError { problems: vec![format!("{}: {reason}", path.display())] }
-    };
-    match dotenvy::from_path_iter(path) {
-        Ok(pairs) => pairs.collect::<Result<_, _>>().map_err(|error| problem(&error)),
-        Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(HashMap::new()),
-        Err(error) => Err(problem(&error)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Configuration as operators write it.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
@@ -355,12 +356,91 @@ fn a_misspelt_environment_generates_nothing() {
 fn the_env_file_is_read_and_its_lines_are_never_quoted() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join(".env");
-    assert!(read_dotenv(&path).expect("no file is fine").is_empty());
+    assert!(variables::read_dotenv(&path).expect("no file is fine").is_empty());
     fs::write(&path, "# a comment\nBIND_ADDR=127.0.0.1:1\nAUTH_JWT_SECRET=\"a b\"\n").expect("written");
-    let pairs = read_dotenv(&path).expect("pairs");
+    let pairs = variables::read_dotenv(&path).expect("pairs");
     assert_eq!(pairs.get("BIND_ADDR").map(String::as_str), Some("127.0.0.1:1"));
     assert_eq!(pairs.get("AUTH_JWT_SECRET").map(String::as_str), Some("a b"));
     fs::write(&path, "AUTH_JWT_SECRET='hunter2\n").expect("written");
-    let error = read_dotenv(&path).expect_err("a problem");
+    let error = variables::read_dotenv(&path).expect_err("a problem");
     assert!(!error.to_string().contains("hunter2"), "{error}");
+}
+
+#[test]
+fn the_example_names_every_variable_that_is_read_and_no_other() {
+    let asked = RefCell::new(BTreeSet::new());
+    let data = TempDir::new().expect("a directory");
+    let database = format!("sqlite://{}", data.path().join("affzero.db").display());
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        (name == "DATABASE_URL").then(|| database.clone())
+    };
+    Config::load(lookup, data.path()).expect("a configuration");
+    let named: BTreeSet<String> = variables::NAMES.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(asked.into_inner(), named);
+}
+
+/// The settings of a configuration, by variable.
+fn settings(variables: &Variables) -> HashMap<&'static str, Setting> {
+    let data = TempDir::new().expect("a directory");
+    let config = Config::load(|name| variables.get(name), data.path()).expect("a configuration");
+    let settings = config.settings(variables);
+    let mut names: Vec<_> = settings.iter().map(|setting| setting.name).collect();
+    assert_eq!(names.len(), variables::NAMES.len());
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), variables::NAMES.len(), "each stands there once");
+    settings.into_iter().map(|setting| (setting.name, setting)).collect()
+}
+
+#[test]
+fn settings_say_what_is_in_force_and_where_it_comes_from() {
+    let data = TempDir::new().expect("a directory");
+    let database = format!("sqlite://{}", data.path().join("affzero.db").display());
+    let process = [("STATS_CACHE_TTL_S", " 30 "), ("RUST_LOG", ""), ("DATABASE_URL", database.as_str())];
+    let file =
+        [("STATS_CACHE_TTL_S", "7"), ("RUST_LOG", "debug"), ("PLAN_LIMITS", "pro=9"), ("EGRESS_ALLOW", "10.0.0.1")];
+    let settings = settings(&Variables::made_of(&process, &file));
+    let of = |name: &str| (settings[name].value.as_deref(), settings[name].source);
+    assert_eq!(of("STATS_CACHE_TTL_S"), (Some("30"), Origin::Environment));
+    assert_eq!(of("PLAN_LIMITS"), (Some("starter=1,pro=9,pro_plus=8,business=10"), Origin::File));
+    assert_eq!(of("EGRESS_ALLOW"), (Some("10.0.0.1/32"), Origin::File));
+    assert_eq!(of("RUST_LOG"), (Some("info"), Origin::Default), "an empty variable takes the line of the file back");
+    assert_eq!(of("METRICS_ADDR"), (None, Origin::Default));
+    assert_eq!(of("AUTH_JWT_SECRET"), (Some("(hidden)"), Origin::Generated));
+    assert_eq!(of("CREDENTIALS_KEYS"), (Some("generated:(hidden)"), Origin::Generated));
+}
+
+#[test]
+fn settings_show_no_secret() {
+    let keys = format!("k2:{},k1:{}", random_key(), STANDARD.encode([1; 32]));
+    let process = [
+        ("DATABASE_URL", "postgres://affzero:hunter2@db1,db2:5433/affzero?sslmode=require&sslpassword=hunter2"),
+        ("REDIS_URL", "rediss+sentinel://:hunter2@s1,s2/primary/0?sentinel_password=hunter2"),
+        ("AUTH_JWT_SECRET", SECRET),
+        ("CREDENTIALS_KEYS", keys.as_str()),
+    ];
+    let settings = settings(&Variables::made_of(&process, &[]));
+    let value = |name: &str| settings[name].value.as_deref().expect("a value");
+    assert_eq!(
+        value("DATABASE_URL"),
+        "postgres://affzero:(hidden)@db1,db2:5433/affzero?sslmode=require&sslpassword=(hidden)"
+    );
+    assert_eq!(value("REDIS_URL"), "rediss+sentinel://:(hidden)@s1,s2/primary/0?sentinel_password=(hidden)");
+    assert_eq!(value("CREDENTIALS_KEYS"), "k2:(hidden),k1:(hidden)");
+    let all = serde_json::to_string(&settings.values().collect::<Vec<_>>()).expect("JSON");
+    assert!(!all.contains("hunter2") && !all.contains(SECRET) && !all.contains(&random_key()), "{all}");
+}
+
+#[test]
+fn what_may_have_been_meant_stands_beside_what_is_missing() {
+    let process = [("APP_ENV", "production"), ("AUTH_JWT_SECRET", SECRET), ("CREDENTIAL_KEYS", "k1:AAAA")];
+    let error = Config::of(&Variables::made_of(&process, &[])).expect_err("a key ring is missing");
+    assert_eq!(
+        error.problems,
+        [
+            "CREDENTIALS_KEYS: must be set in production",
+            "CREDENTIAL_KEYS is set, but no variable of this service; did you mean CREDENTIALS_KEYS?"
+        ]
+    );
 }

@@ -13,7 +13,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 pub use self::check::{Check, Verdict};
-use crate::config::{Config, ConfigError, Environment};
+use crate::config::{Config, ConfigError, Environment, Misspelt, Variables};
 use crate::db::DatabaseUrl;
 use crate::terminal::one_line;
 
@@ -75,9 +75,10 @@ impl Report {
 }
 
 /// Looks at everything. Without a configuration there is nothing else to look at.
-pub async fn examine(config: Result<Config, ConfigError>) -> Report {
-    let config = match config {
-        Ok(config) => config,
+pub async fn examine(variables: Result<Variables, ConfigError>) -> Report {
+    let configured = variables.and_then(|variables| Ok((Config::of(&variables)?, variables.misspelt())));
+    let (config, misspelt) = match configured {
+        Ok(configured) => configured,
         Err(ConfigError { problems }) => {
             let mend = "set the variable as .env.example says";
             return Report::of(
@@ -85,8 +86,9 @@ pub async fn examine(config: Result<Config, ConfigError>) -> Report {
             );
         }
     };
-    let mut checks = vec![configuration(&config), network::cors(&config), network::egress(&config)];
-    checks.push(machine::clock());
+    let mut checks = vec![configuration(&config)];
+    checks.extend(misspelt.iter().map(unknown));
+    checks.extend([network::cors(&config), network::egress(&config), machine::clock()]);
     checks.extend(machine::files(&config));
     checks.extend(machine::disk(&config));
     checks.extend(machine::addresses(&config));
@@ -94,6 +96,11 @@ pub async fn examine(config: Result<Config, ConfigError>) -> Report {
     checks.extend(network::redis(&config).await);
     checks.extend(network::outside(&config).await);
     Report::of(checks)
+}
+
+fn unknown(Misspelt { name, nearest }: &Misspelt) -> Check {
+    let found = format!("{name} is set, but no variable of this service");
+    Check::fail("configuration", found, format!("set {nearest} if that is meant, or take it away"))
 }
 
 fn configuration(config: &Config) -> Check {

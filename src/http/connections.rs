@@ -3,7 +3,7 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 
-use super::edge::ApiError;
+use super::edge::{ApiError, note_connection};
 use super::extract::{Caller, JsonBody, OneConnection, ReadConnections, WriteConnections, idempotency_key, if_match};
 use super::listing;
 use super::negotiation::{Accepts, JsonOnly};
@@ -76,6 +76,7 @@ pub(super) async fn create(
     let mode = verify_mode(&query)?;
     let key = idempotency_key(request.headers())?;
     let created = state.connections.create(&caller.actor, &body.0, mode, key).await?;
+    note_connection(&request, created.connection.id);
     let mut response = HttpResponse::Created();
     response
         .insert_header((header::LOCATION, format!("/api/v1/connections/{}", created.connection.id)))

@@ -1,7 +1,9 @@
 //! What every request passes: its id, its log line, the headers of every answer, and problems in one form.
 
+use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,11 +15,13 @@ use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use tracing::{Instrument, Span};
+use uuid::Uuid;
 
 use crate::clock::millis;
 use crate::metrics;
 use crate::problem::{Code, Problem};
 use crate::telemetry::Trace;
+use crate::tenancy::OrgId;
 
 /// How to authenticate.
 pub(super) const CHALLENGE: &str = "Bearer realm=\"affzero-connections\", error=\"invalid_token\"";
@@ -60,6 +64,25 @@ pub(super) fn request_id(message: &impl HttpMessage) -> String {
     message.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
 }
 
+/// Whom a request is for and which connection it is about, as far as that has turned out: for its line in the log.
+#[derive(Debug, Clone, Default)]
+struct Concern(Rc<(OnceCell<OrgId>, OnceCell<Uuid>)>);
+
+/// Notes whom a request is for.
+pub(super) fn note_organisation(request: &HttpRequest, organisation: &OrgId) {
+    if let Some(Concern(concern)) = request.extensions().get() {
+        // It does not change any more.
+        let _ = concern.0.set(organisation.clone());
+    }
+}
+
+/// Notes which connection a request is about.
+pub(super) fn note_connection(request: &HttpRequest, connection: Uuid) {
+    if let Some(Concern(concern)) = request.extensions().get() {
+        let _ = concern.1.set(connection);
+    }
+}
+
 /// Gives the request its id and its place in the caller's trace, writes one log line, counts it, and sets the headers
 /// that every answer has.
 pub(super) async fn observe<B: MessageBody + 'static>(
@@ -70,7 +93,9 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     let span = accepted_trace(&request).unwrap_or_else(Trace::begin).request(&id);
     request.extensions_mut().insert(RequestId(id.clone()));
     let is_swagger = request.path().starts_with("/swagger-ui");
-    let watch = Watch::over(&request, span.clone());
+    let concern = Concern::default();
+    request.extensions_mut().insert(concern.clone());
+    let watch = Watch::over(&request, span.clone(), concern);
     let mut response = match next.call(request).instrument(span).await {
         Ok(response) => response,
         Err(error) => {
@@ -93,6 +118,7 @@ struct Watch {
     span: Span,
     method: Method,
     route: String,
+    concern: Concern,
     answered: bool,
     _in_flight: metrics::InFlight,
 }
@@ -101,12 +127,13 @@ struct Watch {
 const CALLER_LEFT: u16 = 499;
 
 impl Watch {
-    fn over(request: &ServiceRequest, span: Span) -> Self {
+    fn over(request: &ServiceRequest, span: Span, concern: Concern) -> Self {
         Self {
             started: Instant::now(),
             span,
             method: request.method().clone(),
             route: request.match_pattern().unwrap_or_else(|| "unmatched".to_owned()),
+            concern,
             answered: false,
             _in_flight: metrics::request_in_flight(),
         }
@@ -127,11 +154,14 @@ impl Watch {
     fn tell(&self, status: StatusCode, code: Option<Code>, cache: Option<&str>) {
         let time = self.started.elapsed();
         metrics::request(self.method.as_str(), &self.route, status.as_str(), time);
+        let (organisation, connection) = &*self.concern.0;
         let _inside = self.span.enter();
         tracing::info!(
             http.method = metrics::known_method(self.method.as_str()),
             http.route = self.route,
             http.status = status.as_u16(),
+            organisation = organisation.get().map(OrgId::as_str),
+            connection = connection.get().map(tracing::field::display),
             problem.code = code.map(Code::slug),
             cache,
             duration_ms = millis(time),

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::edge::{ApiError, request_id};
+use super::edge::{ApiError, note_connection, note_organisation, request_id};
 use super::json;
 use super::state::State;
 use super::tags;
@@ -75,6 +75,10 @@ impl<N: Needs> FromRequest for Caller<N> {
             let token =
                 authenticate(state, request.headers()).await.map_err(|problem| hold_up(state, &request, problem))?;
             let (organisation, plan) = whose(&token, request.headers())?;
+            note_organisation(&request, &organisation);
+            if let Some(id) = connection_in_path(&request) {
+                note_connection(&request, id);
+            }
             if let Some(limit) = &state.rate_limit {
                 limit.check(&organisation, state.connections.shared()).await?;
             }
@@ -94,6 +98,12 @@ impl<N: Needs> FromRequest for Caller<N> {
             Ok(Self { actor, scope: PhantomData })
         })
     }
+}
+
+/// The connection that an address names, if there could be one of this id.
+fn connection_in_path(request: &HttpRequest) -> Option<Uuid> {
+    let is_of_connection = request.path().starts_with("/api/v1/connections/");
+    request.match_info().get("id").filter(|_| is_of_connection)?.parse().ok()
 }
 
 async fn authenticate(state: &State, headers: &HeaderMap) -> Result<Token, Problem> {

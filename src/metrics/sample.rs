@@ -3,6 +3,8 @@
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 
+use crate::version;
+
 /// The state of things at one moment. What the database tells is `None` while it does not answer.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
@@ -69,8 +71,7 @@ struct Gauges {
 
 impl Gauges {
     fn set(&self, sample: &Sample) -> prometheus::Result<()> {
-        let version: &[(&str, i64)] = &[(env!("CARGO_PKG_VERSION"), 1)];
-        self.labelled("affzero_build_info", "The version that runs.", "version", version)?;
+        self.build_info()?;
         let Pool { max, idle, in_use, waiting } = sample.pool;
         let states: &[(&str, i64)] = &[("idle", idle.into()), ("in_use", in_use.into())];
         self.labelled("affzero_db_connections", "Open database connections by state.", "state", states)?;
@@ -93,6 +94,14 @@ impl Gauges {
             self.labelled("affzero_deferred_verifications", help, "state", states)?;
         }
         Ok(())
+    }
+
+    fn build_info(&self) -> prometheus::Result<()> {
+        let parts = version::parts();
+        let help = "The version that runs, the commit it was built from, and what is built into it.";
+        let gauges = IntGaugeVec::new(Opts::new("affzero_build_info", help), &parts.map(|(name, _)| name))?;
+        gauges.with_label_values(&parts.map(|(_, value)| value)).set(1);
+        self.registry.register(Box::new(gauges))
     }
 
     fn plain(&self, name: &str, help: &str, value: i64) -> prometheus::Result<()> {

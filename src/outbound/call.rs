@@ -164,6 +164,7 @@ impl Call {
         crate::metrics::upstream_call(trip.label, label, retries, time);
         tracing::info!(
             platform = trip.label,
+            connection = %trip.connection,
             purpose = trip.scope.purpose.key(),
             upstream.outcome = label,
             upstream.status = status,

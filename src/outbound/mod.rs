@@ -43,6 +43,7 @@ use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use thread_local::ThreadLocal;
 use url::{Host, Url};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use self::answer::Answer;
@@ -270,23 +271,14 @@ impl Transport {
     }
 
     /// The road of one request to one account.
-    ///
-    /// `label` names the kind of tracker in metrics and the log. `secrets` are the account's, by field and in an order
-    /// that does not change: they tell accounts apart, and are never quoted.
-    pub(crate) fn upstream(
-        &self,
-        label: &'static str,
-        address: Option<String>,
-        secrets: &BTreeMap<String, SecretString>,
-        limits: Limits,
-        dialect: Dialect,
-        scope: CallScope,
-    ) -> Upstream {
+    pub(crate) fn upstream(&self, callee: Callee<'_>, limits: Limits, dialect: Dialect, scope: CallScope) -> Upstream {
+        let Callee { label, connection, address, secrets } = callee;
         let account = turn::account_id(&self.shared.names, label, address.as_deref(), secrets);
         Upstream {
             shared: Arc::clone(&self.shared),
             trip: Arc::new(Trip {
                 label,
+                connection,
                 address,
                 account,
                 secrets: Mutex::new(secrets.values().cloned().collect()),
@@ -303,6 +295,18 @@ impl Transport {
     }
 }
 
+/// The account that is called.
+pub(crate) struct Callee<'a> {
+    /// The kind of tracker, for metrics and the log.
+    pub(crate) label: &'static str,
+    /// The connection that is used, for the log.
+    pub(crate) connection: Uuid,
+    /// Where it is.
+    pub(crate) address: Option<String>,
+    /// Its secrets, by field and in an order that does not change: they tell accounts apart, and are never quoted.
+    pub(crate) secrets: &'a BTreeMap<String, SecretString>,
+}
+
 /// The road of one request of ours to one tracker account. Clones share counters and deadline.
 #[derive(Clone)]
 pub struct Upstream {
@@ -312,6 +316,7 @@ pub struct Upstream {
 
 struct Trip {
     label: &'static str,
+    connection: Uuid,
     address: Option<String>,
     account: AccountId,
     secrets: Mutex<Vec<SecretString>>,

@@ -9,8 +9,8 @@ use super::descriptor::{Descriptor, PlatformDescriptor, Schemas};
 use super::kind::{ConnectionType, FieldError, Gateways, Pair, Platform, Settings};
 use super::verification::Subject;
 use super::{affise, binom, cake, demo, everflow, keitaro, tune, voluum};
-use crate::outbound::CallScope;
 use crate::outbound::error::PlatformError;
+use crate::outbound::{CallScope, Callee};
 
 /// The folder of each platform.
 fn of_platform(platform: Platform) -> &'static PlatformDescriptor {
@@ -159,9 +159,14 @@ pub fn open(pair: Pair, account: Account, platforms: &Platforms, scope: CallScop
     let descriptor = of(pair);
     let account = (descriptor.prepare)(account);
     let address = (descriptor.origin)(&account.settings, &platforms.gateways);
-    let label = descriptor.platform.key();
     let Descriptor { limits, dialect, .. } = *descriptor;
-    let upstream = platforms.transport.upstream(label, address, &account.credentials, limits, dialect, scope);
+    let callee = Callee {
+        label: descriptor.platform.key(),
+        connection: account.connection,
+        address,
+        secrets: &account.credentials,
+    };
+    let upstream = platforms.transport.upstream(callee, limits, dialect, scope);
     let platform = (descriptor.open)(account, upstream.clone(), platforms)?;
     Ok(Client { pair, subject: descriptor.subject(), upstream, platform })
 }

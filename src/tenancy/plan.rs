@@ -92,6 +92,13 @@ impl PlanLimits {
     }
 }
 
+impl fmt::Display for PlanLimits {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = Plan::ALL.map(|plan| format!("{plan}={}", self.limit(plan)));
+        out.write_str(&entries.join(","))
+    }
+}
+
 impl FromStr for PlanLimits {
     type Err = String;
 
@@ -138,6 +145,7 @@ mod tests {
     fn plans_that_are_not_named_keep_their_limit() {
         let limits: PlanLimits = "pro_plus = 20, starter=0".parse().expect("limits");
         assert_eq!(Plan::ALL.map(|plan| limits.limit(plan)), [0, 3, 20, 10]);
+        assert_eq!(limits.to_string(), "starter=0,pro=3,pro_plus=20,business=10");
     }
 
     #[test]

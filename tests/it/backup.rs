@@ -165,6 +165,14 @@ async fn a_restored_backup_is_the_service_of_that_moment_and_the_deleted_is_back
     for id in [&kept, &deleted] {
         assert_eq!(house.verify(&service, id).await["status"], "ok", "its credentials still open");
     }
+    let mut variables = house.variables(KEYS).to_vec();
+    variables.push(("BIND_ADDR", "127.0.0.1:0"));
+    let doctor = run(house.folder.path(), &["doctor", "--json"], &variables);
+    let report: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
+    for name in ["database", "migrations", "key_ring"] {
+        let check = report["checks"].as_array().and_then(|all| all.iter().find(|check| check["check"] == name));
+        assert_eq!(check.map(|check| &check["status"]), Some(&json!("ok")), "{name} after a restore: {report}");
+    }
     let gone = format!("/api/v1/connections/{added}");
     service.send(&house.token, "GET", &gone, None).await.problem(404, "not_found");
     // Deleted again, as the guide says, it is gone for good.

@@ -15,6 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use affzero_connections::platforms::Pair;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
 use serde_json::Value;
@@ -422,7 +423,7 @@ fn what_is_not_run_says_why() {
     let own =
         |page: &str| reasons.iter().filter(|(of, _)| of == page).map(|(_, reason)| reason.as_str()).collect::<Vec<_>>();
     assert!(own("README.md").iter().all(|reason| reason.starts_with("needs Docker")), "{reasons:?}");
-    assert_eq!(own("docs/operations.md").len(), 2, "{reasons:?}");
+    assert_eq!(own("docs/operations.md").len(), 3, "{reasons:?}");
 }
 
 #[test]
@@ -491,6 +492,34 @@ fn links_between_documents_lead_somewhere() {
         }
     }
     assert!(followed >= 15, "{followed}");
+}
+
+/// The rows of the README's table of platforms, as the catalogue has them.
+fn platforms() -> Vec<String> {
+    let row = |pair: Pair| {
+        let keys: Vec<String> = pair.entry().dimensions.iter().map(|dimension| dimension.key.to_string()).collect();
+        let (subs, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.starts_with("sub"));
+        // Nobody reads ten of them.
+        let subs = match (subs.first(), subs.last()) {
+            (Some(first), Some(last)) if first != last => Some(format!("{first}…{last}")),
+            (only, _) => only.cloned(),
+        };
+        let dimensions = others.into_iter().chain(subs).collect::<Vec<_>>().join(", ");
+        format!("| {} | {} | {dimensions} |", pair.platform().title(), pair.connection_type())
+    };
+    Pair::ALL.into_iter().map(row).collect()
+}
+
+#[test]
+fn the_readme_lists_every_platform_with_its_dimensions() {
+    let text = read("README.md");
+    let table = text.split("| platform | connection type | dimensions |\n").nth(1).expect("the table");
+    let mut shown: Vec<&str> = table.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
+    let mut real = platforms();
+    let ready_to_paste = real.join("\n");
+    shown.sort_unstable();
+    real.sort_unstable();
+    assert_eq!(shown, real, "the rows of the table are:\n{ready_to_paste}");
 }
 
 /// The names in the metrics table of the operations guide.

@@ -209,6 +209,8 @@ async fn labels_come_from_closed_sets_after_traffic_on_all_platforms() {
     let mut routes: BTreeSet<&str> = document["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
     routes.extend(["unmatched", "/swagger-ui/{_:.*}"]);
     let methods = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "other"];
+    let built_in = run(std::env::temp_dir().as_path(), &["--version"], &[]).stdout;
+    let built_in = String::from_utf8(built_in).expect("text");
     let is_word = |value: &str| value.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let found = labels(&text);
     for (label, values) in &found {
@@ -220,6 +222,8 @@ async fn labels_come_from_closed_sets_after_traffic_on_all_platforms() {
                 "platform" => Platform::ALL.iter().any(|platform| platform.key() == value),
                 "le" => value == "+Inf" || value.parse::<f64>().is_ok(),
                 "version" => value == env!("CARGO_PKG_VERSION"),
+                // As they are printed by `--version`.
+                "commit" | "zone_tables" | "sqlite" | "libpq" => built_in.contains(value.as_str()),
                 "outcome" | "state" | "form" | "work" | "task" | "operation" => is_word(value),
                 _ => panic!("the label {label} is new: say here what its values may be"),
             };
@@ -261,9 +265,19 @@ async fn pool_keys_streams_retries_and_process_are_measured() {
         ("affzero_key_ring_rotated_timestamp_seconds", 0.0),
         ("affzero_deferred_verifications{state=\"due\"}", 0.0),
         ("affzero_breakers_open", 0.0),
-        ("affzero_build_info{version=\"0.1.0\"}", 1.0),
     ] {
         assert_eq!(watched.value(series).await, Some(value), "{series}: {}", watched.scrape().await);
+    }
+    let build = watched.scrape().await;
+    let build = build.lines().find(|line| line.starts_with("affzero_build_info{")).expect("the build");
+    for label in ["commit=\"", "libpq=\"", "sqlite=\"3.", "version=\"", "zone_tables=\"20"] {
+        assert!(build.contains(label) && build.ends_with("} 1"), "{label}: {build}");
+    }
+    let ready = client().get(format!("{}/readyz", watched.service.url)).send().await.expect("an answer");
+    let headers = format!("{:?}", ready.headers());
+    let strangers = headers + &ready.text().await.expect("text");
+    for (_, value) in labels(build).iter().flat_map(|(label, values)| values.iter().map(move |value| (label, value))) {
+        assert!(!strangers.contains(value.as_str()), "{value} is nobody else's business: {strangers}");
     }
     let positive = [
         "affzero_db_connections{state=\"idle\"}",
@@ -338,6 +352,37 @@ async fn every_line_of_a_request_goes_on_with_the_callers_trace() {
     assert_eq!(stream[0]["rows"], 2);
     let request = of_request(&log, "of-json").into_iter().find(|line| line["message"] == "request").expect("a line");
     assert!(request["cache"].as_str().is_some_and(|cache| cache.contains("fwd=uri-miss")), "{request}");
+    for line in [request, call] {
+        assert_eq!(line["connection"], id, "{line}");
+    }
+    assert_eq!(request["organisation"], "dev");
+    assert_eq!((&own[0]["organisation"], &own[0]["connection"]), (&json!("dev"), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_complaint_is_followed_by_its_organisation_and_its_connection() {
+    let watched = Watched::start(&[]);
+    let id = watched.add_network().await;
+    watched.network.inject([Fault::Instead(Reply::json(401, &json!({ "status": 2, "error": "Wrong key" })))]);
+    let (status, _) = watched.send("GET", &stats(&id), &[("x-request-id", "complaint")], None).await;
+    assert_ne!(status, 200);
+    watched.send("GET", "/api/v1/connections/not-an-id", &[("x-request-id", "odd")], None).await;
+    watched.send("DELETE", &format!("/api/v1/connections/{id}"), &[("x-request-id", "deleted")], None).await;
+    let unknown = client().get(format!("{}/api/v1/connections/{id}", watched.service.url));
+    unknown.header("x-request-id", "stranger").send().await.expect("an answer");
+    let log = watched.log();
+    let all: Vec<_> = log.iter().filter(|line| line["connection"] == id).collect();
+    let routes: Vec<_> = all.iter().filter_map(|line| line["http.route"].as_str()).collect();
+    assert_eq!(
+        routes,
+        ["/api/v1/connections", "/api/v1/connections/{id}/stats", "/api/v1/connections/{id}"],
+        "it was added, pulled through and deleted"
+    );
+    assert!(all.iter().filter(|line| line["message"] == "request").all(|line| line["organisation"] == "dev"));
+    assert!(all.iter().any(|line| line["message"] == "upstream call" && line["upstream.outcome"] == "refused"));
+    assert_eq!(of_request(&log, "odd")[0]["connection"], Value::Null);
+    let stranger = of_request(&log, "stranger");
+    assert!(stranger[0].get("organisation").is_none() && stranger[0].get("connection").is_none(), "{stranger:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

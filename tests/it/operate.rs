@@ -61,7 +61,7 @@ fn check<'a>(report: &'a Value, name: &str) -> (&'a str, &'a str, &'a str) {
 #[test]
 fn every_command_explains_itself_with_an_example() {
     let folder = folder();
-    let commands = ["serve", "migrate", "openapi", "token", "rotate-keys", "backup", "doctor"];
+    let commands = ["serve", "migrate", "openapi", "token", "rotate-keys", "backup", "config", "doctor"];
     let help = run(folder.path(), &["--help"], &[]);
     assert_eq!(help.status.code(), Some(0));
     assert!(text(&help).contains("Exit codes:") && text(&help).contains("130"));
@@ -77,9 +77,87 @@ fn every_command_explains_itself_with_an_example() {
     for said in ["[default: dev]", "[default: 86400]", "connections:write", "stats:read", "org:any"] {
         assert!(token.contains(said), "{said}: {token}");
     }
-    let version = run(folder.path(), &["--version"], &[]);
-    assert_eq!(text(&version), concat!("affzero-connections ", env!("CARGO_PKG_VERSION"), "\n"));
+    let short = run(folder.path(), &["-V"], &[]);
+    assert_eq!(text(&short), concat!("affzero-connections ", env!("CARGO_PKG_VERSION"), "\n"));
     assert_eq!(folder.path().read_dir().expect("the folder").count(), 0, "explaining leaves nothing behind");
+}
+
+#[test]
+fn the_version_names_the_commit_and_what_is_built_in() {
+    let folder = folder();
+    let said = text(&run(folder.path(), &["--version"], &[]));
+    let mut lines = said.lines();
+    assert_eq!(lines.next(), Some(concat!("affzero-connections ", env!("CARGO_PKG_VERSION"))));
+    let parts: Vec<Vec<&str>> = lines.map(|line| line.split_whitespace().collect()).collect();
+    let [commit, zones, sqlite, libpq] = parts.as_slice() else { panic!("{said}") };
+    // Of a checkout the commit is known; of an archive it is not.
+    let is_commit = |word: &str| word == "unknown" || word.len() == 12 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    assert!(commit[0] == "commit" && is_commit(commit[1]), "{said}");
+    assert!(zones[0] == "zone_tables" && zones[1].starts_with("20") && zones[1].len() == 5, "{said}");
+    assert!(sqlite[0] == "sqlite" && sqlite[1].starts_with("3."), "{said}");
+    assert!(libpq[0] == "libpq" && libpq[1].parse::<f64>().is_ok_and(|version| version >= 17.0), "{said}");
+    // What is said of SQLite is what runs.
+    assert!(run(folder.path(), &["migrate"], &[]).status.success());
+    let database = examine(folder.path(), &[]).1;
+    assert!(check(&database, "database").1.contains(sqlite[1]), "{database}");
+}
+
+#[test]
+fn a_misspelt_variable_is_named_at_the_start_and_by_doctor() {
+    let folder = folder();
+    let service = Service::start(folder.path(), &[("STATS_CACH_TTL_S", "canary"), ("LOG_LEVEL", "debug")]);
+    let written = service.written();
+    assert!(written.contains("STATS_CACH_TTL_S is set, but no variable of this service"), "{written}");
+    assert!(written.contains("did you mean STATS_CACHE_TTL_S?") && written.contains("WARN"), "{written}");
+    assert!(!written.contains("canary") && !written.contains("LOG_LEVEL"), "{written}");
+    drop(service);
+    let (code, report) = examine(folder.path(), &[("STATS_CACH_TTL_S", "canary")]);
+    assert_eq!(code, Some(1), "{report}");
+    let checks = report["checks"].as_array().expect("checks");
+    let failed = checks.iter().find(|check| check["status"] == "fail").expect("a failure");
+    assert!(failed["found"].as_str().is_some_and(|found| found.starts_with("STATS_CACH_TTL_S ")), "{failed}");
+    assert!(failed["mend"].as_str().is_some_and(|mend| mend.contains("STATS_CACHE_TTL_S")), "{failed}");
+}
+
+#[test]
+fn what_is_in_force_is_printed_with_its_source_and_without_secrets() {
+    let folder = folder();
+    std::fs::write(folder.path().join(".env"), "STATS_CACHE_TTL_S=7\nPLAN_LIMITS=pro=9\n").expect("a file");
+    let variables = [
+        ("AUTH_JWT_SECRET", SECRET),
+        ("CREDENTIALS_KEYS", KEYS),
+        ("DATABASE_URL", "postgres://affzero:canary-password@db.affzero.test/affzero"),
+        ("PLAN_LIMITS", "pro=2"),
+        ("STATS_CACH_TTL_S", "1"),
+    ];
+    let people = run(folder.path(), &["config"], &variables);
+    assert_eq!(people.status.code(), Some(0), "{}", complaint(&people));
+    assert!(complaint(&people).contains("did you mean STATS_CACHE_TTL_S?"), "{}", complaint(&people));
+    let lines: Vec<Vec<String>> =
+        text(&people).lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
+    for expected in [
+        ["STATS_CACHE_TTL_S", ".env", "7"],
+        ["PLAN_LIMITS", "environment", "starter=1,pro=2,pro_plus=8,business=10"],
+        ["DATABASE_URL", "environment", "postgres://affzero:(hidden)@db.affzero.test/affzero"],
+        ["AUTH_JWT_SECRET", "environment", "(hidden)"],
+        ["CREDENTIALS_KEYS", "environment", "k1:(hidden)"],
+        ["METRICS_ADDR", "default", "-"],
+    ] {
+        assert!(lines.iter().any(|line| line == &expected), "{expected:?}: {lines:?}");
+    }
+    let programs = run(folder.path(), &["config", "--json"], &variables);
+    let settings: Value = serde_json::from_str(&text(&programs)).expect("JSON");
+    assert_eq!(settings.as_array().expect("settings").len(), lines.len());
+    assert!(
+        settings
+            .as_array()
+            .is_some_and(|all| all.contains(&json!({ "name": "STATS_CACHE_TTL_S", "value": "7", "source": "file" })))
+    );
+    for output in [&people, &programs] {
+        for secret in ["canary-password", SECRET, KEYS] {
+            assert!(!text(output).contains(secret), "{}", text(output));
+        }
+    }
 }
 
 #[test]
