@@ -1,12 +1,17 @@
 # syntax=docker/dockerfile:1
 
 FROM rust:1.95-slim-trixie AS build
-# perl and make build the OpenSSL that libpq needs for TLS towards PostgreSQL.
+# perl and make build the OpenSSL that libpq needs for TLS towards PostgreSQL. No versions are named, here and below: Debian
+# keeps only the latest of a release, with its security fixes.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends build-essential perl pkg-config \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
+# What `--version` says, for there is no repository in here: --build-arg COMMIT="$(git rev-parse HEAD)".
+ARG COMMIT=""
+ENV AFFZERO_COMMIT=$COMMIT
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --features postgres-tls \
@@ -14,13 +19,16 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM debian:trixie-slim
 # The certificate authorities are for `sslmode=verify-full` towards PostgreSQL; those for trackers are compiled in.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --home-dir /srv --shell /usr/sbin/nologin affzero \
+    && groupadd --system --gid 10001 affzero \
+    && useradd --system --uid 10001 --gid 10001 --home-dir /srv --shell /usr/sbin/nologin affzero \
     && install --directory --owner=affzero --group=affzero --mode=0700 /srv/data
 COPY --from=build /out/affzero-connections /usr/local/bin/affzero-connections
-USER affzero
+# In numbers, so that Kubernetes can see that it is not root.
+USER 10001:10001
 WORKDIR /srv
 VOLUME /srv/data
 ENV BIND_ADDR=0.0.0.0:8080

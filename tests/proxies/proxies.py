@@ -22,16 +22,17 @@ class Certificate:
 
 
 class Proxy:
-    """One of them, in front of a service."""
+    """One of them, in front of a service, or of two replicas."""
 
-    def __init__(self, folder, certificate, service):
+    def __init__(self, folder, certificate, *services):
+        self.services, self.variables = services, {}
         self.folder = folder / self.name
         self.folder.mkdir()
         self.port = free_port()
         self.log = self.folder / "log"
         self.version = self.find_version()
-        command = self.configure(certificate, service)
-        environment = {"HOME": str(self.folder), "PATH": PATH}
+        command = self.configure(certificate, services[0])
+        environment = {"HOME": str(self.folder), "PATH": PATH} | self.variables
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, env=environment)
         wait_until(self._is_ready, f"{self.name} did not start")
@@ -87,8 +88,10 @@ class Haproxy(Proxy):
     version_command = ("haproxy", "-v")
 
     def configure(self, certificate, service):
+        # As docker-compose.production.yml does.
+        for name, replica in (("AFFZERO_ONE", service), ("AFFZERO_TWO", self.services[-1])):
+            self.variables[name] = f"127.0.0.1:{replica.port}"
         text = self.placed("haproxy.cfg", {
-            "127.0.0.1:8080": f"127.0.0.1:{service.port}",
             "bind :443 ": f"bind 127.0.0.1:{self.port} ",
             f"/etc/haproxy/{NAME}.pem": certificate.both,
         })  # fmt: skip

@@ -220,6 +220,39 @@ class BehindCaddy(Sentences, unittest.TestCase):
     kind = Caddy
 
 
+class TwoReplicas(unittest.TestCase):
+    def test_a_replica_that_is_stopped_in_order_fails_no_request(self):
+        variables = {"SHUTDOWN_NOTICE_S": "5"}
+        one = Service(**variables)
+        self.addCleanup(one.stop)
+        two = Service(**variables, AUTH_JWT_SECRET=one.secret)
+        self.addCleanup(two.stop)
+        folder = Stage.folder / "two"
+        folder.mkdir()
+        proxy = Haproxy(folder, Stage.certificate, one, two)
+        self.addCleanup(proxy.stop)
+        headers = {"Authorization": f"Bearer {one.token}"}
+        asked = 0
+
+        def ask():
+            caller = Behind(proxy, Stage.certificate)
+            with contextlib.closing(caller):
+                caller.request("GET", "/api/v1/usage", headers=headers)
+                response = caller.getresponse()
+                self.assertEqual(response.status, 200, response.read())
+
+        for _ in range(20):
+            ask()
+        one.process.terminate()
+        while one.process.poll() is None:
+            ask()
+            asked += 1
+        self.assertEqual(one.process.returncode, 0)
+        self.assertGreater(asked, 50, "that is no load")
+        for _ in range(20):
+            ask()
+
+
 def read_to_end(response):
     """What came, and whether it ended as something whole."""
     parts = []
