@@ -16,7 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A command of the binary in `folder`, with these variables and no others.
 pub(crate) fn command(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_affzero-connections"));
+    command_of(Path::new(env!("CARGO_BIN_EXE_affzero-connections")), folder, arguments, variables)
+}
+
+/// The same of another build of the binary.
+fn command_of(program: &Path, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
     // As loud as can be: what it writes is searched for secrets.
     command.envs([("RUST_LOG", "trace"), ("RUST_BACKTRACE", "full")]).envs(variables.iter().copied());
@@ -57,6 +62,13 @@ impl Service {
         let mut all = vec![("BIND_ADDR", "127.0.0.1:0")];
         all.extend_from_slice(variables);
         Self::of(command(folder, &[], &all))
+    }
+
+    /// The same with another build of the binary.
+    pub(crate) fn start_build(program: &Path, folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut all = vec![("BIND_ADDR", "127.0.0.1:0")];
+        all.extend_from_slice(variables);
+        Self::of(command_of(program, folder, &[], &all))
     }
 
     /// The same, where the system lets a process have no more than so many descriptors.

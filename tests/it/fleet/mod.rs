@@ -4,10 +4,13 @@
 //! that the whole holds for the program itself, while its servers and the processes come and go.
 
 mod limits;
+mod load;
 mod outages;
 mod restarts;
+mod upgrade;
 mod work;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -15,6 +18,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use self::load::Balancer;
 use crate::app::{Answer, KEYS, SECRET, client};
 use crate::process::{Service, run};
 use crate::servers::{PrivateRedis, Schema};
@@ -31,6 +35,8 @@ struct Fleet {
     client: Client,
     folder: TempDir,
     variables: Vec<(String, String)>,
+    /// Another build than the one under test, for processes that are launched from now on.
+    build: Option<PathBuf>,
     /// Dropped last: the processes have to be gone first.
     _schema: Option<Schema>,
 }
@@ -38,13 +44,25 @@ struct Fleet {
 impl Fleet {
     /// A fleet in a schema of its own. Nothing, where tests are to do without servers.
     async fn start(variables: &[(&str, &str)]) -> Option<Self> {
+        Self::start_build(None, variables).await
+    }
+
+    /// The same of another build.
+    async fn start_build(build: Option<&Path>, variables: &[(&str, &str)]) -> Option<Self> {
         let (redis, schema) = (PrivateRedis::start()?, Schema::make()?);
         let url = schema.url.clone();
-        Some(Self::over(&url, redis, Some(schema), variables).await)
+        let mut fleet = Self::none_over(&url, redis, Some(schema), variables);
+        fleet.build = build.map(Path::to_owned);
+        Some(fleet.launched().await)
     }
 
     /// A fleet over these servers.
     async fn over(database: &str, redis: PrivateRedis, schema: Option<Schema>, variables: &[(&str, &str)]) -> Self {
+        Self::none_over(database, redis, schema, variables).launched().await
+    }
+
+    /// A fleet of no processes yet.
+    fn none_over(database: &str, redis: PrivateRedis, schema: Option<Schema>, variables: &[(&str, &str)]) -> Self {
         let own = [
             ("DATABASE_URL", database),
             ("REDIS_URL", redis.url.as_str()),
@@ -56,21 +74,39 @@ impl Fleet {
         let variables = own.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let variables = variables.collect();
         let folder = TempDir::new().expect("a folder");
-        let mut fleet = Self { replicas: Vec::new(), redis, client: client(), folder, variables, _schema: schema };
+        Self { replicas: Vec::new(), redis, client: client(), folder, variables, build: None, _schema: schema }
+    }
+
+    async fn launched(mut self) -> Self {
         // All at once, as a new release starts them: they have to agree on who migrates.
-        fleet.replicas = std::thread::scope(|scope| {
-            let starts: Vec<_> = (0..SIZE).map(|_| scope.spawn(|| fleet.launch())).collect();
+        self.replicas = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..SIZE).map(|_| scope.spawn(|| self.launch())).collect();
             starts.into_iter().map(|start| start.join().expect("it starts")).collect()
         });
-        fleet.until_redis_is("ok").await;
-        fleet
+        self.until_redis_is("ok").await;
+        self
     }
 
     /// A further process.
     fn launch(&self) -> Service {
         let variables: Vec<(&str, &str)> =
             self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        Service::start(self.folder.path(), &variables)
+        match &self.build {
+            Some(build) => Service::start_build(build, self.folder.path(), &variables),
+            None => Service::start(self.folder.path(), &variables),
+        }
+    }
+
+    /// Launches a process, waits until a balancer knows it, and stops the oldest in order.
+    async fn replace_oldest(&mut self, balancer: &Balancer) {
+        let new = self.launch();
+        let url = new.url.clone();
+        self.replicas.push(new);
+        balancer.follow(self);
+        balancer.until_ready(&url).await;
+        let old = self.replicas.remove(0);
+        let (status, written) = tokio::task::spawn_blocking(move || old.stop()).await.expect("it stops");
+        assert!(status.success(), "{written}");
     }
 
     fn token(&self, organisation: &str, plan: &str) -> String {
