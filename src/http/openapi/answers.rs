@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{object_at, parameters};
+use super::parameters;
+use super::tree::object_at;
 use crate::problem::Code;
 
 /// An answer of at most so many problems has a name, under which operations share it.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{define, object_at};
+use super::tree::{define, object_at};
 use crate::connections::draft::MAX_NAME;
 use crate::platforms::catalogue::{Availability, ConnectionTypeEntry, PlatformEntry};
 use crate::platforms::{self, ConnectionType, Platform};

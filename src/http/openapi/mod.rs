@@ -8,17 +8,19 @@ mod bodies;
 mod parameters;
 mod samples;
 mod tables;
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use actix_web::{App, HttpResponse, Resource, web};
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use self::tree::object_at;
 use super::routes;
 use super::types::StatsSummary;
 use crate::auth::Scope;
@@ -151,17 +153,6 @@ fn group_of(document: &Value, path: &str) -> Option<usize> {
     let operation = document.get("paths")?.get(path)?.as_object()?.values().next()?;
     let group = operation.get("tags")?.get(0)?;
     document.get("tags")?.as_array()?.iter().position(|tag| tag.get("name") == Some(group))
-}
-
-fn object_at<'a>(document: &'a mut Value, pointer: &str) -> Option<&'a mut Map<String, Value>> {
-    document.pointer_mut(pointer)?.as_object_mut()
-}
-
-/// Puts schemas in the place of those that only hold their name.
-fn define(document: &mut Value, schemas: impl IntoIterator<Item = (String, Value)>) {
-    if let Some(defined) = object_at(document, "/components/schemas") {
-        defined.extend(schemas);
-    }
 }
 
 /// `/api-docs/openapi.json`

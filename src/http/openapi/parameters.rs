@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::object_at;
+use super::tree::object_at;
 use crate::platforms::stats::Dimension;
 
 /// What all parameters have in common, and the one that all calls with a token have.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::object_at;
+use super::tree::object_at;
 use crate::auth::Scope;
 use crate::connections::stats::Failure;
 use crate::connections::stats::layout::Layout;

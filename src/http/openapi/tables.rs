@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::define;
+use super::tree::define;
 use crate::platforms::stats::{Dimension, Metric, MetricType};
 
 /// Defines rows, totals and orders.

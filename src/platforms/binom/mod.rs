@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use self::report::CONCURRENCY;
 use super::address;
 use super::client::{Account, PlatformClient};
 use super::kind::{ConnectionType, FieldError, Settings};
@@ -39,9 +40,6 @@ const DIALECT: Dialect = Dialect { is_own_refusal: wire::is_own_refusal, knows_w
 
 /// It is somebody's live tracking server, so it is asked gently.
 const LIMITS: Limits = Limits { origin: Allowance::of(CONCURRENCY), account: Allowance::of(CONCURRENCY) };
-
-/// How many calls of one report are under way at once.
-const CONCURRENCY: usize = 2;
 
 /// Brings the address into the form it is stored in.
 fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {

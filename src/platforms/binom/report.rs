@@ -8,10 +8,12 @@ use smallvec::SmallVec;
 use super::super::stats::{
     Batch, Check, Currency, Dimension, DimensionValue, Metrics, Report, Row, StatsQuery, Warning, WarningCode,
 };
-use super::CONCURRENCY;
 use super::wire::Nested;
 use crate::outbound::Upstream;
 use crate::outbound::error::PlatformError;
+
+/// How many calls of one report are under way at once.
+pub(super) const CONCURRENCY: usize = 2;
 
 /// Values by dimension, in no particular order.
 pub(super) type Values = SmallVec<[(Dimension, DimensionValue); 4]>;

@@ -62,9 +62,8 @@ impl Account {
 }
 
 fn affiliate_of(mut dice: Dice) -> &'static Entity {
-    let [first, ..] = AFFILIATES;
     let place = usize::try_from(dice.roll(8)).unwrap_or_default();
-    AFFILIATES.get(place).copied().unwrap_or(first)
+    AFFILIATES.get(place).copied().unwrap_or(AFFILIATES[0])
 }
 
 /// A route as one connection knows it.

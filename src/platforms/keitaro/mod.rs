@@ -30,7 +30,7 @@ use url::Url;
 
 use self::panel::Panel;
 use self::question::Dialect;
-use self::report::Terms;
+use self::report::{CONCURRENCY, Terms};
 use super::address;
 use super::client::{Account, PlatformClient};
 use super::kind::{ConnectionType, FieldError, Settings};
@@ -50,9 +50,6 @@ const DIALECT: outbound::Dialect = outbound::Dialect {
     knows_wrong_keys: true,
     is_gateway: false,
 };
-
-/// How many calls of one report are under way at once.
-const CONCURRENCY: usize = 2;
 
 /// Whose key it is, as a verification remembers it.
 const ADMINISTRATOR: &str = "an administrator's key";

@@ -14,8 +14,11 @@ use super::panel::{Panel, Refused};
 use super::question::Question;
 use super::reading::{Count, Reading, Subject};
 use super::time::Form;
-use super::{CONCURRENCY, refusal, total};
+use super::{refusal, total};
 use crate::outbound::error::{ErrorKind, PlatformError};
+
+/// How many calls of one report are under way at once.
+pub(super) const CONCURRENCY: usize = 2;
 
 /// How often a range is cut in half where its report takes too long.
 const MOST_HALVINGS: u32 = 2;

@@ -3,7 +3,7 @@
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
 use super::super::schema::{CURRENCY, Field};
 use super::super::stats::{Dimension, Metric, Perspective};
-use super::NETWORK_ID;
+use super::network::NETWORK_ID;
 
 pub(super) const SUMMARY: &str = "Affiliate networks running on TUNE (formerly HasOffers).";
 

@@ -5,7 +5,8 @@ use std::convert::identity;
 use super::super::descriptor::{Compiled, Descriptor, PlatformDescriptor};
 use super::super::kind::{ConnectionType, Platform};
 use super::client::TuneClient;
-use super::{DIALECT, LIMITS, NETWORK_ID, catalogue, normalise, origin};
+use super::network::NETWORK_ID;
+use super::{DIALECT, LIMITS, catalogue, normalise, origin};
 
 pub(in super::super) static PLATFORM: PlatformDescriptor =
     PlatformDescriptor { title: "TUNE", summary: catalogue::SUMMARY, counts_toward_limit: true };

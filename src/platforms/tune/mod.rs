@@ -32,6 +32,7 @@ mod shift;
 mod trouble;
 mod wire;
 
+use self::network::NETWORK_ID;
 use super::address;
 use super::calendar::Zone;
 use super::kind::{FieldError, Gateways, Settings};
@@ -46,8 +47,6 @@ const LIMITS: Limits = Limits { origin: Allowance::of(3).at(Pace::new(3, 10)), a
 
 /// It refuses with status 200; a refusal by status is its own only in the shape that every answer of its API has.
 const DIALECT: Dialect = Dialect { is_own_refusal: wire::is_own_refusal, knows_wrong_keys: true, is_gateway: true };
-
-const NETWORK_ID: &str = "network_id";
 
 /// Brings the settings into the form they are stored in: the network's id alone, a zone by its name in the database.
 fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {

@@ -4,8 +4,10 @@ use url::Url;
 
 use super::super::address;
 use super::super::kind::{FieldError, Gateways, Settings};
-use super::NETWORK_ID;
 use crate::input::InputCode;
+
+/// The setting that names a network.
+pub(super) const NETWORK_ID: &str = "network_id";
 
 /// What stands for the id in a configured address.
 const PLACEHOLDER: &str = "{network_id}";
