@@ -66,7 +66,8 @@ pub(super) fn judge(answer: Answer, scene: &Scene<'_>) -> Result<Answer, Fault> 
         401 | 403 | 407 if (scene.dialect.is_own_refusal)(&answer) => Ok(answer),
         401 | 403 | 407 => Err(scene.blocked(&page.wall(status), status)),
         400 if page.has("no required ssl certificate was sent") => Err(scene.wants_certificate()),
-        502..=504 | 520..=530 => Err(scene.down(&page, status)),
+        // Web servers and proxies close an idle connection with a 408, which then meets the next call on it.
+        408 | 502..=504 | 520..=530 => Err(scene.down(&page, status)),
         // It may be a page of the moment; what it means is for the platform to say.
         200 if page.is_html => {
             let detail = format!("{} answers with a web page.", scene.host);
@@ -128,6 +129,7 @@ impl Scene<'_> {
         let Self { host, .. } = self;
         let detail = match status {
             520..=530 => format!("The CDN in front of {host} cannot reach the tracker's own server ({status})."),
+            408 => format!("{host} gave up waiting for the call (408)."),
             503 if page.has("maintenance") => format!("{host} shows a maintenance page ({status})."),
             _ => format!("{host} is failing: it answered {status}."),
         };

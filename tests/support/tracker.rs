@@ -136,6 +136,8 @@ impl Simulator {
                     ))
                 })
                 .workers(1)
+                // On a busy machine a call may take longer than the five seconds of the default, which ends in a 408.
+                .client_request_timeout(Duration::from_secs(60))
                 .shutdown_timeout(0)
                 .disable_signals()
                 .listen(listener)

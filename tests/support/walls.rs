@@ -37,10 +37,12 @@ pub enum Wall {
     OriginLost530,
     /// A maintenance page.
     Maintenance503,
+    /// What closes a connection that was idle for too long.
+    Idle408,
 }
 
 impl Wall {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Challenge,
         Self::ChallengeWithStatus200,
         Self::ChallengeWithStatus503,
@@ -57,6 +59,7 @@ impl Wall {
         Self::OriginDown521,
         Self::OriginLost530,
         Self::Maintenance503,
+        Self::Idle408,
     ];
 
     /// The name of the switch.
@@ -78,6 +81,7 @@ impl Wall {
             Self::OriginDown521 => "origin-521",
             Self::OriginLost530 => "origin-530",
             Self::Maintenance503 => "maintenance",
+            Self::Idle408 => "idle-408",
         }
     }
 
@@ -123,6 +127,7 @@ impl Wall {
             Self::OriginDown521 => cloudflare(page(521, "<!DOCTYPE html><title>x | 521: Web server is down</title>")),
             Self::OriginLost530 => cloudflare(Reply::text(530, "text/plain; charset=UTF-8", "error code: 1016")),
             Self::Maintenance503 => page(503, "<!DOCTYPE html><title>Down for maintenance</title>"),
+            Self::Idle408 => page(408, "<html><body><h1>408 Request Time-out</h1></body></html>"),
         }
     }
 }

@@ -160,6 +160,7 @@ async fn walls(table: &mut Table) {
         ("Foreign refusal", "401, 403 or 407 with nothing of the tracker's in it", Wall::Empty403),
         ("Server down behind a CDN", "520 to 530", Wall::OriginDown521),
         ("Maintenance", "503 with a page that says so", Wall::Maintenance503),
+        ("Idle connection", "408 from a web server or a proxy, three times in a row", Wall::Idle408),
     ] {
         table.add(cause, does, &answered(&user, Fault::Instead(wall.reply())).await);
     }

@@ -50,6 +50,7 @@ fn expected(wall: Wall) -> (FailureCode, ErrorKind, Option<usize>, &'static str)
         Wall::Proxy407 => blocked(3, "A proxy"),
         Wall::OriginDown521 | Wall::OriginLost530 => (FailureCode::PlatformError, ErrorKind::Failing, None, "CDN"),
         Wall::Maintenance503 => (FailureCode::PlatformError, ErrorKind::Failing, None, "maintenance page"),
+        Wall::Idle408 => (FailureCode::PlatformError, ErrorKind::Failing, None, "gave up waiting"),
     }
 }
 
