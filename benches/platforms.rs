@@ -102,7 +102,7 @@ impl Stage {
             let batch = batch.expect("a batch");
             let mut out = Vec::with_capacity(batch.rows.len() * 320);
             for row in &batch.rows {
-                layout.write_json(row, &mut out);
+                layout.write_json(row, None, &mut out);
             }
             rows += batch.rows.len();
             bytes += black_box(out).len();

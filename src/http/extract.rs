@@ -286,10 +286,14 @@ pub(super) struct OneConnection {
 impl OneConnection {
     /// Its id. What is no UUID can be no connection.
     pub(super) fn id(&self) -> Result<Uuid, Problem> {
-        // Only the canonical spelling: one connection has one address.
-        let canonical = |id: &Uuid| id.to_string() == self.id.to_ascii_lowercase();
-        self.id.parse().ok().filter(canonical).ok_or_else(Problem::no_connection)
+        canonical(&self.id)
     }
+}
+
+/// A connection's id, only in its canonical spelling: one connection has one address.
+pub(super) fn canonical(text: &str) -> Result<Uuid, Problem> {
+    let is_canonical = |id: &Uuid| id.to_string() == text.to_ascii_lowercase();
+    text.parse().ok().filter(is_canonical).ok_or_else(Problem::no_connection)
 }
 
 /// What an `If-Match` header allows. A weak tag counts as well: behind a proxy that compresses there is no other.

@@ -26,6 +26,7 @@ pub mod state;
 mod stats;
 mod tags;
 mod types;
+mod values;
 
 use actix_web::web;
 use utoipa_actix_web::scope;
@@ -52,6 +53,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
                 .service(connections::verify)
                 .service(connections::usage)
                 .service(stats::of_many)
+                .service(values::list)
                 .service(history::verifications)
                 .service(history::automations)
                 .service(history::audit_events),

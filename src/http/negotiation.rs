@@ -13,6 +13,8 @@ use crate::problem::{Code, Problem};
 
 /// The parameter that decides on the media type before anything else is read.
 pub(super) const FORMAT: &str = "format";
+/// The parameter that makes one table of several connections' statistics.
+pub(super) const MERGE: &str = "merge";
 
 /// What a call can write.
 pub(super) trait Offer: 'static {
@@ -20,13 +22,18 @@ pub(super) trait Offer: 'static {
     const MEDIA: &'static [Media];
     /// Whether the parameter `format` decides where it is there, whatever the `Accept` header says.
     const BY_PARAMETER: bool = false;
+
+    /// What it can write of this question.
+    fn media(_query: &str) -> &'static [Media] {
+        Self::MEDIA
+    }
 }
 
 /// JSON and nothing else.
 pub(super) struct JsonOnly;
 /// Statistics: a page, or all rows in one of two forms.
 pub(super) struct Table;
-/// Statistics of several connections, which are not one table.
+/// Statistics of several connections, which are one table only where that is asked for.
 pub(super) struct Tables;
 
 impl Offer for JsonOnly {
@@ -39,6 +46,11 @@ impl Offer for Table {
 impl Offer for Tables {
     const MEDIA: &'static [Media] = &[Media::Json];
     const BY_PARAMETER: bool = true;
+
+    fn media(query: &str) -> &'static [Media] {
+        let is_merged = form_urlencoded::parse(query.as_bytes()).any(|(key, value)| key == MERGE && value == "true");
+        if is_merged { Table::MEDIA } else { Self::MEDIA }
+    }
 }
 
 /// That the caller takes what the call writes, and in which media type.
@@ -52,8 +64,9 @@ impl<O: Offer> FromRequest for Accepts<O> {
     type Future = std::future::Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let format = O::BY_PARAMETER.then(|| format(request.query_string(), O::MEDIA)).flatten();
-        let chosen = format.map_or_else(|| choose(request.headers(), O::MEDIA), Ok);
+        let offered = O::media(request.query_string());
+        let format = O::BY_PARAMETER.then(|| format(request.query_string(), offered)).flatten();
+        let chosen = format.map_or_else(|| choose(request.headers(), offered), Ok);
         std::future::ready(chosen.map(|media| Self { media, offer: PhantomData }).map_err(ApiError::from))
     }
 }

@@ -12,6 +12,7 @@ use super::types::{ColumnOrder, ConnectionOrder};
 use super::{listing, question};
 use crate::connections::Status;
 use crate::connections::create::VerifyMode;
+use crate::connections::stats::compare::Comparison;
 use crate::platforms::calendar::Preset;
 use crate::platforms::stats::{Dimension, Metric};
 use crate::platforms::{ConnectionType, Platform};
@@ -61,9 +62,9 @@ pub(super) struct ListOfConnections {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StatsQuestion {
-    /// 1 to 3 dimensions of the catalogue, comma-separated or repeated
-    #[param(style = Form, explode = false, min_items = 1, max_items = 3, example = json!(["affiliate", "date"]))]
-    group_by: BTreeSet<Dimension>,
+    /// Up to 3 dimensions of the catalogue, comma-separated or repeated; without one there is one row a currency
+    #[param(style = Form, explode = false, max_items = 3, example = json!(["affiliate", "date"]))]
+    group_by: Option<BTreeSet<Dimension>>,
     /// A named range, computed in `timezone`; this, or `from` and `to`
     #[param(example = "last_7_days")]
     preset: Option<Preset>,
@@ -78,6 +79,16 @@ pub(super) struct StatsQuestion {
     timezone: Option<String>,
     /// Stands for `filter[<dimension>]`, one parameter of each
     filter: Option<String>,
+    /// Stands for `min[<metric>]`, one parameter of each
+    min: Option<String>,
+    /// Stands for `max[<metric>]`, one parameter of each
+    max: Option<String>,
+    /// Only rows with a dimension whose name or id contains this, whatever the letter case
+    #[param(max_length = 200, example = "nord")]
+    search: Option<String>,
+    /// Puts beside each row and total what it was in other days, and how far it is from that
+    #[param(example = "previous_week")]
+    compare: Option<Comparison>,
     /// Only these metrics, comma-separated or repeated, in this order; all if it is left out
     #[param(style = Form, explode = false, min_items = 1, example = json!(["clicks", "conversions", "revenue"]))]
     metrics: Option<BTreeSet<Metric>>,
@@ -87,6 +98,48 @@ pub(super) struct StatsQuestion {
     /// Rows of one page
     #[param(minimum = 1, maximum = 1000, default = json!(question::DEFAULT_LIMIT), example = 100)]
     limit: Option<u32>,
+}
+
+/// How the table of several connections is written.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct MergedShape {
+    /// A page as JSON, or with `merge` all rows as a file; wins over `Accept`
+    #[param(inline, example = "json")]
+    format: Option<AnswerFormat>,
+    /// Whether CSV begins with a byte-order mark, by which Excel knows UTF-8
+    #[param(default = false, example = true)]
+    bom: Option<bool>,
+    /// Whether NDJSON ends with a line `{"summary": …}`
+    #[param(default = true, example = false)]
+    summary: Option<bool>,
+}
+
+/// How the answers of several connections are put together.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Merging {
+    /// Whether the answer is one table; only then are there `cursor`, other formats than JSON, and `sort=connection`
+    #[param(default = false, example = true)]
+    merge: Option<bool>,
+    /// Whether a file may lack the connections that could not answer
+    #[param(default = false, example = true)]
+    allow_partial: Option<bool>,
+}
+
+/// Which values of a dimension.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WhichValues {
+    /// Only ids and names that contain this, whatever the letter case
+    #[param(max_length = 200, example = "nord")]
+    q: Option<String>,
+    /// The most values
+    #[param(minimum = 1, maximum = 100, default = json!(question::DEFAULT_VALUES), example = 25)]
+    limit: Option<u32>,
+    /// IANA zone of the days
+    #[param(format = "iana-time-zone", default = "UTC", pattern = "^[A-Za-z0-9_+/-]+$", example = "Europe/Berlin")]
+    timezone: Option<String>,
 }
 
 /// Where the table of one connection goes on.

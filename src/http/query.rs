@@ -52,7 +52,7 @@ impl<'a> Parameters<'a> {
         let mut parameters = Self { given: BTreeMap::new(), wrong: Collector::default() };
         for (key, value) in pairs {
             let is_list = lists.iter().any(|known| is_named(known, key));
-            if is_list || once.contains(&key.as_str()) {
+            if is_list || once.iter().any(|known| is_named(known, key)) {
                 let values = parameters.given.entry(key).or_default();
                 values.push(value);
                 if values.len() == 2 && !is_list {
@@ -104,6 +104,11 @@ impl<'a> Parameters<'a> {
             number.ok_or_else(|| (InputCode::OutOfRange, detail()))
         })
         .unwrap_or(default)
+    }
+
+    /// Every value of a parameter, as it was sent.
+    pub(super) fn texts(&self, key: &str) -> Vec<&'a str> {
+        self.given.get(key).cloned().unwrap_or_default()
     }
 
     /// All items of a list: comma-separated, or the parameter repeated, or both. `None` where it is left out.

@@ -1,16 +1,20 @@
 //! The question of a statistics request, read from its query string.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use compact_str::CompactString;
 use jiff::civil::Date;
+use rust_decimal::Decimal;
 
 use super::listing::direction;
-use super::negotiation::{Offer, Table, Tables};
+use super::negotiation::{MERGE, Media, Offer, Table};
 use super::query::Parameters;
 use super::shape::{self, Shape};
+use crate::connections::stats::compare::Comparison;
 use crate::connections::stats::query::{Column, Period, Question, Sort};
+use crate::connections::stats::sift::{Search, Sift};
+use crate::connections::stats::values::Wanted;
 use crate::input::InputCode;
 use crate::platforms::calendar::{DateRange, Preset, Zone};
 use crate::platforms::stats::{Dimension, Filters, Metric};
@@ -23,10 +27,19 @@ const MAX_FILTER_IDS: usize = 500;
 /// Rows of one page by default, and at most.
 pub(super) const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
+/// Values of one list, by default and at most.
+pub(super) const DEFAULT_VALUES: usize = 25;
+pub(super) const MAX_VALUES: usize = 100;
+/// The longest text that is searched for, in characters.
+pub(super) const MAX_SEARCH: usize = 200;
+/// The most digits before and behind the point of a bound.
+const MAX_DIGITS: (usize, usize) = (20, 8);
 
 /// Parameters that stand there once, beside those of the answer's shape.
-const ONCE: [&str; 6] = ["preset", "from", "to", "timezone", "sort", "limit"];
+const ONCE: [&str; 10] =
+    ["preset", "from", "to", "timezone", "sort", "limit", "search", "compare", "min[<metric>]", "max[<metric>]"];
 const CURSOR: &str = "cursor";
+const ALLOW_PARTIAL: &str = "allow_partial";
 /// Parameters that are lists.
 const LISTS: [&str; 3] = ["group_by", "metrics", "filter[<dimension>]"];
 
@@ -36,7 +49,7 @@ const LISTS: [&str; 3] = ["group_by", "metrics", "filter[<dimension>]"];
 /// All wrong parameters at once.
 pub fn read(pairs: &[(String, String)], cursor_allowed: bool) -> Result<Question, Problem> {
     let mut parameters = Parameters::of(pairs, &once(cursor_allowed), &LISTS);
-    let question = of(&mut parameters);
+    let question = of(&mut parameters, false);
     parameters.finish(question)
 }
 
@@ -50,7 +63,7 @@ pub(super) fn read_shaped(
     longest: Duration,
 ) -> Result<(Question, Shape), Problem> {
     let mut parameters = Parameters::of(pairs, &once(cursor_allowed), &LISTS);
-    let question = of(&mut parameters);
+    let question = of(&mut parameters, false);
     let shape = shape::read(&mut parameters, Table::MEDIA, longest);
     parameters.finish(question.map(|question| (question, shape)))
 }
@@ -59,44 +72,75 @@ fn once(cursor_allowed: bool) -> Vec<&'static str> {
     ONCE.into_iter().chain(shape::KEYS).chain(cursor_allowed.then_some(CURSOR)).collect()
 }
 
-/// The same where the connections are parameters too.
+/// A question to several connections.
+pub(super) struct OfMany {
+    pub(super) question: Question,
+    /// The connections; all of the organisation's if there is none.
+    pub(super) ids: Vec<uuid::Uuid>,
+    pub(super) shape: Shape,
+    /// Whether the answer is one table.
+    pub(super) is_merged: bool,
+    /// Whether a file may lack connections.
+    pub(super) is_partial_allowed: bool,
+}
+
+/// The same where the connections are parameters too, and the answer is of this media type, of those that there are.
 ///
 /// # Errors
 /// All wrong parameters at once.
 pub(super) fn read_of_many(
     pairs: &[(String, String)],
+    (media, offered): (Media, &[Media]),
     most: usize,
     longest: Duration,
-) -> Result<(Question, Vec<uuid::Uuid>, Shape), Problem> {
+) -> Result<OfMany, Problem> {
     const CONNECTIONS: &str = "connection_id";
     let lists: Vec<&str> = LISTS.into_iter().chain([CONNECTIONS]).collect();
-    let mut parameters = Parameters::of(pairs, &once(false), &lists);
+    let is_merged = pairs.iter().any(|(key, value)| key == MERGE && value == "true");
+    let known: Vec<&str> = once(is_merged && media == Media::Json).into_iter().chain([MERGE, ALLOW_PARTIAL]).collect();
+    let mut parameters = Parameters::of(pairs, &known, &lists);
+    shape::flag(&mut parameters, MERGE, false);
+    let is_partial_allowed = shape::flag(&mut parameters, ALLOW_PARTIAL, false);
     let ids = parameters.connections(CONNECTIONS);
     if ids.len() > most {
         parameters.wrong(CONNECTIONS, InputCode::TooMany, format!("Name at most {most} connections."));
     }
-    let question = of(&mut parameters);
-    let shape = shape::read(&mut parameters, Tables::MEDIA, longest);
-    parameters.finish(question.map(|question| (question, ids, shape)))
+    let question = of(&mut parameters, is_merged);
+    let shape = shape::read(&mut parameters, offered, longest);
+    parameters.finish(question.map(|question| OfMany { question, ids, shape, is_merged, is_partial_allowed }))
 }
 
-fn of(parameters: &mut Parameters<'_>) -> Option<Question> {
+/// Which values of a dimension are wanted, and how.
+///
+/// # Errors
+/// All wrong parameters at once.
+pub(super) fn read_values(pairs: &[(String, String)], longest: Duration) -> Result<(Wanted, Shape), Problem> {
+    let known = ["q", "limit", "timezone", "fresh", "deadline_ms"];
+    let mut parameters = Parameters::of(pairs, &known, &[]);
+    let search = search(&mut parameters, "q");
+    let limit = parameters.number("limit", DEFAULT_VALUES, 1..=MAX_VALUES);
+    let zone = zone(&mut parameters);
+    let shape = shape::read(&mut parameters, &[Media::Json], longest);
+    parameters.finish(Some((Wanted { search, limit, zone }, shape)))
+}
+
+fn of(parameters: &mut Parameters<'_>, is_merged: bool) -> Option<Question> {
     let group_by = group_by(parameters);
     let zone = zone(parameters);
     let period = period(parameters);
     let filters = filters(parameters);
+    let sift =
+        Sift { min: bounds(parameters, "min"), max: bounds(parameters, "max"), search: search(parameters, "search") };
+    let compare = parameters.choice("compare", &Comparison::ALL.map(Comparison::key));
     let metrics = metrics(parameters);
-    let sort = parameters.read("sort", |text| order(text, &group_by));
+    let sort = parameters.read("sort", |text| order(text, &group_by, is_merged));
     let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT);
     let cursor = parameters.text(CURSOR).map(str::to_owned);
-    Some(Question { group_by, period: period?, zone, filters, metrics, sort, limit, cursor })
+    Some(Question { group_by, period: period?, zone, filters, sift, compare, metrics, sort, limit, cursor })
 }
 
 fn group_by(parameters: &mut Parameters<'_>) -> Vec<Dimension> {
     let items = parameters.list("group_by").unwrap_or_default();
-    if items.is_empty() {
-        parameters.wrong("group_by", InputCode::Required, "Name 1 to 3 dimensions, such as affiliate,date.");
-    }
     let known = Dimension::ALL.map(Dimension::key);
     let dimensions = named(parameters, "group_by", &items, &known);
     if dimensions.len() > MAX_DIMENSIONS {
@@ -184,11 +228,14 @@ fn filters(parameters: &mut Parameters<'_>) -> Filters {
             parameters.wrong(&parameter, InputCode::UnknownParameter, format!("Dimensions are {known}."));
             continue;
         };
-        let ids: BTreeSet<CompactString> =
-            parameters.list(&parameter).unwrap_or_default().into_iter().map(CompactString::from).collect();
-        if ids.is_empty() {
-            parameters.wrong(&parameter, InputCode::Required, "Name at least one id.");
-        } else if ids.len() > MAX_FILTER_IDS {
+        let mut ids = BTreeSet::new();
+        for text in parameters.texts(&parameter) {
+            match filtered(text, dimension) {
+                Ok(items) => ids.extend(items),
+                Err(detail) => parameters.wrong(&parameter, InputCode::Format, detail),
+            }
+        }
+        if ids.len() > MAX_FILTER_IDS {
             parameters.wrong(&parameter, InputCode::TooMany, format!("Name at most {MAX_FILTER_IDS} ids."));
         }
         filters.insert(dimension, ids);
@@ -196,9 +243,86 @@ fn filters(parameters: &mut Parameters<'_>) -> Filters {
     filters
 }
 
-fn order(text: &str, group_by: &[Dimension]) -> Result<Sort, (InputCode, String)> {
+/// The ids of one value: a comma in an id is written `\,`, a backslash `\\`. A value without any is the blank id, of the
+/// rows that have none.
+fn filtered(text: &str, dimension: Dimension) -> Result<Vec<CompactString>, String> {
+    let mut items = vec![CompactString::default()];
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        let letter = match letter {
+            ',' => {
+                items.push(CompactString::default());
+                continue;
+            }
+            '\\' => match letters.next() {
+                Some(escaped @ (',' | '\\')) => escaped,
+                _ => return Err("Write a backslash in an id as \\\\, and a comma as \\,.".to_owned()),
+            },
+            other => other,
+        };
+        if let Some(item) = items.last_mut() {
+            item.push(letter);
+        }
+    }
+    // Of what the links of affiliates carry, every blank counts.
+    if !dimension.is_sub_id() {
+        for item in &mut items {
+            let trimmed = item.trim();
+            if !trimmed.is_empty() && trimmed.len() < item.len() {
+                *item = trimmed.into();
+            }
+        }
+    }
+    match items.as_slice() {
+        [_] => Ok(items),
+        many if many.iter().any(|item| item.is_empty()) => Err(
+            "An id of the list is empty. The rows without an id are a value of their own: repeat the parameter, with \
+                 nothing behind the equals sign."
+                .to_owned(),
+        ),
+        _ => Ok(items),
+    }
+}
+
+/// The bounds of metrics: `min[clicks]=10`.
+fn bounds(parameters: &mut Parameters<'_>, name: &str) -> BTreeMap<Metric, Decimal> {
+    let mut bounds = BTreeMap::new();
+    for key in parameters.family(name) {
+        let parameter = format!("{name}[{key}]");
+        let Ok(metric) = key.parse::<Metric>() else {
+            let known = Metric::ALL.map(Metric::key).join(", ");
+            parameters.wrong(&parameter, InputCode::UnknownParameter, format!("Metrics are {known}."));
+            continue;
+        };
+        if let Some(bound) = parameters.read(&parameter, bound) {
+            bounds.insert(metric, bound);
+        }
+    }
+    bounds
+}
+
+fn bound(text: &str) -> Result<Decimal, (InputCode, String)> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let are_digits =
+        |part: &str, most: usize| (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = are_digits(whole, MAX_DIGITS.0) && are_digits(fraction, MAX_DIGITS.1);
+    let number = is_number.then(|| text.parse().ok()).flatten();
+    number.ok_or_else(|| (InputCode::Format, "Write a number such as 10 or -0.25.".to_owned()))
+}
+
+fn search(parameters: &mut Parameters<'_>, key: &str) -> Option<Search> {
+    let text = parameters.read(key, |text| match text.chars().count() {
+        0..=MAX_SEARCH => Ok(text),
+        _ => Err((InputCode::TooLong, format!("Search for at most {MAX_SEARCH} characters."))),
+    });
+    text.filter(|text| !text.is_empty()).map(Search::of)
+}
+
+fn order(text: &str, group_by: &[Dimension], is_merged: bool) -> Result<Sort, (InputCode, String)> {
     let (descending, key) = direction(text);
     let column = match (key.parse::<Dimension>(), key.parse::<Metric>()) {
+        _ if is_merged && key == "connection" => Column::Connection,
         (Ok(dimension), _) if group_by.contains(&dimension) => Column::Dimension(dimension),
         (_, Ok(metric)) => Column::Metric(metric),
         _ => {
@@ -249,6 +373,52 @@ mod tests {
     }
 
     #[test]
+    fn a_question_may_group_by_nothing_and_sift_and_compare() {
+        for query in ["preset=today", "group_by=&preset=today"] {
+            assert_eq!(asked(query).expect("a question").group_by, [], "{query}");
+        }
+        let question =
+            asked("preset=today&min[clicks]=10&max[cr]=0.5&min[profit]=-2.25&search=Brand&compare=previous_week")
+                .expect("a question");
+        let bounds = |bounds: &BTreeMap<Metric, Decimal>| {
+            bounds.iter().map(|(metric, bound)| format!("{metric} {bound}")).collect::<Vec<_>>()
+        };
+        assert_eq!(bounds(&question.sift.min), ["clicks 10", "profit -2.25"]);
+        assert_eq!(bounds(&question.sift.max), ["cr 0.5"]);
+        assert_eq!(question.sift.search, Some(Search::of("Brand")));
+        assert_eq!(question.compare, Some(Comparison::PreviousWeek));
+        let found =
+            complaints("preset=today&min[clicks]=ten&max[age]=1&min[cr]=1e3&compare=yesterday&min[roi]=1&min[roi]=2");
+        for expected in [
+            "/min[roi] repeated",
+            "/min[clicks] format",
+            "/min[cr] format",
+            "/max[age] unknown_parameter",
+            "/compare unknown_value",
+        ] {
+            assert!(found.iter().any(|complaint| complaint == expected), "{expected} in {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_ids_of_a_filter_can_hold_whatever_a_link_can() {
+        let ids = |query: &str| -> Vec<String> {
+            let question = asked(&format!("preset=today&{query}")).expect("a question");
+            question.filters.values().flatten().map(ToString::to_string).collect()
+        };
+        assert_eq!(ids("filter[sub1]=a%5C,b,c%5C%5Cd"), ["a,b", "c\\d"]);
+        assert_eq!(ids("filter[sub1]="), [""]);
+        assert_eq!(ids("filter[sub1]=&filter[sub1]=a"), ["", "a"]);
+        assert_eq!(ids("filter[sub1]=%20a%20,b"), [" a ", "b"]);
+        assert_eq!(ids("filter[offer]=%201%20,%202"), ["1", "2"]);
+        for wrong in
+            ["filter[sub1]=a,,b", "filter[sub1]=,", "filter[sub1]=a%5Cb", "filter[sub1]=a%5C", "filter[offer]=1,"]
+        {
+            assert_eq!(complaints(&format!("preset=today&{wrong}")).len(), 1, "{wrong}");
+        }
+    }
+
+    #[test]
     fn everything_wrong_is_said_at_once() {
         let found = complaints("group_by=x&preset=soon&timezone=Mars&limit=0&sort=age&filter[y]=1&color=red&metrics=z");
         for expected in [
@@ -263,7 +433,7 @@ mod tests {
         ] {
             assert!(found.iter().any(|complaint| complaint == expected), "{expected} in {found:?}");
         }
-        assert_eq!(complaints("group_by=date"), ["/from required", "/to required"]);
+        assert_eq!(complaints(""), ["/from required", "/to required"]);
         assert_eq!(complaints("group_by=date&from=2026-02-30&to=2026-03-01"), ["/from format"]);
         assert_eq!(complaints("group_by=date&from=2026-03-02&to=2026-03-01"), ["/to conflict"]);
         assert_eq!(complaints("group_by=date&preset=today&preset=today"), ["/preset repeated"]);

@@ -42,7 +42,7 @@ pub(super) fn read(parameters: &mut Parameters<'_>, formats: &[Media], longest: 
     }
 }
 
-fn flag(parameters: &mut Parameters<'_>, key: &str, default: bool) -> bool {
+pub(super) fn flag(parameters: &mut Parameters<'_>, key: &str, default: bool) -> bool {
     parameters.choice(key, &["true", "false"]).unwrap_or(default)
 }
 

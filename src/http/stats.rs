@@ -6,19 +6,23 @@ use std::time::Instant;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::edge::{ApiError, is_head, request_id};
 use super::extract::{Caller, OneConnection, ReadStats, text_header};
 use super::files::{self, private};
-use super::negotiation::{Accepts, Media, Table, Tables};
-use super::params::{IfChanged, PullHeaders, PullShape, StatsPaging, StatsQuestion, TableShape, WhichConnections};
+use super::negotiation::{Accepts, Media, Offer, Table, Tables};
+use super::params::{
+    IfChanged, MergedShape, Merging, PullHeaders, PullShape, StatsPaging, StatsQuestion, TableShape, WhichConnections,
+};
 use super::query::Query;
-use super::question;
+use super::question::{self, OfMany};
 use super::shape::Shape;
 use super::state::State;
 use super::tags;
-use super::types::{StatsLines, StatsOfMany, StatsPage};
-use crate::connections::stats::file::{Content, File};
+use super::types::{StatsAnswers, StatsLines, StatsPage};
+use crate::connections::stats::file::{Content, File, Tell};
+use crate::connections::stats::merged::MergedFile;
 use crate::connections::stats::stream::{Form, Style};
 use crate::connections::stats::{Answer, Manner, Origin};
 use crate::problem::{Code, Problem};
@@ -34,7 +38,8 @@ const MAX_AUTOMATION: usize = 200;
 ///
 /// For example the last week by affiliate, best first:
 /// `?group_by=affiliate&preset=last_7_days&timezone=Europe/Berlin&metrics=clicks,revenue&sort=-revenue`. Only one country:
-/// `&filter[country]=DE`.
+/// `&filter[country]=DE`. Only rows of at least ten clicks: `&min[clicks]=10`. Beside the week before: `&compare=previous_week`.
+/// Without `group_by` there is one row a currency.
 ///
 /// JSON comes in pages: `next_cursor` of one is `cursor` of the next. `format=csv` and `format=ndjson` are all rows in one
 /// file, also by `Accept`. `fresh=true` goes to the tracker whatever is kept; so does `Cache-Control: no-cache`, which
@@ -90,17 +95,25 @@ pub(super) async fn of_one(
         let nothing = Content::Stream(Box::pin(futures_util::stream::empty()));
         return Ok(files::send(&request, form, File { name, content: nothing }));
     }
-    let whole = form == Form::Csv || files::is_without_chunks(&request);
-    let style = Style { form, bom: shape.bom, summary: shape.summary, whole };
-    let (instance, request_id) = (request.path().to_owned(), request_id(&request));
-    let tell = Box::new(move |problem: &Problem| {
+    let style = style(&request, form, &shape);
+    let file = state.connections.file(&caller.actor, id, question, &manner, style, tell(&request)).await?;
+    Ok(files::send(&request, form, file))
+}
+
+fn style(request: &HttpRequest, form: Form, shape: &Shape) -> Style {
+    let whole = form == Form::Csv || files::is_without_chunks(request);
+    Style { form, bom: shape.bom, summary: shape.summary, whole }
+}
+
+/// What a failing stream of this request says in its last line.
+fn tell(request: &HttpRequest) -> Tell {
+    let (instance, request_id) = (request.path().to_owned(), request_id(request));
+    Box::new(move |problem: &Problem| {
         let mut line =
             serde_json::to_vec(&json!({ "problem": problem.body(&instance, &request_id) })).unwrap_or_default();
         line.push(b'\n');
         line
-    });
-    let file = state.connections.file(&caller.actor, id, question, &manner, style, tell).await?;
-    Ok(files::send(&request, form, file))
+    })
 }
 
 fn page(request: &HttpRequest, answer: &Arc<Answer>, origin: Origin) -> HttpResponse {
@@ -143,7 +156,7 @@ fn forwarded(why: &str, stored: bool, shared: bool) -> String {
     format!("affzero; fwd={why}{stored}{shared}")
 }
 
-fn manner(headers: &HeaderMap, shape: &Shape) -> Result<Manner, Problem> {
+pub(super) fn manner(headers: &HeaderMap, shape: &Shape) -> Result<Manner, Problem> {
     let no_cache = headers
         .get_all(header::CACHE_CONTROL)
         .filter_map(|value| value.to_str().ok())
@@ -165,34 +178,48 @@ fn manner(headers: &HeaderMap, shape: &Shape) -> Result<Manner, Problem> {
 ///
 /// For example `?group_by=date&preset=yesterday` asks all connections of the organisation in parallel. The answer is 200 with
 /// `results` of those that answered, and `failures` that say why the others did not.
+///
+/// `merge=true` makes one table of them: `?merge=true&group_by=offer&preset=last_week&sort=-revenue`. Each row then begins
+/// with its `connection`, totals are over all of them by currency, and `format=csv` and `format=ndjson` work too. A CSV
+/// file that would lack a connection is refused, unless `allow_partial=true`.
 #[utoipa::path(tag = "Stats", operation_id = "stats",
-    security(("bearer" = ["stats:read"])), params(WhichConnections, StatsQuestion, PullShape, PullHeaders),
-    responses((status = 200, description = "The answers, and the failures", body = StatsOfMany)))]
+    security(("bearer" = ["stats:read"])),
+    params(WhichConnections, Merging, StatsQuestion, StatsPaging, MergedShape, PullShape, PullHeaders),
+    extensions(("x-problems" = json!([
+        Code::NotFound, Code::ConnectionDeleted, Code::UnsupportedQuery, Code::EgressBlocked,
+        Code::CredentialsRejected, Code::InsufficientPermissions, Code::IpNotAllowed, Code::WrongPortal,
+        Code::CredentialsUnreadable, Code::AccessBlocked, Code::UpstreamUnavailable, Code::UpstreamProtocolError,
+        Code::UpstreamRateLimited, Code::UpstreamTimeout,
+    ]))),
+    responses(
+        (status = 200, description = "The answers and the failures, or one table of them", content(
+            (StatsAnswers = "application/json"), (StatsLines = "application/x-ndjson"), (String = "text/csv"),
+        ), headers(
+            ("Content-Disposition" = Option<String>, description = "The name to save it under; of CSV only"),
+        )),
+    ))]
 #[get("/stats")]
 pub(super) async fn of_many(
     caller: Caller<ReadStats>,
     state: web::Data<State>,
-    _: Accepts<Tables>,
+    Accepts { media, .. }: Accepts<Tables>,
     query: Query,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let longest = state.connections.longest_deadline();
-    let (question, ids, shape) = question::read_of_many(&query.0, MAX_CONNECTIONS, longest)?;
-    let manner = manner(request.headers(), &shape)?;
-    let answers = state.connections.stats_of_many(&caller.actor, ids, &question, &manner).await?;
-
-    let (instance, request_id) = (request.path(), request_id(&request));
+    let offered = Tables::media(request.query_string());
+    let asked = question::read_of_many(&query.0, (media, offered), MAX_CONNECTIONS, longest)?;
+    let manner = manner(request.headers(), &asked.shape)?;
+    if asked.is_merged {
+        return merged(&caller, &state, media, asked, &manner, &request).await;
+    }
+    let answers = state.connections.stats_of_many(&caller.actor, asked.ids, &asked.question, &manner).await?;
     let mut results = Vec::new();
     let mut failures = Vec::new();
     for (id, answer) in answers {
         match answer {
             Ok(answer) => results.push(answer),
-            Err(problem) => {
-                if let Some(cause) = &problem.cause {
-                    tracing::error!(problem.code = problem.code.slug(), cause = ?cause, "a connection's statistics failed");
-                }
-                failures.push(json!({ "connection_id": id, "problem": problem.body(instance, &request_id) }));
-            }
+            Err(problem) => failures.push(failure(&request, id, &problem)),
         }
     }
     let mut body = Vec::with_capacity(results.iter().map(|answer| answer.body.len() + 1).sum::<usize>() + 1_024);
@@ -207,4 +234,41 @@ pub(super) async fn of_many(
     body.extend_from_slice(&serde_json::to_vec(&failures).map_err(Problem::internal)?);
     body.push(b'}');
     Ok(private(HttpResponse::Ok()).content_type(Media::Json.name()).body(body))
+}
+
+/// One table of several connections.
+async fn merged(
+    caller: &Caller<ReadStats>,
+    state: &State,
+    media: Media,
+    OfMany { question, ids, shape, is_partial_allowed, .. }: OfMany,
+    manner: &Manner,
+    request: &HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let (instance, request_id) = (request.path().to_owned(), request_id(request));
+    let tell_failure = move |id: Uuid, problem: &Problem| told(&instance, &request_id, id, problem);
+    let form = match media {
+        Media::Json => {
+            let page = state.connections.merged_page(&caller.actor, ids, question, manner, &tell_failure).await?;
+            return Ok(private(HttpResponse::Ok()).content_type(Media::Json.name()).body(page));
+        }
+        Media::Ndjson => Form::Ndjson,
+        Media::Csv => Form::Csv,
+    };
+    let style = style(request, form, &shape);
+    let written = MergedFile { style, is_partial_allowed, tell: tell(request), tell_failure: &tell_failure };
+    let file = state.connections.merged_file(&caller.actor, ids, question, manner, written).await?;
+    Ok(files::send(request, form, file))
+}
+
+/// A connection that could not answer, as it is told.
+fn failure(request: &HttpRequest, id: Uuid, problem: &Problem) -> serde_json::Value {
+    told(request.path(), &request_id(request), id, problem)
+}
+
+fn told(instance: &str, request_id: &str, id: Uuid, problem: &Problem) -> serde_json::Value {
+    if let Some(cause) = &problem.cause {
+        tracing::error!(problem.code = problem.code.slug(), cause = ?cause, "a connection's statistics failed");
+    }
+    json!({ "connection_id": id, "problem": problem.body(instance, request_id) })
 }

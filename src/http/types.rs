@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 
 use crate::connections::stats::Failure;
 use crate::connections::stats::layout::ColumnInfo;
-use crate::connections::stats::table::{ConnectionRef, QueryEcho, Source};
+use crate::connections::stats::merged::MergedPart;
+use crate::connections::stats::page::QueryEcho;
+use crate::connections::stats::table::{ConnectionRef, Source};
 use crate::connections::stats::tally::Integrity;
 use crate::connections::{AuditEventView, AutomationView, ConnectionView};
 use crate::platforms;
@@ -112,6 +114,35 @@ pub(super) struct StatsOfMany {
     /// The connections that could not, and why.
     failures: Vec<Failure>,
 }
+
+/// One table of several connections.
+#[derive(ToSchema)]
+#[schema(as = StatsMerged)]
+#[expect(dead_code, reason = "describes what the statistics module writes by hand, row by row")]
+pub(super) struct StatsMerged {
+    /// The connections that the rows are of, each with what there is to say of its own.
+    connections: Vec<MergedPart>,
+    /// The question as it was answered.
+    query: QueryEcho,
+    /// The columns of `rows`, in order.
+    columns: Vec<ColumnInfo>,
+    /// The rows of this page, each with its `connection`.
+    rows: Vec<StatsRow>,
+    /// What all rows of the table add up to, by currency; `null` where the part of one connection is not known.
+    totals: Vec<StatsTotals>,
+    /// Rows of the whole table.
+    #[schema(example = 9)]
+    row_count: u64,
+    /// Asks for the next page; `null` on the last.
+    #[schema(required)]
+    next_cursor: Option<String>,
+    /// The connections that could not answer, and why.
+    failures: Vec<Failure>,
+}
+
+/// The answers of several connections, or one table of them.
+#[derive(ToSchema)]
+pub(super) struct StatsAnswers {}
 
 /// All rows, one JSON object a line, and the summary last.
 #[derive(ToSchema)]

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::kind::{ConnectionType, Platform};
 use super::schema::{self, Field, FieldEntry, Schema};
-use super::stats::{Dimension, Metric, MetricType, Perspective};
+use super::stats::{Dimension, Metric, MetricType, Perspective, SubId};
 
 /// Whether connections to a platform can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -72,6 +72,9 @@ pub struct ConnectionTypeEntry {
     pub fields: Vec<FieldEntry>,
     /// What rows can be grouped by.
     pub dimensions: Vec<DimensionEntry>,
+    /// What the platform is asked by where rows are grouped by nothing: a question that costs it least.
+    #[serde(skip)]
+    pub undivided: &'static [Dimension],
     /// Which dimensions go together.
     pub combinations: Combinations,
     /// The metrics it gives.
@@ -93,7 +96,7 @@ pub struct ConnectionTypeEntry {
 pub struct DimensionEntry {
     /// The key in `group_by` and `filter[…]`.
     pub key: Dimension,
-    /// The column heading.
+    /// The column heading; of a sub-id, what the platform calls it.
     #[schema(example = "Affiliate")]
     pub label: &'static str,
     /// Whether `filter[…]` takes it, as far as it goes together with what is grouped by: see `combinations`.
@@ -101,7 +104,7 @@ pub struct DimensionEntry {
 }
 
 /// Which dimensions go together in one question. What is filtered has to be read along, so a filtered dimension counts
-/// as one that is grouped by.
+/// as one that is grouped by. Grouping by nothing is always possible.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Combinations {
     /// The most dimensions of one `group_by`. Filters come on top.
@@ -137,7 +140,12 @@ pub(super) struct Described {
     pub(super) use_when: &'static str,
     pub(super) settings: Vec<Field>,
     pub(super) credentials: Vec<Field>,
+    /// What the platform itself can group by; weeks and months follow from days.
     pub(super) dimensions: &'static [Dimension],
+    /// What it calls `sub1` and those after it, as far as its reports have them.
+    pub(super) subs: &'static [&'static str],
+    /// What it is asked by where rows are grouped by nothing, if it cannot be asked so.
+    pub(super) undivided: &'static [Dimension],
     pub(super) combinations: Combinations,
     /// The stored metrics with the native field behind each; derived ones follow from them.
     pub(super) metrics: &'static [(Metric, &'static str)],
@@ -196,12 +204,9 @@ impl Described {
             settings_schema: schema::object("Settings", &self.settings),
             credentials_schema: schema::object("Credentials", &self.credentials),
             fields: self.field_entries(),
-            dimensions: self
-                .dimensions
-                .iter()
-                .map(|key| DimensionEntry { key: *key, label: key.label(), filterable: true })
-                .collect(),
-            combinations: self.combinations,
+            dimensions: self.dimension_entries(),
+            undivided: self.undivided,
+            combinations: self.combinations.with_weeks_and_months(),
             metrics,
             unavailable_metrics: unavailable,
             timezone: self.timezone,
@@ -211,7 +216,36 @@ impl Described {
     }
 }
 
+impl Combinations {
+    /// Wherever days go, weeks and months go in their place.
+    fn with_weeks_and_months(self) -> Self {
+        let stands = |set: &[Dimension], cycle: Dimension| {
+            let put = |dimension: &Dimension| if *dimension == Dimension::Date { cycle } else { *dimension };
+            set.iter().map(put).collect::<Vec<_>>()
+        };
+        let only = self.only.map(|sets| {
+            let all =
+                |cycle| sets.iter().filter(|set| set.contains(&Dimension::Date)).map(move |set| stands(set, cycle));
+            let made: Vec<_> = all(Dimension::Week).chain(all(Dimension::Month)).collect();
+            sets.into_iter().chain(made).collect()
+        });
+        Self { only, ..self }
+    }
+}
+
 impl Described {
+    fn dimension_entries(&self) -> Vec<DimensionEntry> {
+        let entry = |key: Dimension, label: &'static str| DimensionEntry { key, label, filterable: true };
+        let own = self.dimensions.iter().flat_map(|key| match key {
+            Dimension::Date => vec![Dimension::Date, Dimension::Week, Dimension::Month],
+            other => vec![*other],
+        });
+        let subs = SubId::ALL.into_iter().filter_map(|number| Some((number, number.named(self.subs)?)));
+        own.map(|key| entry(key, key.label()))
+            .chain(subs.map(|(number, label)| entry(Dimension::Sub(number), label)))
+            .collect()
+    }
+
     /// Of settings, then of credentials, required ones first.
     fn field_entries(&self) -> Vec<FieldEntry> {
         let in_order = |fields: &[Field], part: &str| -> Vec<FieldEntry> {

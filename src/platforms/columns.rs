@@ -3,15 +3,20 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Something rows can be grouped by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
     /// The local calendar day, `YYYY-MM-DD`.
     Date,
+    /// The ISO week, Monday first, `YYYY-Www`; put together from days here.
+    Week,
+    /// The calendar month, `YYYY-MM`; put together from days here.
+    Month,
     /// The hour of the local day, `00` to `23`, summed over the range unless the date is asked too.
     Hour,
     /// The affiliate (publisher, partner) that sent the traffic.
@@ -28,12 +33,78 @@ pub enum Dimension {
     AffiliateNetwork,
     /// The visitor's country, ISO 3166 alpha-2 where the platform gives it.
     Country,
+    /// What a link carries in one of its sub-ids, tokens or custom variables.
+    Sub(SubId),
+}
+
+/// The number of a sub-id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubId(u8);
+
+impl SubId {
+    /// Those that some platform has.
+    pub const ALL: [Self; 10] =
+        [Self(1), Self(2), Self(3), Self(4), Self(5), Self(6), Self(7), Self(8), Self(9), Self(10)];
+
+    /// That of a number from 1 to 10; the nearest to any other.
+    #[must_use]
+    pub const fn nth(number: u8) -> Self {
+        match number {
+            0 => Self(1),
+            1..=10 => Self(number),
+            _ => Self(10),
+        }
+    }
+
+    /// From 1 to 10.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// What the platform calls it: the entry of `names` with its number, the first being of number 1.
+    #[must_use]
+    pub(super) fn named(self, names: &'static [&'static str]) -> Option<&'static str> {
+        names.get(usize::from(self.0).checked_sub(1)?).copied()
+    }
+
+    const fn key(self) -> &'static str {
+        match self.0 {
+            1 => "sub1",
+            2 => "sub2",
+            3 => "sub3",
+            4 => "sub4",
+            5 => "sub5",
+            6 => "sub6",
+            7 => "sub7",
+            8 => "sub8",
+            9 => "sub9",
+            _ => "sub10",
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self.0 {
+            1 => "Sub-ID 1",
+            2 => "Sub-ID 2",
+            3 => "Sub-ID 3",
+            4 => "Sub-ID 4",
+            5 => "Sub-ID 5",
+            6 => "Sub-ID 6",
+            7 => "Sub-ID 7",
+            8 => "Sub-ID 8",
+            9 => "Sub-ID 9",
+            _ => "Sub-ID 10",
+        }
+    }
 }
 
 impl Dimension {
     /// Every dimension, in the order the catalogue and messages list them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 21] = [
         Self::Date,
+        Self::Week,
+        Self::Month,
         Self::Hour,
         Self::Affiliate,
         Self::Offer,
@@ -42,6 +113,16 @@ impl Dimension {
         Self::TrafficSource,
         Self::AffiliateNetwork,
         Self::Country,
+        Self::Sub(SubId(1)),
+        Self::Sub(SubId(2)),
+        Self::Sub(SubId(3)),
+        Self::Sub(SubId(4)),
+        Self::Sub(SubId(5)),
+        Self::Sub(SubId(6)),
+        Self::Sub(SubId(7)),
+        Self::Sub(SubId(8)),
+        Self::Sub(SubId(9)),
+        Self::Sub(SubId(10)),
     ];
 
     /// The key in URLs, columns and JSON.
@@ -49,6 +130,8 @@ impl Dimension {
     pub const fn key(self) -> &'static str {
         match self {
             Self::Date => "date",
+            Self::Week => "week",
+            Self::Month => "month",
             Self::Hour => "hour",
             Self::Affiliate => "affiliate",
             Self::Offer => "offer",
@@ -57,6 +140,7 @@ impl Dimension {
             Self::TrafficSource => "traffic_source",
             Self::AffiliateNetwork => "affiliate_network",
             Self::Country => "country",
+            Self::Sub(number) => number.key(),
         }
     }
 
@@ -65,6 +149,8 @@ impl Dimension {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Date => "Date",
+            Self::Week => "Week",
+            Self::Month => "Month",
             Self::Hour => "Hour",
             Self::Affiliate => "Affiliate",
             Self::Offer => "Offer",
@@ -73,15 +159,51 @@ impl Dimension {
             Self::TrafficSource => "Traffic source",
             Self::AffiliateNetwork => "Affiliate network",
             Self::Country => "Country",
+            Self::Sub(number) => number.label(),
         }
     }
 
     /// Whether the dimension cuts the time axis.
     #[must_use]
     pub const fn is_time(self) -> bool {
-        matches!(self, Self::Date | Self::Hour)
+        matches!(self, Self::Date | Self::Week | Self::Month | Self::Hour)
+    }
+
+    /// What has to be read for it: weeks and months are put together from days.
+    #[must_use]
+    pub const fn source(self) -> Self {
+        match self {
+            Self::Week | Self::Month => Self::Date,
+            other => other,
+        }
+    }
+
+    /// Whether ids are what the links of affiliates carry, so that every letter of them counts.
+    #[must_use]
+    pub const fn is_sub_id(self) -> bool {
+        matches!(self, Self::Sub(_))
     }
 }
+
+impl Serialize for Dimension {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.key())
+    }
+}
+
+impl PartialSchema for Dimension {
+    fn schema() -> RefOr<Schema> {
+        let described = "Something rows can be grouped by. Weeks (ISO, Monday first) and months are put together from days; \
+                         `sub1` to `sub10` are the platform's sub-ids, tokens or custom variables, as far as it reports by them.";
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Self::ALL.map(Self::key)))
+            .description(Some(described))
+            .into()
+    }
+}
+
+impl ToSchema for Dimension {}
 
 impl FromStr for Dimension {
     type Err = ();

@@ -18,6 +18,7 @@ pub mod causes;
 mod client;
 mod columns;
 pub mod currency;
+pub mod cycle;
 mod demo;
 mod descriptor;
 mod dispatch;

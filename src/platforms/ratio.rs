@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use num_bigint::{BigInt, Sign};
 use rust_decimal::{Decimal, RoundingStrategy};
 
 /// Places of a ratio.
@@ -39,6 +40,40 @@ fn quotient(over: Decimal, under: Decimal) -> Option<Decimal> {
     };
     let rounded = i128::try_from(whole).ok()? + i128::from(is_nearer_to_next);
     Decimal::try_from_i128_with_scale(if is_negative { -rounded } else { rounded }, RATIO_PLACES).ok()
+}
+
+/// One exact number over another.
+pub type Fraction = (Decimal, Decimal);
+
+/// How far `now` is from `then`, over the absolute value of `then`: to six places, rounded once at the end. `None` where
+/// `then` is zero, where either is a division by zero, and where the outcome is too long for a decimal.
+#[must_use]
+pub fn change(now: Fraction, then: Fraction) -> Option<Decimal> {
+    let [a, b, c, d] = [now.0, now.1, then.0, then.1].map(|number| BigInt::from(number.mantissa()));
+    let [places_a, places_b, places_c, places_d] = [now.0, now.1, then.0, then.1].map(|number| number.scale());
+    let is_zero = |number: &BigInt| number.sign() == Sign::NoSign;
+    if is_zero(&b) || is_zero(&c) || is_zero(&d) {
+        return None;
+    }
+    let ten = BigInt::from(10);
+    // (a/b - c/d) / |c/d| is (ad - cb) over b|c|, with the sign of d.
+    let difference = &a * &d * ten.pow(places_b + places_c) - &c * &b * ten.pow(places_a + places_d);
+    let difference = if d.sign() == Sign::Minus { -difference } else { difference } * ten.pow(RATIO_PLACES);
+    let mut divisor = &b * BigInt::from(c.magnitude().clone()) * ten.pow(places_a + places_d);
+    let difference = if divisor.sign() == Sign::Minus { -difference } else { difference };
+    divisor = BigInt::from(divisor.magnitude().clone());
+    let is_negative = difference.sign() == Sign::Minus;
+    let size = BigInt::from(difference.magnitude().clone());
+    let whole = &size / &divisor;
+    let rest = size - &whole * &divisor;
+    let is_nearer_to_next = match (&rest * 2_u8).cmp(&divisor) {
+        Ordering::Less => false,
+        Ordering::Equal => whole.bit(0),
+        Ordering::Greater => true,
+    };
+    let rounded = i128::try_from(whole + i32::from(is_nearer_to_next)).ok()?;
+    let change = Decimal::try_from_i128_with_scale(if is_negative { -rounded } else { rounded }, RATIO_PLACES).ok()?;
+    Some(shortest(change))
 }
 
 /// The same number without zeros at its end.
@@ -111,6 +146,41 @@ mod tests {
                 prop_assert_eq!(shortest(number).to_string(), number.normalize().to_string());
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_is_the_nearest_to_the_difference_of_two_fractions(
+            numbers in proptest::array::uniform4(-1_000_000i64..1_000_000), scales in proptest::array::uniform4(0u32..4),
+        ) {
+            let [a, b, c, d] = std::array::from_fn(|place| Decimal::new(numbers[place], scales[place]));
+            let outcome = change((a, b), (c, d));
+            if b.is_zero() || c.is_zero() || d.is_zero() {
+                prop_assert_eq!(outcome, None);
+            } else {
+                // Held against the definition, multiplied out: what is off is at most half of the last place.
+                let change = outcome.expect("a change");
+                let sign = if d.is_sign_negative() { -Decimal::ONE } else { Decimal::ONE };
+                let off = (a * d - c * b) * sign - change * b * c.abs();
+                prop_assert!(off.abs() <= Decimal::new(5, 7) * (b * c).abs(), "{a}/{b} against {c}/{d}: {change}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_is_relative_to_what_was_and_rounded_half_even_at_the_end() {
+        let one = Decimal::ONE;
+        let of = |now: &str, then: &str| {
+            change((now.parse().expect("a number"), one), (then.parse().expect("a number"), one))
+                .map(|change| change.to_string())
+        };
+        assert_eq!(of("150", "100").as_deref(), Some("0.5"));
+        assert_eq!(of("0", "100").as_deref(), Some("-1"));
+        assert_eq!(of("5", "-10").as_deref(), Some("1.5"));
+        assert_eq!(of("5", "0"), None);
+        assert_eq!(of("2000001", "2000000").as_deref(), Some("0"));
+        assert_eq!(of("2000003", "2000000").as_deref(), Some("0.000002"));
+        assert_eq!(of("79228162514264337593543950335", "0.0000000000000000000000000001"), None);
     }
 
     #[test]

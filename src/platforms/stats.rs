@@ -14,7 +14,8 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::calendar::{DateRange, Zone};
-pub use super::columns::{Dimension, Metric, MetricType, Perspective};
+pub use super::columns::{Dimension, Metric, MetricType, Perspective, SubId};
+pub use super::ratio::{Fraction, change};
 use super::ratio::{ratio, shortest};
 pub use super::warning::{Warning, WarningCode};
 use crate::outbound::error::PlatformError;
@@ -150,6 +151,21 @@ impl Metrics {
         cost: Some(Decimal::ZERO),
     };
 
+    /// Nothing known.
+    pub const UNKNOWN: Self = Self {
+        impressions: None,
+        clicks: None,
+        unique_clicks: None,
+        conversions: None,
+        approved: None,
+        pending: None,
+        rejected: None,
+        hold: None,
+        revenue: None,
+        payout: None,
+        cost: None,
+    };
+
     /// The sum of two rows. A sum with an unknown part is unknown, and so is one that overflows.
     #[must_use]
     pub fn add(&self, other: &Self) -> Self {
@@ -190,7 +206,7 @@ impl Metrics {
     pub fn get(&self, metric: Metric, perspective: Perspective) -> Option<MetricValue> {
         let count = |value: Option<i64>| value.map(MetricValue::Integer);
         let money = |value: Option<Decimal>| value.map(|amount| MetricValue::Decimal(shortest(amount)));
-        let share = |over, under| ratio(over, under).map(MetricValue::Decimal);
+        let share = || self.quotient(metric).and_then(|(over, under)| ratio(Some(over), Some(under)));
         match metric {
             Metric::Impressions => count(self.impressions),
             Metric::Clicks => count(self.clicks),
@@ -204,13 +220,59 @@ impl Metrics {
             Metric::Payout => money(self.payout),
             Metric::Cost => money(self.cost),
             Metric::Profit => money(self.profit(perspective)),
-            Metric::Cr => share(self.conversions.map(Decimal::from), self.clicks.map(Decimal::from)),
-            Metric::Epc => share(self.revenue, self.clicks.map(Decimal::from)),
-            Metric::Ctr => share(self.clicks.map(Decimal::from), self.impressions.map(Decimal::from)),
-            Metric::Roi => {
-                let gain = self.revenue.zip(self.cost).and_then(|(revenue, cost)| revenue.checked_sub(cost));
-                share(gain, self.cost)
-            }
+            Metric::Cr | Metric::Epc | Metric::Ctr | Metric::Roi => share().map(MetricValue::Decimal),
+        }
+    }
+
+    /// What a ratio divides; `None` for what is none, and where either part is not known.
+    fn quotient(&self, metric: Metric) -> Option<Fraction> {
+        let clicks = || self.clicks.map(Decimal::from);
+        match metric {
+            Metric::Cr => Some((self.conversions?.into(), clicks()?)),
+            Metric::Epc => Some((self.revenue?, clicks()?)),
+            Metric::Ctr => Some((clicks()?, self.impressions?.into())),
+            Metric::Roi => Some((self.revenue?.checked_sub(self.cost?)?, self.cost?)),
+            Metric::Impressions
+            | Metric::Clicks
+            | Metric::UniqueClicks
+            | Metric::Conversions
+            | Metric::Approved
+            | Metric::Pending
+            | Metric::Rejected
+            | Metric::Hold
+            | Metric::Revenue
+            | Metric::Payout
+            | Metric::Cost
+            | Metric::Profit => None,
+        }
+    }
+
+    /// One metric as exactly as it is known: a ratio before it is divided, all else over one.
+    #[must_use]
+    pub fn exact(&self, metric: Metric, perspective: Perspective) -> Option<Fraction> {
+        self.quotient(metric).or_else(|| match self.get(metric, perspective)? {
+            MetricValue::Integer(count) => Some((count.into(), Decimal::ONE)),
+            MetricValue::Decimal(amount) => Some((amount, Decimal::ONE)),
+        })
+    }
+
+    /// Zero for the metrics that `is_zero` says so of, and unknown for all others.
+    #[must_use]
+    pub fn zero_where(is_zero: impl Fn(Metric) -> bool) -> Self {
+        let count = |metric| is_zero(metric).then_some(0);
+        let money = |metric| is_zero(metric).then_some(Decimal::ZERO);
+        Self {
+            impressions: count(Metric::Impressions),
+            clicks: count(Metric::Clicks),
+            unique_clicks: count(Metric::UniqueClicks),
+            conversions: count(Metric::Conversions),
+            approved: count(Metric::Approved),
+            pending: count(Metric::Pending),
+            rejected: count(Metric::Rejected),
+            hold: count(Metric::Hold),
+            revenue: money(Metric::Revenue),
+            payout: money(Metric::Payout),
+            cost: money(Metric::Cost),
         }
     }
 }

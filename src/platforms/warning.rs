@@ -23,6 +23,8 @@ pub enum WarningCode {
     DataMayBeLimited,
     /// Rows came in while the report was read.
     DataMoved,
+    /// The period is not over, so it is compared up to the same day.
+    PeriodRunning,
     /// A name held half a character, in whose place a sign stands.
     TextRepaired,
     /// Days are those of the account's own time zone and not of the one that was asked for.
@@ -37,7 +39,7 @@ pub enum WarningCode {
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ColumnsHidden,
         Self::CountsRounded,
         Self::CurrenciesUnnamed,
@@ -45,6 +47,7 @@ impl WarningCode {
         Self::CurrencyUnknown,
         Self::DataMayBeLimited,
         Self::DataMoved,
+        Self::PeriodRunning,
         Self::TextRepaired,
         Self::TimezoneFixedByPlatform,
         Self::TimezoneListUnavailable,
@@ -63,6 +66,7 @@ impl WarningCode {
             Self::CurrencyUnknown => "currency_unknown",
             Self::DataMayBeLimited => "data_may_be_limited",
             Self::DataMoved => "data_moved",
+            Self::PeriodRunning => "period_running",
             Self::TextRepaired => "text_repaired",
             Self::TimezoneFixedByPlatform => "timezone_fixed_by_platform",
             Self::TimezoneListUnavailable => "timezone_list_unavailable",

@@ -110,8 +110,8 @@ stats({ group_by: ["date"], preset: "today", sort: "-revenu" });
 stats({ group_by: ["date"], preset: "today", "filter[contry]": "DE" });
 // @ts-expect-error a parameter there is none of
 stats({ group_by: ["date"], preset: "today", timezon: "UTC" });
-// @ts-expect-error no grouping at all
-stats({ preset: "today" });
+// @ts-expect-error a misspelt comparison
+stats({ preset: "today", compare: "previous_weak" });
 
 // @ts-expect-error a misspelt path
 void client.GET("/api/v1/conections");

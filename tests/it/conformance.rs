@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use affzero_connections::outbound::MAX_BODY_BYTES;
 use affzero_connections::outbound::error::ErrorKind;
-use affzero_connections::platforms::stats::{Dimension, DimensionValue, Filters, Metrics, Row};
+use affzero_connections::platforms::cycle::Cycle;
+use affzero_connections::platforms::stats::{Dimension, DimensionValue, Filters, Metrics, Row, SubId};
 use affzero_connections::platforms::verification::{FailureCode, StageStatus, Verification, VerificationStatus};
 use affzero_connections::platforms::{Pair, entries, normalise};
+use compact_str::CompactString;
 use jiff::civil::{Date, date};
 use serde_json::{Map, Value, json};
 
@@ -257,10 +259,11 @@ async fn every_grouping_adds_up_to_the_same_sums() {
         let by_day = stage.table(&[Dimension::Date], range(FROM, TO), "UTC").await;
         assert!(by_day.has_traffic(), "{name}");
         let dimensions = stage.dimensions();
+        let nothing = std::iter::once(Vec::new());
         let alone = dimensions.iter().map(|dimension| vec![*dimension]);
-        let dated = dimensions.iter().filter(|dimension| **dimension != Dimension::Date);
-        let dated = dated.map(|dimension| vec![*dimension, Dimension::Date]);
-        for group_by in alone.chain(dated) {
+        let dated = differing(&dimensions).into_iter().filter(|dimension| dimension.source() != Dimension::Date);
+        let dated = dated.map(|dimension| vec![dimension, Dimension::Date]);
+        for group_by in nothing.chain(alone).chain(dated) {
             assert!(stage.allows(&group_by), "{name}: every dimension goes alone and with the date, {group_by:?} too");
             let table = stage.table(&group_by, range(FROM, TO), "UTC").await;
             assert_eq!(table.sums(), by_day.sums(), "{name} by {group_by:?}");
@@ -270,12 +273,71 @@ async fn every_grouping_adds_up_to_the_same_sums() {
     }
 }
 
+/// Those that are read in different ways: sub-ids differ by their number alone, and months from weeks by nothing.
+fn differing(dimensions: &[Dimension]) -> Vec<Dimension> {
+    let is_another = |dimension: &Dimension| match dimension {
+        Dimension::Sub(number) => number.number() == 1,
+        Dimension::Month => false,
+        _ => true,
+    };
+    dimensions.iter().copied().filter(is_another).collect()
+}
+
+#[tokio::test]
+async fn no_grouping_is_one_row_a_currency() {
+    for stage in all() {
+        let name = stage.sample.name();
+        let whole = stage.table(&[], range(FROM, TO), "UTC").await;
+        let currencies: BTreeSet<_> = whole.rows.iter().map(|row| row.currency).collect();
+        assert_eq!(currencies.len(), whole.rows.len(), "{name}: {:?}", whole.rows);
+        assert!(whole.has_traffic() && whole.rows.iter().all(|row| row.key.is_empty()), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn weeks_and_months_are_their_days() {
+    for stage in all() {
+        let name = stage.sample.name();
+        // A Sunday and a Monday, the last of a month and the first.
+        let (from, to) = (date(2026, 10, 24), LAST);
+        let days = stage.table(&[Dimension::Date], range(from, to), "UTC").await;
+        for (dimension, cycle) in [(Dimension::Week, Cycle::Week), (Dimension::Month, Cycle::Month)] {
+            let mut expected: BTreeMap<Ids, Metrics> = BTreeMap::new();
+            for row in &days.rows {
+                let day = row.key[0].id.parse().expect("a day");
+                let sum = expected.entry((vec![cycle.id(day).to_string()], row.currency)).or_insert(Metrics::ZERO);
+                *sum = sum.add(&row.metrics);
+            }
+            assert_eq!(stage.table(&[dimension], range(from, to), "UTC").await.by_ids(), expected, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_without_a_sub_id_stand_under_an_empty_one_and_every_letter_of_others_counts() {
+    for stage in called() {
+        let name = stage.sample.name();
+        let first = Dimension::Sub(SubId::nth(1));
+        if !stage.dimensions().contains(&first) {
+            continue;
+        }
+        let table = stage.table(&[first], range(FROM, TO), "UTC").await;
+        let ids: Vec<&str> = table.rows.iter().map(|row| row.key[0].id.as_str()).collect();
+        assert!(ids.contains(&"") && ids.iter().any(|id| id.contains(", ")), "{name}: {ids:?}");
+        let blank = Filters::from([(first, [CompactString::default()].into())]);
+        let kept = stage.filtered(&[Dimension::Date], blank, range(FROM, TO), "UTC").await.expect("a table");
+        let expected = table.rows.iter().filter(|row| row.key[0].id.is_empty());
+        let expected = expected.map(|row| row.metrics.clicks.expect("clicks")).sum::<i64>();
+        assert_eq!(kept.rows.iter().map(|row| row.metrics.clicks.expect("clicks")).sum::<i64>(), expected, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn combinations_are_exact_or_refused_by_name() {
     for stage in all() {
         let name = stage.sample.name();
         let sums = stage.table(&[Dimension::Date], range(FROM, FROM), "UTC").await.sums();
-        let dimensions = stage.dimensions();
+        let dimensions = differing(&stage.dimensions());
         for (place, first) in dimensions.iter().enumerate() {
             for second in &dimensions[place + 1..] {
                 let group_by = [*first, *second];

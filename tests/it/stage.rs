@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use affzero_connections::outbound::egress::EgressPolicy;
 use affzero_connections::outbound::error::PlatformError;
 use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
-use affzero_connections::platforms::assemble::assemble;
+use affzero_connections::platforms::assemble::{assemble, read_along};
 use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{Batch, Currency, Dimension, Filters, Metrics, Row, StatsQuery, Warning};
 use affzero_connections::platforms::verification::{Detected, Verification};
@@ -100,8 +100,7 @@ impl Stage {
         zone: &str,
     ) -> Result<Table, PlatformError> {
         let client = self.open(Purpose::Pull, &self.sample.credentials);
-        let mut dimensions = group_by.to_vec();
-        dimensions.extend(filters.keys().filter(|dimension| !group_by.contains(dimension)));
+        let dimensions = read_along(group_by, &filters, self.sample.pair.entry().undivided);
         let query = StatsQuery { dimensions, range, zone: Zone::find(zone).expect("a zone"), filters };
         let outcome = read(&client, &query, group_by).await;
         self.assert_discreet(&format!("{outcome:?}"));
@@ -144,12 +143,13 @@ impl Stage {
     /// Whether the catalogue says that these go together.
     pub(crate) fn allows(&self, group_by: &[Dimension]) -> bool {
         let known = self.dimensions();
-        let wanted: BTreeSet<_> = group_by.iter().collect();
+        let sources = |set: &[Dimension]| set.iter().map(|dimension| dimension.source()).collect::<BTreeSet<_>>();
+        let wanted = sources(group_by);
         let combinations = &self.sample.pair.entry().combinations;
         let goes_together = combinations
             .only
             .as_ref()
-            .is_none_or(|only| only.iter().any(|possible| possible.iter().collect::<BTreeSet<_>>() == wanted));
+            .is_none_or(|only| wanted.is_empty() || only.iter().any(|possible| sources(possible) == wanted));
         goes_together && group_by.iter().all(|dimension| known.contains(dimension))
     }
 }

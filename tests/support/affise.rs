@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value, json};
 
-use super::tracker::{Reply, Request, Tracker};
+use super::tracker::{Reply, Request, Tracker, carried};
 
 /// The key of a manager who may see everything.
 pub const ADMIN_KEY: &str = "canarye2f4b80913a5c1d7e2f4b80913";
@@ -30,7 +30,21 @@ pub const FIRST_DAY: Date = date(2026, 8, 31);
 /// The last day with traffic, in UTC.
 pub const LAST_DAY: Date = date(2026, 10, 4);
 
-const SLICES: [&str; 8] = ["year", "month", "day", "hour", "affiliate", "offer", "advertiser", "country"];
+const SLICES: [&str; 13] = [
+    "year",
+    "month",
+    "day",
+    "hour",
+    "affiliate",
+    "offer",
+    "advertiser",
+    "country",
+    "sub1",
+    "sub2",
+    "sub3",
+    "sub4",
+    "sub5",
+];
 const ADMIN_SLICES: [&str; 4] = ["affiliate", "advertiser", "manager", "smart_id"];
 const ORDERS: [&str; 6] = ["year", "month", "day", "hour", "offer", "country"];
 const LARGEST_PAGE: usize = 500;
@@ -101,6 +115,8 @@ pub struct Affise {
     pub may_read_statistics: bool,
     /// Whether the key may read the network's currencies.
     pub may_read_currencies: bool,
+    /// Slices that the key may not read by.
+    pub denied_slices: Vec<&'static str>,
     /// Whether calls from here are refused for where they come from.
     pub refuses_address: bool,
     /// The network's default currency.
@@ -133,6 +149,7 @@ impl Default for Affise {
             role: "common_manager",
             may_read_statistics: true,
             may_read_currencies: true,
+            denied_slices: Vec::new(),
             refuses_address: false,
             currency: "EUR",
             error_key: "message",
@@ -229,6 +246,12 @@ fn advertiser_of(offer: u32) -> &'static str {
     if offer == 908 { "5f10a4be00000000000000a2" } else { "5f10a4be00000000000000a1" }
 }
 
+/// What a link of that hour carried in a sub-id.
+pub fn sub_of(hour: &Hour, sub: &str) -> String {
+    let number = sub.strip_prefix("sub").and_then(|number| number.parse().ok()).expect("a sub-id");
+    carried(number, hour.country, hour.offer)
+}
+
 impl Affise {
     /// What a report must add up to, by the ids of `dimensions` (in the words of our API), for the local days of `zone`.
     pub fn expected(
@@ -255,6 +278,7 @@ impl Affise {
                 "advertiser" => advertiser_of(hour.offer).to_owned(),
                 "country" if hour.country.is_empty() => "unknown".to_owned(),
                 "country" => hour.country.to_owned(),
+                sub if sub.starts_with("sub") => sub_of(hour, sub),
                 other => panic!("Affise has no {other}"),
             };
             sums.entry(dimensions.iter().map(id).collect()).or_default().add(&hour.numbers);
@@ -370,7 +394,8 @@ impl Affise {
                 "offer" => json!({"id": hour.offer, "offer_id": format!("5f10a4be0000000000000{}", hour.offer),
                     "title": format!("Offer {}", hour.offer), "status": "active"}),
                 "advertiser" => json!({"id": advertiser_of(hour.offer), "title": "Advertiser"}),
-                _ => json!(hour.country),
+                "country" => json!(hour.country),
+                sub => json!(sub_of(hour, sub)),
             };
             (name.clone(), value)
         };
@@ -462,6 +487,9 @@ impl Question {
         if owner == Owner::Affiliate && slices.iter().any(|name| ADMIN_SLICES.contains(&name.as_str())) {
             return Err(network.denied());
         }
+        if slices.iter().any(|name| network.denied_slices.contains(&name.as_str())) {
+            return Err(network.denied());
+        }
         if slices.iter().any(|name| !SLICES.contains(&name.as_str())) {
             return Err(bad("unknown slice"));
         }
@@ -497,7 +525,8 @@ impl Question {
             "affiliate" => hour.affiliate.to_string(),
             "offer" => hour.offer.to_string(),
             "advertiser" => advertiser_of(hour.offer).to_owned(),
-            _ => hour.country.to_owned(),
+            "country" => hour.country.to_owned(),
+            sub => sub_of(hour, sub),
         };
         self.order.iter().chain(&self.slices).map(part).collect()
     }

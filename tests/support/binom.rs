@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
-use super::tracker::{Reply, Request, Tracker};
+use super::tracker::{Reply, Request, Tracker, carried};
 
 pub const KEY: &str = "canaryb1n0mb1n0mb1n0mb1n0mb1n0mb1n0mb1n0";
 
@@ -58,8 +58,28 @@ impl Event {
         CAMPAIGNS.iter().find(|(id, ..)| *id == self.campaign).expect("a campaign").2
     }
 
+    /// What the link carried in a token.
+    pub fn token(&self, number: usize) -> String {
+        let is_blank = self.offer.is_none() || self.country == "CI";
+        carried(number, if is_blank { "" } else { self.country }, self.offer.unwrap_or_default())
+    }
+
     pub fn network(&self) -> Option<u32> {
         OFFERS.iter().find(|(id, ..)| Some(*id) == self.offer).and_then(|(_, _, network)| *network)
+    }
+}
+
+/// The number of a token, as v2 names it.
+fn token_of(grouping: &str) -> Option<usize> {
+    grouping.strip_prefix("token_")?.parse().ok().filter(|number| (1..=10).contains(number))
+}
+
+/// The number of a token, by v1's code.
+fn code_of_token(code: &str) -> Option<usize> {
+    match code.parse().ok()? {
+        27 => Some(1),
+        code @ 282..=290 => Some(code - 280),
+        _ => None,
     }
 }
 
@@ -435,7 +455,9 @@ impl Binom {
             "trafficSource" => Event::source,
             _ => return Err(refused(404, "NotFoundHttpException", "No route found")),
         };
-        let unproven = |name: &&str| !matches!(*name, "campaign" | "offer" | "affiliateNetwork" | "geoCountry");
+        let unproven = |name: &&str| {
+            !matches!(*name, "campaign" | "offer" | "affiliateNetwork" | "geoCountry") && token_of(name).is_none()
+        };
         if let Some(name) = groupings.iter().find(|name| unproven(name)) {
             return Err(invalid(&format!("Unknown grouping {name}")));
         }
@@ -468,22 +490,24 @@ impl Binom {
 
     fn nest(&self, events: &[&Event], groupings: &[&str], level: usize, rows: &mut Vec<(usize, Value)>) {
         let Some((grouping, deeper)) = groupings.split_first() else { return };
-        let mut groups: BTreeMap<(Option<u32>, &str), Vec<&Event>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Option<u32>, &str, String), Vec<&Event>> = BTreeMap::new();
         for event in events {
             let key = match *grouping {
-                "campaign" => (Some(event.campaign), ""),
-                "offer" => (event.offer, ""),
-                "affiliateNetwork" => (event.network(), ""),
-                _ => (None, event.country),
+                "campaign" => (Some(event.campaign), "", String::new()),
+                "offer" => (event.offer, "", String::new()),
+                "affiliateNetwork" => (event.network(), "", String::new()),
+                "geoCountry" => (None, event.country, String::new()),
+                token => (None, "", event.token(token_of(token).expect("a token"))),
             };
             groups.entry(key).or_default().push(event);
         }
-        for ((id, country), events) in groups {
+        for ((id, country, carried), events) in groups {
             let name = match *grouping {
                 "campaign" => CAMPAIGNS.iter().find(|(known, ..)| Some(*known) == id).map(|(_, name, _)| *name),
                 "offer" => OFFERS.iter().find(|(known, ..)| Some(*known) == id).map(|(_, name, _)| *name),
                 "affiliateNetwork" => NETWORKS.iter().find(|(known, _)| Some(*known) == id).map(|(_, name)| *name),
-                _ => Some(country),
+                "geoCountry" => Some(country),
+                _ => Some(carried.as_str()),
             };
             let name = if country.is_empty() { name.unwrap_or("").to_owned() } else { self.country(country) };
             let mut row = self.metrics(&Sum::of(events.iter().copied()), false);
@@ -652,6 +676,7 @@ impl Binom {
             match request.param(name) {
                 Some("1") if name != "group1" => {}
                 Some(code @ ("31" | "26" | "33" | "19" | "3" | "22")) => groups.push(code),
+                Some(code) if code_of_token(code).is_some() => groups.push(code),
                 _ => return Err(panel_error(name)),
             }
         }
@@ -678,6 +703,7 @@ impl Binom {
                     format!("{name} (id:{id})")
                 }
                 "19" => self.country(event.country),
+                code if code_of_token(code).is_some() => event.token(code_of_token(code).expect("a token")),
                 "3" => {
                     OFFERS.iter().find(|(id, ..)| Some(*id) == event.offer).map_or("", |(_, name, _)| name).to_owned()
                 }

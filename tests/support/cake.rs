@@ -142,6 +142,15 @@ pub const CAMPAIGNS: [Campaign; 6] = [
     Campaign { id: 6002, affiliate: (44, "Green"), offer: (79, "Casino äöü"), advertiser: (10, "House") },
 ];
 
+/// What the links of a campaign carry.
+pub fn sub_of(campaign: Campaign) -> &'static str {
+    match campaign.id {
+        5120 => "banner, \\a",
+        5122 => "0",
+        _ => "",
+    }
+}
+
 /// What is counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Numbers {
@@ -449,6 +458,7 @@ impl Cake {
             "Reports/CampaignSummary" => (self.campaign_lines(asked), "Campaign"),
             "Reports/DailySummary" => (self.day_lines(asked), "DailySummary"),
             "Reports/HourlySummary" => (self.hour_lines(asked), "HourlySummary"),
+            "Reports/SubAffiliateSummary" => (self.sub_lines(asked), "SubAffiliate"),
             _ => return Reply::html(404),
         };
         if asked.days().len() > usize::try_from(self.readings.longest).expect("few days") {
@@ -498,6 +508,10 @@ impl Cake {
                 CAMPAIGNS_XML,
             ),
             "3/reports.asmx/CampaignSummary" | "2/reports.asmx/CampaignSummary" => (paging.to_vec(), CAMPAIGNS_XML),
+            "4/reports.asmx/SubAffiliateSummary" => (["site_offer_id"].into_iter().chain(paging).collect(), SUBS_XML),
+            "3/reports.asmx/SubAffiliateSummary" | "2/reports.asmx/SubAffiliateSummary" => {
+                (["offer_id"].into_iter().chain(paging).collect(), SUBS_XML)
+            }
             "3/reports.asmx/DailySummary" => (vec!["site_offer_id"], DAYS_XML),
             "2/reports.asmx/DailySummary" => (vec!["offer_id"], DAYS_XML),
             "3/reports.asmx/HourlySummary" => (vec!["site_offer_id"], HOURS_XML),
@@ -521,6 +535,7 @@ impl Cake {
             "campaign" => {
                 self.page(request, self.campaign_lines(asked), Some(self.summary(asked))).xml(names, namespace)
             }
+            "sub_affiliate" => self.page(request, self.sub_lines(asked), None).xml(names, namespace),
             "day" => self.whole(self.day_lines(asked)).xml(names, namespace),
             _ => self.whole(self.hour_lines(asked)).xml(names, namespace),
         }
@@ -592,6 +607,25 @@ impl Cake {
                 line
             })
             .collect()
+    }
+
+    /// One line for each sub-id and currency that had traffic. Some links carry none.
+    fn sub_lines(&self, asked: Asked) -> Vec<Line> {
+        let mut sums: BTreeMap<(&'static str, (u32, &'static str)), Numbers> = BTreeMap::new();
+        for (day, hour) in hours_of(asked) {
+            for campaign in Self::own() {
+                let numbers = traffic(day, hour, campaign);
+                if numbers != Numbers::default() {
+                    sums.entry((sub_of(campaign), self.currency(campaign))).or_default().add(numbers);
+                }
+            }
+        }
+        let line = |((sub, currency), numbers): ((&str, (u32, &'static str)), Numbers)| {
+            let mut line = vec![field("sub_id", Value::Text(sub.to_owned()))];
+            line.extend(self.affiliate_numbers(numbers, currency));
+            line
+        };
+        sums.into_iter().map(line).collect()
     }
 
     /// One line for each key and currency that had traffic.
@@ -811,6 +845,8 @@ fn sum_of(asked: Asked, campaigns: impl IntoIterator<Item = Campaign>) -> Number
 }
 
 const CAMPAIGNS_XML: Names = Names { root: "campaign_summary_response", container: "campaigns", row: "campaign" };
+const SUBS_XML: Names =
+    Names { root: "sub_affiliate_summary_response", container: "sub_affiliates", row: "sub_affiliate" };
 const DAYS_XML: Names = Names { root: "daily_summary_response", container: "days", row: "day" };
 const HOURS_XML: Names = Names { root: "hourly_summary_response", container: "hours", row: "hour" };
 

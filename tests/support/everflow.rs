@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::tracker::{Reply, Request, Tracker};
+use super::tracker::{Reply, Request, Tracker, carried};
 
 /// Traffic and conversions of one quarter of an hour.
 #[derive(Debug, Clone)]
@@ -153,7 +153,7 @@ pub const TIMEZONES: &[(i64, &str)] = &[
 ];
 
 const TIME_COLUMNS: &[&str] = &["hour", "date"];
-const SHARED_COLUMNS: &[&str] = &["offer", "country", "country_code"];
+const SHARED_COLUMNS: &[&str] = &["offer", "country", "country_code", "sub1", "sub2", "sub3", "sub4", "sub5"];
 const NETWORK_COLUMNS: &[&str] = &["affiliate", "advertiser", "campaign"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -371,6 +371,10 @@ impl Everflow {
                 None => (String::new(), String::new()),
             },
             "country_code" => twice(fact.country.to_owned()),
+            sub if sub.starts_with("sub") => {
+                let number = sub.strip_prefix("sub").and_then(|number| number.parse().ok()).expect("a number");
+                twice(carried(number, fact.country, fact.offer))
+            }
             _ => twice(country_name(fact.country).to_owned()),
         }
     }

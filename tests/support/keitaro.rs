@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
-use super::tracker::{Reply, Request, Tracker};
+use super::tracker::{Reply, Request, Tracker, carried};
 
 /// The cells of a row by their columns, and what stands beside them.
 type Group = (Vec<(String, Value)>, Sum);
@@ -386,7 +386,7 @@ const METRICS: [&str; 11] = [
     "roi",
 ];
 
-const DIMENSIONS: [&str; 14] = [
+const DIMENSIONS: [&str; 23] = [
     "day",
     "hour",
     "day_hour",
@@ -401,6 +401,15 @@ const DIMENSIONS: [&str; 14] = [
     "country_code",
     "country",
     "sub_id_1",
+    "sub_id_2",
+    "sub_id_3",
+    "sub_id_4",
+    "sub_id_5",
+    "sub_id_6",
+    "sub_id_7",
+    "sub_id_8",
+    "sub_id_9",
+    "sub_id_10",
 ];
 
 fn refused(status: u16, words: &str) -> Reply {
@@ -637,6 +646,14 @@ impl Keitaro {
                 Hours::Dated => json!(local.strftime("%Y-%m-%d %H:00").to_string()),
                 Hours::Odd => json!(format!("{} o'clock", local.hour())),
             },
+            sub if sub.starts_with("sub_id_") => {
+                let number = sub.strip_prefix("sub_id_").and_then(|number| number.parse().ok()).expect("a number");
+                match (event.offer, self.readings.blank) {
+                    (Some(offer), _) => json!(carried(number, event.country, offer)),
+                    (None, Blank::Null) => Value::Null,
+                    (None, _) => json!(""),
+                }
+            }
             "day_hour" => json!(local.strftime("%Y-%m-%d %H:00:00").to_string()),
             "datetime" => json!(local.strftime("%Y-%m-%d %H:%M:%S").to_string()),
             "campaign_id" => json!(event.campaign),

@@ -245,3 +245,16 @@ fn respond(reply: Reply) -> HttpResponse {
     }
     response.body(reply.body)
 }
+
+/// What a link carries in its sub-ids: signs that have to be escaped, blanks that count, a word of ours, or nothing.
+pub fn carried(number: usize, country: &str, offer: u32) -> String {
+    match (number, country) {
+        (_, "") => String::new(),
+        (1, country) => format!("{country}, \\{offer}"),
+        (2, country) => format!(" {country} "),
+        (3, _) => offer.to_string(),
+        (4, _) => "unknown".to_owned(),
+        (9 | 10, country) => country.to_lowercase(),
+        _ => String::new(),
+    }
+}

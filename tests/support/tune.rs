@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Map, Value, json};
 
-use super::tracker::{Reply, Request, Tracker};
+use super::tracker::{Reply, Request, Tracker, carried};
 
 /// The network.
 pub const NETWORK_ID: &str = "acme";
@@ -366,7 +366,7 @@ const METRICS: [&str; 7] = [
     "Stat.revenue",
     "Stat.profit",
 ];
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 16] = [
     "Stat.date",
     "Stat.hour",
     "Stat.offer_id",
@@ -377,6 +377,10 @@ const SHARED: [&str; 12] = [
     "Stat.goal_id",
     "Stat.source",
     "Stat.affiliate_info1",
+    "Stat.affiliate_info2",
+    "Stat.affiliate_info3",
+    "Stat.affiliate_info4",
+    "Stat.affiliate_info5",
     "Category.name",
     "Goal.name",
 ];
@@ -639,6 +643,10 @@ fn cell(column: &str, fact: &Fact, shown: DateTime) -> String {
         },
         "Stat.currency" => fact.currency.to_owned(),
         "Stat.goal_id" => fact.goal.to_string(),
+        info if info.starts_with("Stat.affiliate_info") => {
+            let number = info.strip_prefix("Stat.affiliate_info").and_then(|number| number.parse().ok());
+            carried(number.expect("a number"), fact.country, fact.offer)
+        }
         _ => String::new(),
     }
 }

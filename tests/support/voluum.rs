@@ -13,7 +13,7 @@ use jiff::{Timestamp, ToSpan};
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::tracker::{Reply, Request, Tracker};
+use super::tracker::{Reply, Request, Tracker, carried};
 
 /// Traffic of one hour.
 #[derive(Debug, Clone)]
@@ -266,6 +266,19 @@ pub fn refusal(status: u16, code: &str, message: &str) -> Reply {
     Reply::json(status, &body)
 }
 
+const VARIABLES: [&str; 10] = [
+    "customVariable1",
+    "customVariable2",
+    "customVariable3",
+    "customVariable4",
+    "customVariable5",
+    "customVariable6",
+    "customVariable7",
+    "customVariable8",
+    "customVariable9",
+    "customVariable10",
+];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Group {
     Day,
@@ -275,6 +288,7 @@ enum Group {
     Network,
     Source,
     Country,
+    Variable(usize),
 }
 
 impl Group {
@@ -287,7 +301,10 @@ impl Group {
             "affiliateNetworkId" | "affiliate-network" => Self::Network,
             "trafficSourceId" | "traffic-source" => Self::Source,
             "country-code" | "countryCode" => Self::Country,
-            _ => return None,
+            variable => {
+                let number = variable.strip_prefix("custom-variable-").or(variable.strip_prefix("customVariable"))?;
+                Self::Variable(number.parse().ok().filter(|number| (1..=10).contains(number))?)
+            }
         })
     }
 
@@ -300,6 +317,7 @@ impl Group {
             Self::Network => &["affiliateNetworkId", "affiliateNetworkName"],
             Self::Source => &["trafficSourceId", "trafficSourceName"],
             Self::Country => &["countryCode", "countryName"],
+            Self::Variable(number) => &VARIABLES[number - 1..number],
         }
     }
 
@@ -313,11 +331,16 @@ impl Group {
             Self::Network => hit.network.clone(),
             Self::Source => hit.source.clone(),
             Self::Country => hit.country.clone(),
+            Self::Variable(number) => {
+                let offer = hit.offer.bytes().map(u32::from).sum();
+                // Some links carry nothing.
+                carried(number, if hit.offer.ends_with('c') { "" } else { &hit.country }, offer)
+            }
         }
     }
 
     fn is_entity(self) -> bool {
-        !matches!(self, Self::Day | Self::Hour)
+        !matches!(self, Self::Day | Self::Hour | Self::Variable(_))
     }
 }
 

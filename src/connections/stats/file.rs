@@ -70,13 +70,12 @@ impl Connections {
         let asked = question.at(Timestamp::now());
         let (opened, query) = self.prepare(actor, id, &asked, self.pull_scope(manner.deadline)).await?;
         let name = name_of(&opened.stored.name, &asked, style.form);
-        let mut lines: Lines = Box::pin(self.clone().lines(opened, query, asked, style));
-        let content = match lines.next().await.transpose() {
-            Ok(first) if style.whole => self.inner.files.gather(first, lines, style.form, tell).await,
-            Ok(first) => Ok(Content::Stream(stream(first.into_iter().collect(), lines, style.form, tell))),
-            Err(problem) => Err(problem),
+        let lines: Lines = if asked.question.compare.is_some() {
+            Box::pin(self.clone().compared_lines(actor.clone(), id, asked, manner.deadline, style))
+        } else {
+            Box::pin(self.clone().lines(opened, query, asked, style))
         };
-        let content = content.inspect_err(|problem| {
+        let content = self.inner.files.content(lines, style, tell).await.inspect_err(|problem| {
             self.inner.uses.record_refusal(actor, id, manner.automation.as_deref(), problem);
         })?;
         self.inner.uses.record(actor, id, manner.automation.as_deref());
@@ -102,6 +101,15 @@ impl Connections {
 }
 
 impl Files {
+    /// What is in a file of these lines, once the first of them are there.
+    pub(super) async fn content(&self, mut lines: Lines, style: Style, tell: Tell) -> Result<Content, Problem> {
+        let first = lines.next().await.transpose()?;
+        if style.whole {
+            return self.gather(first, lines, style.form, tell).await;
+        }
+        Ok(Content::Stream(stream(first.into_iter().collect(), lines, style.form, tell)))
+    }
+
     /// Gathers a file. What is too long, or finds no room, is streamed from where that turns out.
     async fn gather(&self, first: Option<Bytes>, mut rest: Lines, form: Form, tell: Tell) -> Result<Content, Problem> {
         let mut held = self.0.body(None);
@@ -149,7 +157,7 @@ fn stream(first: Vec<Bytes>, mut rest: Lines, form: Form, tell: Tell) -> Body {
 }
 
 /// Connection, days and zone, such as `Brand-A_2026-11-16_2026-11-22_Europe-Berlin.csv`.
-fn name_of(connection: &str, asked: &Asked, form: Form) -> String {
+pub(super) fn name_of(connection: &str, asked: &Asked, form: Form) -> String {
     let range = asked.range;
     let connection: String = plain(connection).chars().take(MAX_NAME_LETTERS).collect();
     let connection = Some(connection.as_str()).filter(|name| !name.is_empty()).unwrap_or("statistics");

@@ -1,16 +1,27 @@
 //! The columns that a question shows, and how rows and totals are written in them: as JSON and as CSV.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
+use compact_str::CompactString;
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::query::Asked;
+use super::numbers::{Numbers, Totals};
+use super::query::{Asked, Column};
 use super::tally::{Integrity, Tally};
+use crate::platforms::calendar::DateRange;
+use crate::platforms::cycle::Cycle;
 use crate::platforms::stats::{
     Currency, Dimension, DimensionValue, Metric, MetricType, MetricValue, Metrics, Perspective, Row, Warning,
 };
+
+/// The key of the column that says which connection a row is of.
+pub const CONNECTION: &str = "connection";
+const PREVIOUS: &str = "previous";
+const CHANGE: &str = "change";
 
 /// What a column is.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -20,6 +31,8 @@ pub enum ColumnKind {
     Dimension,
     /// A metric.
     Metric,
+    /// All metrics of the period compared with, or how far those of now are from them.
+    Comparison,
 }
 
 /// A column of the table.
@@ -28,7 +41,7 @@ pub struct ColumnInfo {
     /// The key in rows.
     #[schema(example = "clicks")]
     pub key: &'static str,
-    /// Dimension or metric.
+    /// What it is.
     pub kind: ColumnKind,
     /// How a metric is written.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -42,12 +55,19 @@ pub struct ColumnInfo {
 /// The columns a question shows, and how.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// Dimensions first.
+    /// Dimensions first, after the connection where rows are of several.
     pub dimensions: Vec<Dimension>,
     /// Then metrics.
     pub metrics: Vec<Metric>,
     /// Whose point of view the money has.
-    pub perspective: Perspective,
+    perspective: Perspective,
+    /// The same of each connection, where rows are of several.
+    perspectives: Option<BTreeMap<CompactString, Perspective>>,
+    /// Whether each row stands beside what it was before.
+    compares: bool,
+    /// The days asked about, and the one on which they are.
+    range: DateRange,
+    today: Date,
 }
 
 impl Layout {
@@ -55,52 +75,138 @@ impl Layout {
     #[must_use]
     pub fn of(asked: &Asked, perspective: Perspective) -> Self {
         let metrics = asked.question.metrics.clone().unwrap_or_else(|| Metric::ALL.to_vec());
-        Self { dimensions: asked.question.group_by.clone(), metrics, perspective }
+        Self {
+            dimensions: asked.question.group_by.clone(),
+            metrics,
+            perspective,
+            perspectives: None,
+            compares: asked.question.compare.is_some(),
+            range: asked.range,
+            today: asked.today,
+        }
+    }
+
+    /// The layout of a question to several connections, by their ids.
+    #[must_use]
+    pub(super) fn of_several(asked: &Asked, perspectives: BTreeMap<CompactString, Perspective>) -> Self {
+        Self { perspectives: Some(perspectives), ..Self::of(asked, Perspective::Network) }
+    }
+
+    /// Whether rows are of several connections.
+    pub(super) fn is_of_several(&self) -> bool {
+        self.perspectives.is_some()
+    }
+
+    /// Whose point of view the money of a row has.
+    pub(super) fn perspective(&self, row: &Row) -> Perspective {
+        let known = self.perspectives.as_ref().zip(row.key.first());
+        known.and_then(|(known, connection)| known.get(&connection.id)).copied().unwrap_or(self.perspective)
+    }
+
+    /// A metric of a row.
+    pub(super) fn get(&self, row: &Row, metric: Metric) -> Option<MetricValue> {
+        row.metrics.get(metric, self.perspective(row))
+    }
+
+    /// The place in a row's key of a column.
+    pub(super) fn place(&self, column: Column) -> Option<usize> {
+        match column {
+            Column::Connection => self.perspectives.as_ref().map(|_| 0),
+            Column::Dimension(dimension) => {
+                let place = self.dimensions.iter().position(|known| *known == dimension)?;
+                Some(place + usize::from(self.perspectives.is_some()))
+            }
+            Column::Metric(_) => None,
+        }
+    }
+
+    /// The keys of the columns of a row's key, each with its weeks or months.
+    fn headings(&self) -> impl Iterator<Item = (&'static str, Option<Cycle>)> {
+        let connection = self.perspectives.as_ref().map(|_| (CONNECTION, None));
+        connection.into_iter().chain(self.dimensions.iter().map(|dimension| (dimension.key(), Cycle::of(*dimension))))
+    }
+
+    /// Whether a week or month is cut by the range, or is not over.
+    fn is_partial(&self, cycle: Cycle, id: &str) -> bool {
+        cycle.days(id).is_some_and(|days| {
+            !(self.range.contains(days.from()) && self.range.contains(days.to())) || days.to() >= self.today
+        })
     }
 
     pub(super) fn columns(&self) -> Vec<ColumnInfo> {
-        let dimensions = self.dimensions.iter().map(|dimension| ColumnInfo {
-            key: dimension.key(),
-            kind: ColumnKind::Dimension,
-            metric_type: None,
-            label: dimension.label(),
-        });
+        let plain = |key, kind, label| ColumnInfo { key, kind, metric_type: None, label };
+        let connection = self.perspectives.as_ref().map(|_| plain(CONNECTION, ColumnKind::Dimension, "Connection"));
+        let dimensions =
+            self.dimensions.iter().map(|dimension| plain(dimension.key(), ColumnKind::Dimension, dimension.label()));
         let metrics = self.metrics.iter().map(|metric| ColumnInfo {
             key: metric.key(),
             kind: ColumnKind::Metric,
             metric_type: Some(metric.metric_type()),
             label: metric.label(),
         });
-        dimensions.chain(metrics).collect()
+        let compared = [(PREVIOUS, "Previous"), (CHANGE, "Change")].into_iter().filter(|_| self.compares);
+        let compared = compared.map(|(key, label)| plain(key, ColumnKind::Comparison, label));
+        connection.into_iter().chain(dimensions).chain(metrics).chain(compared).collect()
     }
 
-    /// Writes a row as one JSON object.
-    pub fn write_json(&self, row: &Row, out: &mut Vec<u8>) {
+    /// Writes a row as one JSON object, beside what it was before.
+    pub fn write_json(&self, row: &Row, then: Option<&Metrics>, out: &mut Vec<u8>) {
+        self.write_key(row, out);
+        let (now, then) = self.numbers(row, then);
+        self.write_metrics(now, row.currency, out);
+        if let Some(then) = then {
+            self.write_comparison(now, then, out);
+        }
+        out.push(b'}');
+    }
+
+    /// Writes a row as one JSON object with no metric deeper than its top.
+    pub fn write_line(&self, row: &Row, then: Option<&Metrics>, out: &mut Vec<u8>) {
+        self.write_key(row, out);
+        let (now, then) = self.numbers(row, then);
+        self.write_metrics(now, row.currency, out);
+        if let Some(then) = then {
+            for metric in &self.metrics {
+                out.extend_from_slice(b",\"previous_");
+                out.extend_from_slice(metric.key().as_bytes());
+                out.extend_from_slice(b"\":");
+                write_value(then.get(*metric), out);
+                out.extend_from_slice(b",\"change_");
+                out.extend_from_slice(metric.key().as_bytes());
+                out.extend_from_slice(b"\":");
+                write_value(now.change(&then, *metric).map(MetricValue::Decimal), out);
+            }
+        }
+        out.push(b'}');
+    }
+
+    fn numbers<'a>(&self, row: &'a Row, then: Option<&'a Metrics>) -> (Numbers<'a>, Option<Numbers<'a>>) {
+        let perspective = self.perspective(row);
+        let numbers = |metrics| Numbers::Of(metrics, perspective);
+        (numbers(&row.metrics), then.map(numbers))
+    }
+
+    fn write_key(&self, row: &Row, out: &mut Vec<u8>) {
         out.push(b'{');
-        for (dimension, value) in self.dimensions.iter().zip(&row.key) {
-            write_key(dimension.key(), out);
+        for ((key, cycle), value) in self.headings().zip(&row.key) {
+            write_key(key, out);
             out.extend_from_slice(b"{\"id\":");
             write_text(&value.id, out);
             out.extend_from_slice(b",\"name\":");
             write_text(&value.name, out);
+            if let Some(cycle) = cycle {
+                let partial: &[u8] = if self.is_partial(cycle, &value.id) { b"true" } else { b"false" };
+                out.extend_from_slice(b",\"partial\":");
+                out.extend_from_slice(partial);
+            }
             out.extend_from_slice(b"},");
         }
-        self.write_metrics(&row.metrics, row.currency, out);
-        out.push(b'}');
     }
 
-    fn write_metrics(&self, metrics: &Metrics, currency: Option<Currency>, out: &mut Vec<u8>) {
+    fn write_metrics(&self, numbers: Numbers<'_>, currency: Option<Currency>, out: &mut Vec<u8>) {
         for metric in &self.metrics {
             write_key(metric.key(), out);
-            match metrics.get(*metric, self.perspective) {
-                None => out.extend_from_slice(b"null"),
-                Some(MetricValue::Integer(count)) => write_integer(count, out),
-                Some(MetricValue::Decimal(number)) => {
-                    out.push(b'"');
-                    write_decimal(number, out);
-                    out.push(b'"');
-                }
-            }
+            write_value(numbers.get(*metric), out);
             out.push(b',');
         }
         out.extend_from_slice(b"\"currency\":");
@@ -110,69 +216,149 @@ impl Layout {
         }
     }
 
-    pub(super) fn totals(&self, tally: &Tally) -> Box<serde_json::value::RawValue> {
+    fn write_comparison(&self, now: Numbers<'_>, then: Numbers<'_>, out: &mut Vec<u8>) {
+        let write = |key: &str, value: &dyn Fn(Metric) -> Option<MetricValue>, out: &mut Vec<u8>| {
+            out.push(b',');
+            write_key(key, out);
+            for (place, metric) in self.metrics.iter().enumerate() {
+                out.push(if place == 0 { b'{' } else { b',' });
+                write_key(metric.key(), out);
+                write_value(value(*metric), out);
+            }
+            out.push(b'}');
+        };
+        write(PREVIOUS, &|metric| then.get(metric), out);
+        write(CHANGE, &|metric| now.change(&then, metric).map(MetricValue::Decimal), out);
+    }
+
+    pub(super) fn totals(&self, totals: &Totals) -> Box<serde_json::value::RawValue> {
         let mut out = b"[".to_vec();
-        for (place, (currency, metrics)) in tally.totals.iter().enumerate() {
+        for (place, (currency, total)) in totals.0.iter().enumerate() {
             if place > 0 {
                 out.push(b',');
             }
             out.push(b'{');
-            self.write_metrics(metrics, *currency, &mut out);
+            let now = Numbers::Sum(&total.now);
+            self.write_metrics(now, *currency, &mut out);
+            if let Some(then) = &total.then {
+                self.write_comparison(now, Numbers::Sum(then), &mut out);
+            }
             out.push(b'}');
         }
         out.push(b']');
         raw(out)
     }
 
+    /// The totals of a table that is shown as it is.
+    pub(super) fn plain_totals(&self, tally: &Tally) -> Totals {
+        Totals::of(tally, self.perspective)
+    }
+
     /// The header line of a CSV file.
     #[must_use]
     pub fn csv_header(&self) -> Vec<String> {
-        let dimensions =
-            self.dimensions.iter().flat_map(|dimension| [format!("{dimension}_id"), format!("{dimension}_name")]);
-        let metrics = self.metrics.iter().map(|metric| metric.key().to_owned());
+        let dimensions = self.headings().flat_map(|(key, cycle)| {
+            let partial = cycle.map(|_| format!("{key}_partial"));
+            [format!("{key}_id"), format!("{key}_name")].into_iter().chain(partial)
+        });
+        let metrics = self.metrics.iter().flat_map(|metric| {
+            let compared = ["previous_", "change_"].into_iter().filter(|_| self.compares);
+            let compared = compared.map(|prefix| format!("{prefix}{metric}"));
+            std::iter::once(metric.key().to_owned()).chain(compared).collect::<Vec<_>>()
+        });
         dimensions.chain(metrics).chain(["currency".to_owned()]).collect()
     }
 
     /// The fields of a row in a CSV file; what is not known is empty.
     #[must_use]
-    pub fn csv_fields(&self, row: &Row) -> Vec<String> {
-        let dimensions = row
-            .key
-            .iter()
-            .take(self.dimensions.len())
-            .flat_map(|DimensionValue { id, name }| [formula_safe(id), formula_safe(name)]);
-        let metrics = self.metrics.iter().map(|metric| match row.metrics.get(*metric, self.perspective) {
-            None => String::new(),
-            Some(MetricValue::Integer(count)) => count.to_string(),
-            Some(MetricValue::Decimal(number)) => evenly_written(number, metric.metric_type()),
-        });
-        let currency = row.currency.map(|code| code.as_str().to_owned()).unwrap_or_default();
-        dimensions.chain(metrics).chain([currency]).collect()
+    pub fn csv_fields(&self, row: &Row, then: Option<&Metrics>) -> Vec<String> {
+        let mut fields = Vec::with_capacity(2 * row.key.len() + 3 * self.metrics.len() + 1);
+        for ((_, cycle), DimensionValue { id, name }) in self.headings().zip(&row.key) {
+            fields.extend([formula_safe(id), formula_safe(name)]);
+            fields.extend(cycle.map(|cycle| self.is_partial(cycle, id).to_string()));
+        }
+        let (now, then) = self.numbers(row, then);
+        for metric in &self.metrics {
+            fields.push(field(now.get(*metric), metric.metric_type()));
+            if let Some(then) = &then {
+                let change = now.change(then, *metric).map(MetricValue::Decimal);
+                fields.extend([field(then.get(*metric), metric.metric_type()), field(change, MetricType::Ratio)]);
+            }
+        }
+        fields.push(row.currency.map(|code| code.as_str().to_owned()).unwrap_or_default());
+        fields
     }
 
-    /// The last line of an NDJSON stream.
+    /// The last line of an NDJSON stream of a table that is shown as it is.
     #[must_use]
-    pub fn summary(&self, tally: &Tally) -> Vec<u8> {
+    pub fn plain_summary(&self, tally: &Tally) -> Vec<u8> {
+        self.summary(&Summary::of(tally), &self.plain_totals(tally))
+    }
+
+    /// The last line of an NDJSON stream, with what further members it has.
+    #[must_use]
+    pub(super) fn summary(&self, summary: &Summary<'_>, totals: &Totals) -> Vec<u8> {
         #[derive(Serialize)]
         struct Line<'a> {
-            summary: Summary<'a>,
+            summary: Written<'a>,
         }
         #[derive(Serialize)]
-        struct Summary<'a> {
+        struct Written<'a> {
             totals: Box<serde_json::value::RawValue>,
-            row_count: usize,
-            integrity: Integrity,
-            warnings: &'a [Warning],
+            #[serde(flatten)]
+            summary: &'a Summary<'a>,
         }
-        let line = Line {
-            summary: Summary {
-                totals: self.totals(tally),
-                row_count: tally.row_count(),
-                integrity: tally.integrity(),
-                warnings: tally.warnings(),
-            },
-        };
+        let line = Line { summary: Written { totals: self.totals(totals), summary } };
         serde_json::to_vec(&line).unwrap_or_default()
+    }
+}
+
+/// What the last line of an NDJSON stream says beside the totals.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary<'a> {
+    pub(super) row_count: usize,
+    /// Of a single connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) integrity: Option<Integrity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) warnings: Option<&'a [Warning]>,
+    /// Of several: each with its own, and those that could not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) connections: Option<&'a [serde_json::Value]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failures: Option<&'a [serde_json::Value]>,
+}
+
+impl<'a> Summary<'a> {
+    /// That of one connection's table.
+    pub(super) fn of(tally: &'a Tally) -> Self {
+        Self {
+            row_count: tally.row_count(),
+            integrity: Some(tally.integrity()),
+            warnings: Some(tally.warnings()),
+            connections: None,
+            failures: None,
+        }
+    }
+}
+
+fn field(value: Option<MetricValue>, metric_type: MetricType) -> String {
+    match value {
+        None => String::new(),
+        Some(MetricValue::Integer(count)) => count.to_string(),
+        Some(MetricValue::Decimal(number)) => evenly_written(number, metric_type),
+    }
+}
+
+fn write_value(value: Option<MetricValue>, out: &mut Vec<u8>) {
+    match value {
+        None => out.extend_from_slice(b"null"),
+        Some(MetricValue::Integer(count)) => write_integer(count, out),
+        Some(MetricValue::Decimal(number)) => {
+            out.push(b'"');
+            write_decimal(number, out);
+            out.push(b'"');
+        }
     }
 }
 
@@ -298,7 +484,7 @@ mod tests {
             for (id, name) in names.iter().enumerate() {
                 let mut row = row(id);
                 row.key[0].name = name.as_str().into();
-                writer.write_record(layout.csv_fields(&row)).expect("a record");
+                writer.write_record(layout.csv_fields(&row, None)).expect("a record");
             }
             let text = writer.into_inner().expect("bytes");
             let mut reader = csv::Reader::from_reader(text.as_slice());

@@ -3,18 +3,26 @@
 //! What is kept is found in this process first, then, where there is Redis, among what other replicas pulled.
 
 pub(super) mod cache;
+pub mod compare;
 mod fetch;
 pub mod file;
 pub(super) mod files;
 pub(super) mod heavy;
 pub mod layout;
+pub mod merged;
+mod numbers;
 pub mod order;
 mod packed;
+pub mod page;
 mod pull;
 pub mod query;
+mod sheet;
+pub mod sift;
 pub mod stream;
 pub mod table;
 pub mod tally;
+pub mod values;
+mod whole;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -34,6 +42,7 @@ use self::cache::{Brought, Flight, PullKey, Way};
 use self::order::Place;
 use self::pull::in_time;
 use self::query::{Asked, Question};
+use self::sheet::Part;
 use self::table::Table;
 use super::service::Connections;
 use super::{Actor, cursor, store};
@@ -130,25 +139,46 @@ impl Connections {
             self.inner.uses.record(actor, id, manner.automation.as_deref());
             return Ok((answer, Origin::Hit));
         }
-        let pull_key = (organisation, id, asked.pull_key());
-        let (table, origin) = self.table(actor, id, &asked, pull_key, manner).await.inspect_err(|problem| {
+        let (part, until, origin) = self.part(actor, id, &asked, manner).await.inspect_err(|problem| {
             self.inner.uses.record_refusal(actor, id, manner.automation.as_deref(), problem);
         })?;
         self.inner.uses.record(actor, id, manner.automation.as_deref());
-        let until = table.1;
         let of = of(&asked);
-        let answer = if table.0.rows.len() < heavy::LONG {
-            write_page(&table.0, &asked, after.as_ref(), &of, until)
+        let version = part.version();
+        let answer = if part.row_count() < heavy::LONG {
+            write_page(&part, &asked, after.as_ref(), &of, until)
         } else {
-            let table = Arc::clone(&table.0);
-            let write = move || write_page(&table, &asked, after.as_ref(), &of, until);
+            let write = move || write_page(&part, &asked, after.as_ref(), &of, until);
             self.inner.heavy.run(actor.organisation.as_str(), write).await?
         };
         let answer = Arc::new(answer);
-        if until > Instant::now() && self.inner.stats.is_current(id, table.0.version) {
+        if until > Instant::now() && self.inner.stats.is_current(id, version) {
             self.inner.stats.answers.insert(answer_key, (Arc::clone(&answer), until));
         }
         Ok((answer, origin))
+    }
+
+    /// The tables that answer a question, that of the days compared with among them: until when they may be kept, and
+    /// where they came from.
+    async fn part(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        asked: &Asked,
+        manner: &Manner,
+    ) -> Result<(Part, Instant, Origin), Problem> {
+        let key = |asked: &Asked| (actor.organisation.as_str().to_owned(), id, asked.pull_key());
+        let now = self.table(actor, id, asked, key(asked), manner);
+        let Some(alignment) = asked.alignment()? else {
+            let ((now, until), origin) = now.await?;
+            return Ok((Part { now, then: None }, until, origin));
+        };
+        let earlier = asked.then(&alignment);
+        let then = self.table(actor, id, &earlier, key(&earlier), manner);
+        let (((now, until), origin), ((then, until_then), origin_then)) = futures_util::try_join!(now, then)?;
+        // What had to be pulled says how fresh the whole is.
+        let origin = if origin == Origin::Hit { origin_then } else { origin };
+        Ok((Part { now, then: Some((alignment, then)) }, until.min(until_then), origin))
     }
 
     async fn table(
@@ -243,11 +273,7 @@ impl Connections {
         question: &Question,
         manner: &Manner,
     ) -> Result<Vec<(Uuid, Result<Arc<Answer>, Problem>)>, Problem> {
-        let ids = if ids.is_empty() { self.all_ids(actor).await? } else { ids };
-        // One deadline for the whole question, and nobody waits behind a slow one.
-        let longest = self.longest_deadline();
-        let deadline = Some(Instant::now() + manner.own_deadline.unwrap_or(longest));
-        let manner = Manner { deadline, ..manner.clone() };
+        let (ids, manner) = self.many(actor, ids, manner).await?;
         let manner = &manner;
         let answers = futures_util::stream::iter(ids.into_iter().enumerate().map(|(place, id)| async move {
             let answer = self.stats(actor, id, question.clone(), manner).await.map(|(answer, _)| answer);
@@ -275,8 +301,13 @@ fn late() -> PlatformError {
     PlatformError::new(ErrorKind::Timeout, "The tracker did not answer everything in time.")
 }
 
-fn write_page(table: &Table, asked: &Asked, after: Option<&Place>, of: &str, until: Instant) -> Answer {
-    let written = table.page(asked, after, |place| cursor::encode(of, place));
+fn write_page(part: &Part, asked: &Asked, after: Option<&Place>, of: &str, until: Instant) -> Answer {
+    let encode = |place: &Place| cursor::encode(of, place);
+    let written = if asked.is_plain() {
+        page::of_table(&part.now, asked, after, encode)
+    } else {
+        page::of_part(part, asked, after, encode)
+    };
     let data = written.body.get(..written.data_length).unwrap_or_default();
     let hash = ring::digest::digest(&ring::digest::SHA256, data);
     let tag = URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default());
@@ -284,8 +315,8 @@ fn write_page(table: &Table, asked: &Asked, after: Option<&Place>, of: &str, unt
         body: written.body.into(),
         // Weak: two answers with the same data may say different things about when they were fetched.
         etag: format!("W/\"{tag}\""),
-        fetched_at: table.whole_at,
+        fetched_at: part.whole_at(),
         fresh_until: until,
-        version: table.version,
+        version: part.version(),
     }
 }

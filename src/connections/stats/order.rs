@@ -1,6 +1,7 @@
 //! The order of a table's rows, and places in it that a cursor names.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,7 @@ impl Place {
     /// The place of a row.
     pub(super) fn of(row: &Row, asked: &Asked, layout: &Layout) -> Self {
         let value = match asked.question.sort {
-            Some(Sort { column: Column::Metric(metric), .. }) => row.metrics.get(metric, layout.perspective),
+            Some(Sort { column: Column::Metric(metric), .. }) => layout.get(row, metric),
             _ => None,
         };
         Self {
@@ -49,21 +50,38 @@ impl Place {
     }
 }
 
+/// The places of rows, sorted.
+pub(super) type Order = Arc<[usize]>;
+
+/// The places of rows in the order asked for.
+pub(super) fn sorted(rows: &[Row], sort: Option<Sort>, layout: &Layout) -> Order {
+    let value = |row: &Row| match sort {
+        Some(Sort { column: Column::Metric(metric), .. }) => layout.get(row, metric),
+        Some(Sort { column: Column::Dimension(_) | Column::Connection, .. }) | None => None,
+    };
+    // Derived values are worked out once for each row, not for each comparison.
+    let mut places: Vec<(usize, Option<MetricValue>, &Row)> =
+        rows.iter().enumerate().map(|(place, row)| (place, value(row), row)).collect();
+    match sort {
+        Some(Sort { column: Column::Metric(_), descending }) => places.sort_by(|(_, a, one), (_, b, other)| {
+            compare_values(*a, *b, descending).then_with(|| compare_keys(one, other))
+        }),
+        sort => places.sort_by(|(_, _, one), (_, _, other)| compare(one, other, sort, layout)),
+    }
+    places.into_iter().map(|(place, _, _)| place).collect()
+}
+
 /// The order of two rows: by the sorted column (unknown values last), then by the group key and currency.
 #[must_use]
 pub fn compare(a: &Row, b: &Row, sort: Option<Sort>, layout: &Layout) -> Ordering {
     let by_column = match sort {
         None => Ordering::Equal,
-        Some(Sort { column: Column::Metric(metric), descending }) => compare_values(
-            a.metrics.get(metric, layout.perspective),
-            b.metrics.get(metric, layout.perspective),
-            descending,
-        ),
-        Some(Sort { column: Column::Dimension(dimension), descending }) => {
-            let id = |row: &Row| {
-                let place = layout.dimensions.iter().position(|known| *known == dimension)?;
-                row.key.get(place).map(|value| value.id.clone())
-            };
+        Some(Sort { column: Column::Metric(metric), descending }) => {
+            compare_values(layout.get(a, metric), layout.get(b, metric), descending)
+        }
+        Some(Sort { column: column @ (Column::Dimension(_) | Column::Connection), descending }) => {
+            let place = layout.place(column);
+            let id = |row: &Row| place.and_then(|place| row.key.get(place)).map(|value| value.id.clone());
             let order = compare_ids(&id(a).unwrap_or_default(), &id(b).unwrap_or_default());
             if descending { order.reverse() } else { order }
         }
@@ -115,10 +133,10 @@ pub(super) fn is_not_after(row: &Row, place: &Place, sort: Option<Sort>, layout:
                 MetricType::Integer => text.parse().ok().map(MetricValue::Integer),
                 MetricType::Money | MetricType::Ratio => text.parse().ok().map(MetricValue::Decimal),
             });
-            compare_values(row.metrics.get(metric, layout.perspective), value, descending)
+            compare_values(layout.get(row, metric), value, descending)
         }
-        Some(Sort { column: Column::Dimension(dimension), descending }) => {
-            let at = layout.dimensions.iter().position(|known| *known == dimension).unwrap_or_default();
+        Some(Sort { column: column @ (Column::Dimension(_) | Column::Connection), descending }) => {
+            let at = layout.place(column).unwrap_or_default();
             let (own, other) = (row.key.get(at), place.k.get(at));
             let order = match own.zip(other) {
                 Some((own, other)) => compare_ids(&own.id, other),

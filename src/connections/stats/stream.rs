@@ -10,7 +10,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tracing::Span;
 
-use super::layout::Layout;
+use super::layout::{Layout, Summary};
+use super::numbers::Totals;
 use super::order::compare;
 use super::pull::out_of_time;
 use super::query::Asked;
@@ -21,7 +22,7 @@ use crate::connections::service::{Connections, Opened};
 use crate::metrics;
 use crate::outbound::error::PlatformError;
 use crate::platforms::assemble;
-use crate::platforms::stats::{Batch, StatsQuery};
+use crate::platforms::stats::{Batch, Metrics, Row, StatsQuery};
 use crate::problem::Problem;
 
 /// The form of a stream.
@@ -39,6 +40,11 @@ impl Form {
             Self::Ndjson => "ndjson",
             Self::Csv => "csv",
         }
+    }
+
+    /// Whether its last line can say more than the rows do.
+    pub(super) const fn has_summary(self) -> bool {
+        matches!(self, Self::Ndjson)
     }
 }
 
@@ -67,20 +73,25 @@ impl Connections {
         asked: Asked,
         style: Style,
     ) -> impl Stream<Item = Result<Bytes, Problem>> {
-        let layout = Layout::of(&asked, opened.client.pair().entry().perspective);
+        let perspective = opened.client.pair().entry().perspective;
+        let layout = Layout::of(&asked, perspective);
+        let sift = asked.question.sift.clone();
         let mut batches = Box::pin(self.batches(opened, query, asked));
         async_stream::try_stream! {
             let mut next = batches.next().await.transpose()?;
             let mut end = End::awaited(style.form);
-            let mut writer = Writer { style, layout, tally: Tally::default() };
+            let writer = Writer { style, layout };
+            let mut tally = Tally::default();
             let mut out = writer.start();
-            while let Some(batch) = next {
-                writer.rows(batch, &mut out);
-                end.set_rows(writer.tally.row_count());
+            while let Some(mut batch) = next {
+                batch.rows.retain(|row| sift.keeps(row, |metrics, metric| metrics.get(metric, perspective)));
+                tally.add(&mut batch);
+                writer.rows(batch.rows.iter().map(|row| (row, None)), &mut out);
+                end.set_rows(tally.row_count());
                 yield Bytes::from(std::mem::take(&mut out));
                 next = batches.next().await.transpose().inspect_err(|_| end.finish_as("failed"))?;
             }
-            writer.end(&mut out);
+            writer.end(&Summary::of(&tally), &writer.layout.plain_totals(&tally), &mut out);
             end.finish_as("whole");
             yield Bytes::from(out);
         }
@@ -156,7 +167,7 @@ fn too_many(max_rows: usize) -> PlatformError {
 }
 
 /// Tells how a stream ended, however it does.
-struct End {
+pub(super) struct End {
     form: Form,
     started: Instant,
     rows: usize,
@@ -165,15 +176,15 @@ struct End {
 }
 
 impl End {
-    fn awaited(form: Form) -> Self {
+    pub(super) fn awaited(form: Form) -> Self {
         Self { form, started: Instant::now(), rows: 0, outcome: "abandoned", span: Span::current() }
     }
 
-    fn set_rows(&mut self, rows: usize) {
+    pub(super) fn set_rows(&mut self, rows: usize) {
         self.rows = rows;
     }
 
-    fn finish_as(&mut self, outcome: &'static str) {
+    pub(super) fn finish_as(&mut self, outcome: &'static str) {
         self.outcome = outcome;
     }
 }
@@ -189,14 +200,13 @@ impl Drop for End {
 }
 
 /// Turns rows into bytes.
-struct Writer {
-    style: Style,
-    layout: Layout,
-    tally: Tally,
+pub(super) struct Writer {
+    pub(super) style: Style,
+    pub(super) layout: Layout,
 }
 
 impl Writer {
-    fn start(&self) -> Vec<u8> {
+    pub(super) fn start(&self) -> Vec<u8> {
         match self.style.form {
             Form::Ndjson => Vec::new(),
             Form::Csv => {
@@ -207,27 +217,31 @@ impl Writer {
         }
     }
 
-    fn rows(&mut self, mut batch: Batch, out: &mut Vec<u8>) {
-        self.tally.add(&mut batch);
+    /// Writes rows, each with what it was before where that is shown.
+    pub(super) fn rows<'r>(
+        &self,
+        rows: impl ExactSizeIterator<Item = (&'r Row, Option<&'r Metrics>)>,
+        out: &mut Vec<u8>,
+    ) {
         match self.style.form {
             Form::Csv => {
-                let rows = batch.rows.iter().map(|row| self.layout.csv_fields(row));
+                let rows = rows.map(|(row, then)| self.layout.csv_fields(row, then));
                 *out = write_csv(csv::QuoteStyle::Necessary, rows, std::mem::take(out));
             }
             Form::Ndjson => {
-                out.reserve(batch.rows.len() * 320);
-                for row in &batch.rows {
-                    self.layout.write_json(row, out);
+                out.reserve(rows.len() * 320);
+                for (row, then) in rows {
+                    self.layout.write_line(row, then, out);
                     out.push(b'\n');
                 }
             }
         }
     }
 
-    fn end(&self, out: &mut Vec<u8>) {
+    pub(super) fn end(&self, summary: &Summary<'_>, totals: &Totals, out: &mut Vec<u8>) {
         match self.style.form {
             Form::Ndjson if self.style.summary => {
-                out.extend(self.layout.summary(&self.tally));
+                out.extend(self.layout.summary(summary, totals));
                 out.push(b'\n');
             }
             Form::Ndjson | Form::Csv => {}

@@ -18,6 +18,10 @@ pub struct Integrity {
     /// What differs.
     #[schema(required)]
     pub detail: Option<String>,
+    /// The same of the rows compared with, where the question compares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, no_recursion, nullable = false)]
+    pub previous: Option<Box<Integrity>>,
 }
 
 /// What everything in the table adds up to, gathered row by row.
@@ -67,6 +71,7 @@ impl Tally {
             checked: !self.checks.is_empty(),
             matches: (!self.checks.is_empty()).then_some(mismatches.is_empty()),
             detail: (!mismatches.is_empty()).then(|| mismatches.join(" ")),
+            previous: None,
         }
     }
 }

@@ -22,7 +22,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use self::tree::object_at;
 use super::routes;
-use super::types::StatsSummary;
+use super::types::{StatsMerged, StatsOfMany, StatsSummary};
 use crate::auth::Scope;
 use crate::connections::create::VerifyMode;
 
@@ -35,7 +35,7 @@ use crate::connections::create::VerifyMode;
     ),
     servers((url = "/", description = "This server")),
     security(("bearer" = [])),
-    components(schemas(StatsSummary, Scope, VerifyMode)),
+    components(schemas(StatsSummary, StatsOfMany, StatsMerged, Scope, VerifyMode)),
     tags(
         (name = "Platforms", description = "What can be connected, and what each platform can report"),
         (name = "Connections", description = "Saved credentials: add, verify, change, delete"),

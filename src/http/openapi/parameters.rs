@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::tree::object_at;
-use crate::platforms::stats::Dimension;
+use crate::platforms::stats::{Dimension, Metric};
+
+/// Nothing, or ids with commas between them, in which commas and backslashes have a backslash before them.
+const IDS: &str = r"^(([^,\\]|\\[,\\])+(,([^,\\]|\\[,\\])+)*)?$";
 
 /// What all parameters have in common, and the one that all calls with a token have.
 pub(super) fn complete(operation: &mut Map<String, Value>, with_token: bool) {
@@ -19,7 +22,7 @@ pub(super) fn complete(operation: &mut Map<String, Value>, with_token: bool) {
         }
     }
     let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) else { return };
-    one_filter_per_dimension(parameters);
+    one_for_each(parameters);
     for parameter in parameters.iter_mut().filter_map(Value::as_object_mut) {
         if let Some(schema) = parameter.get_mut("schema") {
             no_null(schema);
@@ -29,27 +32,54 @@ pub(super) fn complete(operation: &mut Map<String, Value>, with_token: bool) {
     }
 }
 
-/// Puts a plain parameter for each dimension in the place of `filter`: few clients write an object into a query as
-/// `filter[country]=DE`.
-fn one_filter_per_dimension(parameters: &mut Vec<Value>) {
-    let Some(place) =
-        parameters.iter().position(|parameter| parameter.get("name").is_some_and(|name| name == "filter"))
-    else {
-        return;
+/// Puts a plain parameter for each dimension in the place of `filter`, and for each metric in that of `min` and `max`: few
+/// clients write an object into a query as `filter[country]=DE`.
+fn one_for_each(parameters: &mut Vec<Value>) {
+    for (name, of_each) in [("filter", filters as fn() -> Vec<Value>), ("min", least), ("max", most)] {
+        let place = parameters.iter().position(|parameter| parameter.get("name").is_some_and(|known| known == name));
+        if let Some(place) = place {
+            parameters.splice(place..=place, of_each());
+        }
+    }
+}
+
+fn least() -> Vec<Value> {
+    bounds("min", "at least", "0")
+}
+
+fn most() -> Vec<Value> {
+    bounds("max", "at most", "1000000")
+}
+
+fn bounds(name: &str, which: &str, example: &str) -> Vec<Value> {
+    let bound = |metric: Metric| {
+        json!({
+            "name": format!("{name}[{metric}]"), "in": "query", "required": false,
+            "description": format!("Only rows whose `{metric}` is {which} this; a row that does not know it never is"),
+            "schema": { "type": "string", "pattern": "^-?[0-9]{1,20}([.][0-9]{1,8})?$" },
+            "example": example,
+        })
     };
-    let filters = Dimension::ALL.map(|dimension| {
+    Metric::ALL.map(bound).into()
+}
+
+fn filters() -> Vec<Value> {
+    let filter = |dimension: Dimension| {
         let key = dimension.key();
         let mut filter = json!({
             "name": format!("filter[{key}]"), "in": "query", "required": false,
-            "description": format!("Only these ids of the dimension `{key}`, comma-separated or repeated"),
-            "schema": { "type": "string", "pattern": "[^,\\s]" },
+            "description": format!(
+                "Only these ids of the dimension `{key}`, comma-separated or repeated; nothing is the rows without one. A \
+                 comma in an id is written `\\,`, a backslash `\\\\`"
+            ),
+            "schema": { "type": "string", "pattern": IDS },
         });
         if let (Some(filter), Some(example)) = (filter.as_object_mut(), super::samples::id_of(dimension)) {
             filter.insert("example".to_owned(), example.into());
         }
         filter
-    });
-    parameters.splice(place..=place, filters);
+    };
+    Dimension::ALL.map(filter).into()
 }
 
 /// Swagger UI knows no field for a list of a format, and complains of it on the console.
@@ -62,10 +92,10 @@ fn spell_out_ids(schema: &mut Value) {
 }
 
 /// Swagger UI fills in every `example`, so what is filled in must work together. What may be left out only shows its
-/// example. `preset` stays, because a question needs its days.
+/// example. `preset` stays, because a question needs its days, and `group_by`, because most questions do.
 fn example(parameter: &mut Map<String, Value>) {
     let name = parameter.get("name").and_then(Value::as_str).unwrap_or_default();
-    if name == "preset" || parameter.get("required") == Some(&Value::Bool(true)) {
+    if name == "preset" || name == "group_by" || parameter.get("required") == Some(&Value::Bool(true)) {
         return;
     }
     let Some(example) = parameter.remove("example") else { return };

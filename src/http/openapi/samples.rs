@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -17,9 +17,11 @@ use super::tree::object_at;
 use crate::auth::Scope;
 use crate::connections::stats::Failure;
 use crate::connections::stats::layout::Layout;
+use crate::connections::stats::page;
 use crate::connections::stats::query::Asked;
 use crate::connections::stats::table::{ConnectionRef, Orders, Source, Table};
 use crate::connections::stats::tally::Tally;
+use crate::connections::stats::values::{DimensionValues, SeenIn, SeenValue};
 use crate::connections::{
     AuditEventView, AutomationView, ConnectionView, Page, SecretHint, Status, Usage, create, draft, idempotency,
     service, update, verdict,
@@ -115,6 +117,9 @@ pub(super) const fn id_of(dimension: Dimension) -> Option<&'static str> {
         Dimension::Hour => Some("12"),
         Dimension::Country => Some("DE"),
         Dimension::Date
+        | Dimension::Week
+        | Dimension::Month
+        | Dimension::Sub(_)
         | Dimension::Affiliate
         | Dimension::Offer
         | Dimension::Advertiser
@@ -145,8 +150,9 @@ fn example(path: &str, status: &str, kind: &str, schema: &str) -> Option<Value> 
         ("AutomationPage", _) => page(value(automation())),
         ("AuditEventPage", _) => page(value(audit_event())),
         ("StatsPage", _) => stats(),
-        ("StatsOfMany", _) => json!({ "results": [stats()], "failures": [failure()] }),
+        ("StatsAnswers", _) => json!({ "results": [stats()], "failures": [failure()] }),
         ("StatsLines", _) => lines().into(),
+        ("DimensionValues", _) => value(values()),
         ("Health", _) => value(match (path, status) {
             ("/healthz", _) => health::alive(),
             (_, "200") => health::readiness(false, Standing::Unused, BTreeMap::new()),
@@ -280,8 +286,22 @@ fn table() -> Table {
 
 fn stats() -> Value {
     asked()
-        .and_then(|asked| serde_json::from_slice(&table().page(&asked, None, |_| None).body).ok())
+        .and_then(|asked| serde_json::from_slice(&page::of_table(&table(), &asked, None, |_| None).body).ok())
         .unwrap_or_default()
+}
+
+/// What the question could be filtered by.
+fn values() -> DimensionValues {
+    let seen = |row: &Row| {
+        let value = row.key.first()?;
+        Some(SeenValue { id: value.id.to_string(), name: value.name.to_string(), clicks: row.metrics.clicks })
+    };
+    let query = asked().map(|asked| {
+        let from = asked.today.saturating_sub(29.days());
+        SeenIn { from: from.to_string(), to: asked.today.to_string(), timezone: asked.question.zone.name().to_owned() }
+    });
+    let query = query.unwrap_or(SeenIn { from: String::new(), to: String::new(), timezone: String::new() });
+    DimensionValues { data: rows().iter().filter_map(seen).collect(), truncated: false, query, fetched_at: now() }
 }
 
 /// The same as lines.
@@ -290,10 +310,10 @@ fn lines() -> String {
     let (table, layout) = (table(), Layout::of(&asked, Perspective::Network));
     let mut lines = Vec::new();
     for row in &table.rows {
-        layout.write_json(row, &mut lines);
+        layout.write_line(row, None, &mut lines);
         lines.push(b'\n');
     }
-    lines.extend_from_slice(&layout.summary(&table.tally));
+    lines.extend_from_slice(&layout.plain_summary(&table.tally));
     lines.push(b'\n');
     String::from_utf8(lines).unwrap_or_default()
 }
@@ -302,7 +322,7 @@ fn lines() -> String {
 fn csv() -> String {
     let Some(asked) = asked() else { return String::new() };
     let (rows, layout) = (rows(), Layout::of(&asked, Perspective::Network));
-    let records = std::iter::once(layout.csv_header()).chain(rows.iter().map(|row| layout.csv_fields(row)));
+    let records = std::iter::once(layout.csv_header()).chain(rows.iter().map(|row| layout.csv_fields(row, None)));
     // None of these fields has anything to quote.
     records.map(|record| record.join(",") + "\r\n").collect()
 }

@@ -3,6 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::tree::define;
+use crate::connections::stats::layout::CONNECTION;
+use crate::platforms::cycle::Cycle;
 use crate::platforms::stats::{Dimension, Metric, MetricType};
 
 /// Defines rows, totals and orders.
@@ -11,27 +13,44 @@ pub(super) fn complete(document: &mut Value) {
         ("StatsRow", row()),
         ("StatsTotals", totals()),
         ("StatsLines", lines()),
-        ("ColumnOrder", order(Dimension::ALL.map(Dimension::key).into_iter().chain(Metric::ALL.map(Metric::key)))),
+        ("StatsAnswers", answers()),
+        ("ColumnOrder", order(columns())),
         ("ConnectionOrder", order(["name", "created_at", "updated_at"].into_iter())),
     ];
     define(document, schemas.map(|(name, schema)| (name.to_owned(), schema)));
 }
 
+/// Whatever a table can be sorted by.
+fn columns() -> impl Iterator<Item = &'static str> {
+    let dimensions = Dimension::ALL.map(Dimension::key).into_iter().chain([CONNECTION]);
+    dimensions.chain(Metric::ALL.map(Metric::key))
+}
+
 fn row() -> Value {
-    let value = json!({
-        "type": "object",
-        "properties": {
-            "id": { "type": "string", "description": "The id at the platform." },
+    let value = |partial: Option<Value>| {
+        let mut properties = json!({
+            "id": { "type": "string", "description": "The id at the platform; empty for rows without one." },
             "name": { "type": "string", "description": "What people call it." },
-        },
-        "required": ["id", "name"],
+        });
+        let mut required = vec!["id", "name"];
+        if let (Some(properties), Some(partial)) = (properties.as_object_mut(), partial) {
+            properties.insert("partial".to_owned(), partial);
+            required.push("partial");
+        }
+        json!({ "type": "object", "properties": properties, "required": required })
+    };
+    let dimensions = Dimension::ALL.map(|dimension| {
+        let partial = Cycle::of(dimension)
+            .map(|_| json!({ "type": "boolean", "description": "Whether the range cuts it, or it is not over." }));
+        (dimension.key().to_owned(), value(partial))
     });
-    let dimensions = Dimension::ALL.map(|dimension| (dimension.key().to_owned(), value.clone()));
-    let mut columns: Map<String, Value> = dimensions.into_iter().collect();
+    let mut columns: Map<String, Value> =
+        dimensions.into_iter().chain([(CONNECTION.to_owned(), value(None))]).collect();
     columns.extend(metrics());
+    columns.extend(compared());
     json!({
         "type": "object",
-        "description": "A row: the dimensions grouped by, and the metrics asked for. Money is in the row's currency, and `null` is not known.",
+        "description": "A row: the dimensions grouped by, and the metrics asked for. Money is in the row's currency, and `null` is not known. Lines of NDJSON have `previous_clicks` and `change_clicks` in the place of `previous` and `change`.",
         "properties": columns,
         "required": ["currency"],
     })
@@ -41,8 +60,31 @@ fn totals() -> Value {
     json!({
         "type": "object",
         "description": "What the rows of one currency add up to. Currencies are never added together.",
-        "properties": metrics().into_iter().collect::<Map<_, _>>(),
+        "properties": metrics().into_iter().chain(compared()).collect::<Map<_, _>>(),
         "required": ["currency"],
+    })
+}
+
+/// What stands beside a row or a total where the question compares.
+fn compared() -> [(String, Value); 2] {
+    let of_now: Map<String, Value> = metrics().into_iter().filter(|(key, _)| key != "currency").collect();
+    let ratio = json!({ "type": ["string", "null"], "format": "decimal", "pattern": "^-?[0-9]+([.][0-9]+)?$" });
+    let changes: Map<String, Value> = of_now.keys().map(|key| (key.clone(), ratio.clone())).collect();
+    [
+        ("previous", "The metrics in the days compared with.", of_now),
+        ("change", "How far each metric is from what it was, over the absolute value of that.", changes),
+    ]
+    .map(|(key, description, properties)| {
+        (key.to_owned(), json!({ "type": "object", "description": description, "properties": properties }))
+    })
+}
+
+fn answers() -> Value {
+    json!({
+        "description": "The answers of several connections, or one table of them where `merge=true`.",
+        "oneOf": [
+            { "$ref": "#/components/schemas/StatsOfMany" }, { "$ref": "#/components/schemas/StatsMerged" },
+        ],
     })
 }
 

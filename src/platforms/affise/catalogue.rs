@@ -16,6 +16,9 @@ const SETTINGS: &[Field] = &[
     CURRENCY,
 ];
 
+/// What `sub1` to `sub5` are called there.
+const SUBS: &[&str] = &["Sub 1", "Sub 2", "Sub 3", "Sub 4", "Sub 5"];
+
 pub(super) fn admin() -> Described {
     Described {
         title: "Admin Portal",
@@ -40,6 +43,8 @@ pub(super) fn admin() -> Described {
             Dimension::Advertiser,
             Dimension::Country,
         ],
+        subs: SUBS,
+        undivided: &[Dimension::Date],
         combinations: Combinations { max: 3, only: None },
         metrics: &[
             (Metric::Impressions, "views"),
@@ -75,6 +80,8 @@ pub(super) fn affiliate() -> Described {
             .explained_at("https://help-center.affise.com/en/articles/4127292-getting-started-with-api"),
         ],
         dimensions: &[Dimension::Date, Dimension::Hour, Dimension::Offer, Dimension::Country],
+        subs: SUBS,
+        undivided: &[Dimension::Date],
         combinations: Combinations { max: 3, only: None },
         metrics: &[
             (Metric::Impressions, "views"),

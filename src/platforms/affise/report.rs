@@ -66,6 +66,8 @@ fn slice(dimension: Dimension, portal: ConnectionType) -> Result<Slice, Platform
         (Dimension::Hour, _) => Ok(Slice::Hour),
         (Dimension::Offer, _) => Ok(Slice::Offer),
         (Dimension::Country, _) => Ok(Slice::Country),
+        (Dimension::Sub(number), _) => Slice::of_sub(number)
+            .ok_or_else(|| PlatformError::unsupported(format!("Affise reports by sub1 to sub5, not by {dimension}."))),
         (Dimension::Affiliate, ConnectionType::Admin) => Ok(Slice::Affiliate),
         (Dimension::Advertiser, ConnectionType::Admin) => Ok(Slice::Advertiser),
         (
@@ -73,7 +75,9 @@ fn slice(dimension: Dimension, portal: ConnectionType) -> Result<Slice, Platform
             | Dimension::Advertiser
             | Dimension::Campaign
             | Dimension::TrafficSource
-            | Dimension::AffiliateNetwork,
+            | Dimension::AffiliateNetwork
+            | Dimension::Week
+            | Dimension::Month,
             _,
         ) => Err(PlatformError::unsupported(format!("Affise has no `{dimension}` for connections of type {portal}."))),
     }
@@ -202,6 +206,15 @@ impl<'a> Question<'a> {
             return error;
         }
         let names: Vec<&str> = self.slices.iter().flat_map(|slice| slice.names()).copied().collect();
+        // Networks deny their affiliates some sub-ids, which says nothing of the key.
+        if self.slices.iter().any(|slice| matches!(slice, Slice::Sub(_))) {
+            let host = self.api.upstream.host();
+            return PlatformError::unsupported(format!(
+                "{host} does not let this key read statistics by {}.",
+                names.join(", ")
+            ))
+            .hint("Ask without the sub-id, or have the tracker's administrator allow the key to read by it.");
+        }
         error.hint(format!(
             "Ask the tracker's administrator to let this key read statistics by {}; other groupings may work.",
             names.join(", ")
@@ -361,8 +374,9 @@ fn added_up(rows: Vec<Row>) -> Vec<Row> {
     sums.rows
 }
 
+/// Whether rows of this key may come several times: no entity is described, or links carry nothing.
 fn is_unknown(row: &Row) -> bool {
-    row.key.iter().any(|value| value.id == DimensionValue::UNKNOWN_ID)
+    row.key.iter().any(|value| value.id == DimensionValue::UNKNOWN_ID || value.id.is_empty())
 }
 
 #[cfg(test)]

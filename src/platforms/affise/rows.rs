@@ -6,6 +6,7 @@
 //! The server is written in PHP: an empty object comes as `[]`, and numbers may stand in quotes. An entity that was
 //! removed from the network comes as `null`; its row is kept, because the totals need it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use super::super::calendar::DateRange;
 use super::super::kind::ConnectionType;
 use super::super::list::MOST_ROWS;
 use super::super::number;
-use super::super::stats::{Currency, DimensionValue, Key, Metrics, Row};
+use super::super::stats::{Currency, DimensionValue, Key, Metrics, Row, SubId};
 #[cfg(fuzzing)]
 use super::wire::{Envelope, User, default_currency};
 use super::wire::{SUCCESS, text_of};
@@ -36,16 +37,26 @@ pub(super) enum Slice {
     Offer,
     Advertiser,
     Country,
+    /// What the links of affiliates carry.
+    Sub(SubId),
 }
 
+/// The sub-ids that every network has; those beyond fail on some.
+const SUBS: [&[&str]; 5] = [&["sub1"], &["sub2"], &["sub3"], &["sub4"], &["sub5"]];
+
 impl Slice {
+    /// The slice of a sub-id, where every network has it.
+    pub(super) fn of_sub(number: SubId) -> Option<Self> {
+        (usize::from(number.number()) <= SUBS.len()).then_some(Self::Sub(number))
+    }
+
     /// Whether the slice cuts the time axis.
     pub(super) const fn is_time(self) -> bool {
         matches!(self, Self::Date | Self::Hour)
     }
 
     /// The platform's names.
-    pub(super) const fn names(self) -> &'static [&'static str] {
+    pub(super) fn names(self) -> &'static [&'static str] {
         match self {
             Self::Date => &["year", "month", "day"],
             Self::Hour => &["hour"],
@@ -53,6 +64,9 @@ impl Slice {
             Self::Offer => &["offer"],
             Self::Advertiser => &["advertiser"],
             Self::Country => &["country"],
+            Self::Sub(number) => {
+                usize::from(number.number()).checked_sub(1).and_then(|at| SUBS.get(at)).copied().unwrap_or(&[])
+            }
         }
     }
 }
@@ -150,6 +164,7 @@ impl Reading {
             Slice::Offer => entity(given.offer.as_ref(), "offer"),
             Slice::Advertiser => entity(given.advertiser.as_ref(), "advertiser"),
             Slice::Country => country(given.country),
+            Slice::Sub(number) => sub_id(given.sub(number)),
         }
     }
 }
@@ -249,6 +264,18 @@ fn entity(given: Option<&Entity<'_>>, name: &str) -> Result<DimensionValue, Stri
     Ok(DimensionValue::new(id.trim(), label.unwrap_or_default()))
 }
 
+/// What a link carried, letter by letter; a blank id where it carried nothing.
+fn sub_id(raw: Option<&RawValue>) -> Result<DimensionValue, String> {
+    let raw = raw.ok_or("a row lacks a sub-id that was asked for")?;
+    let text = match raw.get().as_bytes().first() {
+        Some(b'"') => number::unquoted(raw.get()).map_err(|error| error.to_string())?,
+        Some(b'n') => Cow::Borrowed(""),
+        Some(b'-' | b'0'..=b'9') => Cow::Borrowed(raw.get()),
+        _ => return Err("a sub-id is not a text".to_owned()),
+    };
+    Ok(DimensionValue::plain(text.as_ref()))
+}
+
 fn country(raw: Option<&RawValue>) -> Result<DimensionValue, String> {
     let raw = raw.ok_or("a row has no `country`")?;
     match (text_of(raw), raw.get().as_bytes().first()) {
@@ -290,6 +317,16 @@ struct Given<'a> {
     advertiser: Option<Entity<'a>>,
     #[serde(borrow, default, deserialize_with = "present")]
     country: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    sub1: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    sub2: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    sub3: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    sub4: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    sub5: Option<&'a RawValue>,
 }
 
 /// An affiliate, offer or advertiser.
@@ -316,7 +353,18 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-impl Given<'_> {
+impl<'a> Given<'a> {
+    fn sub(&self, number: SubId) -> Option<&'a RawValue> {
+        match number.number() {
+            1 => self.sub1,
+            2 => self.sub2,
+            3 => self.sub3,
+            4 => self.sub4,
+            5 => self.sub5,
+            _ => None,
+        }
+    }
+
     fn date(&self) -> Option<Date> {
         let year = i16::try_from(self.year?).ok()?;
         Date::new(year, i8::try_from(self.month?).ok()?, i8::try_from(self.day?).ok()?).ok()

@@ -23,6 +23,10 @@ const API_KEY: Field = Field::secret(
 
 /// One entry for both generations: which one an installation is shows only when it is verified, and what it cannot
 /// combine it refuses by name.
+/// What `sub1` to `sub10` are called there.
+const SUBS: &[&str] =
+    &["Token 1", "Token 2", "Token 3", "Token 4", "Token 5", "Token 6", "Token 7", "Token 8", "Token 9", "Token 10"];
+
 pub(super) fn admin() -> Described {
     Described {
         title: "Tracker",
@@ -40,6 +44,8 @@ pub(super) fn admin() -> Described {
             Dimension::TrafficSource,
             Dimension::Country,
         ],
+        subs: SUBS,
+        undivided: &[],
         combinations: Combinations { max: 3, only: None },
         metrics: &[
             (Metric::Clicks, "clicks"),

@@ -1,7 +1,7 @@
 //! CAKE, one affiliate.
 //!
-//! Three reports answer everything: days, hours, and campaigns, whose rows name their offer. A table of days by
-//! campaign or offer is one campaign report for each day.
+//! Four reports answer everything: days, hours, sub-ids, and campaigns, whose rows name their offer. A table of days by
+//! campaign, offer or sub-id is one report for each day.
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -9,12 +9,12 @@ use jiff::civil::Date;
 use super::super::calendar::Zone;
 use super::super::client::{Account, PlatformClient};
 use super::super::kind::ConnectionType;
-use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery};
+use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery, SubId};
 use super::super::verification::Detected;
 use super::currency::Labels;
 use super::pull::{Clock, Pull, Reader};
 use super::session::{Generation, Road, Session};
-use super::tree::Fields;
+use super::tree::{Fields, Node};
 use super::{reports, wire, zone};
 use crate::outbound::Upstream;
 use crate::outbound::error::{PlatformError, Stage};
@@ -36,6 +36,7 @@ pub(super) struct AffiliateClient {
     campaigns: Road,
     days: Road,
     hours: Road,
+    subs: Road,
 }
 
 impl AffiliateClient {
@@ -48,6 +49,7 @@ impl AffiliateClient {
             campaigns: reports::affiliate_campaigns(classic),
             days: reports::affiliate_days(classic),
             hours: reports::affiliate_hours(classic),
+            subs: reports::affiliate_subs(classic),
         })
     }
 
@@ -55,6 +57,7 @@ impl AffiliateClient {
         let clock = clock(query)?;
         let road = match clock {
             Clock::Hour => &self.hours,
+            Clock::Window if query.has(SUB) => &self.subs,
             Clock::Window => &self.campaigns,
             Clock::Date => &self.days,
         };
@@ -79,10 +82,18 @@ impl AffiliateClient {
     }
 }
 
+/// The one sub-id that there is a report of.
+const SUB: Dimension = Dimension::Sub(SubId::nth(1));
+
 /// Which of the reports has everything that is grouped by or filtered.
 fn clock(query: &StatsQuery) -> Result<Clock, PlatformError> {
     let by_entity = query.has(Dimension::Offer) || query.has(Dimension::Campaign);
     match (query.has(Dimension::Hour), by_entity) {
+        (by_hour, by_entity) if query.has(SUB) && (by_hour || by_entity) => {
+            Err(PlatformError::unsupported("CAKE has no sub-ids by hour, offer or campaign.")
+                .hint("Group or filter by sub1 alone or with date."))
+        }
+        (false, false) if query.has(SUB) => Ok(Clock::Window),
         (true, true) => Err(PlatformError::unsupported("CAKE has no hours by offer or campaign.")
             .hint("Group or filter by hour alone or with date; offer and campaign go together and with date.")),
         (true, false) => Ok(Clock::Hour),
@@ -96,6 +107,11 @@ fn entity(row: &Fields, dimension: Dimension) -> Option<DimensionValue> {
     let offer = || wire::entity(row, &["offer", "site_offer"]);
     match dimension {
         Dimension::Offer => offer(),
+        // Blank where links carried nothing.
+        SUB => row.get("sub_id").map(|id| match id {
+            Node::Text(text) => DimensionValue::plain(text.as_str()),
+            Node::Null | Node::List(_) | Node::Object(_) => DimensionValue::plain(""),
+        }),
         Dimension::Campaign => {
             let campaign = wire::entity(row, &["campaign"])?;
             let named = offer().filter(|_| campaign.id != DimensionValue::UNKNOWN_ID);
@@ -164,7 +180,8 @@ mod tests {
         let day = jiff::civil::date(2026, 11, 1);
         for grouped in only {
             for filtered in entry.dimensions.iter().filter(|dimension| dimension.filterable) {
-                let dimensions: Vec<Dimension> = grouped.iter().copied().chain([filtered.key]).collect();
+                let dimensions = grouped.iter().copied().chain([filtered.key]);
+                let dimensions: Vec<Dimension> = dimensions.map(Dimension::source).collect();
                 let allowed = only.iter().any(|known| dimensions.iter().all(|dimension| known.contains(dimension)));
                 let query = StatsQuery {
                     dimensions,

@@ -2,7 +2,7 @@
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
 use super::super::schema::{CURRENCY, Field};
-use super::super::stats::{Dimension, Metric, Perspective};
+use super::super::stats::{Dimension, Metric, Perspective, SubId};
 
 pub(super) const SUMMARY: &str = "Performance marketing networks running on CAKE.";
 
@@ -20,6 +20,9 @@ const TIMEZONE: Field = Field::text(
     "America/New_York",
 )
 .optional();
+
+/// What affiliates call a sub-affiliate.
+const SUB: Dimension = Dimension::Sub(SubId::nth(1));
 
 pub(super) fn affiliate() -> Described {
     Described {
@@ -47,6 +50,8 @@ pub(super) fn affiliate() -> Described {
             "AbCdEfGhIjKlMnOp",
         )],
         dimensions: &[Dimension::Date, Dimension::Hour, Dimension::Offer, Dimension::Campaign],
+        subs: &["Sub-affiliate"],
+        undivided: &[],
         combinations: Combinations {
             max: 3,
             only: Some(vec![
@@ -59,6 +64,8 @@ pub(super) fn affiliate() -> Described {
                 vec![Dimension::Date, Dimension::Campaign],
                 vec![Dimension::Offer, Dimension::Campaign],
                 vec![Dimension::Date, Dimension::Offer, Dimension::Campaign],
+                vec![SUB],
+                vec![Dimension::Date, SUB],
             ]),
         },
         metrics: &[
@@ -95,6 +102,8 @@ pub(super) fn admin() -> Described {
             Dimension::Advertiser,
             Dimension::Campaign,
         ],
+        subs: &[],
+        undivided: &[],
         combinations: Combinations { max: 3, only: None },
         metrics: &[
             (Metric::Impressions, "views"),

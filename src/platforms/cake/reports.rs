@@ -36,6 +36,17 @@ pub(super) fn affiliate_campaigns(classic: bool) -> Road {
     Road::new(FORMS, &["campaign", "campaignsummary"], classic)
 }
 
+/// One row for each sub-id that links carried.
+pub(super) fn affiliate_subs(classic: bool) -> Road {
+    const FORMS: &[Form] = &[
+        newer("affiliates/api/Reports/SubAffiliateSummary", &[("conversion_type", "all"), ("format", "json")]),
+        paged("affiliates/api/4/reports.asmx/SubAffiliateSummary", &[("site_offer_id", "0")]),
+        paged("affiliates/api/3/reports.asmx/SubAffiliateSummary", &[("offer_id", "0")]),
+        paged("affiliates/api/2/reports.asmx/SubAffiliateSummary", &[("offer_id", "0")]),
+    ];
+    Road::new(FORMS, &["subaffiliate", "subaffiliatesummary"], classic)
+}
+
 /// One row a day.
 pub(super) fn affiliate_days(classic: bool) -> Road {
     const FORMS: &[Form] = &[

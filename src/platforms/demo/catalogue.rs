@@ -16,6 +16,21 @@ const SCENARIO: Field = Field::text(
 .optional()
 .one_of(&Scenario::KEYS, Scenario::Healthy.key());
 
+const DIMENSIONS: &[Dimension] = &[
+    Dimension::Date,
+    Dimension::Hour,
+    Dimension::Affiliate,
+    Dimension::Offer,
+    Dimension::Advertiser,
+    Dimension::Campaign,
+    Dimension::TrafficSource,
+    Dimension::AffiliateNetwork,
+    Dimension::Country,
+];
+
+const SUBS: &[&str] =
+    &["Creative", "Placement", "Region", "Partner", "Product", "Keyword", "Sub 7", "Sub 8", "Sub 9", "Sub 10"];
+
 const COMBINATIONS: Combinations = Combinations { max: 3, only: None };
 
 pub(super) fn admin() -> Described {
@@ -26,7 +41,9 @@ pub(super) fn admin() -> Described {
         use_when: "You want to see what a network owner sees",
         settings: vec![SCENARIO],
         credentials: Vec::new(),
-        dimensions: &Dimension::ALL,
+        dimensions: DIMENSIONS,
+        subs: SUBS,
+        undivided: &[],
         combinations: COMBINATIONS,
         metrics: &[
             (Metric::Impressions, "impressions"),
@@ -54,7 +71,9 @@ pub(super) fn affiliate() -> Described {
         use_when: "You want to see what an affiliate sees",
         settings: vec![SCENARIO],
         credentials: Vec::new(),
-        dimensions: &Dimension::ALL,
+        dimensions: DIMENSIONS,
+        subs: SUBS,
+        undivided: &[],
         combinations: COMBINATIONS,
         metrics: &[
             (Metric::Impressions, "impressions"),

@@ -7,7 +7,7 @@
 
 use compact_str::CompactString;
 
-use super::super::stats::{Dimension, DimensionValue};
+use super::super::stats::{Dimension, DimensionValue, SubId};
 
 /// Anything with an id and a name.
 #[derive(Debug)]
@@ -47,6 +47,10 @@ pub(super) struct Campaign {
     pub(super) click_cost: i64,
     /// Clicks per million impressions.
     pub(super) clicks_ppm: i64,
+    /// The creative that its links name, if any.
+    creative: &'static str,
+    /// The keyword that its links name, if any.
+    keyword: &'static str,
 }
 
 /// Where visitors are, and so when they are awake.
@@ -72,7 +76,7 @@ impl Route {
     /// What the route is on a dimension; `None` where the dimension is one of time.
     pub(super) const fn entity(&self, dimension: Dimension) -> Option<&'static Entity> {
         match dimension {
-            Dimension::Date | Dimension::Hour => None,
+            Dimension::Date | Dimension::Week | Dimension::Month | Dimension::Hour | Dimension::Sub(_) => None,
             Dimension::Affiliate => Some(self.affiliate),
             Dimension::Offer => Some(&self.offer.entity),
             Dimension::Advertiser => Some(self.offer.advertiser),
@@ -80,6 +84,19 @@ impl Route {
             Dimension::TrafficSource => Some(self.campaign.traffic_source),
             Dimension::AffiliateNetwork => Some(self.offer.network),
             Dimension::Country => Some(&self.country.entity),
+        }
+    }
+
+    /// What its links carry in a sub-id; blank where they carry nothing.
+    pub(super) const fn sub_id(&self, number: SubId) -> &'static str {
+        match number.number() {
+            1 => self.campaign.creative,
+            2 => self.campaign.traffic_source.id,
+            3 => self.country.entity.id,
+            4 => self.affiliate.id,
+            5 => self.offer.entity.id,
+            6 => self.campaign.keyword,
+            _ => "",
         }
     }
 }
@@ -175,26 +192,54 @@ static CARD: Offer = Offer {
     conversions_ppm: 19_000,
 };
 
-static BRAND_SEARCH: Campaign =
-    Campaign { entity: entity("c11", "Brand search"), traffic_source: &SEARCH, click_cost: 2_150, clicks_ppm: 61_000 };
-static LONG_TAIL: Campaign =
-    Campaign {
-        entity: entity("c12", "Длинный хвост"), traffic_source: &SEARCH, click_cost: 1_340, clicks_ppm: 44_000
-    };
-static LOOKALIKE: Campaign =
-    Campaign { entity: entity("c21", "Lookalike 2 %"), traffic_source: &SOCIAL, click_cost: 1_725, clicks_ppm: 23_000 };
+static BRAND_SEARCH: Campaign = Campaign {
+    entity: entity("c11", "Brand search"),
+    traffic_source: &SEARCH,
+    click_cost: 2_150,
+    clicks_ppm: 61_000,
+    creative: "headline-a",
+    keyword: "travel, insurance",
+};
+static LONG_TAIL: Campaign = Campaign {
+    entity: entity("c12", "Длинный хвост"),
+    traffic_source: &SEARCH,
+    click_cost: 1_340,
+    clicks_ppm: 44_000,
+    creative: "headline-b",
+    keyword: "страховка \\ онлайн",
+};
+static LOOKALIKE: Campaign = Campaign {
+    entity: entity("c21", "Lookalike 2 %"),
+    traffic_source: &SOCIAL,
+    click_cost: 1_725,
+    clicks_ppm: 23_000,
+    creative: "video 15s",
+    keyword: "",
+};
 static RETARGETING: Campaign = Campaign {
     entity: entity("c22", "リターゲティング"),
     traffic_source: &SOCIAL,
     click_cost: 985,
     clicks_ppm: 35_000,
+    creative: "карусель",
+    keyword: "",
 };
-static STORIES: Campaign =
-    Campaign {
-        entity: entity("c31", "סיפורי לקוחות"), traffic_source: &NATIVE, click_cost: 640, clicks_ppm: 17_000
-    };
-static WAKE_UP: Campaign =
-    Campaign { entity: entity("c41", "Wake-up push"), traffic_source: &PUSH, click_cost: 215, clicks_ppm: 28_000 };
+static STORIES: Campaign = Campaign {
+    entity: entity("c31", "סיפורי לקוחות"),
+    traffic_source: &NATIVE,
+    click_cost: 640,
+    clicks_ppm: 17_000,
+    creative: "",
+    keyword: "",
+};
+static WAKE_UP: Campaign = Campaign {
+    entity: entity("c41", "Wake-up push"),
+    traffic_source: &PUSH,
+    click_cost: 215,
+    clicks_ppm: 28_000,
+    creative: "",
+    keyword: "",
+};
 
 static GERMANY: Country = country("DE", "Germany", 4);
 static BRITAIN: Country = country("GB", "United Kingdom", 0);

@@ -28,6 +28,9 @@ const SETTINGS: &[Field] = &[
 
 const EXAMPLE_KEY: &str = "xxxxxxxxxxxxxxxxxxxxxx";
 
+/// What `sub1` to `sub5` are called there.
+const SUBS: &[&str] = &["Sub 1", "Sub 2", "Sub 3", "Sub 4", "Sub 5"];
+
 pub(super) fn admin() -> Described {
     Described {
         title: "Admin Portal",
@@ -53,6 +56,8 @@ pub(super) fn admin() -> Described {
             Dimension::Campaign,
             Dimension::Country,
         ],
+        subs: SUBS,
+        undivided: &[Dimension::Date],
         combinations: Combinations { max: 3, only: None },
         metrics: &[
             (Metric::Impressions, "imp"),
@@ -84,6 +89,8 @@ pub(super) fn affiliate() -> Described {
             EXAMPLE_KEY,
         )],
         dimensions: &[Dimension::Date, Dimension::Hour, Dimension::Offer, Dimension::Country],
+        subs: SUBS,
+        undivided: &[Dimension::Date],
         combinations: Combinations { max: 3, only: None },
         metrics: &[
             (Metric::Impressions, "imp"),

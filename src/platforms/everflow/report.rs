@@ -125,14 +125,26 @@ fn column(portal: Portal, dimension: Dimension) -> Option<&'static str> {
         | Dimension::Advertiser
         | Dimension::Campaign
         | Dimension::TrafficSource
-        | Dimension::AffiliateNetwork => None,
+        | Dimension::AffiliateNetwork
+        | Dimension::Week
+        | Dimension::Month => None,
+        Dimension::Sub(number) => match number.number() {
+            1 => Some("sub1"),
+            2 => Some("sub2"),
+            3 => Some("sub3"),
+            4 => Some("sub4"),
+            5 => Some("sub5"),
+            // Newer accounts have more; no documented report of either portal does.
+            _ => None,
+        },
     }
 }
 
-/// The native column of a dimension whose rows a filter can pick by id. Countries are filtered by name, times not.
+/// The native column of a dimension whose rows a filter can pick by id. Countries are filtered by name, times not, and of
+/// what links carry it is nowhere written how it is compared.
 fn id_column(portal: Portal, dimension: Dimension) -> Option<&'static str> {
     match dimension {
-        Dimension::Date | Dimension::Hour | Dimension::Country => None,
+        Dimension::Date | Dimension::Hour | Dimension::Country | Dimension::Sub(_) => None,
         _ => column(portal, dimension),
     }
 }
@@ -378,6 +390,7 @@ impl Reader<'_> {
                 },
                 Dimension::Hour => DimensionValue::hour(moment.hour),
                 Dimension::Country => country(others.next().ok_or_else(|| self.misshapen())?),
+                Dimension::Sub(_) => sub_id(others.next().ok_or_else(|| self.misshapen())?),
                 _ => entity(others.next().ok_or_else(|| self.misshapen())?),
             });
         }
@@ -458,6 +471,11 @@ fn entity(cell: &Cell<'_>) -> DimensionValue {
         "" => DimensionValue::unknown(),
         id => DimensionValue::new(id, &cell.label),
     }
+}
+
+/// What a link carried, letter by letter; a blank id where it carried nothing.
+fn sub_id(cell: &Cell<'_>) -> DimensionValue {
+    DimensionValue::plain(if cell.id.is_empty() { cell.label.as_ref() } else { cell.id.as_ref() })
 }
 
 /// A country by its two letters, whichever of id and label they stand in.

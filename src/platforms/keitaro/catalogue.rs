@@ -23,6 +23,20 @@ const API_KEY: Field = Field::secret(
 
 /// On which day a conversion counts is a setting of the panel (the click's or its own), which no answer shows. With the
 /// click's, numbers of past days still change when a lead becomes a sale.
+/// What `sub1` to `sub10` are called there.
+const SUBS: &[&str] = &[
+    "Sub ID 1",
+    "Sub ID 2",
+    "Sub ID 3",
+    "Sub ID 4",
+    "Sub ID 5",
+    "Sub ID 6",
+    "Sub ID 7",
+    "Sub ID 8",
+    "Sub ID 9",
+    "Sub ID 10",
+];
+
 pub(super) fn admin() -> Described {
     Described {
         title: "Tracker",
@@ -40,6 +54,8 @@ pub(super) fn admin() -> Described {
             Dimension::TrafficSource,
             Dimension::Country,
         ],
+        subs: SUBS,
+        undivided: &[],
         combinations: Combinations { max: 3, only: None },
         metrics: &[
             (Metric::Clicks, "clicks"),

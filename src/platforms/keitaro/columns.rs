@@ -1,6 +1,6 @@
 //! Keitaro's own names: the columns of a dimension, and the numbers of a row.
 
-use super::super::stats::{Dimension, Metrics};
+use super::super::stats::{Dimension, Metrics, SubId};
 use super::wire::{Cell, Odd};
 
 /// The columns that tell one entity from another.
@@ -26,9 +26,26 @@ impl Entity {
             // Whether there is a column of ids depends on the version.
             Dimension::AffiliateNetwork => ("affiliate_network", None, false),
             Dimension::Country => ("country_code", Some("country"), false),
+            Dimension::Sub(number) => (sub_column(number), None, false),
             _ => return None,
         };
         Some(Self { dimension, id, name, is_numbered })
+    }
+}
+
+/// Whatever the parameter of a link is called, the column has the underscore.
+const fn sub_column(number: SubId) -> &'static str {
+    match number.number() {
+        1 => "sub_id_1",
+        2 => "sub_id_2",
+        3 => "sub_id_3",
+        4 => "sub_id_4",
+        5 => "sub_id_5",
+        6 => "sub_id_6",
+        7 => "sub_id_7",
+        8 => "sub_id_8",
+        9 => "sub_id_9",
+        _ => "sub_id_10",
     }
 }
 

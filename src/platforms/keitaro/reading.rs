@@ -243,6 +243,12 @@ fn of(dimension: Dimension, values: &[(Dimension, DimensionValue)], moment: Mome
 
 /// The entity of a row. Rows without one have a blank id.
 fn value(entity: &Entity, id: Cell<'_>, name: Option<Cell<'_>>, is_repaired: &mut bool) -> Result<DimensionValue, Odd> {
+    // Every letter of what a link carried counts.
+    if entity.dimension.is_sub_id() {
+        let (text, repaired) = id.label();
+        *is_repaired |= repaired;
+        return Ok(DimensionValue::plain(text.as_ref()));
+    }
     let mut label = |cell: Cell<'_>| {
         let (label, repaired) = cell.label();
         *is_repaired |= repaired;

@@ -22,6 +22,9 @@ const TIMEZONE: Field = Field::text(
 )
 .optional();
 
+/// What `sub1` to `sub5` are called there.
+const SUBS: &[&str] = &["Affiliate sub 1", "Affiliate sub 2", "Affiliate sub 3", "Affiliate sub 4", "Affiliate sub 5"];
+
 pub(super) fn admin() -> Described {
     Described {
         title: "Network",
@@ -43,6 +46,8 @@ pub(super) fn admin() -> Described {
             Dimension::Advertiser,
             Dimension::Country,
         ],
+        subs: SUBS,
+        undivided: &[],
         combinations: Combinations { max: 3, only: None },
         metrics: &[
             (Metric::Impressions, "Stat.impressions"),
@@ -71,6 +76,8 @@ pub(super) fn affiliate() -> Described {
             "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
         )],
         dimensions: &[Dimension::Date, Dimension::Hour, Dimension::Offer, Dimension::Country],
+        subs: SUBS,
+        undivided: &[],
         combinations: Combinations { max: 3, only: None },
         metrics: &[
             (Metric::Impressions, "Stat.impressions"),

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::super::kind::ConnectionType;
-use super::super::stats::{Dimension, Warning, WarningCode};
+use super::super::stats::{Dimension, SubId, Warning, WarningCode};
 
 pub(super) const DATE: &str = "Stat.date";
 pub(super) const HOUR: &str = "Stat.hour";
@@ -18,27 +18,39 @@ const UNIQUE_CLICKS: &str = "Stat.unique_clicks";
 const REVENUE: &str = "Stat.revenue";
 const METRICS: [&str; 6] = ["Stat.impressions", CLICKS, UNIQUE_CLICKS, "Stat.conversions", "Stat.payout", REVENUE];
 
-/// The columns of an entity: its id, and its name in another model.
+/// The columns of an entity: its id, and its name in another model, if it has one.
 struct Entity {
     id: &'static str,
-    name: &'static str,
+    name: Option<&'static str>,
 }
 
 fn entity(portal: ConnectionType, dimension: Dimension) -> Option<Entity> {
     let (id, name) = match (dimension, portal) {
-        (Dimension::Offer, _) => (OFFER, "Offer.name"),
-        (Dimension::Country, _) => ("Stat.country_code", "Country.name"),
-        (Dimension::Affiliate, ConnectionType::Admin) => ("Stat.affiliate_id", "Affiliate.company"),
-        (Dimension::Advertiser, ConnectionType::Admin) => ("Stat.advertiser_id", "Advertiser.company"),
+        (Dimension::Offer, _) => (OFFER, Some("Offer.name")),
+        (Dimension::Country, _) => ("Stat.country_code", Some("Country.name")),
+        (Dimension::Affiliate, ConnectionType::Admin) => ("Stat.affiliate_id", Some("Affiliate.company")),
+        (Dimension::Advertiser, ConnectionType::Admin) => ("Stat.advertiser_id", Some("Advertiser.company")),
+        (Dimension::Sub(number), _) => (info_column(number)?, None),
         _ => return None,
     };
     Some(Entity { id, name })
 }
 
+const fn info_column(number: SubId) -> Option<&'static str> {
+    match number.number() {
+        1 => Some("Stat.affiliate_info1"),
+        2 => Some("Stat.affiliate_info2"),
+        3 => Some("Stat.affiliate_info3"),
+        4 => Some("Stat.affiliate_info4"),
+        5 => Some("Stat.affiliate_info5"),
+        _ => None,
+    }
+}
+
 /// The column to filter a dimension by, where its ids are numbers.
 pub(super) fn numbered(portal: ConnectionType, dimension: Dimension) -> Option<&'static str> {
     match dimension {
-        Dimension::Country => None,
+        Dimension::Country | Dimension::Sub(_) => None,
         _ => entity(portal, dimension).map(|entity| entity.id),
     }
 }
@@ -78,7 +90,7 @@ impl Columns {
     /// The names beside the ids.
     pub(super) fn names(&self) -> Vec<&'static str> {
         let entities = self.dimensions.iter().filter_map(|dimension| entity(self.portal, *dimension));
-        entities.map(|entity| entity.name).filter(|name| !self.refused.contains(name)).collect()
+        entities.filter_map(|entity| entity.name).filter(|name| !self.refused.contains(name)).collect()
     }
 
     /// The numbers.
@@ -108,7 +120,7 @@ impl Columns {
     pub(super) fn warning(&self) -> Option<Warning> {
         let asked = |column: &&&str| {
             let named = self.dimensions.iter().filter_map(|dimension| entity(self.portal, *dimension));
-            METRICS.contains(*column) || named.into_iter().any(|entity| entity.name == **column)
+            METRICS.contains(*column) || named.into_iter().any(|entity| entity.name == Some(**column))
         };
         let lost: Vec<&str> = self.refused.iter().filter(asked).copied().collect();
         (!lost.is_empty()).then(|| Warning {

@@ -304,8 +304,8 @@ impl<'a> Reader<'a> {
 
     /// Tells a row from others of the same part.
     fn fingerprint(&self, stat: &Stat<'_>) -> u64 {
-        let Stat { date, hour, offer, affiliate, advertiser, country, currency, .. } = stat;
-        self.hasher.hash_one((date, hour, offer, affiliate, advertiser, country, currency))
+        let Stat { date, hour, offer, affiliate, advertiser, country, currency, infos, .. } = stat;
+        self.hasher.hash_one((date, hour, offer, affiliate, advertiser, country, currency, infos))
     }
 
     /// A row in our terms, `None` where it belongs to no day that was asked for.
@@ -320,6 +320,12 @@ impl<'a> Reader<'a> {
             Dimension::Country => {
                 let code = line.stat.country.as_deref().map(str::to_ascii_uppercase);
                 self.entity(code.as_deref(), &line.country)
+            }
+            Dimension::Sub(number) => {
+                // Every letter of what a link carried counts; a blank id where it carried nothing.
+                let place = usize::from(number.number()).checked_sub(1);
+                let info = place.and_then(|place| line.stat.infos.get(place)).and_then(Option::as_deref);
+                info.map(DimensionValue::plain).ok_or_else(|| self.lacks(dimension.key()))
             }
             _ => Err(self.lacks(dimension.key())),
         });

@@ -284,6 +284,8 @@ pub(super) struct Stat<'a> {
     pub(super) advertiser: Option<Cow<'a, str>>,
     pub(super) country: Option<Cow<'a, str>>,
     pub(super) currency: Option<Cow<'a, str>>,
+    /// What links carry: `affiliate_info1` first.
+    pub(super) infos: [Option<Cow<'a, str>>; 5],
     impressions: Option<i64>,
     pub(super) clicks: Option<i64>,
     unique_clicks: Option<i64>,
@@ -356,6 +358,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Stat<'a> {
                         "advertiser_id" => stat.advertiser = Some(columns.next_value::<Text<'de>>()?.0),
                         "country_code" => stat.country = Some(columns.next_value::<Text<'de>>()?.0),
                         "currency" => stat.currency = Some(columns.next_value::<Text<'de>>()?.0),
+                        "affiliate_info1" | "affiliate_info2" | "affiliate_info3" | "affiliate_info4"
+                        | "affiliate_info5" => {
+                            let text = columns.next_value::<Text<'de>>()?.0;
+                            let place = name.bytes().last().and_then(|digit| usize::from(digit).checked_sub(0x31));
+                            if let Some(info) = place.and_then(|place| stat.infos.get_mut(place)) {
+                                *info = Some(text);
+                            }
+                        }
                         "impressions" => stat.impressions = columns.next_value::<Count>()?.0,
                         "clicks" => stat.clicks = columns.next_value::<Count>()?.0,
                         "unique_clicks" => stat.unique_clicks = columns.next_value::<Count>()?.0,

@@ -16,6 +16,20 @@ const CURRENCY: Field = Field::text(
 .optional()
 .matching("^[A-Z]{3}$");
 
+/// What `sub1` to `sub10` are called there.
+const SUBS: &[&str] = &[
+    "Custom variable 1",
+    "Custom variable 2",
+    "Custom variable 3",
+    "Custom variable 4",
+    "Custom variable 5",
+    "Custom variable 6",
+    "Custom variable 7",
+    "Custom variable 8",
+    "Custom variable 9",
+    "Custom variable 10",
+];
+
 pub(super) fn admin() -> Described {
     Described {
         title: "Account",
@@ -48,6 +62,8 @@ pub(super) fn admin() -> Described {
             Dimension::AffiliateNetwork,
             Dimension::Country,
         ],
+        subs: SUBS,
+        undivided: &[Dimension::Date],
         combinations: Combinations { max: 3, only: None },
         metrics: &[
             (Metric::Impressions, "impressions"),

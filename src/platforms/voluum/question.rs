@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use url::Url;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::stats::{Currency, Dimension};
+use super::super::stats::{Currency, Dimension, SubId};
 use crate::outbound::error::PlatformError;
 
 /// The page size asked for. Voluum may give less, so pages are counted by the rows that came.
@@ -27,7 +27,11 @@ struct Grouping {
     columns: &'static [&'static str],
 }
 
-const GROUPINGS: [Grouping; 7] = [
+const fn variable(number: u8, spellings: [&'static str; 2], columns: &'static [&'static str]) -> Grouping {
+    Grouping { dimension: Dimension::Sub(SubId::nth(number)), spellings, columns }
+}
+
+const GROUPINGS: [Grouping; 17] = [
     Grouping { dimension: Dimension::Date, spellings: ["day", "day"], columns: &["day"] },
     Grouping { dimension: Dimension::Hour, spellings: ["hour-of-day", "hourOfDay"], columns: &["hourOfDay"] },
     Grouping {
@@ -51,6 +55,16 @@ const GROUPINGS: [Grouping; 7] = [
         spellings: ["country-code", "countryCode"],
         columns: &["countryCode", "countryName"],
     },
+    variable(1, ["custom-variable-1", "customVariable1"], &["customVariable1"]),
+    variable(2, ["custom-variable-2", "customVariable2"], &["customVariable2"]),
+    variable(3, ["custom-variable-3", "customVariable3"], &["customVariable3"]),
+    variable(4, ["custom-variable-4", "customVariable4"], &["customVariable4"]),
+    variable(5, ["custom-variable-5", "customVariable5"], &["customVariable5"]),
+    variable(6, ["custom-variable-6", "customVariable6"], &["customVariable6"]),
+    variable(7, ["custom-variable-7", "customVariable7"], &["customVariable7"]),
+    variable(8, ["custom-variable-8", "customVariable8"], &["customVariable8"]),
+    variable(9, ["custom-variable-9", "customVariable9"], &["customVariable9"]),
+    variable(10, ["custom-variable-10", "customVariable10"], &["customVariable10"]),
 ];
 
 fn grouping(dimension: Dimension) -> Result<&'static Grouping, PlatformError> {

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::super::list::{self, MOST_ROWS};
 use super::super::number;
-use super::super::stats::{Dimension, DimensionValue, Metrics};
+use super::super::stats::{Dimension, DimensionValue, Metrics, SubId};
 use super::super::words::speaks_of_addresses;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 use crate::outbound::{Answer, Upstream};
@@ -94,6 +94,26 @@ pub(super) struct Line {
     country_code: Option<CompactString>,
     #[serde(deserialize_with = "text")]
     country_name: Option<CompactString>,
+    #[serde(rename = "customVariable1", deserialize_with = "variable")]
+    variable_1: Option<CompactString>,
+    #[serde(rename = "customVariable2", deserialize_with = "variable")]
+    variable_2: Option<CompactString>,
+    #[serde(rename = "customVariable3", deserialize_with = "variable")]
+    variable_3: Option<CompactString>,
+    #[serde(rename = "customVariable4", deserialize_with = "variable")]
+    variable_4: Option<CompactString>,
+    #[serde(rename = "customVariable5", deserialize_with = "variable")]
+    variable_5: Option<CompactString>,
+    #[serde(rename = "customVariable6", deserialize_with = "variable")]
+    variable_6: Option<CompactString>,
+    #[serde(rename = "customVariable7", deserialize_with = "variable")]
+    variable_7: Option<CompactString>,
+    #[serde(rename = "customVariable8", deserialize_with = "variable")]
+    variable_8: Option<CompactString>,
+    #[serde(rename = "customVariable9", deserialize_with = "variable")]
+    variable_9: Option<CompactString>,
+    #[serde(rename = "customVariable10", deserialize_with = "variable")]
+    variable_10: Option<CompactString>,
     #[serde(deserialize_with = "number::count")]
     impressions: Option<i64>,
     #[serde(deserialize_with = "number::count")]
@@ -162,6 +182,11 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CompactStri
     }
 }
 
+/// What a link carried, which is a blank text where it carried nothing.
+fn variable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CompactString>, D::Error> {
+    text(deserializer).map(|text| Some(text.unwrap_or_default()))
+}
+
 impl Line {
     /// The row's own id of a dimension, as it came.
     pub(super) fn id(&self, dimension: Dimension) -> Option<&CompactString> {
@@ -188,13 +213,19 @@ impl Line {
             | Dimension::TrafficSource
             | Dimension::Country
             | Dimension::Affiliate
-            | Dimension::Advertiser => {
+            | Dimension::Advertiser
+            | Dimension::Week
+            | Dimension::Month => {
                 let (id, name) = self.columns(dimension);
                 let id = id.as_deref().map(str::trim).filter(|id| !id.is_empty());
                 Ok(id.map_or_else(DimensionValue::unknown, |id| {
                     DimensionValue::new(id, name.as_deref().unwrap_or_default())
                 }))
             }
+            // What a link carried, letter by letter; a blank id where it carried nothing.
+            Dimension::Sub(_) => self.id(dimension).cloned().map(DimensionValue::plain).ok_or_else(|| {
+                PlatformError::bad_response(format!("Voluum sent a row without the custom variable of `{dimension}`."))
+            }),
         }
     }
 
@@ -219,7 +250,23 @@ impl Line {
             Dimension::AffiliateNetwork => (&self.affiliate_network_id, &self.affiliate_network_name),
             Dimension::TrafficSource => (&self.traffic_source_id, &self.traffic_source_name),
             Dimension::Country => (&self.country_code, &self.country_name),
-            Dimension::Affiliate | Dimension::Advertiser => (&None, &None),
+            Dimension::Affiliate | Dimension::Advertiser | Dimension::Week | Dimension::Month => (&None, &None),
+            Dimension::Sub(number) => (self.variable(number), &None),
+        }
+    }
+
+    fn variable(&self, number: SubId) -> &Option<CompactString> {
+        match number.number() {
+            1 => &self.variable_1,
+            2 => &self.variable_2,
+            3 => &self.variable_3,
+            4 => &self.variable_4,
+            5 => &self.variable_5,
+            6 => &self.variable_6,
+            7 => &self.variable_7,
+            8 => &self.variable_8,
+            9 => &self.variable_9,
+            _ => &self.variable_10,
         }
     }
 

@@ -28,6 +28,7 @@ const answer = await stats(
   { headers },
 );
 if (answer.status !== 200) throw new Error(answer.data.detail);
+if (!("results" in answer.data)) throw new Error("it is one table");
 const rows = answer.data.results[0]?.rows ?? [];
 const clicks: number | null | undefined = rows[0]?.clicks;
 const days = new Set(rows.map((row) => row.date?.id));

@@ -27,7 +27,7 @@ use crate::support::everflow::{
     ADVERTISER_KEY, AFFILIATE, AFFILIATE_KEY, DateIds, Everflow, Fact, Flag, HourIds, NETWORK_KEY,
     NETWORK_KEY_OF_REPORTS_ONLY, NETWORK_KEY_WITHOUT_REPORTS, Quirk, Reading, sample,
 };
-use crate::support::tracker::{Fault, Reply, Request, Simulator};
+use crate::support::tracker::{Fault, Reply, Request, Simulator, carried};
 
 /// What every connection needs on its way to the simulators of both regions.
 struct Road {
@@ -168,7 +168,10 @@ fn expected(facts: &[Fact], pair: Pair, query: &StatsQuery, group_by: &[Dimensio
             Dimension::Campaign => fact.campaign.map_or("unknown".to_owned(), |id| id.to_string()),
             Dimension::Country if fact.country.is_empty() => "unknown".to_owned(),
             Dimension::Country => fact.country.to_owned(),
-            Dimension::TrafficSource | Dimension::AffiliateNetwork => panic!("not on Everflow"),
+            Dimension::Sub(number) => carried(number.number().into(), fact.country, fact.offer),
+            Dimension::TrafficSource | Dimension::AffiliateNetwork | Dimension::Week | Dimension::Month => {
+                panic!("not on Everflow")
+            }
         };
         let passes = query.filters.iter().all(|(dimension, ids)| ids.contains(value(dimension).as_str()));
         if !passes || !query.range.contains(local.date()) {

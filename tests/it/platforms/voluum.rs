@@ -142,7 +142,11 @@ fn expected(hits: &[Hit], group_by: &[Dimension], range: DateRange, zone: &str) 
                 Dimension::AffiliateNetwork => named(&hit.network),
                 Dimension::TrafficSource => named(&hit.source),
                 Dimension::Country => named(&hit.country),
-                Dimension::Affiliate | Dimension::Advertiser => unreachable!("Voluum has no such dimension"),
+                Dimension::Affiliate
+                | Dimension::Advertiser
+                | Dimension::Week
+                | Dimension::Month
+                | Dimension::Sub(_) => unreachable!("nothing that is asked of Voluum here"),
             })
             .collect();
         let sum = sums.entry(key).or_default();

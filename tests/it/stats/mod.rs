@@ -7,6 +7,7 @@ mod files;
 mod health;
 mod json;
 mod many;
+mod questions;
 mod streams;
 
 use std::collections::BTreeMap;

@@ -18,7 +18,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::stats::{Dimension, DimensionValue};
+use super::super::stats::{Dimension, DimensionValue, SubId};
 use super::super::words::speaks_of_addresses;
 use super::countries;
 use super::report::{Line, Outline, Part};
@@ -289,7 +289,26 @@ const fn code(dimension: Dimension) -> Option<&'static str> {
         | Dimension::AffiliateNetwork
         | Dimension::TrafficSource
         | Dimension::Affiliate
-        | Dimension::Advertiser => None,
+        | Dimension::Advertiser
+        | Dimension::Week
+        | Dimension::Month => None,
+        Dimension::Sub(number) => Some(token(number)),
+    }
+}
+
+/// The code of the tokens of that number, whatever a campaign's traffic source calls them.
+const fn token(number: SubId) -> &'static str {
+    match number.number() {
+        1 => "27",
+        2 => "282",
+        3 => "283",
+        4 => "284",
+        5 => "285",
+        6 => "286",
+        7 => "287",
+        8 => "288",
+        9 => "289",
+        _ => "290",
     }
 }
 
@@ -314,7 +333,11 @@ fn meaning(dimension: Dimension, row: &Nested) -> Option<DimensionValue> {
         | Dimension::AffiliateNetwork
         | Dimension::TrafficSource
         | Dimension::Affiliate
-        | Dimension::Advertiser => None,
+        | Dimension::Advertiser
+        | Dimension::Week
+        | Dimension::Month => None,
+        // Every letter of what a link carried counts.
+        Dimension::Sub(_) => Some(DimensionValue::plain(row.name.as_str())),
     }
 }
 

@@ -46,10 +46,15 @@ impl Road {
                 _ => {}
             }
         }
+        if dimensions.is_empty() {
+            return Ok(Self::List { page: "Campaigns", dimension: Dimension::Campaign, daily: false });
+        }
         let by_campaign = query.has(Dimension::Campaign) || query.has(Dimension::TrafficSource);
+        let tokens = dimensions.iter().copied().filter(|dimension| dimension.is_sub_id());
         let mut groupings: Vec<Dimension> = [Dimension::Date, Dimension::Hour, Dimension::Country]
             .into_iter()
             .filter(|dimension| query.has(*dimension))
+            .chain(tokens)
             .collect();
         if by_campaign || groupings.is_empty() {
             groupings.insert(0, Dimension::Campaign);
@@ -62,7 +67,7 @@ impl Road {
             Err(PlatformError::unsupported(
                 "Binom v1 cannot group like that without mixing up entities of the same name. It groups by offer or by \
                  affiliate network, alone or with date; by campaign or traffic source (or both) with up to two of \
-                 date, hour and country; and by date, hour and country together.",
+                 date, hour, country and sub1 to sub10; and by up to three of the latter.",
             ))
         }
     }
@@ -121,7 +126,7 @@ pub(in super::super) async fn report<'a>(
     afford(&panel.upstream, questions.len(), scale)?;
     // Lists have every entity once; all else is put together from parts.
     let whole = questions.iter().all(|question| matches!(question, Question::List { .. }));
-    let unique_keys = whole && (query.has(Dimension::Date) || questions.len() <= 1);
+    let unique_keys = whole && !query.dimensions.is_empty() && (query.has(Dimension::Date) || questions.len() <= 1);
     let plan = Arc::new((panel, sources));
     let questions = questions.into_iter().map(move |question| {
         let plan = Arc::clone(&plan);

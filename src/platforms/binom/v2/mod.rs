@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::stats::{Check, Dimension, DimensionValue, Metrics};
+use super::super::stats::{Check, Dimension, DimensionValue, Metrics, SubId};
 use super::super::words::speaks_of_addresses;
 use super::countries;
 use super::report::{Outline, Part};
@@ -327,7 +327,14 @@ const fn entity(dimension: Dimension) -> Option<&'static str> {
         Dimension::Offer => Some("offer"),
         Dimension::AffiliateNetwork => Some("affiliate_network"),
         Dimension::TrafficSource => Some("traffic_source"),
-        Dimension::Date | Dimension::Hour | Dimension::Affiliate | Dimension::Advertiser | Dimension::Country => None,
+        Dimension::Date
+        | Dimension::Week
+        | Dimension::Month
+        | Dimension::Hour
+        | Dimension::Affiliate
+        | Dimension::Advertiser
+        | Dimension::Country
+        | Dimension::Sub(_) => None,
     }
 }
 
@@ -338,9 +345,30 @@ const fn grouping(dimension: Dimension) -> Option<&'static str> {
         Dimension::Offer => Some("offer"),
         Dimension::AffiliateNetwork => Some("affiliateNetwork"),
         Dimension::Country => Some("geoCountry"),
-        Dimension::TrafficSource | Dimension::Date | Dimension::Hour | Dimension::Affiliate | Dimension::Advertiser => {
-            None
-        }
+        Dimension::TrafficSource
+        | Dimension::Date
+        | Dimension::Week
+        | Dimension::Month
+        | Dimension::Hour
+        | Dimension::Affiliate
+        | Dimension::Advertiser => None,
+        Dimension::Sub(number) => Some(token(number)),
+    }
+}
+
+/// The tokens of that number, whatever a campaign's traffic source calls them.
+const fn token(number: SubId) -> &'static str {
+    match number.number() {
+        1 => "token_1",
+        2 => "token_2",
+        3 => "token_3",
+        4 => "token_4",
+        5 => "token_5",
+        6 => "token_6",
+        7 => "token_7",
+        8 => "token_8",
+        9 => "token_9",
+        _ => "token_10",
     }
 }
 
@@ -349,6 +377,8 @@ fn meaning(dimension: Dimension, row: &Nested) -> Option<DimensionValue> {
     let nameless = row.name.trim().is_empty();
     Some(match (dimension, row.id.as_deref()) {
         (Dimension::Country, _) => countries::read(&row.name),
+        // Every letter of what a link carried counts.
+        (Dimension::Sub(_), _) => DimensionValue::plain(row.name.as_str()),
         (_, Some(id)) if id != "0" || !nameless => DimensionValue::new(id, &row.name),
         (_, _) => DimensionValue::unknown(),
     })

@@ -49,8 +49,8 @@ impl Road {
             others.iter().copied().filter(|dimension| *dimension != Dimension::TrafficSource).collect();
         if groupings.len() > MAX_GROUPINGS || groupings.iter().any(|dimension| grouping(*dimension).is_none()) {
             return Err(PlatformError::unsupported(
-                "Binom v2 groups by date, hour, traffic source and up to three of campaign, offer, affiliate network \
-                 and country.",
+                "Binom v2 groups by date, hour, traffic source and up to three of campaign, offer, affiliate network, \
+                 country and sub1 to sub10.",
             ));
         }
         Ok(if groupings.len() < others.len() { Self::BySource(groupings) } else { Self::ByCampaign(groupings) })

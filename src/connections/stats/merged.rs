@@ -1,0 +1,223 @@
+//! One table of several connections: the connection first in each row's key, totals over all of them by currency.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::file::{File, Tell, name_of};
+use super::layout::{Layout, Summary};
+use super::order::{Place, sorted};
+use super::page::{self, QueryEcho};
+use super::query::{Asked, Question};
+use super::sheet::{Part, Sheet, connection_value};
+use super::stream::{Lines, Style, Writer};
+use super::table::{ConnectionRef, Source};
+use super::tally::Integrity;
+use super::{MANY_AT_ONCE, Manner, whole};
+use crate::connections::service::Connections;
+use crate::connections::{Actor, cursor};
+use crate::outbound::error::PlatformError;
+use crate::platforms::assemble;
+use crate::platforms::stats::Warning;
+use crate::problem::Problem;
+
+/// What one connection has to say of its part of a merged table.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MergedPart {
+    /// The connection.
+    connection: ConnectionRef,
+    /// The question as it was answered.
+    query: QueryEcho,
+    /// Where the numbers came from.
+    source: Source,
+    /// What the platform's own totals say.
+    integrity: Integrity,
+    /// When the table was whole.
+    #[schema(value_type = String, format = DateTime)]
+    fetched_at: Timestamp,
+    /// What should be known about the numbers.
+    warnings: Vec<Warning>,
+}
+
+impl MergedPart {
+    fn of(part: &Part, asked: &Asked) -> Self {
+        Self {
+            connection: part.now.connection.clone(),
+            query: QueryEcho::of(asked),
+            source: page::source(part),
+            integrity: page::integrity(part),
+            fetched_at: part.fetched_at(),
+            warnings: page::warnings(part),
+        }
+    }
+}
+
+/// Connections that could not answer, and why.
+pub type Failures = Vec<(Uuid, Problem)>;
+
+/// How a failure is told.
+pub type TellFailure<'a> = &'a (dyn Fn(Uuid, &Problem) -> Value + Sync);
+
+/// How a file of several connections is written.
+pub struct MergedFile<'a> {
+    /// How rows are.
+    pub style: Style,
+    /// Whether it may lack connections.
+    pub is_partial_allowed: bool,
+    /// What a failing stream says.
+    pub tell: Tell,
+    /// What is said of a connection that could not answer.
+    pub tell_failure: TellFailure<'a>,
+}
+
+impl Connections {
+    /// Answers a question about several connections with a page of one table.
+    ///
+    /// # Errors
+    /// A failing database, a cursor of another question, and more rows than are held in memory.
+    pub async fn merged_page(
+        &self,
+        actor: &Actor,
+        ids: Vec<Uuid>,
+        question: Question,
+        manner: &Manner,
+        tell_failure: TellFailure<'_>,
+    ) -> Result<Bytes, Problem> {
+        let mut asked = question.at(Timestamp::now());
+        let mut named: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+        named.sort_unstable();
+        let of = cursor::fingerprint(&[actor.organisation.as_str(), "merged", &named.join(" "), &asked.cursor_key()]);
+        let after: Option<Place> =
+            asked.question.cursor.as_deref().map(|cursor| cursor::decode(&of, cursor)).transpose()?;
+        if let Some(range) = after.as_ref().and_then(Place::days) {
+            asked.range = range;
+        }
+        let (parts, failures) = self.parts(actor, ids, &asked, manner, true).await?;
+        let failures: Vec<Value> = failures.iter().map(|(id, problem)| tell_failure(*id, problem)).collect();
+        let layout = layout(&parts, &asked);
+        let connections: Vec<MergedPart> = parts.iter().map(|part| MergedPart::of(part, &asked)).collect();
+        let work = move || {
+            let sheet = Sheet::of(&parts, &asked, true);
+            let order = sorted(&sheet.rows, asked.question.sort, &layout);
+            let mut body = Vec::new();
+            page::member(&mut body, b'{', "connections", &connections);
+            page::member(&mut body, b',', "query", &QueryEcho::of(&asked));
+            body.push(b',');
+            let encode = |place: &Place| cursor::encode(&of, place);
+            page::rows(&sheet, &order, &layout, &asked, after.as_ref(), encode, &mut body);
+            page::member(&mut body, b',', "failures", &failures);
+            body.push(b'}');
+            Bytes::from(body)
+        };
+        self.inner.heavy.run(actor.organisation.as_str(), work).await
+    }
+
+    /// Writes all rows of a question to several connections. A connection that could not answer makes the file fail,
+    /// unless the form has a place to say so, or the caller wants the rest anyway.
+    ///
+    /// # Errors
+    /// What [`Self::merged_page`] meets, and the first connection's failure with those of all others.
+    pub async fn merged_file(
+        &self,
+        actor: &Actor,
+        ids: Vec<Uuid>,
+        question: Question,
+        manner: &Manner,
+        written: MergedFile<'_>,
+    ) -> Result<File, Problem> {
+        let MergedFile { style, is_partial_allowed, tell, tell_failure } = written;
+        let asked = question.at(Timestamp::now());
+        let name = name_of("", &asked, style.form);
+        let (parts, failures) = self.parts(actor, ids, &asked, manner, false).await?;
+        let told: Vec<Value> = failures.iter().map(|(id, problem)| tell_failure(*id, problem)).collect();
+        let says_so = style.form.has_summary() && style.summary;
+        if let Some((_, problem)) = failures.into_iter().next().filter(|_| !is_partial_allowed && !says_so) {
+            let hint = "Leave these connections out with connection_id, or take the rest with allow_partial=true.";
+            return Err(problem.with("failures", told).hint(hint));
+        }
+        let layout = layout(&parts, &asked);
+        let connections = parts.iter().filter_map(|part| serde_json::to_value(MergedPart::of(part, &asked)).ok());
+        let connections: Vec<Value> = connections.collect();
+        let (sheet, order) = self.sheet(actor, parts, asked, layout.clone()).await?;
+        let lines: Lines = Box::pin(async_stream::try_stream! {
+            let summary = Summary {
+                row_count: sheet.rows.len(),
+                integrity: None,
+                warnings: None,
+                connections: Some(&connections),
+                failures: Some(&told),
+            };
+            let mut lines = Box::pin(whole::lines(Writer { style, layout }, &sheet, &order, &summary));
+            while let Some(part) = lines.next().await {
+                yield part;
+            }
+        });
+        let content = self.inner.files.content(lines, style, tell).await?;
+        Ok(File { name, content })
+    }
+
+    /// The tables of all connections that could answer, and why the others could not.
+    async fn parts(
+        &self,
+        actor: &Actor,
+        ids: Vec<Uuid>,
+        asked: &Asked,
+        manner: &Manner,
+        is_kept: bool,
+    ) -> Result<(Vec<Part>, Failures), Problem> {
+        let (ids, manner) = self.many(actor, ids, manner).await?;
+        let manner = &manner;
+        let parts = futures_util::stream::iter(ids.into_iter().enumerate()).map(|(place, id)| async move {
+            let part = if is_kept {
+                self.part(actor, id, asked, manner).await.map(|(part, ..)| part)
+            } else {
+                self.pull_part(actor, id, asked, manner.deadline).await
+            };
+            let automation = manner.automation.as_deref();
+            match &part {
+                Ok(_) => self.inner.uses.record(actor, id, automation),
+                Err(problem) => self.inner.uses.record_refusal(actor, id, automation, problem),
+            }
+            (place, id, part)
+        });
+        let mut outcomes: Vec<_> = parts.buffer_unordered(MANY_AT_ONCE).collect().await;
+        outcomes.sort_by_key(|(place, ..)| *place);
+        let (mut parts, mut failures) = (Vec::new(), Failures::new());
+        for (_, id, outcome) in outcomes {
+            match outcome {
+                Ok(part) => parts.push(part),
+                Err(problem) => failures.push((id, problem)),
+            }
+        }
+        let most = self.inner.options.stats.max_rows_in_memory;
+        if parts.iter().map(Part::row_count).sum::<usize>() > most {
+            return Err(PlatformError::into(assemble::too_many_rows(most)));
+        }
+        Ok((parts, failures))
+    }
+
+    /// Which connections are asked, and by when all of them must have answered.
+    pub(super) async fn many(
+        &self,
+        actor: &Actor,
+        ids: Vec<Uuid>,
+        manner: &Manner,
+    ) -> Result<(Vec<Uuid>, Manner), Problem> {
+        let ids = if ids.is_empty() { self.all_ids(actor).await? } else { ids };
+        // One deadline for the whole question, and nobody waits behind a slow one.
+        let longest = self.longest_deadline();
+        let deadline = Some(Instant::now() + manner.own_deadline.unwrap_or(longest));
+        Ok((ids, Manner { deadline, ..manner.clone() }))
+    }
+}
+
+fn layout(parts: &[Part], asked: &Asked) -> Layout {
+    let perspectives = parts.iter().map(|part| (connection_value(&part.now).id, part.now.perspective)).collect();
+    Layout::of_several(asked, perspectives)
+}
