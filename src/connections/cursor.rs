@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::input::InputCode;
 use crate::problem::{FieldProblem, Problem};
 
-/// The longest cursor that is looked at.
-const MAX_LENGTH: usize = 4_096;
+/// The longest cursor that is looked at: it holds the ids of a row, and links carry long ones.
+const MAX_LENGTH: usize = 16 * 1_024;
 
 #[derive(Serialize, Deserialize)]
 struct Envelope<T> {

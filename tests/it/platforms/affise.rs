@@ -396,6 +396,15 @@ async fn a_failing_page_in_the_middle_fails_the_report() {
 }
 
 #[tokio::test]
+async fn a_sub_id_that_a_network_denies_its_affiliates_says_nothing_of_their_key() {
+    let simulator = Simulator::start(Affise { denied_slices: vec!["sub1"], ..Affise::default() });
+    let error = affiliate(&simulator).pull(&ask(&["sub1"], FROM, TO, "UTC")).await.expect_err("a refusal");
+    assert_eq!(error.kind, ErrorKind::Unsupported, "{error:?}");
+    assert!(error.detail.contains("sub1") && !error.kind.is_refusal(), "{error:?}");
+    affiliate(&simulator).pull(&ask(&["sub2"], FROM, TO, "UTC")).await.expect("another sub-id");
+}
+
+#[tokio::test]
 async fn rows_that_move_while_they_are_read_are_noticed() {
     let network = || Affise { rows_per_page: 10, ..Affise::default() };
     let query = ask(&["date", "offer"], FROM, TO, "UTC");

@@ -927,7 +927,9 @@ async fn filters_are_applied_exactly_to_what_comes() {
 fn the_catalogue_tells_what_voluum_can() {
     let voluum = entry(Platform::Voluum).expect("an entry");
     let [admin] = voluum.connection_types.as_slice() else { panic!("Voluum has one connection type") };
-    let dimensions: Vec<Dimension> = admin.dimensions.iter().map(|dimension| dimension.key).collect();
+    let listed = admin.dimensions.iter().map(|dimension| dimension.key);
+    let native = listed.filter(|dimension| dimension.source() == *dimension && !dimension.is_sub_id());
+    let dimensions: Vec<Dimension> = native.collect();
     assert_eq!(dimensions.iter().copied().collect::<BTreeSet<_>>(), EVERY_DIMENSION.into());
     let clicks = admin.metrics.iter().find(|metric| metric.key == Metric::Clicks).expect("clicks");
     assert_eq!(clicks.native, "visits");
