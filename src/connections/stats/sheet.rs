@@ -135,3 +135,93 @@ fn had_by(table: &Table) -> impl Fn(Metric) -> bool + use<> {
     let pair = Pair::find(table.connection.platform, table.connection.connection_type);
     move |metric| pair.is_some_and(|pair| pair.entry().metrics.iter().any(|entry| entry.key == metric))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use jiff::ToSpan;
+    use jiff::civil::{Date, date};
+    use proptest::prelude::*;
+    use rust_decimal::Decimal;
+
+    use super::super::compare::Comparison;
+    use super::super::numbers::{Numbers, Sum};
+    use super::super::query::tests::asked;
+    use super::super::sift::Sift;
+    use super::super::table::tests::table;
+    use super::*;
+    use crate::platforms::calendar::DateRange;
+    use crate::platforms::stats::{Dimension, MetricValue};
+
+    /// Clicks by the day's place in the range and the offer.
+    type Clicks = BTreeMap<(i64, u8), i64>;
+
+    fn rows(first: Date, clicks: &Clicks) -> Vec<Row> {
+        let row = |((place, offer), clicks): (&(i64, u8), &i64)| Row {
+            key: Key::from_iter([
+                DimensionValue::date(first.saturating_add((*place).days())),
+                DimensionValue::plain(offer.to_string()),
+            ]),
+            currency: None,
+            metrics: Metrics { clicks: Some(*clicks), ..Metrics::ZERO },
+        };
+        clicks.iter().map(row).collect()
+    }
+
+    fn clicks() -> impl Strategy<Value = Clicks> {
+        proptest::collection::btree_map((0i64..14, 0u8..3), 1i64..9, 0..30)
+    }
+
+    proptest! {
+        #[test]
+        fn rows_stand_beside_what_they_were_and_only_those_within_the_bounds_are_kept(
+            now in clicks(), then in clicks(), least in proptest::option::of(0i64..9), most in proptest::option::of(0i64..9),
+        ) {
+            let first = date(2026, 10, 19);
+            let mut asked = asked("");
+            asked.question.group_by = vec![Dimension::Date, Dimension::Offer];
+            asked.question.compare = Some(Comparison::PreviousPeriod);
+            let bound = |bound: Option<i64>| bound.map(|bound| (Metric::Clicks, Decimal::from(bound))).into_iter().collect();
+            asked.question.sift = Sift { min: bound(least), max: bound(most), search: None };
+            asked.range = DateRange::new(first, first.saturating_add(13.days())).expect("a range");
+            asked.today = date(2027, 1, 1);
+            let alignment = asked.alignment().expect("days").expect("a comparison");
+            prop_assert_eq!(alignment.then.from(), first.saturating_sub(14.days()));
+            let then_table = table(rows(alignment.then.from(), &then));
+            let part = Part { now: Arc::new(table(rows(first, &now))), then: Some((alignment, Arc::new(then_table))) };
+            let sheet = Sheet::of(&[part], &asked, false);
+
+            let either: BTreeSet<_> = now.keys().chain(then.keys()).copied().collect();
+            let of = |side: &Clicks, key: &(i64, u8)| side.get(key).copied().unwrap_or_default();
+            let within = |clicks: i64| least.is_none_or(|least| clicks >= least) && most.is_none_or(|most| clicks <= most);
+            let expected: BTreeMap<(i64, u8), (i64, i64)> = either
+                .iter()
+                .map(|key| (*key, (of(&now, key), of(&then, key))))
+                .filter(|(_, (clicks, _))| within(*clicks))
+                .collect();
+            let found: BTreeMap<(i64, u8), (i64, i64)> = sheet
+                .rows
+                .iter()
+                .enumerate()
+                .map(|(place, row)| {
+                    let day: Date = row.key[0].id.parse().expect("a day");
+                    let offset = i64::from((day - first).get_days());
+                    let before = sheet.before(place).and_then(|before| before.clicks).expect("clicks");
+                    ((offset, row.key[1].id.parse().expect("an offer")), (row.metrics.clicks.expect("clicks"), before))
+                })
+                .collect();
+            prop_assert_eq!(sheet.rows.len(), expected.len());
+            prop_assert_eq!(&found, &expected);
+            let sum = |side: fn(&(i64, i64)) -> i64| expected.values().map(side).sum::<i64>();
+            match sheet.totals.0.values().next() {
+                Some(total) => {
+                    let shown = |sum: &Sum| Numbers::Sum(sum).get(Metric::Clicks);
+                    prop_assert_eq!(shown(&total.now), Some(MetricValue::Integer(sum(|both| both.0))));
+                    prop_assert_eq!(total.then.as_ref().and_then(shown), Some(MetricValue::Integer(sum(|both| both.1))));
+                }
+                None => prop_assert!(expected.is_empty()),
+            }
+        }
+    }
+}
