@@ -22,7 +22,7 @@ use super::state::State;
 use super::tags;
 use super::types::{StatsAnswers, StatsLines, StatsPage};
 use crate::connections::stats::file::{Content, File, Tell};
-use crate::connections::stats::merged::MergedFile;
+use crate::connections::stats::merged::{MergedFile, merged_name};
 use crate::connections::stats::stream::{Form, Style};
 use crate::connections::stats::{Answer, Manner, Origin};
 use crate::problem::{Code, Problem};
@@ -255,6 +255,11 @@ async fn merged(
         Media::Ndjson => Form::Ndjson,
         Media::Csv => Form::Csv,
     };
+    if is_head(request) {
+        // As of one connection, nothing is pulled for headers that are known without it.
+        let nothing = Content::Stream(Box::pin(futures_util::stream::empty()));
+        return Ok(files::send(request, form, File { name: merged_name(question, form), content: nothing }));
+    }
     let style = style(request, form, &shape);
     let written = MergedFile { style, is_partial_allowed, tell: tell(request), tell_failure: &tell_failure };
     let file = state.connections.merged_file(&caller.actor, ids, question, manner, written).await?;

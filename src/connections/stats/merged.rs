@@ -16,7 +16,7 @@ use super::order::{Place, sorted};
 use super::page::{self, QueryEcho};
 use super::query::{Asked, Question};
 use super::sheet::{Part, Sheet, connection_value};
-use super::stream::{Lines, Style, Writer};
+use super::stream::{Form, Lines, Style, Writer};
 use super::table::{ConnectionRef, Source};
 use super::tally::Integrity;
 use super::{MANY_AT_ONCE, Manner, whole};
@@ -74,6 +74,12 @@ pub struct MergedFile<'a> {
     pub tell: Tell,
     /// What is said of a connection that could not answer.
     pub tell_failure: TellFailure<'a>,
+}
+
+/// The name of the file that a question to several connections gives.
+#[must_use]
+pub fn merged_name(question: Question, form: Form) -> String {
+    name_of("", &question.at(Timestamp::now()), form)
 }
 
 impl Connections {

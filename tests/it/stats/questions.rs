@@ -356,6 +356,8 @@ async fn one_table_of_several_connections_has_the_rows_of_each() {
     assert_eq!(csv.text.lines().count(), expected.len() + 1);
     let header = r#""connection_id","connection_name","offer_id","offer_name","clicks","currency""#;
     assert_eq!(csv.text.lines().next(), Some(header));
+    let head = user.send("HEAD", &merged("&format=csv&metrics=clicks"), &[], None).await;
+    assert_eq!(head.header("content-disposition"), csv.header("content-disposition"));
     let compared = user.get(&merged("&compare=previous_period&limit=1000")).await.ok(200);
     assert_eq!(list(&compared["rows"]).len(), expected.len());
     assert!(list(&compared["rows"]).iter().all(|row| row["previous"]["clicks"].is_i64()));
