@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, HttpResponse, HttpServer, web};
-use affzero_connections::auth::{AuthConfig, Verifier};
+use affzero_connections::auth::{AuthConfig, Verifier, install_provider};
 use affzero_connections::config::Config;
 use affzero_connections::db::Db;
 use affzero_connections::http::{self, question};
@@ -51,6 +51,7 @@ impl Signer {
             "sub": format!("user-{number}"), "org": "bench", "plan": "business",
             "scope": "connections:read connections:write stats:read", "exp": 4_102_444_800_u64,
         });
+        install_provider();
         jsonwebtoken::encode(&self.header, &claims, &self.key).expect("a token")
     }
 }

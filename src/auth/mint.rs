@@ -6,6 +6,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, get_current_timestamp};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
+use super::provider::install_provider;
 use super::{AuthConfig, Scope, Scopes, UnknownScope};
 use crate::tenancy::{OrgId, Plan};
 
@@ -101,6 +102,7 @@ pub fn mint(config: &AuthConfig, grant: &Grant) -> Result<String, MintError> {
         iss: config.issuer.as_deref(),
         aud: config.audience.as_deref(),
     };
+    install_provider();
     let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(|_| MintError::Signing)
 }

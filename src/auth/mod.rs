@@ -6,6 +6,7 @@
 mod claims;
 mod jwks;
 mod mint;
+mod provider;
 mod scope;
 mod verifier;
 
@@ -16,6 +17,7 @@ pub use self::claims::Token;
 #[cfg(fuzzing)]
 pub use self::jwks::fuzz as fuzz_jwks;
 pub use self::mint::{Grant, MintError, mint};
+pub use self::provider::install_provider;
 pub use self::scope::{Scope, Scopes, UnknownScope};
 pub use self::verifier::{NoKeys, Verifier};
 

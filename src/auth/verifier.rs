@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::claims::{Claims, Token};
 use super::jwks::{self, Jwks, Published};
+use super::provider::install_provider;
 use super::{AuthConfig, AuthError};
 use crate::outbound::Transport;
 
@@ -73,6 +74,7 @@ impl Verifier {
     }
 
     fn with_keys(keys: Keys, config: &AuthConfig) -> Self {
+        install_provider();
         Self {
             keys,
             issuer: config.issuer.clone(),
@@ -260,6 +262,7 @@ mod tests {
     }
 
     fn signed(header: &Header, claims: &Value, key: &EncodingKey) -> String {
+        install_provider();
         jsonwebtoken::encode(header, claims, key).expect("a token")
     }
 
@@ -272,6 +275,7 @@ mod tests {
         let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let message = format!("{}.{}", part(header), part(&claims(&json!({}))));
         let key = EncodingKey::from_secret(SECRET.as_bytes());
+        install_provider();
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("signed");
         format!("{message}.{signature}")
     }

@@ -2,8 +2,6 @@
 //!
 //! Every error is reported at once, and none quotes a value: what is wrong may be a secret in the wrong field.
 
-use jsonschema::Validator;
-use jsonschema::error::ValidationErrorKind;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
@@ -11,6 +9,7 @@ use super::pasted;
 use super::wiped::Wiped;
 use crate::input::{Collector, InputCode, did_you_mean};
 use crate::platforms::catalogue::Availability;
+use crate::platforms::checks::{Checks, Fault};
 use crate::platforms::{self, ConnectionType, Credentials, Pair, Platform, Settings};
 use crate::problem::{Code, FieldProblem, Problem};
 
@@ -285,7 +284,7 @@ fn keys(schema: &Value) -> Vec<&str> {
 /// Holds settings against their schema and the platform's own rules, and brings them into the form they are stored in.
 fn check_settings(pair: Pair, settings: Wiped, errors: &mut Errors) -> Wiped {
     let mut found = Errors::default();
-    check(&pair.schemas().settings, &pair.entry().settings_schema, &settings, "/settings", &mut found);
+    check(&pair.schemas().settings, &settings, "/settings", &mut found);
     let mut normal = plain(settings);
     let wrong = platforms::normalise(pair, &mut normal).err().unwrap_or_default();
     let wrong = wrong.into_iter().map(|error| FieldProblem::at("/settings", error.field, error.code, error.detail));
@@ -298,38 +297,28 @@ fn check_settings(pair: Pair, settings: Wiped, errors: &mut Errors) -> Wiped {
 }
 
 fn check_credentials(pair: Pair, credentials: &Wiped, errors: &mut Errors) {
-    check(&pair.schemas().credentials, &pair.entry().credentials_schema, credentials, "/credentials", errors);
+    check(&pair.schemas().credentials, credentials, "/credentials", errors);
 }
 
-fn check(validator: &Validator, schema: &Value, object: &Wiped, at: &str, errors: &mut Errors) {
-    for error in validator.iter_errors(object) {
-        let place = format!("{at}{}", error.instance_path().as_str());
-        let property =
-            error.instance_path().as_str().strip_prefix('/').and_then(|key| schema.get("properties")?.get(key));
-        let (code, detail) = match error.kind() {
-            ValidationErrorKind::Required { property } => {
-                let key = property.as_str().unwrap_or_default();
-                errors.note(FieldProblem::at(&place, key, InputCode::Required, "This field is required."));
+fn check(checks: &Checks, object: &Wiped, at: &str, errors: &mut Errors) {
+    let known: Vec<&str> = checks.names().collect();
+    for (key, fault) in checks.faults(object) {
+        let (code, detail) = match fault {
+            Fault::Unknown => {
+                errors.note(unknown_field(at, key, &known));
                 continue;
             }
-            ValidationErrorKind::AdditionalProperties { unexpected } => {
-                let known = keys(schema);
-                errors.extend(unexpected.iter().map(|key| unknown_field(&place, key, &known)));
-                continue;
+            Fault::Missing => (InputCode::Required, "This field is required.".to_owned()),
+            Fault::NotText => (InputCode::Type, "The value must be text.".to_owned()),
+            Fault::Empty => (InputCode::Required, "The value must not be empty.".to_owned()),
+            Fault::TooLong(limit) => (InputCode::TooLong, format!("The value may have at most {limit} characters.")),
+            Fault::NotOneOf(choices) => {
+                (InputCode::UnknownValue, format!("The value must be one of {}.", choices.join(", ")))
             }
-            ValidationErrorKind::Type { .. } => (InputCode::Type, "The value must be text.".to_owned()),
-            ValidationErrorKind::MinLength { .. } => (InputCode::Required, "The value must not be empty.".to_owned()),
-            ValidationErrorKind::MaxLength { limit } => {
-                (InputCode::TooLong, format!("The value may have at most {limit} characters."))
-            }
-            ValidationErrorKind::Enum { options } => {
-                let options: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-                (InputCode::UnknownValue, format!("The value must be one of {}.", options.join(", ")))
-            }
-            ValidationErrorKind::Pattern { .. } => (InputCode::Format, form(property)),
-            _ => (InputCode::Invalid, "The value does not fit the platform's schema.".to_owned()),
+            // A pattern says nothing to people, an example does.
+            Fault::Form(example) => (InputCode::Format, format!("The value should look like {example}.")),
         };
-        errors.note(FieldProblem::new(place, code, detail));
+        errors.note(FieldProblem::at(at, key, code, detail));
     }
     for (key, value) in object.members() {
         let detail = value.as_str().and_then(|text| match pasted::is_key(at, key) {
@@ -342,14 +331,6 @@ fn check(validator: &Validator, schema: &Value, object: &Wiped, at: &str, errors
         if let Some(detail) = detail {
             errors.note(FieldProblem::at(at, key, InputCode::InvalidCharacters, detail));
         }
-    }
-}
-
-/// The form that a value should have: a pattern says nothing to people, an example does.
-fn form(property: Option<&Value>) -> String {
-    match property.and_then(|property| property.pointer("/examples/0")).and_then(Value::as_str) {
-        Some(example) => format!("The value should look like {example}."),
-        None => "The value does not have the form it should have.".to_owned(),
     }
 }
 

@@ -3,12 +3,10 @@
 
 use std::sync::OnceLock;
 
-use jsonschema::Validator;
-
 use super::catalogue::{ConnectionTypeEntry, Described};
+use super::checks::Checks;
 use super::client::{Account, PlatformClient, Platforms};
 use super::kind::{ConnectionType, FieldError, Gateways, Platform, Settings};
-use super::schema;
 use super::verification::Subject;
 use crate::outbound::error::PlatformError;
 use crate::outbound::{Dialect, Limits, Upstream};
@@ -64,12 +62,12 @@ impl Compiled {
     }
 }
 
-/// The catalogue's own schemas, ready to check what is posted.
+/// The catalogue's own fields, ready to check what is posted.
 pub struct Schemas {
     /// Of `settings`.
-    pub settings: Validator,
+    pub settings: Checks,
     /// Of `credentials`.
-    pub credentials: Validator,
+    pub credentials: Checks,
 }
 
 impl Descriptor {
@@ -95,12 +93,10 @@ impl Descriptor {
 
     fn compiled(&self) -> &(ConnectionTypeEntry, Schemas) {
         self.compiled.0.get_or_init(|| {
-            let entry = (self.describe)().entry(self.connection_type);
-            let schemas = Schemas {
-                settings: schema::compile(&entry.settings_schema),
-                credentials: schema::compile(&entry.credentials_schema),
-            };
-            (entry, schemas)
+            let described = (self.describe)();
+            let schemas =
+                Schemas { settings: Checks::of(&described.settings), credentials: Checks::of(&described.credentials) };
+            (described.entry(self.connection_type), schemas)
         })
     }
 }

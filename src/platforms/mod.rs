@@ -15,6 +15,7 @@ mod cake;
 pub mod calendar;
 pub mod catalogue;
 pub mod causes;
+pub mod checks;
 mod client;
 mod columns;
 pub mod currency;

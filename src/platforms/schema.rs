@@ -6,7 +6,6 @@
 
 use std::ops::Deref;
 
-use jsonschema::Validator;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -192,14 +191,6 @@ pub(super) fn object(title: &str, fields: &[Field]) -> Schema {
     });
     let order = required.into_iter().chain(optional.into_iter().map(|field| field.key)).collect();
     Schema { value, order }
-}
-
-/// What checks objects against one of these schemas.
-pub(super) fn compile(schema: &Value) -> Validator {
-    match jsonschema::validator_for(schema) {
-        Ok(validator) => validator,
-        Err(error) => unreachable!("the schemas made above are valid: {error}"),
-    }
 }
 
 fn property(field: &Field) -> Value {

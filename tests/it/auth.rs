@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use affzero_connections::auth::{AuthConfig, AuthError, Verifier};
+use affzero_connections::auth::{AuthConfig, AuthError, Verifier, install_provider};
 use affzero_connections::outbound::egress::EgressPolicy;
 use affzero_connections::outbound::{Transport, TransportConfig};
 use base64::Engine;
@@ -33,6 +33,7 @@ fn issuer() -> (Simulator, String) {
     let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "ed-1", "use": "sig", "x": URL_SAFE_NO_PAD.encode(public)});
     let header = Header { kid: Some("ed-1".to_owned()), ..Header::new(Algorithm::EdDSA) };
     let claims = json!({"sub": "user-1", "org": "org-1", "exp": get_current_timestamp() + 600});
+    install_provider();
     let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(pair.as_ref())).expect("a token");
     (Simulator::start(Issuer(json!({"keys": [key]}))), token)
 }

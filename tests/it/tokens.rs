@@ -1,6 +1,6 @@
 //! Who may ask for what: good and bad tokens, scopes on every operation, services, and other organisations.
 
-use affzero_connections::auth::{Grant, mint};
+use affzero_connections::auth::{Grant, install_provider, mint};
 use affzero_connections::http::openapi;
 use affzero_connections::tenancy::Plan;
 use base64::Engine;
@@ -75,6 +75,7 @@ fn operations(connection: &str) -> Vec<Operation> {
 /// A token of these claims, signed with a secret.
 fn signed(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
     let key = EncodingKey::from_secret(secret.as_bytes());
+    install_provider();
     jsonwebtoken::encode(&Header::new(algorithm), claims, &key).expect("a token")
 }
 
@@ -361,6 +362,7 @@ async fn tokens_of_an_issuer_are_checked_with_its_published_keys() {
         {"kty": "EC", "crv": "P-256", "kid": "ec", "use": "sig", "alg": "ES256", "x": encode(&point[..32]), "y": encode(&point[32..])},
     ]})));
     let app = TestApp::with(&[("AUTH_JWKS_URL", &format!("{}/keys", issuer.url))]).await;
+    install_provider();
     let token = |algorithm, kid: &str, key: &EncodingKey| {
         let header = Header { kid: Some(kid.to_owned()), ..Header::new(algorithm) };
         jsonwebtoken::encode(&header, &claims(), key).expect("a token")
@@ -389,6 +391,7 @@ async fn an_issuer_that_cannot_be_reached_is_not_the_callers_fault() {
     let app = TestApp::with(&[("AUTH_JWKS_URL", &format!("{gone}/keys"))]).await;
     let pair = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
     let header = Header { kid: Some("ed".to_owned()), ..Header::new(Algorithm::EdDSA) };
+    install_provider();
     let token = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_ed_der(pair.as_ref())).expect("a token");
     let answer = app.holder(&token).get("/api/v1/usage").await;
     answer.problem(503, "overloaded");
