@@ -69,7 +69,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Check configuration, database, clock, network, key ring and files, and say what to mend.
+    /// Check configuration, database, clock, network, key ring and files, and say what to fix.
     #[command(
         after_help = "Examples:\n  affzero-connections doctor\n  affzero-connections doctor --json | jq '.checks[] | select(.status != \"ok\")'\n\n\
         Nothing is changed that stays; in development missing secrets are made, as every command makes them. Exit code 1 if a check failed; warnings are no failures."
