@@ -155,9 +155,10 @@ test('dimensions that do not go together cannot be ticked together', async () =>
   const { body } = trackers.connections.find(({ body }) => body.platform === 'cake' && body.connection_type === 'affiliate');
   await add(page, body);
   await openStats(page, body.name);
-  assert.deepEqual(await disabled(page), []);
+  // Weeks and months go in the place of days.
+  assert.deepEqual(await disabled(page), ['week', 'month']);
   await tick(page, 'Hour');
-  assert.deepEqual(await disabled(page), ['offer', 'campaign']);
+  assert.deepEqual(await disabled(page), ['week', 'month', 'offer', 'campaign', 'sub1']);
   const { body: answer } = await pull(page);
   assert.deepEqual(await table(page), expected(answer));
   assert.deepEqual(await page.locator('.warning').allInnerTexts(), answer.warnings.map(({ detail }) => detail));
@@ -166,12 +167,12 @@ test('dimensions that do not go together cannot be ticked together', async () =>
   // Neither can what is filtered: it is read along.
   await page.getByText('Filters').click();
   const closed = () => page.locator('[data-filter]:disabled').evaluateAll((nodes) => nodes.map((node) => node.dataset.filter));
-  assert.deepEqual(await closed(), ['offer', 'campaign']);
+  assert.deepEqual(await closed(), ['week', 'month', 'offer', 'campaign', 'sub1']);
   await page.getByRole('checkbox', { name: 'Hour', exact: true }).uncheck();
   await tick(page, 'Offer');
-  assert.deepEqual(await closed(), ['hour']);
+  assert.deepEqual(await closed(), ['week', 'month', 'hour', 'sub1']);
   await control(page, '/filter[campaign]').fill('1');
-  assert.deepEqual(await disabled(page), ['hour']);
+  assert.deepEqual(await disabled(page), ['week', 'month', 'hour', 'sub1']);
   assert.equal((await pull(page)).status, 200);
   isQuiet();
   await close();
