@@ -145,7 +145,7 @@ codes! {
     ConnectionLimitReached "connection_limit_reached" 409 "Connection limit reached"
         "The organisation already has as many connections as its plan allows; plan, limit and used say how many. Delete one or move to a larger plan. Demo connections do not count, but there may be at most 100 of them."
     NameTaken "name_taken" 409 "Name already taken"
-        "Another connection of the organisation has this name; letter case does not distinguish names."
+        "Another connection of the organisation has this name; neither letter case nor letters that look alike distinguish names."
     RequestInProgress "request_in_progress" 409 "Request still in progress"
         "A request with the same Idempotency-Key is still running. Wait a moment and send it again."
     ConnectionDeleted "connection_deleted" 410 "Connection deleted"

@@ -67,6 +67,7 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
         plan_limits: config.plan_limits,
         verify_failures_per_minute: config.rate_limits.verify_failures_per_minute.map_or(0, Into::into),
         audit_retention: config.audit_retention_days.map(|days| DAY * days.get()),
+        check_interval: config.check_interval,
         stats: stats::Options {
             deadline: config.stats_deadline,
             ttl: config.stats_cache_ttl,

@@ -210,6 +210,8 @@ const OWNERS = {
   service: 'Whoever runs this service has to mend this.',
 };
 
+const FOUND_BY = { verification: 'a verification', pull: 'a pull of statistics', background: 'a check in the background' };
+
 /** The stages in their order, the failure with its field, and what was found out. */
 function verification({ status, duration_ms: time, stages, failure, detected }) {
   const known = Object.entries(detected ?? {}).filter(([, value]) => value !== null);
@@ -268,7 +270,15 @@ function drawFields(entry, type) {
   find('add-fields').replaceChildren(
     field('/name', 'Name', name, { hint: 'How you tell it from your other connections.' }),
     ...schemaFields(type.settings_schema, '/settings'), ...schemaFields(type.credentials_schema, '/credentials'),
+    ...expiryField(type),
     el('div', { class: 'actions' }, el('button', { class: 'primary' }, 'Verify and save'), verify));
+}
+
+/** When the key runs out, where there is one. */
+function expiryField(type) {
+  if (Object.keys(type.credentials_schema.properties).length === 0) return [];
+  const control = el('input', { type: 'date', name: 'credentials_expire_at' });
+  return [field('/credentials_expire_at', 'Key expires on', control, { hint: 'Events tell of it two weeks before.', optional: true })];
 }
 
 /** The fields of a JSON Schema: what must be there first, in the order of `required`. */
@@ -379,22 +389,38 @@ function appendConnections({ data, next_cursor: cursor }) {
 }
 
 function connectionItem(connection) {
-  const { id, name, status, settings, last_verification: last } = connection;
+  const { id, name, status, settings } = connection;
   const outcome = el('div', { class: 'outcome', role: 'status' });
   const action = (text, className, click) =>
     el('button', { type: 'button', class: className, 'aria-label': `${text}: ${name}`, click }, text);
   const type = typeOf(connection);
   const { properties } = type.settings_schema;
+  const { credentials_expire_at: expiry } = connection;
   const about = Object.entries(settings).map(([key, value]) => `${properties[key]?.title ?? words(key)}: ${value}`);
   return el('li', { 'data-id': id },
     el('p', {}, el('b', {}, name), el('span', { class: `badge ${status}` }, words(status))),
-    el('p', { class: 'quiet' }, [entryOf(connection.platform).title, type.title, ...about].join(' · ')),
-    status !== 'active' && last?.failure && el('p', { class: 'error' }, last.failure.detail),
+    el('p', { class: 'quiet' }, [entryOf(connection.platform).title, type.title, ...about, ...(expiry ? [`Key expires on ${expiry}`] : [])].join(' · ')),
+    healthOf(connection),
     el('div', { class: 'actions' },
       action('Statistics', '', () => openStats(connection)),
       action('Verify', 'plain', () => verifyAgain(id, outcome)),
       action('Delete', 'plain', () => askToDelete(connection, outcome))),
     outcome);
+}
+
+/** What is known of a connection's health beyond its status: why it is failing, what keeps it from being checked. */
+function healthOf({ health: { since, reason, warning }, last_verification: last, status }) {
+  const when = (time) => new Date(time).toLocaleString();
+  if (reason) {
+    return el('div', { class: 'health' },
+      el('p', { class: 'error' }, reason.detail), el('p', { class: 'advice' }, reason.hint),
+      el('p', { class: 'quiet' }, OWNERS[reason.owner], since && ` Found by ${FOUND_BY[reason.source]} on ${when(since)}.`));
+  }
+  if (warning) {
+    return el('div', { class: 'health' },
+      el('p', { class: 'error' }, warning.detail), el('p', { class: 'quiet' }, `Since ${when(warning.since)}.`));
+  }
+  return status !== 'active' && last?.failure && el('p', { class: 'error' }, last.failure.detail);
 }
 
 /** Draws a connection anew, as it stands now; what had the focus has it again. */

@@ -81,6 +81,8 @@ pub struct Config {
     pub audit_retention_days: Option<NonZeroU32>,
     /// `SHUTDOWN_GRACE_S`: how long requests in flight may go on after SIGTERM.
     pub shutdown_grace: Duration,
+    /// `HEALTH_CHECK_INTERVAL_S`: how long after it was last seen to work a connection is checked; never, if `None`.
+    pub check_interval: Option<Duration>,
     /// `SHUTDOWN_NOTICE_S`: how long everything is still answered after SIGTERM, while readiness says no.
     pub shutdown_notice: Duration,
     /// `CORS_ALLOWED_ORIGINS`, exact.
@@ -199,6 +201,9 @@ impl Config {
                     0..=1_000_000,
                 )),
             },
+            check_interval: Some(reader.number("HEALTH_CHECK_INTERVAL_S", 21_600, 0..=31_536_000))
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
             audit_retention_days: NonZeroU32::new(reader.number("AUDIT_RETENTION_DAYS", 365, 0..=36_500)),
             shutdown_grace: seconds(reader, "SHUTDOWN_GRACE_S", 30),
             shutdown_notice: seconds(reader, "SHUTDOWN_NOTICE_S", 0),

@@ -83,6 +83,7 @@ impl Config {
             stats_limits: StatsLimits { max_range_days, max_upstream_calls, max_rows, max_rows_in_memory },
             rate_limits: RateLimits { requests_per_second, verify_failures_per_minute, auth_failures_per_minute },
             audit_retention_days,
+            check_interval,
             shutdown_grace,
             shutdown_notice,
             cors_allowed_origins,
@@ -134,6 +135,7 @@ impl Config {
         list.add("RATE_LIMIT_VERIFY_FAILURES", verify_failures_per_minute.map_or(0, NonZeroU32::get));
         list.add("RATE_LIMIT_AUTH_FAILURES", auth_failures_per_minute.map_or(0, NonZeroU32::get));
         list.add("AUDIT_RETENTION_DAYS", audit_retention_days.map_or(0, NonZeroU32::get));
+        list.add("HEALTH_CHECK_INTERVAL_S", check_interval.map_or(0, |interval| interval.as_secs()));
         list.add("STATS_MAX_RANGE_DAYS", max_range_days);
         list.add("STATS_MAX_UPSTREAM_CALLS", max_upstream_calls);
         list.add("STATS_MAX_ROWS", max_rows);

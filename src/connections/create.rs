@@ -13,14 +13,17 @@ use uuid::Uuid;
 
 use super::action::Action;
 use super::audit::{self, Event};
+use super::claims;
 use super::draft::Draft;
+use super::expiry::Day;
+use super::health::Condition;
 use super::idempotency::IdempotencyKey;
 use super::seal::{Profile, Sealer};
 use super::service::{Connections, name_is_taken, plan_of, to_the_end};
 use super::store::{self, Sealed, Stored, verifications};
 use super::wiped::Wiped;
 use super::{Actor, ConnectionView, SecretHint, Status};
-use crate::clock::now_micros;
+use crate::clock::{now_micros, time};
 use crate::db::DbConnection;
 use crate::platforms::Pair;
 use crate::platforms::verification::Verification;
@@ -54,11 +57,15 @@ impl Connections {
                 }
             },
         };
-        let key = claim.as_ref().and_then(|claim| claim.key.clone());
-        let outcome = self.create_new(actor, plan, draft, mode, key).await;
-        if let Some(claim) = claim {
-            claim.end(outcome.is_ok()).await;
-        }
+        let outcome = match claim {
+            None => Box::pin(self.create_new(actor, plan, draft, mode, None)).await,
+            Some(claim) => {
+                let work = Box::pin(self.create_new(actor, plan, draft, mode, claim.key.clone()));
+                let outcome = claims::held(|| claim.renew(), work).await;
+                claim.end(outcome.is_ok()).await;
+                outcome
+            }
+        };
         outcome.map(|connection| Created { connection, replayed: false })
     }
 
@@ -142,28 +149,38 @@ impl Connections {
             .collect();
         let profile = Profile { settings: draft.settings.clone(), hints };
         let now = now_micros();
+        let status = verification.map_or(Status::Unverified, |_| Status::Active);
         Ok(Stored {
             id,
             organisation: actor.organisation.clone(),
             pair: draft.pair,
             name,
             sealed: Sealed {
+                health: Some(sealer.seal_health(&Condition::new(status, time(now))).map_err(Problem::internal)?),
                 settings: Some(sealer.seal_profile(&profile).map_err(Problem::internal)?),
                 credentials: Some(sealer.seal_credentials(&draft.credentials).map_err(Problem::internal)?),
                 verification: verification
                     .map(|verification| sealer.seal_verification(verification).map_err(Problem::internal))
                     .transpose()?,
             },
-            status: verification.map_or(Status::Unverified, |_| Status::Active),
+            status,
             counts_toward_limit: platform.counts_toward_limit(),
             version: 1,
             verify_after: verification.is_none().then_some(now),
             verify_attempts: 0,
             lease_until: None,
+            lease_owner: None,
             last_used_at: None,
+            last_success_at: verification.map(|_| now),
+            last_checked_at: verification.map(|_| now),
+            check_after: verification.and_then(|_| self.inner.schedule.after_success(now)),
+            check_attempts: 0,
+            expiry: draft.expiry,
+            tell_expiry_at: draft.expiry.map(Day::first_told),
             created_at: now,
             updated_at: now,
             created_by: actor.subject.clone(),
+            created_via_service: actor.via_service,
         })
     }
 
@@ -198,7 +215,7 @@ impl Connections {
             .write(actor.organisation.as_str().to_owned(), now_micros(), move |db| key.release(db, &organisation))
             .await;
         if let Err(problem) = outcome {
-            // The lease frees the key a minute later.
+            // The lease frees the key some seconds later.
             tracing::warn!(cause = problem.cause.as_deref(), "an idempotency key could not be released");
         }
     }
@@ -228,6 +245,16 @@ impl Claim {
             self.key = None;
         } else if let Some(releasing) = self.release() {
             let _ = tokio::time::timeout(RELEASING, releasing).await;
+        }
+    }
+
+    /// Has the key stay this request's for some more seconds.
+    async fn renew(&self) {
+        let (Some(key), organisation) = (self.key.clone(), self.actor.organisation.clone()) else { return };
+        let db = &self.service.inner.db;
+        let owner = organisation.as_str().to_owned();
+        if let Err(error) = db.write(owner, now_micros(), move |db| key.renew(db, &organisation)).await {
+            tracing::warn!(error = ?error.to_string(), "an idempotency key could not be renewed; it is tried again");
         }
     }
 

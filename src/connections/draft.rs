@@ -5,6 +5,7 @@
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use super::expiry::Day;
 use super::pasted;
 use super::wiped::Wiped;
 use crate::input::{Collector, InputCode, did_you_mean};
@@ -30,6 +31,8 @@ pub struct Draft {
     pub settings: Settings,
     /// The secrets.
     pub credentials: Credentials,
+    /// The last day on which they are good.
+    pub(super) expiry: Option<Day>,
 }
 
 /// A change of a connection.
@@ -43,6 +46,8 @@ pub struct Patch {
     pub credentials: Credentials,
     /// The secrets that are taken away.
     pub removed: Vec<String>,
+    /// The last day on which they are good, if that is mentioned.
+    pub(super) expiry: Option<Option<Day>>,
 }
 
 impl Draft {
@@ -60,6 +65,7 @@ impl Draft {
             None | Some(Value::Null) if !name_required => None,
             value => read_name(value, &mut errors),
         };
+        let expiry = members.get(EXPIRY).and_then(|value| read_expiry(value, &mut errors)).flatten();
         let pair = read_pair(members, &mut errors)?;
         let settings = texts(members.get("settings"), "/settings", &mut errors);
         let credentials = texts(members.get("credentials"), "/credentials", &mut errors);
@@ -75,7 +81,7 @@ impl Draft {
             settings.zip(credentials).map(|(settings, credentials)| (pair, settings, credentials))
         });
         let (pair, settings, credentials) = errors.finish(read.flatten()).map_err(Problem::validation)?;
-        Ok(Self { name, pair, settings: plain(settings), credentials: secret(credentials) })
+        Ok(Self { name, pair, settings: plain(settings), credentials: secret(credentials), expiry })
     }
 }
 
@@ -95,6 +101,7 @@ impl Patch {
         }
         errors.extend(unknown_fields(members));
         let name = members.get("name").and_then(|value| read_name(Some(value), &mut errors));
+        let expiry = members.get(EXPIRY).and_then(|value| read_expiry(value, &mut errors));
 
         let mut settings: Wiped = text_members(current.clone()).into();
         let entry = pair.entry();
@@ -122,6 +129,7 @@ impl Patch {
                 .filter(|(key, value)| value.is_null() && secrets.contains(key))
                 .map(|(key, _)| key.clone())
                 .collect(),
+            expiry,
         })
     }
 }
@@ -131,7 +139,9 @@ fn not_an_object() -> Problem {
 }
 
 /// The fields of a body.
-const FIELDS: [&str; 5] = ["name", "platform", "connection_type", "settings", "credentials"];
+const FIELDS: [&str; 6] = ["name", "platform", "connection_type", "settings", "credentials", EXPIRY];
+/// The field of the day on which the key runs out.
+const EXPIRY: &str = "credentials_expire_at";
 
 fn unknown_fields(members: &Map<String, Value>) -> impl Iterator<Item = FieldProblem> {
     members.keys().filter(|key| !FIELDS.contains(&key.as_str())).map(|key| unknown_field("", key, &FIELDS))
@@ -156,12 +166,12 @@ fn read_name(value: Option<&Value>, errors: &mut Errors) -> Option<String> {
     let (code, detail) = match value {
         None | Some(Value::Null) => (InputCode::Required, "Give the connection a name.".to_owned()),
         Some(Value::String(text)) => {
-            let name = text.trim();
+            let name = pasted::as_meant(text, false);
             if name.is_empty() {
                 (InputCode::Required, "Give the connection a name.".to_owned())
             } else if name.chars().count() > MAX_NAME {
                 (InputCode::TooLong, format!("The name may have at most {MAX_NAME} characters."))
-            } else if name.chars().any(|letter| letter.is_control() || turns_text_around(letter)) {
+            } else if text.trim().chars().any(|letter| letter.is_control() || turns_text_around(letter)) {
                 (InputCode::InvalidCharacters, "The name must not contain control characters.".to_owned())
             } else {
                 return Some(name.to_owned());
@@ -170,6 +180,20 @@ fn read_name(value: Option<&Value>, errors: &mut Errors) -> Option<String> {
         Some(_) => (InputCode::Type, "The name must be text.".to_owned()),
     };
     errors.note(FieldProblem::at("", "name", code, detail));
+    None
+}
+
+/// A date, or `null` for none.
+fn read_expiry(value: &Value, errors: &mut Errors) -> Option<Option<Day>> {
+    let (code, detail) = match value {
+        Value::Null => return Some(None),
+        Value::String(text) => match Day::read(text.trim()) {
+            Some(day) => return Some(Some(day)),
+            None => (InputCode::Format, "Write the date as in 2027-03-31."),
+        },
+        _ => (InputCode::Type, "The date must be text, as in 2027-03-31."),
+    };
+    errors.note(FieldProblem::at("", EXPIRY, code, detail));
     None
 }
 

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: the same request twice makes one connection.
 //!
-//! Neither key nor body is stored, only fingerprints. A key is claimed under a lease while its request runs, kept for
-//! a day if that made a connection, and free again if it did not.
+//! Neither key nor body is stored, only fingerprints. A key is claimed under a lease that is renewed while its request
+//! runs, kept for a day if that made a connection, and free again if it did not.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::claims;
 use super::cursor;
 use super::wiped::Wiped;
 use crate::db::models::IdempotencyRow;
@@ -20,9 +21,6 @@ use crate::vault::Vault;
 
 /// How long an `Idempotency-Key` is remembered, in microseconds.
 const KEY_LIFE: i64 = 24 * 3_600 * 1_000_000;
-/// How long a keyed request may run before its key is free again, in microseconds.
-const KEY_LEASE: i64 = 60 * 1_000_000;
-
 /// How many keys one transaction deletes.
 const PRUNED_AT_ONCE: i64 = 500;
 
@@ -52,6 +50,8 @@ pub(super) struct IdempotencyKey {
     key_hash: String,
     body: Zeroizing<[u8; 32]>,
     body_hash: String,
+    /// Which request holds the key while it runs: another with the same body is another holder.
+    owner: String,
 }
 
 impl IdempotencyKey {
@@ -61,7 +61,7 @@ impl IdempotencyKey {
         // Order and blanks do not make another body.
         let body = body.digest();
         let body_hash = vault.keyed_hash(Self::LABEL, &*body);
-        Self { key_hash: cursor::fingerprint(&[key]), body, body_hash }
+        Self { key_hash: cursor::fingerprint(&[key]), body, body_hash, owner: claims::owner() }
     }
 
     pub(super) fn begin(
@@ -89,7 +89,8 @@ impl IdempotencyKey {
                 key_hash: self.key_hash.clone(),
                 body_hash: self.body_hash.clone(),
                 connection_id: None,
-                expires_at: now + KEY_LEASE,
+                expires_at: claims::lease_end(),
+                owner: Some(self.owner.clone()),
             };
             diesel::insert_into(idempotency_keys::table).values(&row).execute(db)?;
             return Ok(None);
@@ -104,11 +105,7 @@ impl IdempotencyKey {
     }
 
     pub(super) fn keep(&self, db: &mut DbConnection, organisation: &OrgId, id: Uuid, now: i64) -> Result<(), Problem> {
-        let mine = self
-            .row(organisation)
-            .filter(idempotency_keys::connection_id.is_null())
-            .filter(idempotency_keys::body_hash.eq(&self.body_hash));
-        let kept = diesel::update(mine)
+        let kept = diesel::update(self.held(organisation))
             .set((
                 idempotency_keys::connection_id.eq(Some(id.to_string())),
                 idempotency_keys::expires_at.eq(now + KEY_LIFE),
@@ -119,17 +116,27 @@ impl IdempotencyKey {
     }
 
     pub(super) fn release(&self, db: &mut DbConnection, organisation: &OrgId) -> Result<(), Problem> {
-        diesel::delete(self.row(organisation).filter(idempotency_keys::connection_id.is_null())).execute(db)?;
+        diesel::delete(self.held(organisation)).execute(db)?;
         Ok(())
     }
 
+    pub(super) fn renew(&self, db: &mut DbConnection, organisation: &OrgId) -> Result<(), DbError> {
+        let until = claims::lease_end();
+        diesel::update(self.held(organisation)).set(idempotency_keys::expires_at.eq(until)).execute(db)?;
+        Ok(())
+    }
+
+    /// The key's row while this request holds it.
     #[diesel::dsl::auto_type(no_type_alias)]
-    fn row<'a>(&'a self, organisation: &'a OrgId) -> _ {
+    fn held<'a>(&'a self, organisation: &'a OrgId) -> _ {
         let organisation: &'a str = organisation.as_str();
         let key_hash: &'a str = &self.key_hash;
+        let owner: &'a str = &self.owner;
         idempotency_keys::table
             .filter(idempotency_keys::organisation_id.eq(organisation))
             .filter(idempotency_keys::key_hash.eq(key_hash))
+            .filter(idempotency_keys::connection_id.is_null())
+            .filter(idempotency_keys::owner.eq(owner))
     }
 }
 

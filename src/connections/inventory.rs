@@ -5,11 +5,22 @@ use std::collections::BTreeMap;
 use super::store::Stored;
 use super::store::background;
 use super::store::verifications::Remembered;
+use crate::clock::now_micros;
 use crate::db::{Db, DbError};
+use crate::metrics::Checks;
 use crate::vault::{self, Vault, VaultError};
 
 /// Rows of one batch.
 const BATCH: i64 = 200;
+
+/// Checks in the background that are due.
+///
+/// # Errors
+/// A failing database.
+pub async fn checks(db: &Db) -> Result<Checks, DbError> {
+    let now = now_micros();
+    db.read(move |db| background::count_checks(db, now)).await
+}
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 
 use uuid::Uuid;
 
+use super::events::{self, EventPage};
 use super::service::{Connections, live, plan_of};
-use super::store::{self, ListQuery, Listed, Place, automations, verifications};
+use super::store::{self, ListQuery, Listed, Place, automations, events as stored_events, verifications};
 use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, audit, cursor};
 use crate::clock::time;
 use crate::platforms::verification::Verification;
@@ -167,6 +168,26 @@ impl Connections {
                 detail: serde_json::from_str(&row.detail).unwrap_or_default(),
             })
         }))
+    }
+
+    /// The organisation's events after a cursor, oldest first; from the first that is kept without one.
+    ///
+    /// # Errors
+    /// A cursor of another organisation, or a failing database.
+    pub async fn events(&self, organisation: &OrgId, limit: i64, cursor: Option<&str>) -> Result<EventPage, Problem> {
+        let of = cursor::fingerprint(&[organisation.as_str(), "events"]);
+        let after: i64 = cursor.map(|cursor| cursor::decode(&of, cursor)).transpose()?.unwrap_or_default();
+        let owner = organisation.clone();
+        let mut rows = self.inner.db.read(move |db| stored_events::after(db, &owner, after, limit + 1)).await?;
+        let limit = usize::try_from(limit).unwrap_or_default();
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().map_or(after, |row| row.sequence);
+        Ok(EventPage {
+            data: rows.into_iter().filter_map(events::view).collect(),
+            next_cursor: cursor::encode(&of, last).unwrap_or_default(),
+            has_more,
+        })
     }
 }
 

@@ -11,15 +11,21 @@ mod claims;
 pub mod create;
 pub mod cursor;
 pub mod draft;
+pub mod events;
+pub mod expiry;
 mod failures;
+pub mod health;
 pub(crate) mod idempotency;
 pub mod if_match;
 pub mod inventory;
 mod keys;
+mod learning;
 pub mod lists;
+pub mod names;
 mod pasted;
 pub mod rotation;
 mod sample;
+mod schedule;
 pub mod seal;
 pub mod service;
 pub mod stats;
@@ -34,11 +40,13 @@ pub mod wiped;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::action::Action;
+use self::health::HealthView;
 use crate::platforms::verification::Verification;
 use crate::platforms::{ConnectionType, Platform, Settings};
 use crate::tenancy::{OrgId, Plan};
@@ -132,13 +140,18 @@ pub struct ConnectionView {
     pub settings: Settings,
     /// What may be told of each secret.
     pub credentials: BTreeMap<String, SecretHint>,
-    /// Its health.
+    /// Whether it works, as far as is known.
     pub status: Status,
     /// Whether it counts toward the plan's limit; Demo never does.
     pub counts_toward_limit: bool,
-    /// Grows with every change of name, settings or credentials; also the `ETag`.
+    /// Grows with every change of name, settings or credentials; the `ETag` begins with it.
     #[schema(example = 1)]
     pub version: i64,
+    /// The last day on which the key is good, as its user knows; to the end of that day in UTC.
+    #[schema(required, value_type = Option<String>, format = Date)]
+    pub credentials_expire_at: Option<Date>,
+    /// Since when the status is what it is, and why.
+    pub health: HealthView,
     /// The last verification.
     #[schema(required)]
     pub last_verification: Option<Verification>,

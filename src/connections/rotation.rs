@@ -133,7 +133,7 @@ async fn rotate_connection(
     history: Vec<Remembered>,
     report: &mut Rotated,
 ) -> Result<(), DbError> {
-    let Sealed { settings, credentials, verification } = std::mem::take(&mut stored.sealed);
+    let Sealed { settings, credentials, verification, health } = std::mem::take(&mut stored.sealed);
     let sealer = stored.sealer(vault);
     let verified = |blob: &[u8]| sealer.seal_verification(&sealer.open_verification(blob)?);
     let renewal = Renewal {
@@ -142,6 +142,10 @@ async fn rotate_connection(
             sealer.seal_credentials(&sealer.open_credentials(Some(blob))?)
         }),
         verification: renew(vault, verification, report, verified),
+        // One that cannot be opened is no loss: the next check writes it anew.
+        health: renew(vault, health.filter(|blob| sealer.open_health(blob).is_ok()), report, |blob| {
+            sealer.seal_health(&sealer.open_health(blob)?)
+        }),
         history: history
             .into_iter()
             .filter_map(|entry| Some((entry.id, renew(vault, Some(entry.sealed), report, verified)?)))

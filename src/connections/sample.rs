@@ -7,7 +7,7 @@ use super::service::Connections;
 use super::store::background;
 use crate::clock::now_micros;
 use crate::db::DbError;
-use crate::metrics::{Deferred, KeyAges, Sample};
+use crate::metrics::{Checks, Deferred, KeyAges, Sample};
 
 /// A scrape does not wait longer for the database.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -17,19 +17,29 @@ impl Connections {
     pub async fn sample(&self) -> Sample {
         let pool = self.inner.db.pool();
         let told = tokio::time::timeout(PATIENCE, self.ask_database()).await;
-        let (deferred, key_ages) = told.ok().and_then(Result::ok).unzip();
+        let told = told.ok().and_then(Result::ok);
+        let (deferred, checks, key_ages) =
+            told.map_or((None, None, None), |(deferred, checks, ages)| (Some(deferred), checks, Some(ages)));
         Sample {
             pool,
             keys: self.inner.vault.key_ids().count(),
             key_ages,
             deferred,
+            checks,
             cache_bytes: self.inner.stats.bytes(),
         }
     }
 
-    async fn ask_database(&self) -> Result<(Deferred, KeyAges), DbError> {
+    async fn ask_database(&self) -> Result<(Deferred, Option<Checks>, KeyAges), DbError> {
         let key = self.inner.vault.active_key_id().to_owned();
         let now = now_micros();
-        self.inner.db.read(move |db| Ok((background::count_deferred(db, now)?, keys::ages(db, &key)?))).await
+        let checks = self.inner.schedule.interval().is_some();
+        self.inner
+            .db
+            .read(move |db| {
+                let checks = checks.then(|| background::count_checks(db, now)).transpose()?;
+                Ok((background::count_deferred(db, now)?, checks, keys::ages(db, &key)?))
+            })
+            .await
     }
 }

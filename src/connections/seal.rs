@@ -1,5 +1,5 @@
-//! What a connection keeps sealed: settings and hints, secrets, and verifications. Each is bound to its organisation,
-//! connection, platform and purpose.
+//! What a connection keeps sealed: settings and hints, secrets, verifications, and its health. Each is bound to its
+//! organisation, connection, platform and purpose.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::SecretHint;
+use super::health::Condition;
 use crate::platforms::verification::Verification;
 use crate::platforms::{Credentials, Platform, Settings};
 use crate::tenancy::OrgId;
@@ -90,6 +91,22 @@ impl<'a> Sealer<'a> {
     /// An unknown key or a damaged blob.
     pub fn open_credentials(&self, blob: Option<&[u8]>) -> Result<Credentials, VaultError> {
         self.open::<BTreeMap<String, SecretString>>(Purpose::Credentials, blob.ok_or(VaultError::Damaged)?)
+    }
+
+    /// Seals what is known of a connection's health, whose words name the host too.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub(crate) fn seal_health(&self, condition: &Condition) -> Result<Vec<u8>, VaultError> {
+        self.seal(Purpose::Health, condition)
+    }
+
+    /// Opens what is known of a connection's health.
+    ///
+    /// # Errors
+    /// An unknown key or a damaged blob.
+    pub(crate) fn open_health(&self, blob: &[u8]) -> Result<Condition, VaultError> {
+        self.open(Purpose::Health, blob)
     }
 
     /// Seals a verification, whose words name the host.

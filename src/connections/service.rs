@@ -15,6 +15,8 @@ use uuid::Uuid;
 use super::audit::{self, Event};
 use super::claims::Claims;
 use super::failures::FailureMeter;
+use super::learning::Learner;
+use super::schedule::Schedule;
 use super::stats::cache::{self, Stats};
 use super::stats::files::Files;
 use super::stats::heavy::Heavy;
@@ -42,6 +44,8 @@ pub struct Options {
     pub verify_failures_per_minute: u32,
     /// How long audit events are kept; forever, if `None`.
     pub audit_retention: Option<Duration>,
+    /// How long after it was last seen to work a connection is checked; never, if `None`.
+    pub check_interval: Option<Duration>,
     /// How statistics are pulled.
     pub stats: cache::Options,
 }
@@ -68,6 +72,7 @@ pub(super) struct Inner {
     pub(super) phase: watch::Sender<Phase>,
     pub(super) tasks: Tasks,
     pub(super) claims: Claims,
+    pub(super) schedule: Schedule,
     pub(super) failures: FailureMeter,
     pub(super) shared: Shared,
     /// The history of the database that everything kept in memory is of.
@@ -84,15 +89,17 @@ impl Connections {
     /// Puts the service together.
     #[must_use]
     pub fn new(db: Db, vault: Arc<Vault>, platforms: Platforms, shared: Shared, options: Options) -> Self {
+        let schedule = Schedule::every(options.check_interval);
         let inner = Inner {
             stats: Stats::new(&options.stats, db.is_shared()),
             files: Files::default(),
             heavy: Heavy::default(),
-            uses: Uses::new(db.clone()),
+            uses: Uses::new(db.clone(), schedule),
             work: Notify::new(),
             phase: watch::Sender::new(Phase::Work),
             tasks: Tasks::default(),
             claims: Claims::default(),
+            schedule,
             failures: FailureMeter::new(options.verify_failures_per_minute, shared.clone()),
             db,
             vault,
@@ -109,6 +116,10 @@ impl Connections {
         let mut hasher = DefaultHasher::new();
         organisation.as_str().hash(&mut hasher);
         self.inner.platforms.on_behalf_of(hasher.finish())
+    }
+
+    pub(super) fn learner(&self) -> Learner {
+        Learner { vault: Arc::clone(&self.inner.vault), schedule: self.inner.schedule }
     }
 
     /// One connection.
@@ -201,8 +212,11 @@ pub(super) async fn to_the_end<T: Send + 'static>(
 }
 
 pub(crate) fn name_is_taken() -> Problem {
-    let mut problem = Problem::new(Code::NameTaken, "Another connection of the organisation has this name.")
-        .hint("Choose another name; letter case does not distinguish names.");
+    let mut problem = Problem::new(
+        Code::NameTaken,
+        "Another connection of the organisation has this name, or one that looks the same.",
+    )
+    .hint("Choose another name; letter case and letters that look alike do not distinguish names.");
     problem.errors = vec![FieldProblem::new("/name", InputCode::NameTaken, "This name is taken.")];
     problem
 }

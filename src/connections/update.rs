@@ -9,11 +9,14 @@ use uuid::Uuid;
 use super::action::Action;
 use super::audit::{self, Event};
 use super::draft::Patch;
+use super::events::{self, EventType, Subject};
+use super::expiry::Day;
+use super::health::{Condition, Finding, Source};
 use super::if_match::IfMatch;
 use super::seal::Profile;
 use super::service::{Connections, live, name_is_taken, to_the_end, unreadable};
 use super::store::{self, Found, Sealed, Stored, verifications};
-use super::{Actor, ConnectionView, SecretHint, Status};
+use super::{Actor, ConnectionView, SecretHint};
 use crate::clock::now_micros;
 use crate::db::DbConnection;
 use crate::input::InputCode;
@@ -51,13 +54,15 @@ impl Connections {
             Some(self.verified_change(actor, &stored, profile, settings, &patch).await?)
         };
         let renamed = patch.name.filter(|name| *name != stored.name);
-        if change.is_none() && renamed.is_none() {
+        // What was known of the old key says nothing of a new one.
+        let expiry = patch.expiry.or(touches_secrets.then_some(None)).filter(|expiry| *expiry != stored.expiry);
+        if change.is_none() && renamed.is_none() && expiry.is_none() {
             return Ok(stored.view(&self.inner.vault));
         }
+        let edit = Edit { seen: stored.version, renamed, change, expiry };
         let (service, owner, if_match) = (self.clone(), actor.clone(), if_match.cloned());
-        let seen = stored.version;
         to_the_end(async move {
-            let connection = service.save_change(&owner, id, seen, renamed, change, if_match).await?;
+            let connection = service.save_change(&owner, id, edit, if_match).await?;
             service.tell_changed(id, connection.version).await;
             service.inner.db.finish_scrub().await;
             Ok(connection)
@@ -116,6 +121,7 @@ impl Connections {
                 settings: Some(sealer.seal_profile(&Profile { settings, hints }).map_err(Problem::internal)?),
                 credentials: Some(sealer.seal_credentials(&credentials).map_err(Problem::internal)?),
                 verification: Some(sealer.seal_verification(&verification).map_err(Problem::internal)?),
+                health: None,
             },
             fields,
         })
@@ -125,12 +131,11 @@ impl Connections {
         &self,
         actor: &Actor,
         id: Uuid,
-        seen: i64,
-        renamed: Option<String>,
-        change: Option<Change>,
+        edit: Edit,
         if_match: Option<IfMatch>,
     ) -> Result<ConnectionView, Problem> {
-        let vault = Arc::clone(&self.inner.vault);
+        let Edit { seen, renamed, change, expiry } = edit;
+        let learner = self.learner();
         let owner = actor.clone();
         let now = now_micros();
         let (organisation, erases) = (actor.organisation.as_str().to_owned(), change.is_some());
@@ -155,10 +160,26 @@ impl Connections {
                 if let Some(verification) = &sealed.verification {
                     verifications::remember(db, &owner.organisation, id, verification, now)?;
                 }
-                stored.sealed = sealed;
-                stored.status = Status::Active;
+                let mut condition = stored.condition(&learner.vault);
+                let moment = learner.moment(&stored, now);
+                for happened in condition.learn(&Finding::Works, Source::Verification, moment) {
+                    events::append(db, &*stored, &condition, happened.into(), now)?;
+                }
+                let health = stored.sealer(&learner.vault).seal_health(&condition).map_err(Problem::internal)?;
+                stored.sealed = Sealed { health: Some(health), ..sealed };
+                stored.status = condition.status;
+                stored.check_after = learner.schedule.after_success(now);
+                stored.check_attempts = 0;
+                stored.last_success_at = Some(now);
+                stored.last_checked_at = Some(now);
                 stored.verify_after = None;
                 stored.lease_until = None;
+                stored.lease_owner = None;
+            }
+            if let Some(expiry) = expiry {
+                stored.expiry = expiry;
+                stored.tell_expiry_at = expiry.map(Day::first_told);
+                fields.push("credentials_expire_at".to_owned());
             }
             stored.version += 1;
             stored.updated_at = now;
@@ -170,7 +191,7 @@ impl Connections {
                 detail: json!({ "fields": fields }),
             };
             audit::append(db, &owner, &event, now)?;
-            Ok(stored.view(&vault))
+            Ok(stored.view(&learner.vault))
         };
         if erases {
             self.inner.db.write_erasing(organisation, now, save).await
@@ -195,7 +216,9 @@ impl Connections {
     }
 
     async fn bury(&self, owner: Actor, id: Uuid, if_match: Option<IfMatch>) -> Result<(), Problem> {
-        let now = now_micros();
+        // Whoever used it a moment ago is told of as well.
+        self.inner.uses.flush_of(&owner.organisation).await;
+        let (now, vault) = (now_micros(), Arc::clone(&self.inner.vault));
         self.inner
             .db
             .write_erasing(owner.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
@@ -207,6 +230,16 @@ impl Connections {
                 if if_match.is_some_and(|if_match| !if_match.allows(outline.version, outline.updated_at)) {
                     return Err(version_conflict());
                 }
+                let known = outline.stored.as_ref().map(|stored| stored.condition(&vault));
+                let condition = known.unwrap_or_else(|| Condition::inherited(outline.status, None));
+                let subject = Subject {
+                    organisation: &owner.organisation,
+                    id,
+                    name: &outline.name,
+                    platform: &outline.platform,
+                    connection_type: &outline.connection_type,
+                };
+                events::append(db, subject, &condition, EventType::Deleted, now)?;
                 store::bury(db, &owner.organisation, id, now)?;
                 let event = Event {
                     action: Action::ConnectionDeleted,
@@ -218,6 +251,15 @@ impl Connections {
             })
             .await
     }
+}
+
+/// What is edited, of which version.
+struct Edit {
+    seen: i64,
+    renamed: Option<String>,
+    change: Option<Change>,
+    /// The day on which the key runs out, if that changes.
+    expiry: Option<Option<Day>>,
 }
 
 /// What a change of settings or secrets will write.

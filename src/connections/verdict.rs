@@ -1,9 +1,8 @@
-//! What a verification says: of a connection's health, to the caller, and to the audit trail.
+//! What a verification says to the caller, and to the audit trail.
 
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Status;
 use super::action::Action;
 use super::audit::Event;
 use crate::platforms::Pair;
@@ -42,16 +41,6 @@ pub(crate) fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
         }
     }
     Err(problem)
-}
-
-/// What a verification says of a connection's health: only a refusal makes it `failing`; a wrong page at the address
-/// or an outage says nothing of the credentials.
-pub(super) fn status_after(verification: &Verification) -> Option<Status> {
-    match &verification.failure {
-        None => Some(Status::Active),
-        Some(failure) if failure.code.is_refusal() => Some(Status::Failing),
-        Some(_) => None,
-    }
 }
 
 fn outcome_of(verification: &Verification) -> String {

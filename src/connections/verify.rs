@@ -7,15 +7,16 @@ use super::Actor;
 use super::audit;
 use super::draft::Draft;
 use super::failures::Slot;
+use super::health::{Finding, Source};
+use super::learning::{Lesson, Verified};
 use super::seal::Sealer;
 use super::service::{Connections, Opened};
 use super::store::Stored;
-use super::store::verifications::{self, Record};
-use super::verdict::{must_be_ok, status_after, tried, verified};
+use super::verdict::{must_be_ok, tried, verified};
 use crate::clock::now_micros;
 use crate::outbound::CallScope;
 use crate::platforms::verification::{self, Verification, VerificationStatus};
-use crate::platforms::{self, Account, Pair};
+use crate::platforms::{self, Account, Pair, Platform};
 use crate::problem::{Code, Problem};
 use crate::tenancy::OrgId;
 
@@ -84,13 +85,13 @@ impl Connections {
     pub async fn verify(&self, actor: &Actor, id: Uuid) -> Result<Verification, Problem> {
         let slot = self.inner.failures.reserve(&actor.organisation, Uuid::now_v7()).await?;
         let stored = self.live(&actor.organisation, id).await?;
-        let (verification, record) = self.verify_stored(stored, Some(slot)).await?;
+        let (verification, lesson) = self.verify_stored(stored, Some(slot)).await?;
         let event = verified(&verification, id, json!({}));
-        let (owner, now) = (actor.clone(), now_micros());
+        let (owner, now, learner) = (actor.clone(), now_micros(), self.learner());
         self.inner
             .db
             .write(actor.organisation.as_str().to_owned(), now, move |db| -> Result<(), Problem> {
-                verifications::record(db, &record, now)?;
+                learner.learn(db, &lesson, now)?;
                 Ok(audit::append(db, &owner, &event, now)?)
             })
             .await?;
@@ -102,9 +103,8 @@ impl Connections {
         &self,
         stored: Box<Stored>,
         slot: Option<Slot>,
-    ) -> Result<(Verification, Record), Problem> {
-        let (id, organisation, version) = (stored.id, stored.organisation.clone(), stored.version);
-        let platform = stored.pair.platform();
+    ) -> Result<(Verification, Lesson), Problem> {
+        let about = About::of(&stored);
         let verification = match self.open(stored, CallScope::verification()) {
             Ok(Opened { client, .. }) => match slot {
                 Some(slot) => slot.verify(&client).await,
@@ -113,15 +113,56 @@ impl Connections {
             Err(problem) if problem.code == Code::CredentialsUnreadable => Verification::unreadable(),
             Err(problem) => return Err(problem),
         };
-        let sealer = Sealer::new(&self.inner.vault, &organisation, id, platform);
-        let record = Record {
-            sealed: sealer.seal_verification(&verification).map_err(Problem::internal)?,
-            organisation,
-            connection: id,
-            version,
-            status: status_after(&verification),
-            is_conclusive: verification.status != VerificationStatus::Inconclusive,
+        let lesson = self.lesson(about, &verification, Source::Verification)?;
+        Ok((verification, lesson))
+    }
+
+    /// Checks a stored connection, behind everything that somebody waits for; nothing, if there was no turn for it.
+    pub(super) async fn check_stored(&self, stored: Box<Stored>) -> Result<Option<(Verification, Lesson)>, Problem> {
+        let about = About::of(&stored);
+        let verification = match self.open(stored, CallScope::check()) {
+            Ok(Opened { client, .. }) => {
+                let verification = platforms::verify(&client).await;
+                if verification.status != VerificationStatus::Ok && client.upstream().is_held_up() {
+                    return Ok(None);
+                }
+                verification
+            }
+            Err(problem) if problem.code == Code::CredentialsUnreadable => Verification::unreadable(),
+            Err(problem) => return Err(problem),
         };
-        Ok((verification, record))
+        let lesson = self.lesson(about, &verification, Source::Background)?;
+        Ok(Some((verification, lesson)))
+    }
+
+    fn lesson(&self, about: About, verification: &Verification, source: Source) -> Result<Lesson, Problem> {
+        let About { organisation, connection, version, platform } = about;
+        let sealer = Sealer::new(&self.inner.vault, &organisation, connection, platform);
+        let verified = Verified {
+            sealed: sealer.seal_verification(verification).map_err(Problem::internal)?,
+            is_conclusive: verification.status != VerificationStatus::Inconclusive,
+            verification: verification.clone(),
+        };
+        let finding = Finding::of(verification);
+        Ok(Lesson { organisation, connection, version, finding, source, verified: Some(verified) })
+    }
+}
+
+/// Which connection a verification is of, once the row itself is taken up by it.
+struct About {
+    organisation: OrgId,
+    connection: Uuid,
+    version: i64,
+    platform: Platform,
+}
+
+impl About {
+    fn of(stored: &Stored) -> Self {
+        Self {
+            organisation: stored.organisation.clone(),
+            connection: stored.id,
+            version: stored.version,
+            platform: stored.pair.platform(),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::{audit_events, automations, connections, idempotency_keys, verifications};
+use super::schema::{audit_events, automations, connections, events, idempotency_keys, verifications};
 
 /// A connection, or the tombstone of one.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -29,6 +29,15 @@ pub struct ConnectionRow {
     pub updated_at: i64,
     pub created_by: String,
     pub deleted_at: Option<i64>,
+    pub lease_owner: Option<String>,
+    pub created_via_service: bool,
+    pub health_sealed: Option<Vec<u8>>,
+    pub last_success_at: Option<i64>,
+    pub last_checked_at: Option<i64>,
+    pub check_after: Option<i64>,
+    pub check_attempts: i64,
+    pub credentials_expire_on: Option<i64>,
+    pub tell_expiry_at: Option<i64>,
 }
 
 /// One entry of a connection's verification history.
@@ -82,4 +91,22 @@ pub struct IdempotencyRow {
     pub body_hash: String,
     pub connection_id: Option<String>,
     pub expires_at: i64,
+    pub owner: Option<String>,
+}
+
+/// One event.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = events)]
+#[expect(missing_docs, reason = "the columns are described in the migration")]
+pub struct EventRow {
+    pub id: String,
+    pub organisation_id: String,
+    pub sequence: i64,
+    pub event_type: String,
+    pub connection_id: String,
+    pub connection_name: String,
+    pub platform: String,
+    pub connection_type: String,
+    pub data: String,
+    pub created_at: i64,
 }

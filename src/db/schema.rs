@@ -7,6 +7,7 @@ diesel::table! {
         id -> Text,
         writes -> BigInt,
         created_at -> BigInt,
+        event_sequence -> BigInt,
     }
 }
 
@@ -32,6 +33,15 @@ diesel::table! {
         updated_at -> BigInt,
         created_by -> Text,
         deleted_at -> Nullable<BigInt>,
+        lease_owner -> Nullable<Text>,
+        created_via_service -> Bool,
+        health_sealed -> Nullable<Binary>,
+        last_success_at -> Nullable<BigInt>,
+        last_checked_at -> Nullable<BigInt>,
+        check_after -> Nullable<BigInt>,
+        check_attempts -> BigInt,
+        credentials_expire_on -> Nullable<BigInt>,
+        tell_expiry_at -> Nullable<BigInt>,
     }
 }
 
@@ -77,6 +87,7 @@ diesel::table! {
         body_hash -> Text,
         connection_id -> Nullable<Text>,
         expires_at -> BigInt,
+        owner -> Nullable<Text>,
     }
 }
 
@@ -85,5 +96,21 @@ diesel::table! {
         id -> Text,
         first_used_at -> BigInt,
         rotated_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    events (id) {
+        id -> Text,
+        organisation_id -> Text,
+        sequence -> BigInt,
+        #[sql_name = "type"]
+        event_type -> Text,
+        connection_id -> Text,
+        connection_name -> Text,
+        platform -> Text,
+        connection_type -> Text,
+        data -> Text,
+        created_at -> BigInt,
     }
 }

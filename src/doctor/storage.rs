@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use super::check::Check;
 use crate::clock::millis;
 use crate::config::Config;
-use crate::connections::inventory::Inventory;
+use crate::connections::inventory::{self, Inventory};
 use crate::connections::rotation;
 use crate::db::{DatabaseUrl, Db, DbError};
+use crate::metrics::Checks;
 use crate::telemetry;
 use crate::terminal::Progress;
 use crate::vault::Vault;
@@ -47,6 +48,7 @@ pub(super) async fn database(config: &Config) -> Vec<Check> {
             checks.push(Check::ok("migrations", "all applied"));
             checks.push(written(config, db.try_write().await));
             checks.extend(future(&db).await);
+            checks.extend(late_checks(config, &db).await);
             checks.push(keys(&db, Vault::new(config.credentials_keys.clone())).await);
         }
         Ok(pending) => {
@@ -114,6 +116,30 @@ fn skew(micros: i64) -> Check {
         apart if apart > WORTH_A_LOOK => Check::warn(CHECK, found, mend),
         _ => Check::ok(CHECK, "the database's clock agrees with this machine's"),
     }
+}
+
+/// Whether connections are checked in time, where they are to be checked at all.
+async fn late_checks(config: &Config, db: &Db) -> Option<Check> {
+    const CHECK: &str = "checks";
+    let interval = config.check_interval?;
+    Some(match inventory::checks(db).await {
+        Ok(due) => judge_checks(due, interval),
+        Err(error) => Check::fail(CHECK, telemetry::chain(&error), "look at the database"),
+    })
+}
+
+fn judge_checks(due: Checks, interval: Duration) -> Check {
+    const CHECK: &str = "checks";
+    let late = Duration::from_micros(due.late.unsigned_abs());
+    let found = match due.due {
+        0 => return Check::ok(CHECK, "no connection is due to be checked"),
+        due => format!("{due} connections are due to be checked, one of them for {} s", late.as_secs()),
+    };
+    if late < interval {
+        return Check::ok(CHECK, found);
+    }
+    let mend = "see that a replica runs, and that it can reach the trackers; add one, or raise HEALTH_CHECK_INTERVAL_S";
+    Check::warn(CHECK, found, mend)
 }
 
 fn written(config: &Config, outcome: Result<(), DbError>) -> Check {
@@ -235,6 +261,17 @@ mod tests {
         let tampered =
             told(&Inventory { damaged: 1, refused: counts(&[("k1", 1)]), readable: counts(&[("k1", 7)]), ..sealed });
         assert!(tampered.found.starts_with("damaged blobs: 1") && tampered.status == Verdict::Fail);
+    }
+
+    #[test]
+    fn checks_that_are_an_interval_late_are_worth_a_look() {
+        let told =
+            |due, minutes: i64| judge_checks(Checks { due, late: minutes * 60_000_000 }, Duration::from_secs(3_600));
+        assert_eq!(
+            [told(0, 0), told(9, 59), told(9, 61)].map(|check| check.status),
+            [Verdict::Ok, Verdict::Ok, Verdict::Warn]
+        );
+        assert!(told(9, 61).found.contains("9 connections") && told(9, 61).found.contains("3660 s"));
     }
 
     #[test]

@@ -4,12 +4,15 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 
 use super::edge::{ApiError, note_connection};
-use super::extract::{Caller, JsonBody, OneConnection, ReadConnections, WriteConnections, idempotency_key, if_match};
+use super::extract::{
+    Caller, JsonBody, OneConnection, ReadConnections, WriteConnections, idempotency_key, if_match, text_header,
+};
 use super::listing;
 use super::negotiation::{Accepts, JsonOnly};
-use super::params::{IfUnchanged, ListOfConnections, NamedPlan, Paging, Repetition, Saving};
+use super::params::{IfChanged, IfUnchanged, ListOfConnections, NamedPlan, Paging, Repetition, Saving};
 use super::query::{NoParameters, Parameters, Query};
 use super::state::State;
+use super::tags;
 use super::types::{ConnectionCreate, ConnectionPage, ConnectionPatch, ConnectionTry};
 use crate::connections::create::VerifyMode;
 use crate::connections::if_match::VersionTag;
@@ -60,7 +63,7 @@ pub(super) async fn usage(
     responses(
         (status = 201, description = "Created", body = ConnectionView, headers(
             ("Location" = String, description = "The connection's address"),
-            ("ETag" = String, description = "The connection's version"),
+            ("ETag" = String, description = "The connection's version and state"),
             ("Idempotency-Replayed" = Option<String>, description = "`true` if an earlier request had created it"),
         )),
     ))]
@@ -136,14 +139,20 @@ pub(super) async fn list(
 
 /// Show a connection.
 ///
-/// Secrets are never shown, only a hint of each. The `ETag` is the connection's version: send it as `If-Match` with the
-/// change that is made of what was read.
+/// Secrets are never shown, only a hint of each. `health` says why a connection is failing, and what keeps it from being
+/// checked. The `ETag` is the connection's version and state: send it as `If-Match` with the change that is made of what
+/// was read (a pull or a check in between spoils no change), and as `If-None-Match` to ask whether anything is new.
 #[utoipa::path(tag = "Connections", operation_id = "show_connection",
-    security(("bearer" = ["connections:read"])), params(OneConnection),
+    security(("bearer" = ["connections:read"])), params(OneConnection, IfChanged),
     extensions(("x-problems" = json!([Code::NotFound, Code::ConnectionDeleted]))),
-    responses((status = 200, description = "The connection", body = ConnectionView, headers(
-        ("ETag" = String, description = "The connection's version"),
-    ))))]
+    responses(
+        (status = 200, description = "The connection", body = ConnectionView, headers(
+            ("ETag" = String, description = "The connection's version and state"),
+        )),
+        (status = 304, description = "Nothing is new since the ETag sent", headers(
+            ("ETag" = String, description = "The connection's version and state"),
+        )),
+    ))]
 #[get("/connections/{id}")]
 pub(super) async fn show(
     caller: Caller<ReadConnections>,
@@ -151,8 +160,13 @@ pub(super) async fn show(
     accepts: Accepts<JsonOnly>,
     at: web::Path<OneConnection>,
     _: NoParameters,
+    request: HttpRequest,
 ) -> Answered {
     let connection = state.connections.get(&caller.actor.organisation, at.id()?).await?;
+    let tag = etag(&connection);
+    if text_header(request.headers(), "if-none-match")?.is_some_and(|sent| tags::matches(sent, &tag)) {
+        return Ok(HttpResponse::NotModified().insert_header((header::ETAG, tag)).finish());
+    }
     Ok(show_version(accepts, &connection))
 }
 
@@ -179,7 +193,7 @@ pub(super) async fn show(
         Code::VerificationFailed, Code::VerificationInconclusive, Code::CredentialsUnreadable,
     ]))),
     responses((status = 200, description = "The changed connection", body = ConnectionView, headers(
-        ("ETag" = String, description = "The connection's version"),
+        ("ETag" = String, description = "The connection's version and state"),
     ))))]
 #[patch("/connections/{id}")]
 pub(super) async fn update(

@@ -29,12 +29,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a token must carry for a call.
 pub(super) trait Needs: 'static {
-    /// The scope; `None` where any valid token will do.
-    const SCOPE: Option<Scope>;
+    /// The scope.
+    const SCOPE: Scope;
 }
 
-/// Any valid token.
-pub(super) struct AnyToken;
 /// `connections:read`.
 pub(super) struct ReadConnections;
 /// `connections:write`.
@@ -42,17 +40,37 @@ pub(super) struct WriteConnections;
 /// `stats:read`.
 pub(super) struct ReadStats;
 
-impl Needs for AnyToken {
-    const SCOPE: Option<Scope> = None;
-}
 impl Needs for ReadConnections {
-    const SCOPE: Option<Scope> = Some(Scope::ConnectionsRead);
+    const SCOPE: Scope = Scope::ConnectionsRead;
 }
 impl Needs for WriteConnections {
-    const SCOPE: Option<Scope> = Some(Scope::ConnectionsWrite);
+    const SCOPE: Scope = Scope::ConnectionsWrite;
 }
 impl Needs for ReadStats {
-    const SCOPE: Option<Scope> = Some(Scope::StatsRead);
+    const SCOPE: Scope = Scope::StatsRead;
+}
+
+/// Whoever holds a valid token, for what is no organisation's. A service need not name one.
+pub(super) struct Holder;
+
+impl FromRequest for Holder {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let (state, token) = admitted(&request).await?;
+            if token.organisation.is_some() || organisation_header(request.headers())?.is_some() {
+                let (organisation, _) = whose(&token, request.headers())?;
+                note_organisation(&request, &organisation);
+                keep_to_the_limit(state, &organisation).await?;
+            } else {
+                plan_header(request.headers())?;
+            }
+            Ok(Self)
+        })
+    }
 }
 
 /// Whoever asks, with the scope that the call needs.
@@ -69,23 +87,15 @@ impl<N: Needs> FromRequest for Caller<N> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let state = request
-                .app_data::<web::Data<State>>()
-                .ok_or_else(|| Problem::internal("the application has no state"))?;
-            let token =
-                authenticate(state, request.headers()).await.map_err(|problem| hold_up(state, &request, problem))?;
+            let (state, token) = admitted(&request).await?;
             let (organisation, plan) = whose(&token, request.headers())?;
             note_organisation(&request, &organisation);
             if let Some(id) = connection_in_path(&request) {
                 note_connection(&request, id);
             }
-            if let Some(limit) = &state.rate_limit {
-                limit.check(&organisation, state.connections.shared()).await?;
-            }
-            if let Some(scope) = N::SCOPE
-                && !token.scopes.has(scope)
-            {
-                return Err(out_of_scope(scope).into());
+            keep_to_the_limit(state, &organisation).await?;
+            if !token.scopes.has(N::SCOPE) {
+                return Err(out_of_scope(N::SCOPE).into());
             }
             let actor = Actor {
                 organisation,
@@ -104,6 +114,21 @@ impl<N: Needs> FromRequest for Caller<N> {
 fn connection_in_path(request: &HttpRequest) -> Option<Uuid> {
     let is_of_connection = request.path().starts_with("/api/v1/connections/");
     request.match_info().get("id").filter(|_| is_of_connection)?.parse().ok()
+}
+
+/// The service, and the valid token that a request must carry.
+async fn admitted(request: &HttpRequest) -> Result<(&web::Data<State>, Token), Problem> {
+    let state =
+        request.app_data::<web::Data<State>>().ok_or_else(|| Problem::internal("the application has no state"))?;
+    let token = authenticate(state, request.headers()).await.map_err(|problem| hold_up(state, request, problem))?;
+    Ok((state, token))
+}
+
+async fn keep_to_the_limit(state: &State, organisation: &OrgId) -> Result<(), Problem> {
+    match &state.rate_limit {
+        Some(limit) => limit.check(organisation, state.connections.shared()).await,
+        None => Ok(()),
+    }
 }
 
 async fn authenticate(state: &State, headers: &HeaderMap) -> Result<Token, Problem> {
@@ -356,8 +381,8 @@ mod tests {
             }
         };
         assert_eq!(
-            versions(r#""1", "+2", "03", " 4", "5 ", W/"6", 7, "8-gzip", "9-ff-br", "9-0ff""#),
-            ["1", "6", "8", "9-ff"]
+            versions(r#""1", "+2", "03", " 4", "5 ", W/"6", 7, "8-gzip", "9.00000000000000ff-br", "+9.ff", "9.FF""#),
+            ["1", "6", "8", "9.00000000000000ff"]
         );
     }
 }

@@ -10,6 +10,7 @@ use super::params::{AboutConnection, Paging};
 use super::query::Query;
 use super::state::State;
 use super::types::{AuditEventPage, AutomationPage, VerificationPage};
+use crate::connections::events::EventPage;
 use crate::problem::Code;
 
 type Answered = Result<HttpResponse, ApiError>;
@@ -73,4 +74,24 @@ pub(super) async fn audit_events(
     let organisation = &caller.actor.organisation;
     let found = state.connections.audit_events(organisation, connection, page.limit, page.cursor.as_deref()).await?;
     Ok(accepts.ok(&found))
+}
+
+/// List what happened to the organisation's connections, oldest first.
+///
+/// Keep `next_cursor` of the last page, and ask with it later: it goes on where the page ends, and no event is missed or
+/// read twice, whoever writes meanwhile. `has_more` says whether to ask again at once. An event names no host and no secret;
+/// events are kept as long as audit events.
+#[utoipa::path(tag = "History", operation_id = "list_events",
+    security(("bearer" = ["connections:read"])), params(Paging),
+    responses((status = 200, description = "A page", body = EventPage)))]
+#[get("/events")]
+pub(super) async fn events(
+    caller: Caller<ReadConnections>,
+    state: web::Data<State>,
+    accepts: Accepts<JsonOnly>,
+    query: Query,
+) -> Answered {
+    let page = listing::plain(&query)?;
+    let organisation = &caller.actor.organisation;
+    Ok(accepts.ok(&state.connections.events(organisation, page.limit, page.cursor.as_deref()).await?))
 }

@@ -78,8 +78,10 @@ fn order(text: &str) -> Result<(SortColumn, bool), (InputCode, String)> {
         "name" => SortColumn::Name,
         "created_at" => SortColumn::CreatedAt,
         "updated_at" => SortColumn::UpdatedAt,
+        "credentials_expire_at" => SortColumn::CredentialsExpireAt,
         _ => {
-            let detail = "Sort by name, created_at or updated_at, with a leading - for the reverse.";
+            let detail =
+                "Sort by name, created_at, updated_at or credentials_expire_at, with a leading - for the reverse.";
             return Err((InputCode::UnknownValue, detail.to_owned()));
         }
     };

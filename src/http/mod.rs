@@ -56,6 +56,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
                 .service(values::list)
                 .service(history::verifications)
                 .service(history::automations)
+                .service(history::events)
                 .service(history::audit_events),
         )
         .service(problems::page)

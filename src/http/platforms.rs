@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, get, web};
 
 use super::edge::ApiError;
-use super::extract::{AnyToken, Caller};
+use super::extract::Holder;
 use super::negotiation::{Accepts, JsonOnly};
 use super::query::NoParameters;
 use super::state::State;
@@ -21,7 +21,7 @@ use crate::problem::{Code, Problem};
 ))]
 #[get("/platforms")]
 pub(super) async fn list(
-    _: Caller<AnyToken>,
+    _: Holder,
     state: web::Data<State>,
     accepts: Accepts<JsonOnly>,
     _: NoParameters,
@@ -40,7 +40,7 @@ pub(super) async fn list(
     ))]
 #[get("/platforms/{platform}")]
 pub(super) async fn show(
-    _: Caller<AnyToken>,
+    _: Holder,
     accepts: Accepts<JsonOnly>,
     key: web::Path<String>,
     _: NoParameters,

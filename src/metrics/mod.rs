@@ -16,7 +16,7 @@ use prometheus::{
 };
 
 pub(crate) use self::redis::RedisOperation;
-pub use self::sample::{Deferred, KeyAges, Pool, Sample};
+pub use self::sample::{Checks, Deferred, KeyAges, Pool, Sample};
 
 struct Metrics {
     registry: Registry,

@@ -16,6 +16,8 @@ pub struct Sample {
     pub key_ages: Option<KeyAges>,
     /// Deferred verifications.
     pub deferred: Option<Deferred>,
+    /// Checks in the background.
+    pub checks: Option<Checks>,
     /// Bytes of statistics in memory.
     pub cache_bytes: u64,
 }
@@ -51,6 +53,15 @@ pub struct Deferred {
     pub leased: i64,
     /// Those whose time is yet to come.
     pub later: i64,
+}
+
+/// Checks whose time has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// How many.
+    pub due: i64,
+    /// How long ago that of the oldest was, in microseconds.
+    pub late: i64,
 }
 
 fn seconds(micros: Option<i64>) -> i64 {
@@ -92,6 +103,11 @@ impl Gauges {
             let states: &[(&str, i64)] = &[("due", due), ("leased", leased), ("later", later)];
             let help = "Deferred verifications of all replicas, by state.";
             self.labelled("affzero_deferred_verifications", help, "state", states)?;
+        }
+        if let Some(Checks { due, late }) = sample.checks {
+            self.plain("affzero_checks_due", "Connections of all replicas that are due to be checked.", due)?;
+            let help = "How long the connection has been due to be checked that has been for longest.";
+            self.plain("affzero_check_lateness_seconds", help, late / 1_000_000)?;
         }
         Ok(())
     }

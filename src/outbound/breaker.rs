@@ -72,8 +72,9 @@ impl Breaker {
     pub(super) fn admit(&self, purpose: Purpose, asker: Asker, now: Instant) -> Result<Pass<'_>, PlatformError> {
         let mut circuits = self.lock();
         check(&circuits, purpose, asker, now)?;
-        let probes =
-            asker.scopes().map(|scope| purpose == Purpose::Pull && circuits.get_mut(&scope).is_some_and(Circuit::pass));
+        let probes = asker
+            .scopes()
+            .map(|scope| purpose != Purpose::Verify && circuits.get_mut(&scope).is_some_and(Circuit::pass));
         Ok(Pass { breaker: self, purpose, asker, probes })
     }
 
@@ -90,7 +91,7 @@ fn check(
 ) -> Result<(), PlatformError> {
     match purpose {
         Purpose::Verify => Ok(()),
-        Purpose::Pull => {
+        Purpose::Pull | Purpose::Check => {
             asker.scopes().iter().filter_map(|scope| circuits.get(scope)).try_for_each(|circuit| circuit.check(now))
         }
     }

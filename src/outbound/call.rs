@@ -225,12 +225,12 @@ impl Call {
         let turn = loop {
             self.keep_quiet(&account).await?;
             let turn = tokio::time::timeout_at(scope.deadline.into(), self.upstream.turn(origin));
-            match turn.await.map_err(|_| overloaded(&self.url))? {
+            match turn.await.map_err(|_| self.held_up())? {
                 // Somebody may have been asked to wait while this one waited for its turn.
                 Ok(turn) if self.quiet_until(&account).is_none() => break turn,
                 Ok(_) => {}
                 Err(NoTurn::Hushed(until)) => self.wait_until(until).await?,
-                Err(NoTurn::Full) => return Err(overloaded(&self.url).into()),
+                Err(NoTurn::Full) => return Err(self.held_up().into()),
             }
         };
         let now = Instant::now();
@@ -258,9 +258,15 @@ impl Call {
         outcome
     }
 
+    /// There is no turn for this call.
+    fn held_up(&self) -> PlatformError {
+        self.upstream.trip.held_up.store(true, Ordering::Relaxed);
+        overloaded(&self.url)
+    }
+
     /// When the account may be called again, if that is not now and the call is one that has to wait for it.
     fn quiet_until(&self, account: &Gate) -> Option<Instant> {
-        let waits = self.upstream.trip.scope.purpose == Purpose::Pull;
+        let waits = self.upstream.trip.scope.purpose != Purpose::Verify;
         account.quiet.until(Instant::now()).filter(|_| waits)
     }
 

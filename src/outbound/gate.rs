@@ -3,6 +3,9 @@
 //!
 //! Waiting calls stand in one lane per tenant, and a place that gets free goes to the lanes in rotation, so a tenant
 //! with hundreds of waiting calls delays another's first by one call at most for each place.
+//!
+//! Checks in the background stand behind all lanes. They leave half of the places free (unless there is one only), and three
+//! quarters of the pace, so that a call that somebody waits for finds a place as if there were none of them.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -11,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::oneshot;
 
-use super::Allowance;
 use super::quiet::Quiet;
+use super::{Allowance, Purpose};
 use crate::metrics;
 
 /// How many calls of one tenant, and of all, may wait at one gate before further ones are turned away.
@@ -23,12 +26,18 @@ const MAX_WAITING: usize = 10_000;
 pub(super) struct Gate {
     lanes: Arc<Mutex<Lanes>>,
     pace: Option<DefaultDirectRateLimiter>,
+    /// What checks keep to besides.
+    pace_behind: Option<DefaultDirectRateLimiter>,
     /// Of an account: how long it asked to be left alone.
     pub(super) quiet: Quiet,
 }
 
 struct Lanes {
     free: usize,
+    /// Places that are left free when one is given to a check.
+    reserved: usize,
+    /// Checks. One that was given up leaves a closed sender behind.
+    behind: VecDeque<oneshot::Sender<Place>>,
     /// The lanes in the order of their turns; none is empty.
     waiting: VecDeque<Lane>,
 }
@@ -63,6 +72,11 @@ impl Pace {
     pub const fn new(per_second: u32, burst: u32) -> Self {
         Self { per_second: at_least_one(per_second), burst: at_least_one(burst) }
     }
+
+    /// The pace of checks: a quarter, and no burst.
+    pub(super) const fn behind(self) -> Self {
+        Self::new(self.per_second.get() / 4, 1)
+    }
 }
 
 const fn at_least_one(number: u32) -> NonZeroU32 {
@@ -74,10 +88,34 @@ const fn at_least_one(number: u32) -> NonZeroU32 {
 
 impl Gate {
     pub(super) fn new(allowance: Allowance) -> Self {
-        let pace =
-            allowance.pace.map(|pace| RateLimiter::direct(Quota::per_second(pace.per_second).allow_burst(pace.burst)));
-        let lanes = Lanes { free: allowance.concurrency, waiting: VecDeque::new() };
-        Self { lanes: Arc::new(Mutex::new(lanes)), pace, quiet: Quiet::default() }
+        let limiter = |pace: Pace| RateLimiter::direct(Quota::per_second(pace.per_second).allow_burst(pace.burst));
+        let lanes = Lanes {
+            free: allowance.concurrency,
+            reserved: allowance.reserved(),
+            behind: VecDeque::new(),
+            waiting: VecDeque::new(),
+        };
+        Self {
+            lanes: Arc::new(Mutex::new(lanes)),
+            pace: allowance.pace.map(limiter),
+            pace_behind: allowance.behind().pace.map(limiter),
+            quiet: Quiet::default(),
+        }
+    }
+
+    /// Waits for a place that nobody else wants. Giving up at any moment loses no place.
+    pub(super) async fn enter_behind(&self) -> Result<Place, Full> {
+        let turn = {
+            let mut lanes = lock(&self.lanes);
+            if lanes.waiting.is_empty() && lanes.free > lanes.reserved {
+                lanes.free -= 1;
+                return Ok(Place { lanes: Arc::clone(&self.lanes) });
+            }
+            let (sender, turn) = oneshot::channel();
+            lanes.behind.push_back(sender);
+            turn
+        };
+        turn.await.map_err(|_| Full)
     }
 
     /// Waits for a place in this tenant's turn. Giving up at any moment loses no place.
@@ -93,8 +131,9 @@ impl Gate {
     }
 
     /// Waits for the moment at which the pace allows a call.
-    pub(super) async fn keep_pace(&self) {
-        if let Some(pace) = &self.pace {
+    pub(super) async fn keep_pace(&self, purpose: Purpose) {
+        let behind = self.pace_behind.as_ref().filter(|_| purpose == Purpose::Check);
+        for pace in [behind, self.pace.as_ref()].into_iter().flatten() {
             pace.until_ready().await;
         }
     }
@@ -143,9 +182,11 @@ impl Lanes {
         self.waiting.retain(|lane| !lane.calls.is_empty());
     }
 
-    /// The call whose turn it is; its lane goes to the end.
+    /// The call whose turn it is; its lane goes to the end. Checks come last, and leave places free.
     fn next(&mut self) -> Option<oneshot::Sender<Place>> {
-        let mut lane = self.waiting.pop_front()?;
+        let Some(mut lane) = self.waiting.pop_front() else {
+            return if self.free >= self.reserved { self.behind.pop_front() } else { None };
+        };
         let call = lane.calls.pop_front();
         if !lane.calls.is_empty() {
             self.waiting.push_back(lane);
@@ -243,11 +284,105 @@ mod tests {
         assert!(other.now_or_never().is_some());
     }
 
+    fn check(gate: &Gate) -> BoxFuture<'_, Result<Place, Full>> {
+        gate.enter_behind().boxed()
+    }
+
+    #[test]
+    fn checks_leave_half_of_the_places_free_and_wait_for_everybody_else() {
+        let gate = gate(4);
+        let mut checks: Vec<_> = (0..3).filter_map(|_| check(&gate).now_or_never()).collect();
+        assert_eq!(checks.len(), 2, "two places are left to others");
+        let (first, second) = (now(&gate, 1), now(&gate, 1));
+        let (mut late, mut person) = (check(&gate), queued(&gate, 1));
+        assert!((&mut late).now_or_never().is_none());
+        drop(checks.pop());
+        let third = (&mut person).now_or_never().expect("before any check").ok();
+        drop(checks.pop());
+        drop(first);
+        assert!((&mut late).now_or_never().is_none(), "two places are free, and those are left to others");
+        drop(second);
+        assert!((&mut late).now_or_never().is_some());
+        drop(third);
+    }
+
+    #[test]
+    fn where_there_is_one_place_a_check_has_it_when_nobody_else_wants_it() {
+        let gate = gate(1);
+        let running = now(&gate, 1);
+        let (mut late, mut person) = (check(&gate), queued(&gate, 1));
+        assert!((&mut late).now_or_never().is_none());
+        drop(running);
+        let turn = (&mut person).now_or_never().expect("before any check");
+        assert!((&mut late).now_or_never().is_none());
+        drop(turn);
+        assert!((&mut late).now_or_never().is_some());
+    }
+
+    /// Since when a call waits, whether it is a check's, and what it waits for.
+    type Waiting<'a> = (u64, bool, BoxFuture<'a, Result<Place, Full>>);
+
+    /// A gate in time that is counted and not lived through.
+    #[derive(Default)]
+    struct Simulation<'a> {
+        waiting: Vec<Waiting<'a>>,
+        running: Vec<(u64, bool, Place)>,
+        waits: Vec<u64>,
+        checked: u32,
+    }
+
+    /// One step, in milliseconds.
+    const STEP: u64 = 20;
+    /// How long a tracker takes for a call, in steps.
+    const CALL: u64 = 15;
+
+    impl<'a> Simulation<'a> {
+        /// Pulls every fifth of a second, and so many checks that are all due from the start, four of them under way.
+        fn run(gate: &'a Gate, checks: u32, steps: u64) -> Self {
+            let mut simulation = Self::default();
+            for step in 0..steps {
+                simulation.running.retain(|(until, ..)| *until > step);
+                let under_way = simulation.waiting.iter().filter(|(_, is_check, _)| *is_check).count()
+                    + simulation.running.iter().filter(|(_, is_check, _)| *is_check).count();
+                for _ in under_way..usize::try_from(checks - simulation.checked.min(checks)).expect("a size").min(4) {
+                    simulation.waiting.push((step, true, check(gate)));
+                }
+                if step % 10 == 0 {
+                    simulation.waiting.push((step, false, gate.enter(step % 7).boxed()));
+                }
+                let mut still = Vec::new();
+                for (since, is_check, mut call) in simulation.waiting.drain(..) {
+                    match (&mut call).now_or_never() {
+                        None => still.push((since, is_check, call)),
+                        Some(place) => {
+                            let Ok(place) = place else { panic!("it is full") };
+                            simulation.running.push((step + CALL, is_check, place));
+                            simulation.checked += u32::from(is_check);
+                            simulation.waits.extend((!is_check).then_some((step - since) * STEP));
+                        }
+                    }
+                }
+                simulation.waiting = still;
+            }
+            simulation
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_checks_due_at_once_delay_no_pull() {
+        let (hours, checks) = (9, 100_000);
+        let steps = hours * 3_600 * 1_000 / STEP;
+        let gate = gate(4);
+        let simulation = Simulation::run(&gate, checks, steps);
+        assert!(simulation.checked >= checks, "{} of them in {hours} hours", simulation.checked);
+        assert_eq!(simulation.waits.iter().max(), Some(&0), "as without any");
+    }
+
     proptest::proptest! {
         #[test]
         fn never_more_run_than_there_are_places_and_none_gets_lost(
             places in 1_usize..4,
-            steps in proptest::collection::vec((0_u64..4, 0_u8..4), 1..200),
+            steps in proptest::collection::vec((0_u64..4, 0_u8..5), 1..200),
         ) {
             let gate = gate(places);
             let mut waiting: Vec<BoxFuture<'_, Result<Place, Full>>> = Vec::new();
@@ -255,6 +390,7 @@ mod tests {
             for (tenant, step) in steps {
                 match step {
                     0 | 1 => waiting.push(gate.enter(tenant).boxed()),
+                    4 => waiting.push(check(&gate)),
                     2 => drop((!running.is_empty()).then(|| running.swap_remove(0))),
                     _ => drop((!waiting.is_empty()).then(|| waiting.swap_remove(0))),
                 }

@@ -136,7 +136,28 @@ pub struct Allowance {
     pub pace: Option<Pace>,
 }
 
+impl Limits {
+    /// What is left for checks in the background.
+    const fn behind(self) -> Self {
+        Self { origin: self.origin.behind(), account: self.account.behind() }
+    }
+}
+
 impl Allowance {
+    /// What checks leave free for those that somebody waits for: half of the places, unless there is one only.
+    const fn reserved(self) -> usize {
+        self.concurrency / 2
+    }
+
+    /// What is left for checks: the other half, and a quarter of the pace.
+    const fn behind(self) -> Self {
+        let pace = match self.pace {
+            Some(pace) => Some(pace.behind()),
+            None => None,
+        };
+        Self { concurrency: self.concurrency - self.reserved(), pace }
+    }
+
     /// Calls at the same time, as often as they come.
     #[must_use]
     pub const fn of(concurrency: usize) -> Self {
@@ -157,6 +178,9 @@ pub enum Purpose {
     Verify,
     /// A pull: retried up to its deadline.
     Pull,
+    /// A check in the background, for which nobody waits: after everything else, and not at all where an origin is cut
+    /// off or asks to be left alone.
+    Check,
 }
 
 impl Purpose {
@@ -166,6 +190,7 @@ impl Purpose {
         match self {
             Self::Verify => "verify",
             Self::Pull => "pull",
+            Self::Check => "check",
         }
     }
 }
@@ -190,6 +215,12 @@ impl CallScope {
             deadline: Instant::now() + VERIFICATION_DEADLINE,
             max_calls: VERIFICATION_CALLS,
         }
+    }
+
+    /// The bounds of a check that begins now.
+    #[must_use]
+    pub fn check() -> Self {
+        Self { purpose: Purpose::Check, ..Self::verification() }
     }
 }
 
@@ -289,6 +320,7 @@ impl Transport {
                 started: Instant::now(),
                 calls: AtomicU32::new(0),
                 answered: AtomicBool::new(false),
+                held_up: AtomicBool::new(false),
                 timings: Mutex::new(Timings::default()),
             }),
         }
@@ -328,6 +360,8 @@ struct Trip {
     calls: AtomicU32,
     /// Whether any of them was answered by the platform.
     answered: AtomicBool,
+    /// Whether any of them had to be given up because others were before it.
+    held_up: AtomicBool,
     timings: Mutex<Timings>,
 }
 
@@ -382,6 +416,12 @@ impl Upstream {
     #[must_use]
     pub fn calls(&self) -> u32 {
         self.trip.calls.load(Ordering::Relaxed)
+    }
+
+    /// Whether a call never went out because others were before it: that says nothing of the platform.
+    #[must_use]
+    pub fn is_held_up(&self) -> bool {
+        self.trip.held_up.load(Ordering::Relaxed)
     }
 
     /// The most calls this request may cause.

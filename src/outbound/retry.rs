@@ -104,7 +104,7 @@ where
     Fut: Future<Output = Result<Answer, Fault>>,
 {
     let give_up_at = match scope.purpose {
-        Purpose::Verify => scope.deadline.min(since + VERIFY_PATIENCE),
+        Purpose::Verify | Purpose::Check => scope.deadline.min(since + VERIFY_PATIENCE),
         Purpose::Pull => scope.deadline,
     };
     budget.deposit();

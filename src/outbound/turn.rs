@@ -114,19 +114,20 @@ impl Upstream {
     /// Waits for this call's turn. Giving up at any moment loses no place.
     pub(super) async fn turn(&self, origin: &Origin) -> Result<Admission, NoTurn> {
         let account = self.account();
-        let at_account = account.enter(self.trip.tenant).await?;
-        let mut at_origin = Some(origin.gate.enter(self.trip.tenant).await?);
+        let at_account = self.place_at(&account).await?;
+        let mut at_origin = Some(self.place_at(&origin.gate).await?);
         let mut longest = FIRST_PAUSE;
         loop {
             let place = match at_origin.take() {
                 Some(place) => place,
-                None => origin.gate.enter(self.trip.tenant).await?,
+                None => self.place_at(&origin.gate).await?,
             };
             match self.ask_others(origin).await {
                 Turn::Granted { lease, wait, breaks } => {
                     let moment = Instant::now() + wait;
-                    account.keep_pace().await;
-                    origin.gate.keep_pace().await;
+                    let purpose = self.trip.scope.purpose;
+                    account.keep_pace(purpose).await;
+                    origin.gate.keep_pace(purpose).await;
                     pause(moment.saturating_duration_since(Instant::now())).await;
                     return Ok(Admission { _origin: place, _account: at_account, _lease: lease, breaks });
                 }
@@ -137,6 +138,14 @@ impl Upstream {
             }
             pause(longest.mul_f64(fastrand::f64())).await;
             longest = (longest * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Waits for a place: behind everything that somebody waits for, where nobody does.
+    async fn place_at(&self, gate: &Gate) -> Result<Place, Full> {
+        match self.trip.scope.purpose {
+            Purpose::Verify | Purpose::Pull => gate.enter(self.trip.tenant).await,
+            Purpose::Check => gate.enter_behind().await,
         }
     }
 
@@ -174,7 +183,8 @@ impl Upstream {
         };
         let Trip { ref account, limits, scope, .. } = *self.trip;
         let patience = scope.deadline.saturating_duration_since(Instant::now());
-        let heeds_quiet = scope.purpose == Purpose::Pull;
+        let heeds_quiet = scope.purpose != Purpose::Verify;
+        let limits = if scope.purpose == Purpose::Check { limits.behind() } else { limits };
         budget.ask(&Ask { origin: &origin.name, account, limits, patience, heeds_quiet }).await
     }
 }

@@ -28,7 +28,9 @@ pub fn all() -> Vec<FailureCodeEntry> {
     FailureCode::ALL.into_iter().map(about).collect()
 }
 
-fn about(code: FailureCode) -> FailureCodeEntry {
+/// One cause.
+#[must_use]
+pub fn about(code: FailureCode) -> FailureCodeEntry {
     let (title, owner, hint) = match code {
         FailureCode::InvalidUrl => {
             ("The address cannot be called", Owner::You, "Check the address for typing mistakes.")

@@ -349,6 +349,12 @@ fn stage_of(error: &PlatformError) -> Stage {
     })
 }
 
+/// What an error means, whoever met it: a verification or a pull.
+#[must_use]
+pub fn failure(subject: Subject, error: &PlatformError) -> Failure {
+    diagnose(subject, error).1
+}
+
 /// Names the cause of a failed verification: one match from what a platform did to what the user is told.
 fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Failure) {
     use VerificationStatus::{Failed, Inconclusive};

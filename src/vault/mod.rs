@@ -40,6 +40,8 @@ pub enum Purpose {
     Credentials,
     /// The outcome of a verification, which may name the account.
     Verification,
+    /// Why a connection is failing, which names the host.
+    Health,
 }
 
 impl Purpose {
@@ -49,6 +51,7 @@ impl Purpose {
             Self::Settings => "settings",
             Self::Credentials => "credentials",
             Self::Verification => "verification",
+            Self::Health => "health",
         }
     }
 }
@@ -287,6 +290,7 @@ mod tests {
             Binding { platform: Platform::Cake, ..place() },
             Binding { purpose: Purpose::Settings, ..place() },
             Binding { purpose: Purpose::Verification, ..place() },
+            Binding { purpose: Purpose::Health, ..place() },
         ];
         for binding in elsewhere {
             assert_eq!(vault.open(&binding, &blob), Err(VaultError::Damaged), "{binding:?}");

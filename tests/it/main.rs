@@ -11,6 +11,7 @@ mod app;
 mod auth;
 mod backup;
 mod binary;
+mod checks;
 mod conformance;
 mod connections;
 mod diagnosis;

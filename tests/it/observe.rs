@@ -264,6 +264,8 @@ async fn pool_keys_streams_retries_and_process_are_measured() {
         ("affzero_key_ring_keys", 1.0),
         ("affzero_key_ring_rotated_timestamp_seconds", 0.0),
         ("affzero_deferred_verifications{state=\"due\"}", 0.0),
+        ("affzero_checks_due", 0.0),
+        ("affzero_check_lateness_seconds", 0.0),
         ("affzero_breakers_open", 0.0),
     ] {
         assert_eq!(watched.value(series).await, Some(value), "{series}: {}", watched.scrape().await);

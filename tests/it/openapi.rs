@@ -296,6 +296,7 @@ fn operations_come_in_the_order_in_which_a_user_meets_them() {
         "dimension_values",
         "list_verifications",
         "list_automations",
+        "list_events",
         "list_audit_events",
         "explain_problem",
         "healthz\"",
@@ -718,6 +719,8 @@ async fn every_operation_answers_what_the_document_says() {
     check("/api/v1/connections/{id}", "delete", user.delete(&one).await, 204);
     check("/api/v1/connections/{id}", "get", user.get(&one).await, 410);
     check("/api/v1/audit-events", "get", user.get("/api/v1/audit-events").await, 200);
+    let events = check("/api/v1/events", "get", user.get("/api/v1/events").await, 200).json();
+    assert_eq!(events["data"].as_array().map(Vec::len), Some(1), "{events}");
 
     let documented: BTreeSet<_> = operations(&document).iter().map(|(path, method, _)| (*path, *method)).collect();
     assert_eq!(seen, documented, "every operation has been tried");

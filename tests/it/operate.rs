@@ -299,6 +299,7 @@ fn a_healthy_machine_gets_a_line_for_each_check_and_no_failure() {
         "clock_skew",
         "migrations",
         "writable",
+        "checks",
         "key_ring",
     ] {
         assert_eq!(check(&report, name).0, "ok", "{report}");

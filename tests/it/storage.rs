@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use affzero_connections::connections::names;
 use affzero_connections::connections::rotation::rotate;
-use affzero_connections::connections::store;
 use affzero_connections::db::models::ConnectionRow;
 use affzero_connections::db::schema::{connections, verifications};
 use affzero_connections::db::{DbConnection, DbError};
@@ -22,8 +22,8 @@ use crate::support::tracker::{Reply, Request, Simulator, Tracker};
 
 /// A second key, for rotation.
 const NEW_KEY: &str = "k2:Y2FuYXJ5LW9mLXRoZS1zZWNvbmQta2V5LTAxMjM0NTY=";
-const TABLES: [&str; 6] =
-    ["organisations", "connections", "verifications", "automations", "audit_events", "idempotency_keys"];
+const TABLES: [&str; 7] =
+    ["organisations", "connections", "verifications", "automations", "audit_events", "events", "idempotency_keys"];
 
 #[derive(QueryableByName)]
 struct Line {
@@ -402,7 +402,7 @@ async fn after_a_rotation_the_old_key_is_not_needed_any_more() {
     let vault = Vault::new(KeyRing::parse(&both).expect("keys"));
     let mut heard = Vec::new();
     let report = rotate(&app.db, &vault, |rows| heard.push(rows)).await.expect("a rotation");
-    assert_eq!((report.rows, report.sealed, report.unreadable), (2, 2 * (3 + 2), 0));
+    assert_eq!((report.rows, report.sealed, report.unreadable), (2, 2 * (4 + 2), 0));
     assert_eq!(heard, [2, 2], "a second pass looks for what was left");
     let again = rotate(&app.db, &vault, |_| {}).await.expect("a rotation");
     assert_eq!((again.rows, again.sealed), (2, 0), "a second run finds everything done");
@@ -462,5 +462,5 @@ async fn a_change_made_during_a_rotation_wins() {
     let shown = both.user("acme", Plan::Pro).get(&at).await.ok(200);
     assert_eq!(shown["status"], "active");
     assert_eq!(shown["settings"]["currency"], changed.ok(200)["settings"]["currency"]);
-    assert_eq!(store::name_key(shown["name"].as_str().expect("a name")), "brand");
+    assert_eq!(names::name_key(shown["name"].as_str().expect("a name")), "brand");
 }

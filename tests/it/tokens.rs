@@ -30,10 +30,10 @@ impl Operation {
         match self.id.as_str() {
             "list_platforms" | "show_platform" => None,
             "show_usage" | "list_connections" | "show_connection" | "list_verifications" | "list_automations"
-            | "list_audit_events" => Some("connections:read"),
+            | "list_audit_events" | "list_events" => Some("connections:read"),
             "create_connection" | "try_connection" | "update_connection" | "delete_connection"
             | "verify_connection" => Some("connections:write"),
-            "connection_stats" | "stats" => Some("stats:read"),
+            "connection_stats" | "stats" | "dimension_values" => Some("stats:read"),
             other => panic!("{other} is new: say which scope it needs"),
         }
     }
@@ -60,6 +60,7 @@ fn operations(connection: &str) -> Vec<Operation> {
         for (method, operation) in item.as_object().expect("methods") {
             let query = if path.ends_with("/stats") { "?group_by=date&preset=today" } else { "" };
             let path = path.replace("{id}", connection).replace("{platform}", "demo").replace("{code}", "internal");
+            let path = path.replace("{dimension}", "affiliate");
             operations.push(Operation {
                 id: operation["operationId"].as_str().expect("an id").to_owned(),
                 method: method.to_uppercase(),
@@ -228,7 +229,7 @@ async fn another_organisation_finds_nothing_here() {
         operation.send(&stranger, &[]).await.problem(404, "not_found");
         tried += 1;
     }
-    assert_eq!(tried, 7, "all operations on a connection");
+    assert_eq!(tried, 8, "all operations on a connection");
     let many = stranger.get(&format!("/api/v1/stats?group_by=date&preset=today&connection_id={id}")).await.ok(200);
     assert_eq!(many["results"], json!([]));
     assert_eq!(many["failures"][0]["problem"]["code"], "not_found");
@@ -306,7 +307,14 @@ async fn a_service_names_the_organisation_on_each_call_and_the_plan_where_it_cou
     let service = app.holder(&mint(&app.config.auth, &grant).expect("a token"));
     let id = app.user("acme", Plan::Pro).add_demo("Try").await;
     for operation in operations(&id).iter().filter(|operation| !operation.is_open) {
-        operation.send(&service, &[]).await.problem(400, "malformed_request");
+        let unnamed = operation.send(&service, &[]).await;
+        if operation.scope().is_some() {
+            unnamed.problem(400, "malformed_request");
+        } else {
+            // The catalogue is no organisation's.
+            unnamed.ok(200);
+            operation.send(&service, &[("x-org-plan", "gold")]).await.problem(400, "malformed_request");
+        }
         operation.send(&service, &[("x-org-id", "")]).await.problem(400, "malformed_request");
         operation.send(&service, &[("x-org-id", &"x".repeat(129))]).await.problem(400, "malformed_request");
         let bad_plan = [("x-org-id", "acme"), ("x-org-plan", "gold")];

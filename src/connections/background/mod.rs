@@ -1,12 +1,18 @@
-//! Work in the background: batches of uses, changes made by other processes, pruning, and deferred verifications.
+//! Work in the background: batches of uses, changes made by other processes, pruning, deferred verifications, checks, and
+//! keys that run out.
 
+mod checks;
 mod deferred;
+mod expiring;
 mod replicas;
+mod turns;
+mod verifying;
 
 use std::time::{Duration, Instant};
 
 use self::replicas::SLACK;
 use super::service::Connections;
+use super::store::{background, events};
 use super::supervision::{Phase, TICK, Tasks, supervise};
 use super::{audit, idempotency};
 use crate::clock::{micros, now_micros};
@@ -27,7 +33,7 @@ impl Connections {
         tokio::join!(
             supervise(&tasks.upkeep, || self.keep_up()),
             supervise(&tasks.watch, || self.keep_watch()),
-            supervise(&tasks.deferred, || self.verify_deferred()),
+            supervise(&tasks.deferred, || self.verify_due()),
             supervise(&tasks.sharing, || self.keep_sharing()),
         );
     }
@@ -58,6 +64,8 @@ impl Connections {
             self.inner.tasks.upkeep.beat();
             self.flush_uses().await;
             self.inner.db.finish_scrub().await;
+            self.tell_expiring().await;
+            self.list_checks().await;
             if Instant::now() >= prune_at && !self.prune_and_tell().await {
                 prune_at = Instant::now() + PRUNE_EVERY;
             }
@@ -93,8 +101,8 @@ impl Connections {
         }
     }
 
-    /// Deletes a small batch of what is over: audit events past their retention, and idempotency keys. Says how many
-    /// rows went; zero means that nothing is left.
+    /// Deletes a small batch of what is over: audit events and events past their retention, idempotency keys, and what an
+    /// earlier release leaves of deleted connections. Says how many rows went; zero means that nothing is left.
     ///
     /// # Errors
     /// A failing database.
@@ -107,19 +115,19 @@ impl Connections {
             .inner
             .db
             .read(move |db| -> Result<_, DbError> {
-                let event = audit_before.map(|before| audit::oldest_before(db, before)).transpose()?.flatten();
-                Ok((event, idempotency::oldest_before(db, now)?))
+                let audited = audit_before.map(|before| audit::oldest_before(db, before)).transpose()?.flatten();
+                let told = audit_before.map(|before| events::oldest_before(db, before)).transpose()?.flatten();
+                Ok((audited, told, idempotency::oldest_before(db, now)?))
             })
             .await?;
-        if over == (None, None) {
-            return Ok(0);
-        }
-        let (event, key) = over;
+        let (audited, told, key) = over;
         self.inner
             .db
             .write_all(move |db| -> Result<usize, Problem> {
-                let events = event.map_or(Ok(0), |last| audit::forget_up_to(db, &last))?;
-                Ok(events + key.map_or(Ok(0), |last| idempotency::forget_up_to(db, last))?)
+                let audited = audited.map_or(Ok(0), |last| audit::forget_up_to(db, &last))?;
+                let told = told.map_or(Ok(0), |last| events::forget_up_to(db, &last))?;
+                let keys = key.map_or(Ok(0), |last| idempotency::forget_up_to(db, last))?;
+                Ok(audited + told + keys + background::forget_health_of_deleted(db)?)
             })
             .await
     }

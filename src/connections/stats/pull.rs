@@ -11,16 +11,17 @@ use super::query::Asked;
 use super::table::{ConnectionRef, Orders, Source, Table};
 use super::tally::Tally;
 use crate::clock::{millis, now_micros};
+use crate::connections::Actor;
+use crate::connections::health::{self, Finding};
+use crate::connections::learning::Lesson;
 use crate::connections::service::{Connections, Opened};
-use crate::connections::store::{Stored, health};
-use crate::connections::{Actor, Status};
+use crate::connections::store::Stored;
 use crate::db::DbError;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{CallScope, Purpose};
-use crate::platforms::assemble;
 use crate::platforms::stats::StatsQuery;
+use crate::platforms::{assemble, verification};
 use crate::problem::Problem;
-use crate::tenancy::OrgId;
 
 /// How long an answer waits until it is written what its pull taught. That happens anyway.
 const LEARNING: Duration = Duration::from_secs(1);
@@ -55,7 +56,7 @@ impl Connections {
         let outcome = tokio::time::timeout_at(scope.deadline.into(), reading).await;
         match outcome.unwrap_or_else(|_| Err(out_of_time(&opened))) {
             Ok(table) => {
-                self.learn_from_pull(&opened.stored, Status::Active).await;
+                self.learn_from_pull(&opened.stored, Finding::Works).await;
                 Ok(table)
             }
             Err(error) => Err(self.refused(&opened, error).await),
@@ -74,7 +75,8 @@ impl Connections {
     /// What the caller is told of a platform's refusal; the connection's health learns from it too.
     pub(super) async fn refused(&self, opened: &Opened, error: PlatformError) -> Problem {
         if error.kind.is_refusal() {
-            self.learn_from_pull(&opened.stored, Status::Failing).await;
+            let failure = verification::failure(opened.client.pair().subject(), &error);
+            self.learn_from_pull(&opened.stored, Finding::Refused(failure)).await;
         }
         error.into()
     }
@@ -132,29 +134,46 @@ impl Connections {
 
     /// Writes what a pull taught about a connection's health. Neither a caller that leaves nor a database that hangs
     /// takes that along, or holds the answer up; where most likely there is nothing to write, nobody waits at all.
-    pub(super) async fn learn_from_pull(&self, stored: &Stored, status: Status) {
-        let (service, owner, id, version) = (self.clone(), stored.organisation.clone(), stored.id, stored.version);
-        let learning = async move { service.learn(&owner, id, version, status).await };
+    pub(super) async fn learn_from_pull(&self, stored: &Stored, finding: Finding) {
+        if finding == Finding::Works {
+            self.inner.uses.record_success(&stored.organisation, stored.id);
+        }
+        let is_news = self.is_news(stored, &finding);
+        let lesson = Lesson {
+            organisation: stored.organisation.clone(),
+            connection: stored.id,
+            version: stored.version,
+            finding,
+            source: health::Source::Pull,
+            verified: None,
+        };
+        let service = self.clone();
+        let learning = async move { service.learn(lesson).await };
         let learning = tokio::spawn(learning.in_current_span());
-        if stored.status != status {
+        if is_news {
             let _ = tokio::time::timeout(LEARNING, learning).await;
         }
     }
 
-    async fn learn(&self, organisation: &OrgId, id: Uuid, version: i64, status: Status) {
+    /// Whether a finding changes what is known. A refusal that is known already is not written with every pull.
+    fn is_news(&self, stored: &Stored, finding: &Finding) -> bool {
+        let condition = stored.condition(&self.inner.vault);
+        match finding {
+            Finding::Works => !condition.is_fine(),
+            Finding::Refused(failure) => !condition.is_known(failure.code),
+            Finding::Unknown(_) => true,
+        }
+    }
+
+    async fn learn(&self, lesson: Lesson) {
         // The row may have changed during the pull: what it says now decides whether there is anything to write.
-        if self.live(organisation, id).await.is_ok_and(|known| known.status == status) {
+        let known = self.live(&lesson.organisation, lesson.connection).await;
+        if known.is_ok_and(|known| !self.is_news(&known, &lesson.finding)) {
             return;
         }
-        let owner = organisation.clone();
-        let outcome = self
-            .inner
-            .db
-            .write(organisation.as_str().to_owned(), now_micros(), move |db| -> Result<(), Problem> {
-                health::learn(db, &owner, id, version, Some(status), None)?;
-                Ok(())
-            })
-            .await;
+        let (organisation, now) = (lesson.organisation.as_str().to_owned(), now_micros());
+        let learner = self.learner();
+        let outcome = self.inner.db.write(organisation, now, move |db| learner.learn(db, &lesson, now)).await;
         if let Err(problem) = outcome {
             tracing::warn!(cause = problem.cause.as_deref(), "a connection's health could not be written");
         }

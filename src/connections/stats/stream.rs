@@ -17,7 +17,7 @@ use super::pull::out_of_time;
 use super::query::Asked;
 use super::tally::Tally;
 use crate::clock::millis;
-use crate::connections::Status;
+use crate::connections::health::Finding;
 use crate::connections::service::{Connections, Opened};
 use crate::metrics;
 use crate::outbound::error::PlatformError;
@@ -155,7 +155,7 @@ impl Connections {
             if sort.is_some() {
                 held.rows.sort_by(|a, b| compare(a, b, sort, &layout));
             }
-            self.learn_from_pull(&opened.stored, Status::Active).await;
+            self.learn_from_pull(&opened.stored, Finding::Works).await;
             yield Ok(held);
         }
     }

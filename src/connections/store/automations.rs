@@ -83,6 +83,22 @@ pub(crate) fn forget_oldest(db: &mut DbConnection, organisation: &OrgId, connect
     Ok(())
 }
 
+/// The automations that used a connection last.
+pub(crate) fn last_used(
+    db: &mut DbConnection,
+    organisation: &OrgId,
+    connection: Uuid,
+    limit: i64,
+) -> Result<Vec<String>, DbError> {
+    Ok(automations::table
+        .filter(automations::organisation_id.eq(organisation.as_str()))
+        .filter(automations::connection_id.eq(connection.to_string()))
+        .order((automations::last_used_at.desc(), automations::automation_id.asc()))
+        .limit(limit)
+        .select(automations::automation_id)
+        .load(db)?)
+}
+
 /// One page of the automations that used a connection, by their ids.
 pub(crate) fn page(
     db: &mut DbConnection,

@@ -6,46 +6,56 @@ use uuid::Uuid;
 
 use super::stored::{Damaged, Stored};
 use super::verifications::Remembered;
-use crate::connections::claims::Claim;
+use crate::connections::claims::{Claim, Work};
 use crate::db::models::{ConnectionRow, VerificationRow};
 use crate::db::schema::{connections, verifications};
 use crate::db::{DbConnection, DbError};
-use crate::metrics::Deferred;
+use crate::metrics::{Checks, Deferred};
 
 /// Connections that are due to be verified, with their organisations: those that have been for longest, except of the
 /// organisations left out.
 pub(crate) fn due(
     db: &mut DbConnection,
+    work: Work,
     now: i64,
     left_out: Vec<String>,
     limit: i64,
 ) -> Result<Vec<(String, String)>, DbError> {
-    Ok(connections::table
-        .filter(connections::verify_after.le(now))
+    let free = connections::table
         .filter(connections::deleted_at.is_null())
         .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)))
         .filter(connections::organisation_id.ne_all(left_out))
-        .order(connections::verify_after.asc())
         .limit(limit)
         .select((connections::id, connections::organisation_id))
-        .load(db)?)
+        .into_boxed();
+    let due = match work {
+        Work::Deferred => free.filter(connections::verify_after.le(now)).order(connections::verify_after.asc()),
+        Work::Check => free.filter(connections::check_after.le(now)).order(connections::check_after.asc()),
+    };
+    Ok(due.load(db)?)
 }
 
 /// How often a claimed connection has been tried, and what is stored of it.
 type Claimed = (i64, Result<Stored, Damaged>);
 
 /// Claims a connection that is due, unless another worker was quicker; says how often it has been tried.
-pub(crate) fn claim(db: &mut DbConnection, claim: &Claim, now: i64) -> Result<Option<Claimed>, DbError> {
-    let unclaimed = connections::table
+pub(crate) fn claim(
+    db: &mut DbConnection,
+    claim: &Claim,
+    now: i64,
+    lease_end: i64,
+) -> Result<Option<Claimed>, DbError> {
+    let free = connections::table
         .filter(connections::id.eq(&claim.id))
-        .filter(connections::verify_after.le(now))
+        .filter(connections::deleted_at.is_null())
         .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)));
-    let claimed = diesel::update(unclaimed)
-        .set((
-            connections::lease_until.eq(Some(claim.lease)),
-            connections::verify_attempts.eq(connections::verify_attempts + 1),
-        ))
-        .execute(db)?;
+    let lease = (connections::lease_until.eq(Some(lease_end)), connections::lease_owner.eq(Some(&claim.owner)));
+    let claimed = match claim.work {
+        Work::Deferred => diesel::update(free.filter(connections::verify_after.le(now)))
+            .set((lease, connections::verify_attempts.eq(connections::verify_attempts + 1)))
+            .execute(db)?,
+        Work::Check => diesel::update(free.filter(connections::check_after.le(now))).set(lease).execute(db)?,
+    };
     if claimed == 0 {
         return Ok(None);
     }
@@ -59,14 +69,87 @@ pub(crate) fn put_back(db: &mut DbConnection, claim: &Claim, next: Option<i64>) 
     let claimed = || {
         connections::table
             .filter(connections::id.eq(claim.id.clone()))
-            .filter(connections::verify_after.is_not_null())
-            .filter(connections::lease_until.eq(claim.lease))
+            .filter(connections::lease_owner.eq(claim.owner.clone()))
     };
     if let Some(next) = next {
-        diesel::update(claimed()).set(connections::verify_after.eq(Some(next))).execute(db)?;
+        match claim.work {
+            Work::Deferred => diesel::update(claimed().filter(connections::verify_after.is_not_null()))
+                .set(connections::verify_after.eq(Some(next)))
+                .execute(db)?,
+            Work::Check => diesel::update(claimed().filter(connections::check_after.is_not_null()))
+                .set(connections::check_after.eq(Some(next)))
+                .execute(db)?,
+        };
     }
-    diesel::update(claimed()).set(connections::lease_until.eq(None::<i64>)).execute(db)?;
+    diesel::update(claimed())
+        .set((connections::lease_until.eq(None::<i64>), connections::lease_owner.eq(None::<String>)))
+        .execute(db)?;
     Ok(())
+}
+
+/// Has a lease last until then, unless it is over and another worker's by now.
+pub(crate) fn renew_lease(db: &mut DbConnection, claim: &Claim, until: i64) -> Result<(), DbError> {
+    let claimed =
+        connections::table.filter(connections::id.eq(&claim.id)).filter(connections::lease_owner.eq(&claim.owner));
+    diesel::update(claimed).set(connections::lease_until.eq(Some(until))).execute(db)?;
+    Ok(())
+}
+
+/// Connections that are not checked yet, with their organisations: an earlier release has added them, or nobody wanted
+/// checks.
+pub(crate) fn without_check(db: &mut DbConnection, limit: i64) -> Result<Vec<(String, String)>, DbError> {
+    Ok(connections::table
+        .filter(connections::check_after.is_null())
+        .filter(connections::verify_after.is_null())
+        .filter(connections::deleted_at.is_null())
+        .limit(limit)
+        .select((connections::id, connections::organisation_id))
+        .load(db)?)
+}
+
+/// Connections that are to be checked at some time, with their organisations.
+pub(crate) fn with_check(db: &mut DbConnection, limit: i64) -> Result<Vec<(String, String)>, DbError> {
+    Ok(connections::table
+        .filter(connections::check_after.is_not_null())
+        .limit(limit)
+        .select((connections::id, connections::organisation_id))
+        .load(db)?)
+}
+
+/// Puts a connection on the list of those to be checked, or takes it off.
+pub(crate) fn put_check(db: &mut DbConnection, id: &str, check_after: Option<i64>) -> Result<(), DbError> {
+    let row = connections::table.filter(connections::id.eq(id)).filter(connections::deleted_at.is_null());
+    diesel::update(row).set(connections::check_after.eq(check_after)).execute(db)?;
+    Ok(())
+}
+
+/// How many checks are due, and when the one was that has been for longest.
+pub(crate) fn count_checks(db: &mut DbConnection, now: i64) -> Result<Checks, DbError> {
+    let (due, oldest): (i64, Option<i64>) = connections::table
+        .filter(connections::check_after.le(now))
+        .filter(connections::deleted_at.is_null())
+        .select((diesel::dsl::count_star(), diesel::dsl::min(connections::check_after)))
+        .get_result(db)?;
+    Ok(Checks { due, late: oldest.map_or(0, |oldest| now.saturating_sub(oldest)) })
+}
+
+/// Connections whose keys run out, and of which that is to be told now, with their organisations.
+pub(crate) fn to_expire(db: &mut DbConnection, now: i64, limit: i64) -> Result<Vec<(String, String)>, DbError> {
+    Ok(connections::table
+        .filter(connections::tell_expiry_at.le(now))
+        .filter(connections::deleted_at.is_null())
+        .order(connections::tell_expiry_at.asc())
+        .limit(limit)
+        .select((connections::id, connections::organisation_id))
+        .load(db)?)
+}
+
+/// Takes away what an earlier release has left of connections that it deleted; says how many.
+pub(crate) fn forget_health_of_deleted(db: &mut DbConnection) -> Result<usize, DbError> {
+    let left = connections::table
+        .filter(connections::deleted_at.is_not_null())
+        .filter(connections::health_sealed.is_not_null());
+    Ok(diesel::update(left).set(connections::health_sealed.eq(None::<Vec<u8>>)).execute(db)?)
 }
 
 /// How many verifications are due, being worked on, and to come later.
@@ -168,13 +251,15 @@ pub(crate) struct Renewal {
     pub(crate) settings: Option<Renewed>,
     pub(crate) credentials: Option<Renewed>,
     pub(crate) verification: Option<Renewed>,
+    pub(crate) health: Option<Renewed>,
     /// Entries of the history, by their ids.
     pub(crate) history: Vec<(String, Renewed)>,
 }
 
 impl Renewal {
     pub(crate) fn is_empty(&self) -> bool {
-        self.settings.is_none() && self.credentials.is_none() && self.verification.is_none() && self.history.is_empty()
+        let blobs = [&self.settings, &self.credentials, &self.verification, &self.health];
+        blobs.into_iter().all(Option::is_none) && self.history.is_empty()
     }
 }
 
@@ -197,6 +282,7 @@ pub(crate) fn renew(db: &mut DbConnection, connection: Uuid, renewal: Renewal) -
     replace!(connections::settings_sealed, renewal.settings);
     replace!(connections::credentials_sealed, renewal.credentials);
     replace!(connections::verification_sealed, renewal.verification);
+    replace!(connections::health_sealed, renewal.health);
     for (entry, Renewed { new, .. }) in renewal.history {
         replaced += diesel::update(verifications::table.filter(verifications::id.eq(entry)))
             .set(verifications::report_sealed.eq(new))

@@ -3,6 +3,7 @@
 
 pub(super) mod automations;
 pub(super) mod background;
+pub(super) mod events;
 pub(super) mod health;
 mod stored;
 pub(super) mod verifications;
@@ -12,6 +13,8 @@ use uuid::Uuid;
 
 pub(crate) use self::stored::{Damaged, Sealed, Stored};
 use super::Status;
+use super::expiry::Day;
+use super::names::{look_alike, name_key};
 use crate::db::models::ConnectionRow;
 use crate::db::schema::{connections, verifications as history};
 use crate::db::{DbConnection, DbError};
@@ -34,15 +37,13 @@ pub(crate) enum Found<T = Box<Stored>> {
 pub(crate) struct Outline {
     pub(crate) version: i64,
     pub(crate) updated_at: i64,
+    pub(crate) name: String,
     /// As it is stored; a later version may know more platforms.
     pub(crate) platform: String,
     pub(crate) connection_type: String,
-}
-
-/// The key under which a name is unique and sorted: trimmed and in lower case.
-#[must_use]
-pub fn name_key(name: &str) -> String {
-    name.trim().to_lowercase()
+    pub(crate) status: Status,
+    /// The whole, where this version knows all of it.
+    pub(crate) stored: Option<Box<Stored>>,
 }
 
 /// What an id leads to, for this organisation.
@@ -62,8 +63,11 @@ pub(crate) fn find_outline(db: &mut DbConnection, organisation: &OrgId, id: Uuid
         Found::Live(row) => Found::Live(Outline {
             version: row.version,
             updated_at: row.updated_at,
-            platform: row.platform,
-            connection_type: row.connection_type,
+            name: row.name.clone(),
+            platform: row.platform.clone(),
+            connection_type: row.connection_type.clone(),
+            status: Status::find(&row.status).unwrap_or(Status::Failing),
+            stored: Stored::try_from(row).ok().map(Box::new),
         }),
         Found::Deleted => Found::Deleted,
         Found::Nothing => Found::Nothing,
@@ -94,6 +98,8 @@ pub enum SortColumn {
     CreatedAt,
     /// When it was last changed.
     UpdatedAt,
+    /// When its key runs out. Those whose key does not are last, in either order.
+    CredentialsExpireAt,
 }
 
 impl SortColumn {
@@ -103,6 +109,7 @@ impl SortColumn {
         match self {
             Self::Name => true,
             Self::CreatedAt | Self::UpdatedAt => value.parse::<i64>().is_ok(),
+            Self::CredentialsExpireAt => value.is_empty() || value.parse::<i64>().is_ok(),
         }
     }
 }
@@ -183,6 +190,25 @@ pub(crate) fn list(db: &mut DbConnection, organisation: &OrgId, query: &ListQuer
         SortColumn::Name => keyset!(connections::name_key, Some),
         SortColumn::CreatedAt => keyset!(connections::created_at, number),
         SortColumn::UpdatedAt => keyset!(connections::updated_at, number),
+        SortColumn::CredentialsExpireAt => {
+            let column = connections::credentials_expire_on;
+            if let Some((value, id)) = query.after.clone() {
+                rows =
+                    match (number(value), query.descending) {
+                        (Some(day), false) => rows
+                            .filter(column.gt(day).or(column.eq(day).and(connections::id.gt(id))).or(column.is_null())),
+                        (Some(day), true) => rows
+                            .filter(column.lt(day).or(column.eq(day).and(connections::id.lt(id))).or(column.is_null())),
+                        (None, false) => rows.filter(column.is_null().and(connections::id.gt(id))),
+                        (None, true) => rows.filter(column.is_null().and(connections::id.lt(id))),
+                    };
+            }
+            if query.descending {
+                rows.order((column.is_null().asc(), column.desc(), connections::id.desc()))
+            } else {
+                rows.order((column.is_null().asc(), column.asc(), connections::id.asc()))
+            }
+        }
     };
     let rows: Vec<ConnectionRow> = rows.load(db)?;
     Ok(rows
@@ -192,6 +218,9 @@ pub(crate) fn list(db: &mut DbConnection, organisation: &OrgId, query: &ListQuer
                 SortColumn::Name => row.name_key.clone(),
                 SortColumn::CreatedAt => row.created_at.to_string(),
                 SortColumn::UpdatedAt => row.updated_at.to_string(),
+                SortColumn::CredentialsExpireAt => {
+                    row.credentials_expire_on.map_or_else(String::new, |day| day.to_string())
+                }
             };
             Listed { place: (value, row.id.clone()), stored: row.try_into() }
         })
@@ -228,7 +257,7 @@ pub(crate) fn count(db: &mut DbConnection, organisation: &OrgId) -> Result<(u32,
     Ok((counted, demo))
 }
 
-/// Whether another connection of the organisation has this name.
+/// Whether another connection of the organisation has this name, or one that looks the same.
 pub(crate) fn name_taken(
     db: &mut DbConnection,
     organisation: &OrgId,
@@ -236,14 +265,13 @@ pub(crate) fn name_taken(
     except: Option<Uuid>,
 ) -> Result<bool, DbError> {
     let except = except.map(|id| id.to_string()).unwrap_or_default();
-    let found: i64 = connections::table
+    let names: Vec<String> = connections::table
         .filter(connections::organisation_id.eq(organisation.as_str()))
-        .filter(connections::name_key.eq(name_key(name)))
         .filter(connections::deleted_at.is_null())
         .filter(connections::id.ne(except))
-        .count()
-        .get_result(db)?;
-    Ok(found > 0)
+        .select(connections::name)
+        .load(db)?;
+    Ok(names.iter().any(|known| look_alike(known, name)))
 }
 
 /// Turns a connection into its tombstone: what was sealed is gone, the name is free.
@@ -258,8 +286,12 @@ pub(crate) fn bury(db: &mut DbConnection, organisation: &OrgId, id: Uuid, now: i
         connections::settings_sealed.eq(None::<Vec<u8>>),
         connections::credentials_sealed.eq(None::<Vec<u8>>),
         connections::verification_sealed.eq(None::<Vec<u8>>),
+        connections::health_sealed.eq(None::<Vec<u8>>),
         connections::verify_after.eq(None::<i64>),
+        connections::check_after.eq(None::<i64>),
+        connections::tell_expiry_at.eq(None::<i64>),
         connections::lease_until.eq(None::<i64>),
+        connections::lease_owner.eq(None::<String>),
         connections::updated_at.eq(now),
         connections::deleted_at.eq(Some(now)),
     ))
@@ -296,6 +328,15 @@ pub(crate) fn insert(db: &mut DbConnection, stored: &Stored) -> Result<(), DbErr
         updated_at: stored.updated_at,
         created_by: stored.created_by.clone(),
         deleted_at: None,
+        lease_owner: stored.lease_owner.clone(),
+        created_via_service: stored.created_via_service,
+        health_sealed: stored.sealed.health.clone(),
+        last_success_at: stored.last_success_at,
+        last_checked_at: stored.last_checked_at,
+        check_after: stored.check_after,
+        check_attempts: stored.check_attempts,
+        credentials_expire_on: stored.expiry.map(Day::number),
+        tell_expiry_at: stored.tell_expiry_at,
     };
     diesel::insert_into(connections::table).values(&row).execute(db)?;
     Ok(())
@@ -314,9 +355,17 @@ pub(crate) fn change(db: &mut DbConnection, stored: &Stored) -> Result<(), DbErr
         connections::settings_sealed.eq(&stored.sealed.settings),
         connections::credentials_sealed.eq(&stored.sealed.credentials),
         connections::verification_sealed.eq(&stored.sealed.verification),
+        connections::health_sealed.eq(&stored.sealed.health),
+        connections::last_success_at.eq(stored.last_success_at),
+        connections::last_checked_at.eq(stored.last_checked_at),
+        connections::check_after.eq(stored.check_after),
+        connections::check_attempts.eq(stored.check_attempts),
+        connections::credentials_expire_on.eq(stored.expiry.map(Day::number)),
+        connections::tell_expiry_at.eq(stored.tell_expiry_at),
         connections::status.eq(stored.status.key()),
         connections::verify_after.eq(stored.verify_after),
         connections::lease_until.eq(stored.lease_until),
+        connections::lease_owner.eq(&stored.lease_owner),
         connections::version.eq(stored.version),
         connections::updated_at.eq(stored.updated_at),
     ))

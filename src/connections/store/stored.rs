@@ -3,11 +3,13 @@
 use uuid::Uuid;
 
 use crate::clock::time;
+use crate::connections::expiry::Day;
+use crate::connections::health::{Condition, HealthView};
 use crate::connections::seal::Sealer;
 use crate::connections::{ConnectionView, Status};
 use crate::db::DbError;
 use crate::db::models::ConnectionRow;
-use crate::platforms::verification::Verification;
+use crate::platforms::verification::{Verification, VerificationStatus};
 use crate::platforms::{ConnectionType, Pair, Platform};
 use crate::tenancy::OrgId;
 use crate::vault::Vault;
@@ -28,10 +30,20 @@ pub(crate) struct Stored {
     pub(crate) verify_after: Option<i64>,
     pub(crate) verify_attempts: i64,
     pub(crate) lease_until: Option<i64>,
+    pub(crate) lease_owner: Option<String>,
     pub(crate) last_used_at: Option<i64>,
+    pub(crate) last_success_at: Option<i64>,
+    pub(crate) last_checked_at: Option<i64>,
+    /// When it is checked in the background, and how many checks in a row have not ended well.
+    pub(crate) check_after: Option<i64>,
+    pub(crate) check_attempts: i64,
+    /// The last day on which the key is good, and when that is next told of.
+    pub(crate) expiry: Option<Day>,
+    pub(crate) tell_expiry_at: Option<i64>,
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,
     pub(crate) created_by: String,
+    pub(crate) created_via_service: bool,
 }
 
 /// What is kept sealed.
@@ -40,6 +52,7 @@ pub(crate) struct Sealed {
     pub(crate) settings: Option<Vec<u8>>,
     pub(crate) credentials: Option<Vec<u8>>,
     pub(crate) verification: Option<Vec<u8>>,
+    pub(crate) health: Option<Vec<u8>>,
 }
 
 /// A stored row that makes no sense.
@@ -77,6 +90,7 @@ impl TryFrom<ConnectionRow> for Stored {
                 settings: row.settings_sealed,
                 credentials: row.credentials_sealed,
                 verification: row.verification_sealed,
+                health: row.health_sealed,
             },
             // A health that only a later version knows: the next verification or pull says what it is.
             status: Status::find(&row.status).unwrap_or(Status::Failing),
@@ -85,10 +99,18 @@ impl TryFrom<ConnectionRow> for Stored {
             verify_after: row.verify_after,
             verify_attempts: row.verify_attempts,
             lease_until: row.lease_until,
+            lease_owner: row.lease_owner,
             last_used_at: row.last_used_at,
+            last_success_at: row.last_success_at,
+            last_checked_at: row.last_checked_at,
+            check_after: row.check_after,
+            check_attempts: row.check_attempts,
+            expiry: row.credentials_expire_on.map(Day::new),
+            tell_expiry_at: row.tell_expiry_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
             created_by: row.created_by,
+            created_via_service: row.created_via_service,
         })
     }
 }
@@ -97,6 +119,23 @@ impl Stored {
     /// Seals and opens what it holds.
     pub(crate) fn sealer<'a>(&'a self, vault: &'a Vault) -> Sealer<'a> {
         Sealer::new(vault, &self.organisation, self.id, self.pair.platform())
+    }
+
+    /// What is known of its health.
+    pub(crate) fn condition(&self, vault: &Vault) -> Condition {
+        self.condition_after(&self.sealer(vault), || self.last_verification(vault))
+    }
+
+    /// Its last verification, if that can be opened.
+    pub(crate) fn last_verification(&self, vault: &Vault) -> Option<Verification> {
+        self.sealed.verification.as_deref().and_then(|blob| self.sealer(vault).open_verification(blob).ok())
+    }
+
+    fn condition_after(&self, sealer: &Sealer<'_>, last: impl FnOnce() -> Option<Verification>) -> Condition {
+        let kept = self.sealed.health.as_deref().and_then(|blob| sealer.open_health(blob).ok());
+        // An earlier release that runs beside this one changes the status alone.
+        kept.filter(|condition| condition.status == self.status)
+            .unwrap_or_else(|| Condition::inherited(self.status, last().as_ref()))
     }
 
     /// As it is shown. One that cannot be opened shows as `failing` and hides nothing else.
@@ -111,6 +150,7 @@ impl Stored {
         } else {
             Some(Verification::unreadable())
         };
+        let health = self.health(&sealer, readable, last_verification.as_ref());
         ConnectionView {
             id: self.id,
             name: self.name.clone(),
@@ -121,11 +161,35 @@ impl Stored {
             status: if readable { self.status } else { Status::Failing },
             counts_toward_limit: self.counts_toward_limit,
             version: self.version,
+            credentials_expire_at: self.expiry.map(Day::date),
+            health,
             last_verification,
             last_used_at: self.last_used_at.map(time),
             created_at: time(self.created_at),
             updated_at: time(self.updated_at),
             created_by: self.created_by.clone(),
+        }
+    }
+
+    /// One that cannot be opened is failing for that reason, since nobody knows when.
+    fn health(&self, sealer: &Sealer<'_>, readable: bool, last: Option<&Verification>) -> HealthView {
+        let condition = if readable {
+            self.condition_after(sealer, || last.cloned())
+        } else {
+            Condition::inherited(Status::Failing, last)
+        };
+        let last = last.filter(|_| readable);
+        let worked = last.filter(|last| last.status == VerificationStatus::Ok);
+        let either = |stored: Option<i64>, last: Option<&Verification>| {
+            stored.map(time).or_else(|| last.map(|last| last.checked_at))
+        };
+        HealthView {
+            since: condition.since,
+            reason: condition.reason,
+            warning: condition.warning,
+            last_success_at: either(self.last_success_at, worked),
+            last_checked_at: either(self.last_checked_at, last),
+            next_check_at: self.verify_after.or(self.check_after).map(time),
         }
     }
 }
@@ -156,6 +220,15 @@ mod tests {
             updated_at: 0,
             created_by: "ann".to_owned(),
             deleted_at: None,
+            lease_owner: None,
+            created_via_service: false,
+            health_sealed: None,
+            last_success_at: None,
+            last_checked_at: None,
+            check_after: None,
+            check_attempts: 0,
+            credentials_expire_on: None,
+            tell_expiry_at: None,
         }
     }
 

@@ -3,8 +3,6 @@
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::health;
-use crate::connections::Status;
 use crate::db::models::VerificationRow;
 use crate::db::schema::verifications;
 use crate::db::{DbConnection, DbError};
@@ -13,38 +11,11 @@ use crate::tenancy::OrgId;
 /// How many verifications of a connection are kept.
 const HISTORY: i64 = 50;
 
-/// What a verification of a stored connection has found out, ready to be written.
-#[derive(Debug, Clone)]
-pub(crate) struct Record {
-    pub(crate) organisation: OrgId,
-    pub(crate) connection: Uuid,
-    /// The version that was verified.
-    pub(crate) version: i64,
-    /// What it says of the connection's health, if anything.
-    pub(crate) status: Option<Status>,
-    /// Whether it says yes or no, so that the background need not ask again.
-    pub(crate) is_conclusive: bool,
-    pub(crate) sealed: Vec<u8>,
-}
-
 /// One entry of a connection's history.
 #[derive(Debug, Clone)]
 pub(crate) struct Remembered {
     pub(crate) id: String,
     pub(crate) sealed: Vec<u8>,
-}
-
-/// Writes what a verification found out. Does nothing, and says so, if the connection was changed or deleted since.
-pub(crate) fn record(db: &mut DbConnection, record: &Record, now: i64) -> Result<bool, DbError> {
-    let Record { organisation, connection, version, status, is_conclusive, sealed } = record;
-    if !health::learn(db, organisation, *connection, *version, *status, Some(sealed))? {
-        return Ok(false);
-    }
-    remember(db, organisation, *connection, sealed, now)?;
-    if *is_conclusive {
-        health::settle(db, organisation, *connection)?;
-    }
-    Ok(true)
 }
 
 /// Adds a verification to a connection's history and drops what is too old.

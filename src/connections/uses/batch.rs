@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::pending::{Item, Used, What};
+use super::pending::{Item, Seen, Used, What};
 use crate::clock::time;
 use crate::connections::action::Action;
 use crate::connections::audit::{self, Event};
-use crate::connections::store::automations;
+use crate::connections::schedule::Schedule;
+use crate::connections::store::{automations, health};
 use crate::db::{DbConnection, DbError};
 use crate::tenancy::OrgId;
 
@@ -17,13 +18,26 @@ use crate::tenancy::OrgId;
 const LONGEST: Duration = Duration::from_millis(100);
 
 /// Writes as much of a batch as there is time for; says how much that was, always more than nothing.
-pub(super) fn write(db: &mut DbConnection, organisation: &OrgId, items: &[Item]) -> Result<usize, DbError> {
+pub(super) fn write(
+    db: &mut DbConnection,
+    schedule: Schedule,
+    organisation: &OrgId,
+    items: &[Item],
+) -> Result<usize, DbError> {
     let began = Instant::now();
     let mut grown = BTreeSet::new();
     let mut written = 0;
     for item in items {
         match item {
-            Item::Connection { connection, last } => automations::write_last(db, organisation, *connection, *last)?,
+            Item::Connection { connection, seen: Seen { used, worked } } => {
+                if let Some(used) = *used {
+                    automations::write_last(db, organisation, *connection, used)?;
+                }
+                if let Some(worked) = *worked {
+                    let check_after = schedule.after_success(worked);
+                    health::write_success(db, organisation, *connection, worked, check_after)?;
+                }
+            }
             Item::Automation { connection, automation, times } => {
                 if automations::write(db, organisation, *connection, automation, (times.first, times.last))? {
                     grown.insert(*connection);

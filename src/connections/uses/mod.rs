@@ -15,8 +15,9 @@ use futures_util::StreamExt;
 use moka::sync::Cache;
 use uuid::Uuid;
 
-use self::pending::{OK, Pending, Use};
+use self::pending::{OK, Pending, Seen, Use};
 use super::Actor;
+use super::schedule::Schedule;
 use crate::clock::now_micros;
 use crate::db::{Db, DbError};
 use crate::problem::Problem;
@@ -37,6 +38,7 @@ const KNOWN: u64 = 100_000;
 #[derive(Clone)]
 pub(super) struct Uses {
     db: Db,
+    schedule: Schedule,
     noted: Arc<Noted>,
 }
 
@@ -59,14 +61,20 @@ enum Written {
 }
 
 impl Uses {
-    pub(super) fn new(db: Db) -> Self {
+    pub(super) fn new(db: Db, schedule: Schedule) -> Self {
         let known = Cache::new(KNOWN);
-        Self { db, noted: Arc::new(Noted { pending: Mutex::default(), known, hasher: RandomState::new() }) }
+        Self { db, schedule, noted: Arc::new(Noted { pending: Mutex::default(), known, hasher: RandomState::new() }) }
     }
 
     /// Notes a use. The same user, connection and automation take one place until the next batch.
     pub(super) fn record(&self, actor: &Actor, connection: Uuid, automation: Option<&str>) {
         self.note(actor, connection, automation, OK);
+    }
+
+    /// Notes a pull that worked, whoever it was for: it counts as a check of the connection.
+    pub(super) fn record_success(&self, organisation: &OrgId, connection: Uuid) {
+        let seen = Seen { used: None, worked: Some(now_micros()) };
+        self.pending().entry(organisation.clone()).or_default().see(connection, seen);
     }
 
     /// Notes a pull that the tracker has refused: the audit trail has it, but it is no use that brought anything.
@@ -155,10 +163,10 @@ impl Uses {
         if items.is_empty() {
             return Written::All;
         }
-        let (batch, owner) = (items.clone(), organisation.clone());
+        let (batch, owner, schedule) = (items.clone(), organisation.clone(), self.schedule);
         let outcome = self
             .db
-            .write(organisation.as_str().to_owned(), now_micros(), move |db| batch::write(db, &owner, &batch))
+            .write(organisation.as_str().to_owned(), now_micros(), move |db| batch::write(db, schedule, &owner, &batch))
             .await;
         let mut all = self.pending();
         let pending = all.entry(organisation).or_default();
@@ -221,7 +229,7 @@ mod tests {
     async fn a_use_that_cannot_be_written_takes_no_other_along() {
         let (folder, good) = (tempfile::tempdir().expect("a folder"), Uuid::from_u128(1));
         let db = database(&folder, good).await;
-        let uses = Uses::new(db.clone());
+        let uses = Uses::new(db.clone(), Schedule::every(None));
         let actor = Actor {
             organisation: "acme".parse().expect("an organisation"),
             plan: None,
@@ -246,7 +254,7 @@ mod tests {
     async fn a_thousand_uses_are_written_in_one_flush_of_many_batches() {
         let (folder, good) = (tempfile::tempdir().expect("a folder"), Uuid::from_u128(1));
         let db = database(&folder, good).await;
-        let uses = Uses::new(db.clone());
+        let uses = Uses::new(db.clone(), Schedule::every(None));
         for n in 0..500 {
             let actor = Actor {
                 organisation: "acme".parse().expect("an organisation"),

@@ -45,11 +45,24 @@ impl Times {
     }
 }
 
+/// The last use, and the last pull that worked, in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) used: Option<i64>,
+    pub(super) worked: Option<i64>,
+}
+
+impl Seen {
+    fn joined(self, other: Self) -> Self {
+        Self { used: self.used.max(other.used), worked: self.worked.max(other.worked) }
+    }
+}
+
 /// Something to write.
 #[derive(Debug, Clone)]
 pub(super) enum Item {
-    /// When a connection was used last.
-    Connection { connection: Uuid, last: i64 },
+    /// When a connection was used last, and when it was last seen to work.
+    Connection { connection: Uuid, seen: Seen },
     /// When an automation used a connection.
     Automation { connection: Uuid, automation: String, times: Times },
     /// What the audit trail says of a use.
@@ -93,7 +106,7 @@ struct Minute {
 
 /// What waits to be written.
 pub(super) struct Pending {
-    connections: HashMap<Uuid, i64>,
+    connections: HashMap<Uuid, Seen>,
     automations: HashMap<(Uuid, String), Times>,
     events: VecDeque<Used>,
     hours: HashMap<HourKey, Hour>,
@@ -138,11 +151,19 @@ impl Pending {
         if used.outcome != OK {
             return;
         }
-        if self.connections.len() < MOST || self.connections.contains_key(&used.connection) {
-            self.connections.insert(used.connection, at);
-        }
+        self.see(used.connection, Seen { used: Some(at), worked: None });
         if let Some(automation) = used.automation {
             self.join(used.connection, automation.to_owned(), Times { first: at, last: at });
+        }
+    }
+
+    /// Notes that a connection was used, or was seen to work.
+    pub(super) fn see(&mut self, connection: Uuid, seen: Seen) {
+        let is_full = self.connections.len() >= MOST;
+        match self.connections.entry(connection) {
+            Entry::Occupied(mut known) => *known.get_mut() = known.get().joined(seen),
+            Entry::Vacant(_) if is_full => {}
+            Entry::Vacant(place) => drop(place.insert(seen)),
         }
     }
 
@@ -213,7 +234,7 @@ impl Pending {
         let mut items = Vec::new();
         let connections: Vec<Uuid> = self.connections.keys().take(self.batch).copied().collect();
         for connection in connections {
-            items.extend(self.connections.remove(&connection).map(|last| Item::Connection { connection, last }));
+            items.extend(self.connections.remove(&connection).map(|seen| Item::Connection { connection, seen }));
         }
         let automations: Vec<_> = self.automations.keys().take(self.batch - items.len()).cloned().collect();
         for key in automations {
@@ -230,9 +251,9 @@ impl Pending {
     pub(super) fn put_back(&mut self, items: impl IntoIterator<Item = Item, IntoIter: DoubleEndedIterator>) {
         for item in items.into_iter().rev() {
             match item {
-                Item::Connection { connection, last } => {
-                    let known = self.connections.entry(connection).or_insert(last);
-                    *known = last.max(*known);
+                Item::Connection { connection, seen } => {
+                    let known = self.connections.entry(connection).or_default();
+                    *known = known.joined(seen);
                 }
                 Item::Automation { connection, automation, times } => self.join(connection, automation, times),
                 // In front, so that what happened first is written first.

@@ -48,6 +48,11 @@ fn name() -> Value {
         "description": "Unique in the organisation, whatever its letter case.", "examples": ["Brand A"] })
 }
 
+fn expiry() -> Value {
+    json!({ "type": "string", "format": "date",
+        "description": "The last day on which the key is good, to its end in UTC.", "examples": ["2027-03-31"] })
+}
+
 /// One schema per available platform, told apart by `platform`, so that a typed client refuses a misspelt one.
 fn union(prefix: &str, name_required: bool) -> (Value, Map<String, Value>) {
     let mut variants = Map::new();
@@ -87,6 +92,7 @@ fn variant(platform: Platform, types: &[ConnectionTypeEntry], name_required: boo
         "connection_type": { "type": "string", "enum": kinds },
         "settings": settings,
         "credentials": credentials,
+        "credentials_expire_at": expiry(),
     });
     for (key, property) in properties.as_object_mut().into_iter().flatten() {
         if !required.contains(&key.as_str()) {
@@ -172,7 +178,13 @@ fn patch() -> Value {
     json!({
         "type": "object",
         "description": "A JSON merge patch (RFC 7396) of a connection.",
-        "properties": { "name": name(), "settings": settings, "credentials": credentials },
+        "properties": {
+            "name": name(), "settings": settings, "credentials": credentials, "credentials_expire_at": {
+                "type": ["string", "null"], "format": "date", "description":
+                    "The last day on which the key is good; `null` takes it away, and so does a change of `credentials` that \
+                     does not name it.",
+            },
+        },
         "additionalProperties": false,
     })
 }

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
+use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -15,6 +16,8 @@ use uuid::Uuid;
 
 use super::tree::object_at;
 use crate::auth::Scope;
+use crate::connections::events::{EventConnection, EventData, EventPage, EventReason, EventType, EventView};
+use crate::connections::health::{HealthView, Source as HealthSource};
 use crate::connections::stats::Failure;
 use crate::connections::stats::layout::Layout;
 use crate::connections::stats::page;
@@ -33,8 +36,8 @@ use crate::http::{admission, edge, extract, health, limits, listing, problems, q
 use crate::outbound::Timings;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::platforms::stats::{Batch, Check, Dimension, DimensionValue, Metrics, Perspective, Row};
-use crate::platforms::verification::{self, Detected, StageStatus, Verification};
-use crate::platforms::{self, ConnectionType, Pair, Platform};
+use crate::platforms::verification::{self, Detected, FailureCode, StageStatus, Verification};
+use crate::platforms::{self, ConnectionType, Pair, Platform, causes};
 use crate::problem::{Code, Problem};
 use crate::shared::Standing;
 use crate::tenancy::Plan;
@@ -101,7 +104,7 @@ fn are_met(code: Code) -> bool {
 pub(super) fn header(name: &str, of_table: bool) -> Option<Value> {
     Some(match name {
         "ETag" if of_table => "\"0123456789abcdef\"".into(),
-        "ETag" => "\"1\"".into(),
+        "ETag" => "\"1.9b2f04c17d5e3a86\"".into(),
         "Location" => format!("/api/v1/connections/{ID}").into(),
         "Idempotency-Replayed" => "true".into(),
         "Age" => 12.into(),
@@ -149,6 +152,9 @@ fn example(path: &str, status: &str, kind: &str, schema: &str) -> Option<Value> 
         ("Usage", _) => value(usage()),
         ("AutomationPage", _) => page(value(automation())),
         ("AuditEventPage", _) => page(value(audit_event())),
+        ("EventPage", _) => {
+            value(EventPage { data: vec![event()], next_cursor: "eyJvZiI6IiJ9".to_owned(), has_more: false })
+        }
         ("StatsPage", _) => stats(),
         ("StatsAnswers", _) => json!({ "results": [stats()], "failures": [failure()] }),
         ("StatsLines", _) => lines().into(),
@@ -188,6 +194,15 @@ fn connection() -> ConnectionView {
         status: Status::Active,
         counts_toward_limit: Platform::Affise.counts_toward_limit(),
         version: 1,
+        credentials_expire_at: Some(Date::constant(2027, 3, 31)),
+        health: HealthView {
+            since: Some(now()),
+            reason: None,
+            warning: None,
+            last_success_at: Some(now()),
+            last_checked_at: Some(now()),
+            next_check_at: Timestamp::from_second(NOW + 24_000).ok(),
+        },
         last_verification: Some(verified()),
         last_used_at: None,
         created_at: now(),
@@ -219,6 +234,35 @@ fn usage() -> Usage {
 
 fn automation() -> AutomationView {
     AutomationView { automation_id: "weekly-payout-mail".to_owned(), first_used_at: now(), last_used_at: now() }
+}
+
+fn event() -> EventView {
+    let data = EventData {
+        status: Status::Failing,
+        reason: Some(EventReason {
+            code: FailureCode::CredentialsRejected,
+            owner: verification::Owner::You,
+            hint: causes::about(FailureCode::CredentialsRejected).hint.to_owned(),
+            source: HealthSource::Pull,
+        }),
+        since: Some(now()),
+        automations: vec![automation().automation_id],
+        credentials_expire_at: None,
+        days_left: None,
+    };
+    EventView {
+        id: id(),
+        sequence: 1,
+        event_type: EventType::Failing.key().to_owned(),
+        created_at: now(),
+        connection: EventConnection {
+            id: id(),
+            name: NAME.to_owned(),
+            platform: Platform::Affise.key().to_owned(),
+            connection_type: ConnectionType::Admin.key().to_owned(),
+        },
+        data: value(data),
+    }
 }
 
 fn audit_event() -> AuditEventView {

@@ -15,7 +15,7 @@ pub(super) fn complete(document: &mut Value) {
         ("StatsLines", lines()),
         ("StatsAnswers", answers()),
         ("ColumnOrder", order(columns())),
-        ("ConnectionOrder", order(["name", "created_at", "updated_at"].into_iter())),
+        ("ConnectionOrder", order(["name", "created_at", "updated_at", "credentials_expire_at"].into_iter())),
     ];
     define(document, schemas.map(|(name, schema)| (name.to_owned(), schema)));
 }

@@ -3,6 +3,7 @@
 //! A status is Keitaro's word only where the body is in Keitaro's own shape. Panels stand behind CDNs, firewalls and
 //! password walls more often than not, and the domains that carry campaigns answer with web pages of their own.
 
+use super::super::words::speaks_of_addresses;
 use super::wire;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{Answer, Upstream};
@@ -40,10 +41,9 @@ pub(super) fn refusal(upstream: &Upstream, answer: &Answer) -> PlatformError {
             format!("The licence of Keitaro at {host} does not include the Admin API (402{said})."),
         )
         .hint(EDITION_HINT),
-        (403, Some(words)) if is_about_addresses(words) => PlatformError::new(
-            ErrorKind::IpNotAllowed,
-            format!("Keitaro at {host} does not let this service's address in (403{said})."),
-        ),
+        (403, Some(words)) if speaks_of_addresses(words) => {
+            upstream.ip_not_allowed(format!("Keitaro at {host} does not let this service's address in (403{said})."))
+        }
         (403, Some(_)) => PlatformError::new(
             ErrorKind::InsufficientPermissions,
             format!("Keitaro at {host} does not let the key's user read reports (403{said})."),
@@ -90,9 +90,4 @@ pub(super) fn is_about_the_key(words: &str) -> bool {
     ["api key", "api-key", "api_key", "apikey", "unauthorized", "unauthenticated"]
         .iter()
         .any(|sign| words.contains(sign))
-}
-
-fn is_about_addresses(words: &str) -> bool {
-    let words = words.to_lowercase();
-    words.contains("ip address") || words.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == "ip")
 }

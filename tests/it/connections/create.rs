@@ -23,7 +23,7 @@ async fn a_new_connection_is_verified_saved_and_shown_without_its_secret() {
     assert_eq!(id.get_version_num(), 7);
     assert_eq!(answer.header("location"), Some(path(&id.to_string()).as_str()));
     let tag = answer.header("etag").expect("a tag").to_owned();
-    assert!(tag.starts_with("\"1-"), "{tag}");
+    assert!(tag.starts_with("\"1."), "{tag}");
     assert_eq!(answer.header("idempotency-replayed"), None);
     assert_eq!(created["name"], "Brand A");
     assert_eq!(created["platform"], "affise");
@@ -263,6 +263,26 @@ async fn a_name_is_taken_whatever_its_letter_case_but_only_in_its_organisation()
         assert_eq!(fields(&problem), [("/name".to_owned(), "name_taken".to_owned())]);
     }
     app.user("other", Plan::Pro).add_demo("größe ä").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_must_be_seen_and_look_like_no_other() {
+    let app = TestApp::start().await;
+    let user = acme(&app);
+    user.add_demo("Brand A").await;
+    // Cyrillic letters, letters of full width, and a space that nobody sees.
+    for name in ["Br\u{430}nd \u{410}", "\u{ff22}rand A", "Br\u{200b}and A"] {
+        user.post(CONNECTIONS, &json!({ "name": name, "platform": "demo" })).await.problem(409, "name_taken");
+    }
+    for name in ["\u{200b}\u{2060}", "\u{3164}", "\u{2800} \u{ad}"] {
+        let problem = user.post(CONNECTIONS, &json!({ "name": name, "platform": "demo" })).await;
+        let problem = problem.problem(422, "validation_failed");
+        assert_eq!(fields(&problem), [("/name".to_owned(), "required".to_owned())], "{name:?}");
+    }
+    let other = user.add_demo("Modem").await;
+    user.add_demo("Modern").await;
+    user.patch(&path(&other), &json!({ "name": "Brand \u{391}" })).await.problem(409, "name_taken");
+    user.patch(&path(&other), &json!({ "name": "Mod\u{435}l" })).await.ok(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 mod create;
 mod deferred;
 mod delete;
+mod health;
 mod history;
 mod idempotency;
 mod limits;

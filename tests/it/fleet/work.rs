@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection};
 use serde_json::json;
 
 use super::{Fleet, affise, eventually};
@@ -70,11 +68,6 @@ async fn the_verifications_of_a_killed_process_are_taken_up_by_the_others() {
     fleet.replicas[killed].kill();
     fleet.replicas.remove(killed);
     network.always(None);
-    // The dead process's leases would end within a minute; here they end now.
-    let url = fleet.variables.iter().find(|(name, _)| name == "DATABASE_URL").map(|(_, url)| url.clone());
-    let mut database = PgConnection::establish(&url.expect("a database")).expect("PostgreSQL");
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    database.batch_execute("UPDATE connections SET lease_until = 1 WHERE lease_until IS NOT NULL").expect("leases end");
     until_all_are_verified(&fleet, &token).await;
     let done = verifications(&fleet, &token, &ids).await;
     // What the dead process had asked and not written down is asked once more, nothing else.

@@ -8,8 +8,7 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
+use diesel::{Connection, PgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -290,18 +289,6 @@ impl World {
             self.ledgers.push(ledger.await.expect("no surprises"));
         }
     }
-
-    /// Makes leases of the dead end now instead of within a minute.
-    fn end_leases(&self) {
-        const END: &str = "UPDATE connections SET lease_until = 1 WHERE lease_until IS NOT NULL;";
-        if let Some(server) = &self.server {
-            let mut database = PgConnection::establish(&server.schema.url).expect("the database");
-            return database.batch_execute(END).expect("leases");
-        }
-        let file = self.folder.path().join("data/affzero.db");
-        let mut database = SqliteConnection::establish(&file.display().to_string()).expect("the database");
-        database.batch_execute(&format!("PRAGMA busy_timeout = 10000; {END}")).expect("leases");
-    }
 }
 
 fn both(first: &str, second: &str) -> String {
@@ -332,7 +319,6 @@ async fn survive(schema: Option<Schema>) {
     assert!(acknowledged > 10 * kills, "{acknowledged} changes in {kills} rounds are no load");
 
     // Everybody goes over to the new key, and what was interrupted is finished.
-    world.end_leases();
     let service = world.serve(&both(NEW_KEY, KEYS));
     for ledger in &mut world.ledgers {
         ledger.reconcile(&service.url).await;

@@ -167,7 +167,6 @@ async fn a_process_that_stops_hands_its_claims_over_at_once() {
     let second = Service::start(folder.path(), &variables);
     let started = Instant::now();
     while second.send(&token, "GET", &path, None).await.ok(200)["status"] != "active" {
-        // The lease would have lasted for a minute.
         assert!(started.elapsed() < Duration::from_secs(30), "nobody takes over");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

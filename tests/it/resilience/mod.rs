@@ -15,6 +15,7 @@ mod queue;
 mod retries;
 #[cfg(target_os = "linux")]
 mod soak;
+mod taken_up;
 mod toxic;
 
 use affzero_connections::tenancy::Plan;

@@ -10,6 +10,7 @@ use diesel::prelude::*;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, on_sqlite};
+use crate::connections::eventually;
 
 const DAY: i64 = 24 * 3_600 * 1_000_000;
 
@@ -89,6 +90,7 @@ async fn idempotency_keys_that_are_over_go() {
                     body_hash: "k1:00".to_owned(),
                     connection_id: None,
                     expires_at,
+                    owner: None,
                 };
                 diesel::insert_into(idempotency_keys::table).values(&row).execute(db)?;
             }
@@ -143,6 +145,22 @@ async fn a_service_is_told_from_the_organisations_own_user_of_the_same_name() {
     let (created, used, yes) = (Some("connection.created"), Some("connection.used"), Some(&Value::Bool(true)));
     assert_eq!(told, [(created, None), (created, yes), (used, None), (used, yes)]);
     assert!(events.iter().all(|event| event["actor"] == events[0]["actor"]), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_background_does_for_a_service_is_told_as_the_services() {
+    let app = TestApp::start().await;
+    let service = app.user_with_scope("any", Plan::Pro, "org:any connections:read connections:write");
+    let headers = [("x-org-id", "acme"), ("x-org-plan", "pro")];
+    let body = json!({ "name": "Later", "platform": "demo" });
+    service.send("POST", "/api/v1/connections?verify=deferred", &headers, Some(&body)).await.ok(201);
+    let user = app.user("acme", Plan::Pro);
+    let event = eventually("it is verified", async || {
+        let events = user.get("/api/v1/audit-events").await.ok(200);
+        Some(events["data"][0].clone()).filter(|event| event["action"] == "connection.verified")
+    })
+    .await;
+    assert_eq!(event["detail"], json!({ "deferred": true, "via_service": true }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

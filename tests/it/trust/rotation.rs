@@ -20,12 +20,16 @@ fn ring(keys: &[&str]) -> Vault {
 
 /// How many blobs stand under each key: under k1, and under k2.
 async fn blobs(app: &TestApp) -> (usize, usize) {
-    type Three = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+    type Four = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
     let (rows, history) = app
         .db
-        .read(|db| -> Result<(Vec<Three>, Vec<Vec<u8>>), DbError> {
-            let columns =
-                (connections::settings_sealed, connections::credentials_sealed, connections::verification_sealed);
+        .read(|db| -> Result<(Vec<Four>, Vec<Vec<u8>>), DbError> {
+            let columns = (
+                connections::settings_sealed,
+                connections::credentials_sealed,
+                connections::verification_sealed,
+                connections::health_sealed,
+            );
             Ok((
                 connections::table.select(columns).load(db)?,
                 verifications::table.select(verifications::report_sealed).load(db)?,
@@ -33,7 +37,7 @@ async fn blobs(app: &TestApp) -> (usize, usize) {
         })
         .await
         .expect("blobs");
-    let all: Vec<Vec<u8>> = rows.into_iter().flat_map(|(a, b, c)| [a, b, c]).flatten().chain(history).collect();
+    let all: Vec<Vec<u8>> = rows.into_iter().flat_map(|(a, b, c, d)| [a, b, c, d]).flatten().chain(history).collect();
     let under = |key: &str| all.iter().filter(|blob| key_id(blob) == Some(key)).count();
     assert_eq!(under("k1") + under("k2"), all.len());
     (under("k1"), under("k2"))
