@@ -596,7 +596,7 @@ function drawStats({ body, headers }, id, type, query) {
   const values = (row) => [isMoney && el('td', {}, row.currency ?? unknown()), metrics.map(({ key }) => metricCell(key, row[key]))];
   const tbody = el('tbody');
   const table = el('table', {},
-    el('caption', {}, asked.from === asked.to ? asked.from : `${asked.from} – ${asked.to}`, `, ${asked.timezone}`),
+    el('caption', {}, asked.from === asked.to ? asked.from : `${asked.from} – ${asked.to}`, `, ${asked.timezone ?? 'in a time zone that is not known'}`),
     el('thead', {}, el('tr', {},
       dimensions.map((column) => heading(column, type)), isMoney && el('th', { scope: 'col' }, 'Currency'), metrics.map((column) => heading(column, type)))),
     tbody,

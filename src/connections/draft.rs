@@ -312,12 +312,19 @@ fn check_settings(pair: Pair, settings: Wiped, errors: &mut Errors) -> Wiped {
     let mut normal = plain(settings);
     let wrong = platforms::normalise(pair, &mut normal).err().unwrap_or_default();
     let wrong = wrong.into_iter().map(|error| FieldProblem::at("/settings", error.field, error.code, error.detail));
-    // Of one field the first mistake is enough.
-    let new: Vec<FieldProblem> =
-        wrong.filter(|error| found.so_far().iter().all(|known| known.pointer != error.pointer)).collect();
-    found.extend(new);
-    errors.extend(found.finish(None::<()>).err().unwrap_or_default());
+    let wrong: Vec<FieldProblem> = wrong.collect();
+    let found = found.finish(None::<()>).err().unwrap_or_default();
+    // Of one field one mistake is enough. Of what has not the right form, the platform's own words say more.
+    let says_more = |known: &FieldProblem| known.code == InputCode::Format.into() && is_about(&wrong, known);
+    let found: Vec<FieldProblem> = found.into_iter().filter(|known| !says_more(known)).collect();
+    let new: Vec<FieldProblem> = wrong.iter().filter(|error| !is_about(&found, error)).cloned().collect();
+    errors.extend(found.into_iter().chain(new));
     text_members(normal).into()
+}
+
+/// Whether one of `problems` is about the same field as `other`.
+fn is_about(problems: &[FieldProblem], other: &FieldProblem) -> bool {
+    problems.iter().any(|problem| problem.pointer == other.pointer)
 }
 
 fn check_credentials(pair: Pair, credentials: &Wiped, errors: &mut Errors) {
@@ -385,7 +392,7 @@ mod tests {
     fn all_errors_come_at_once_with_pointers() {
         let body = json!({
             "name": " ", "platform": "affise", "connection_type": "admin", "nam": 1,
-            "settings": {"base_url": 5, "currency": "usd"}, "credentials": {"api_kye": "x"}
+            "settings": {"base_url": 5, "currency": "UDS"}, "credentials": {"api_kye": "x"}
         });
         let problem = Draft::read(&body, true).expect_err("a problem");
         let found = codes(&problem);
@@ -437,7 +444,7 @@ mod tests {
     #[test]
     fn what_the_platform_says_of_an_address_comes_with_what_the_schema_says() {
         let body = json!({"name": "x", "platform": "cake", "connection_type": "affiliate", "colour": 1,
-            "settings": {"domain": "https://a b", "timezone": "Mars", "currency": "usd"}, "credentials": {"api_kye": "x"}});
+            "settings": {"domain": "https://a b", "timezone": "Mars", "currency": "UDS"}, "credentials": {"api_kye": "x"}});
         let problem = Draft::read(&body, true).expect_err("a problem");
         let mut found = codes(&problem);
         found.sort();
@@ -455,12 +462,12 @@ mod tests {
     #[test]
     fn errors_are_in_words() {
         let body = json!({"name": "x", "platform": "everflow", "connection_type": "admin",
-            "settings": {"region": "moon", "currency": "usd"}, "credentials": {"api_kye": "x"}});
+            "settings": {"region": "moon", "currency": "UDS"}, "credentials": {"api_kye": "x"}});
         let problem = Draft::read(&body, true).expect_err("a problem");
         let details: Vec<&str> = problem.errors.iter().map(|error| error.detail.as_str()).collect();
         for expected in [
             "The value must be one of us, eu.",
-            "The value should look like USD.",
+            "This is not an ISO 4217 currency code; the nearest is USD (United States dollar).",
             "There is no such field; did you mean api_key?",
         ] {
             assert!(details.contains(&expected), "{expected} in {details:?}");

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::check::Check;
 use crate::config::{Config, DATA_DIR, SECRET_FILES};
 use crate::db::DatabaseUrl;
+use crate::platforms::calendar;
 
 /// No machine that runs this is younger: a clock that stands before 2025 was never set.
 const EARLIEST: i64 = 1_735_689_600;
@@ -25,6 +26,11 @@ pub(super) fn clock() -> Check {
         );
     }
     Check::ok("clock", format!("it is {now:.0}"))
+}
+
+/// By which tables the days of reports begin and end.
+pub(super) fn zone_tables() -> Check {
+    Check::ok("zone_tables", format!("days are counted by the time zone tables {}", calendar::zone_tables()))
 }
 
 /// Whether what should be private is.

@@ -88,7 +88,7 @@ pub async fn examine(variables: Result<Variables, ConfigError>) -> Report {
     };
     let mut checks = vec![configuration(&config)];
     checks.extend(misspelt.iter().map(unknown));
-    checks.extend([network::cors(&config), network::egress(&config), machine::clock()]);
+    checks.extend([network::cors(&config), network::egress(&config), machine::clock(), machine::zone_tables()]);
     checks.extend(machine::files(&config));
     checks.extend(machine::disk(&config));
     checks.extend(machine::addresses(&config));

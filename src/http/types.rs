@@ -6,9 +6,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::connections::stats::Failure;
+use crate::connections::stats::echo::QueryEcho;
 use crate::connections::stats::layout::ColumnInfo;
 use crate::connections::stats::merged::MergedPart;
-use crate::connections::stats::page::QueryEcho;
 use crate::connections::stats::table::{ConnectionRef, Source};
 use crate::connections::stats::tally::Integrity;
 use crate::connections::{AuditEventView, AutomationView, ConnectionView};
@@ -153,6 +153,8 @@ pub(super) struct StatsLines {}
 #[schema(as = StatsSummary)]
 #[expect(dead_code, reason = "describes what the statistics module writes")]
 pub(super) struct StatsSummary {
+    /// The question as it was answered.
+    query: QueryEcho,
     /// What all rows add up to, by currency.
     totals: Vec<StatsTotals>,
     /// How many rows there were.

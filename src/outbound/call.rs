@@ -1,5 +1,6 @@
 //! One call: put together, sent within its bounds, repeated where that is allowed, its answer read whole.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use super::faults::{asked_for_quiet, asked_for_rest, classify, out_of_memory, ov
 use super::gate::Gate;
 use super::host::host_of;
 use super::memory::Memory;
+use super::text::{self, Repaired};
 use super::tls::Handshake;
 use super::turn::NoTurn;
 use super::wall::{self, Scene};
@@ -304,7 +306,9 @@ impl Call {
         if status.is_redirection() {
             return Err(redirected(&self.url, &headers, quote).into());
         }
-        let body = read_bounded(response, &self.url, &self.upstream.shared.memory, &handshake, quote).await?;
+        let memory = &self.upstream.shared.memory;
+        let body = read_bounded(response, &self.url, memory, &handshake, quote).await?;
+        let (body, is_repaired) = legible(&body, memory)?;
         let host = host_of(&self.url);
         if let Some(rest) = self.asks_for_rest.and_then(|asks| asks(&body)) {
             return Err(asked_for_rest(&host, rest).into());
@@ -323,9 +327,22 @@ impl Call {
         let answer = retry::judge(wall::judge(answer, &scene)?, &host)?;
         if answer.status.is_success() {
             trip.answered.store(true, Ordering::Relaxed);
+            trip.repaired.fetch_or(is_repaired, Ordering::Relaxed);
         }
         Ok(answer)
     }
+}
+
+/// A body that parsers can read, and whether that took a repair.
+fn legible(body: &Bytes, memory: &Memory) -> Result<(Bytes, bool), retry::Fault> {
+    let Repaired { body: read, is_repaired } = text::repair(body);
+    if let Cow::Borrowed(read) = read {
+        let read = body.slice_ref(read);
+        return Ok((read, is_repaired));
+    }
+    let mut repaired = memory.body(u64::try_from(read.len()).ok());
+    repaired.append(&read).map_err(|_| out_of_memory())?;
+    Ok((repaired.freeze(), is_repaired))
 }
 
 pub(super) async fn read_bounded(

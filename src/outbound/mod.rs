@@ -25,6 +25,7 @@ mod quiet;
 mod quote;
 mod resolver;
 mod retry;
+mod text;
 mod timings;
 mod tls;
 mod turn;
@@ -60,6 +61,7 @@ use self::host::host_of;
 use self::memory::Memory;
 use self::resolver::{CheckedResolver, Resolver};
 use self::retry::Budget;
+pub use self::text::MARK;
 pub use self::timings::Timings;
 use self::tls::Handshake;
 pub use self::turn::{AccountId, Ask, Bound, Lease, Quiet, SharedBudget, Turn};
@@ -321,6 +323,7 @@ impl Transport {
                 calls: AtomicU32::new(0),
                 answered: AtomicBool::new(false),
                 held_up: AtomicBool::new(false),
+                repaired: AtomicBool::new(false),
                 timings: Mutex::new(Timings::default()),
             }),
         }
@@ -362,6 +365,8 @@ struct Trip {
     answered: AtomicBool,
     /// Whether any of them had to be given up because others were before it.
     held_up: AtomicBool,
+    /// Whether a text in the answers had to be repaired before they could be read.
+    repaired: AtomicBool,
     timings: Mutex<Timings>,
 }
 
@@ -422,6 +427,17 @@ impl Upstream {
     #[must_use]
     pub fn is_held_up(&self) -> bool {
         self.trip.held_up.load(Ordering::Relaxed)
+    }
+
+    /// Whether a text in the good answers so far was not as their format has it.
+    #[must_use]
+    pub fn has_repaired(&self) -> bool {
+        self.trip.repaired.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a reader had to repair a text, where the transport does not know the format.
+    pub fn note_repaired(&self) {
+        self.trip.repaired.store(true, Ordering::Relaxed);
     }
 
     /// The most calls this request may cause.

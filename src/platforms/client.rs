@@ -4,15 +4,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
 use http::Extensions;
 use uuid::Uuid;
 
+use super::calendar::{self, Zone};
 use super::kind::{Credentials, Gateways, Pair, Platform, Settings};
-use super::stats::{Report, StatsQuery};
+use super::stats::{Batch, DayOfConversion, Report, StatsQuery, Terms, Warning, WarningCode};
 use super::verification::{self, Detected, Subject, Verification};
+use super::zone_changes;
 use crate::metrics;
 use crate::outbound::error::{ErrorKind, PlatformError};
-use crate::outbound::{Transport, Upstream};
+use crate::outbound::{MARK, Transport, Upstream};
 
 /// One outside account, ready to be asked.
 ///
@@ -32,6 +35,26 @@ pub trait PlatformClient: Send + Sync {
 
     /// Plans and starts a report. An impossible query is refused here, before anything is read.
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError>;
+
+    /// The zone that the days of a report really are in; `None` where nobody knows the account's.
+    fn zone_of<'a>(&'a self, query: &'a StatsQuery) -> Option<&'a Zone> {
+        Some(&query.zone)
+    }
+
+    /// The zone whose days the platform counts by its own tables of zones, where it is not handed instants.
+    fn counts_days_in<'a>(&'a self, query: &'a StatsQuery) -> Option<&'a Zone> {
+        Some(&query.zone)
+    }
+
+    /// What the key's user may be shown less than, where the last verification found a user with limited rights.
+    fn limits_of_user(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// On which day a conversion counts, where the connection's settings decide that and not the platform.
+    fn day_of_conversion(&self) -> Option<DayOfConversion> {
+        None
+    }
 }
 
 /// What a connection is opened with.
@@ -67,12 +90,87 @@ impl Client {
         &self.upstream
     }
 
+    /// What the days of a report are.
+    #[must_use]
+    pub fn terms(&self, query: &StatsQuery) -> Terms {
+        let by_catalogue = || self.pair.entry().day_of_conversion;
+        Terms {
+            zone: self.platform.zone_of(query).cloned(),
+            day_of_conversion: self.platform.day_of_conversion().unwrap_or_else(by_catalogue),
+        }
+    }
+
     /// Plans and starts a report.
     ///
     /// # Errors
     /// What the platform, or the road to it, refuses.
     pub async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
-        self.platform.stats(query).await
+        let Report { unique_keys, mut batches } = self.platform.stats(query).await?;
+        let counted = self.platform.counts_days_in(query);
+        let doubt = counted.and_then(|zone| zone_tables_may_differ(self.pair.platform(), zone, query));
+        let batches = Box::pin(async_stream::try_stream! {
+            while let Some(batch) = batches.next().await {
+                let mut batch = batch?;
+                if self.upstream.has_repaired() {
+                    clean_ids(query, &mut batch)?;
+                }
+                yield batch;
+            }
+            if let Some(detail) = self.platform.limits_of_user() {
+                let warning = Warning { code: WarningCode::DataMayBeLimited, detail: detail.to_owned() };
+                yield Batch { warnings: vec![warning], ..Batch::default() };
+            }
+            if let Some(doubt) = doubt {
+                yield Batch { warnings: vec![doubt], ..Batch::default() };
+            }
+            if self.upstream.has_repaired() {
+                yield Batch { warnings: vec![text_repaired(self.pair.platform())], ..Batch::default() };
+            }
+        });
+        Ok(Report { unique_keys, batches })
+    }
+}
+
+/// A text that is only shown may have been repaired, and so may an id that is one. Any other id must not: rows of two
+/// entities could become those of one.
+fn clean_ids(query: &StatsQuery, batch: &mut Batch) -> Result<(), PlatformError> {
+    for row in &mut batch.rows {
+        for (dimension, value) in query.dimensions.iter().zip(&mut row.key) {
+            if dimension.is_named_by_id() {
+                value.id.retain(|letter| letter != MARK);
+            } else if value.id.contains([MARK, char::REPLACEMENT_CHARACTER]) {
+                let detail = "An id in the tracker's answer holds characters that no id can have.";
+                return Err(PlatformError::bad_response(detail));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn zone_tables_may_differ(platform: Platform, zone: &Zone, query: &StatsQuery) -> Option<Warning> {
+    let days = zone_changes::days_concerned(zone, query.range)?;
+    Some(Warning {
+        code: WarningCode::ZoneTablesDiffer,
+        detail: format!(
+            "The rules of {} changed between the time zone tables {} and {}. {} does not say which it counts by. If by the \
+             older, the days from {} to {} begin and end at another hour than here.",
+            zone.name(),
+            zone_changes::OLD,
+            calendar::zone_tables(),
+            platform.title(),
+            days.from(),
+            days.to()
+        ),
+    })
+}
+
+fn text_repaired(platform: Platform) -> Warning {
+    Warning {
+        code: WarningCode::TextRepaired,
+        detail: format!(
+            "A name in the answers of {} holds half a character or control characters; names are shown without them.",
+            platform.title()
+        ),
     }
 }
 

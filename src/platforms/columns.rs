@@ -163,6 +163,12 @@ impl Dimension {
         }
     }
 
+    /// Whether a platform may have nothing but a name to tell the values apart by.
+    #[must_use]
+    pub const fn is_named_by_id(self) -> bool {
+        matches!(self, Self::AffiliateNetwork | Self::Country) || self.is_sub_id()
+    }
+
     /// Whether the dimension cuts the time axis.
     #[must_use]
     pub const fn is_time(self) -> bool {

@@ -8,7 +8,7 @@ use super::client::{Account, Client, Platforms};
 use super::descriptor::{Descriptor, PlatformDescriptor, Schemas};
 use super::kind::{ConnectionType, FieldError, Gateways, Pair, Platform, Settings};
 use super::verification::Subject;
-use super::{affise, binom, cake, demo, everflow, keitaro, tune, voluum};
+use super::{affise, binom, cake, currency, demo, everflow, keitaro, tune, voluum};
 use crate::outbound::error::PlatformError;
 use crate::outbound::{CallScope, Callee};
 
@@ -142,7 +142,9 @@ pub fn entry(platform: Platform) -> Option<&'static PlatformEntry> {
 /// # Errors
 /// Every field that is wrong, at once.
 pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldError>> {
-    (of(pair).normalise)(settings)
+    let mut errors = (of(pair).normalise)(settings).err().unwrap_or_default();
+    errors.extend(currency::normalise(settings).err());
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 /// Scheme, host and port that the secrets of a connection go to; `None` where nothing is called.

@@ -26,8 +26,10 @@ mod dispatch;
 mod everflow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+pub mod integrity;
 mod keitaro;
 mod kind;
+mod learned;
 mod list;
 mod number;
 mod ratio;
@@ -39,6 +41,7 @@ pub mod verification;
 mod voluum;
 mod warning;
 mod words;
+mod zone_changes;
 
 pub use client::{Account, Client, PlatformClient, Platforms, verify};
 pub use descriptor::Schemas;

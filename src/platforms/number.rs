@@ -1,4 +1,4 @@
-//! Numbers as trackers write them: JSON numbers, digits in quotes, blanks, nulls.
+//! Numbers as trackers write them: JSON numbers, digits in quotes, blanks, nulls, and numbers dressed up for a screen.
 //!
 //! Values are read from the JSON text itself. Nothing passes through a binary float.
 
@@ -33,8 +33,55 @@ pub(super) fn parse_count(text: &str) -> Option<i64> {
     if let Ok(count) = text.parse() {
         return Some(count);
     }
-    let number = parse_decimal(text)?;
+    whole(parse_decimal(text)?)
+}
+
+/// A count out of a number that has no fraction but zero.
+#[must_use]
+pub(super) fn whole(number: Decimal) -> Option<i64> {
     number.fract().is_zero().then(|| number.trunc().to_i64()).flatten()
+}
+
+/// Reads a number that may be dressed up for a screen: `112.5000`, `$2.50`, `1,234.50`, `-$5.00`, and `($12.50)` for less
+/// than nothing. A comma or a blank stands between thousands or nowhere: what could be a decimal comma is refused.
+#[must_use]
+pub(super) fn parse_money(text: &str) -> Option<Decimal> {
+    let text = text.trim();
+    let (is_negative, text) = match (text.strip_prefix('('), text.strip_prefix('-')) {
+        (Some(inside), _) => (true, inside.strip_suffix(')')?.trim()),
+        (None, Some(rest)) => (true, rest.trim_start()),
+        (None, None) => (false, text),
+    };
+    let number_at = text.find(|letter: char| letter.is_ascii_digit() || matches!(letter, '.' | '-' | '+'))?;
+    let (symbol, number) = text.split_at_checked(number_at)?;
+    let is_symbol = symbol.chars().count() <= 4 && symbol.chars().any(|letter| letter == '$' || !letter.is_ascii());
+    if !(symbol.is_empty() || is_symbol) || (is_negative && number.starts_with(['-', '+'])) {
+        return None;
+    }
+    let amount = parse_decimal(&without_thousands(number)?)?;
+    Some(if is_negative { -amount } else { amount })
+}
+
+/// Takes the commas out of `1,234.50`, or the blanks that stand for them; one anywhere else is no separator of thousands
+/// and is refused.
+fn without_thousands(number: &str) -> Option<Cow<'_, str>> {
+    let Some(separator) = number.chars().find(|letter| matches!(letter, ',' | ' ' | '\u{a0}' | '\u{202f}')) else {
+        return Some(Cow::Borrowed(number));
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let mut groups = whole.trim_start_matches(['-', '+']).split(separator);
+    let first = groups.next()?;
+    let grouped =
+        (1..=3).contains(&first.len()) && groups.all(|group| group.len() == 3) && !fraction.contains(separator);
+    grouped.then(|| Cow::Owned(number.replace(separator, "")))
+}
+
+/// Whether a text stands where a number could stand, and says that there is none.
+#[must_use]
+pub(super) fn is_blank(text: &str) -> bool {
+    let text = text.trim();
+    matches!(text, "" | "-" | "\u{2013}" | "\u{2014}")
+        || ["nan", "n/a", "null"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// What stands where a number may stand: a number, a number in quotes, or nothing.
@@ -43,7 +90,7 @@ fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, 
     match raw.as_bytes().first() {
         Some(b'"') => {
             let text = unquoted(raw).map_err(serde::de::Error::custom)?;
-            Ok((!text.trim().is_empty()).then_some(text))
+            Ok((!is_blank(&text)).then_some(text))
         }
         Some(b'n') => Ok(None),
         _ => Ok(Some(Cow::Borrowed(raw))),
@@ -62,7 +109,7 @@ pub(super) fn unquoted(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     }
 }
 
-/// Money or any other exact number; `null`, missing and `""` are `None`, anything else but a number is refused.
+/// Money or any other exact number; `null`, missing, `""`, `"-"` and `"NaN"` are `None`, anything else but a number is refused.
 ///
 /// Use with `#[serde(default, deserialize_with = "number::decimal")]`.
 pub(super) fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
@@ -71,7 +118,7 @@ pub(super) fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
         .transpose()
 }
 
-/// A count; `null`, missing and `""` are `None`, anything else but a whole number is refused.
+/// A count; `null`, missing, `""`, `"-"` and `"NaN"` are `None`, anything else but a whole number is refused.
 ///
 /// Use with `#[serde(default, deserialize_with = "number::count")]`.
 pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
@@ -112,7 +159,12 @@ mod tests {
 
     #[test]
     fn absent_null_and_blank_are_unknown_and_words_are_refused() {
-        for json in ["{}", r#"{"money": null, "clicks": null}"#, r#"{"money": "", "clicks": " "}"#] {
+        for json in [
+            "{}",
+            r#"{"money": null, "clicks": null}"#,
+            r#"{"money": "", "clicks": " "}"#,
+            r#"{"money": "NaN", "clicks": "-"}"#,
+        ] {
             let read = line(json).expect("a line");
             assert_eq!((read.money, read.clicks), (None, None));
         }
@@ -123,11 +175,57 @@ mod tests {
         }
     }
 
+    #[test]
+    fn money_loses_its_dress_and_nothing_else() {
+        for (text, amount) in [
+            ("$2.50", "2.50"),
+            ("1,234,567.5", "1234567.5"),
+            ("-$5.00", "-5.00"),
+            ("($12.50)", "-12.50"),
+            ("(1,204)", "-1204"),
+            ("1 204.50", "1204.50"),
+            ("1\u{a0}204\u{a0}000", "1204000"),
+            ("( € 3 )", "-3"),
+            ("€ 12", "12"),
+            ("US$3", "3"),
+            ("0.0000", "0"),
+            ("5.684341886080802e-14", "0.00000000000005684341886080802"),
+        ] {
+            assert_eq!(parse_money(text), text_of(amount), "{text}");
+        }
+        for text in [
+            "",
+            "$",
+            "ten",
+            "1,5",
+            "12,34.5",
+            "1.234,50",
+            "1 5",
+            "1,204 500",
+            "e5",
+            "--5",
+            "12 USD",
+            "n/a",
+            "(5",
+            "5)",
+            "(-5)",
+            "-(5)",
+            "()",
+        ] {
+            assert_eq!(parse_money(text), None, "{text}");
+        }
+    }
+
+    fn text_of(amount: &str) -> Option<Decimal> {
+        Some(amount.parse().expect("a decimal"))
+    }
+
     proptest! {
         #[test]
         fn every_text_is_a_number_or_refused_without_a_panic(text in "\\PC*") {
             let _ = parse_decimal(&text);
             let _ = parse_count(&text);
+            let _ = (parse_money(&text), is_blank(&text));
         }
 
         #[test]

@@ -134,7 +134,7 @@ pub(super) const CURRENCY: Field = Field::text(
     "USD",
 )
 .optional()
-.matching("^[A-Z]{3}$");
+.matching("^[A-Za-z]{3}$");
 
 /// The schema of an object with certain fields. Its JSON has them in the order in which a person fills them in.
 #[derive(Debug, Clone)]

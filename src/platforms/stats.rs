@@ -15,9 +15,11 @@ use smallvec::SmallVec;
 
 use super::calendar::{DateRange, Zone};
 pub use super::columns::{Dimension, Metric, MetricType, Perspective, SubId};
+pub use super::integrity::{Against, Check, DayOfConversion};
 pub use super::ratio::{Fraction, change};
 use super::ratio::{ratio, shortest};
 pub use super::warning::{Warning, WarningCode};
+use crate::outbound::MARK;
 use crate::outbound::error::PlatformError;
 
 /// An ISO 4217 code.
@@ -75,16 +77,15 @@ impl DimensionValue {
     #[must_use]
     pub fn new(id: impl Into<CompactString>, name: impl AsRef<str>) -> Self {
         let id = id.into();
-        let name = name.as_ref().trim();
-        let name = if name.is_empty() { id.clone() } else { CompactString::from(name) };
-        Self { id, name }
+        let name = shown(name.as_ref());
+        if name.is_empty() { Self::plain(id) } else { Self { id, name } }
     }
 
     /// A value whose id is its own label.
     #[must_use]
     pub fn plain(id: impl Into<CompactString>) -> Self {
         let id = id.into();
-        Self { name: id.clone(), id }
+        Self { name: shown(&id), id }
     }
 
     /// An entity the platform reports traffic for without saying which one it is.
@@ -104,6 +105,15 @@ impl DimensionValue {
     pub fn hour(hour: u8) -> Self {
         Self { id: compact_str::format_compact!("{hour:02}"), name: compact_str::format_compact!("{hour:02}:00") }
     }
+}
+
+/// A label without blanks at its ends, and without what stands for characters that its format forbids.
+fn shown(text: &str) -> CompactString {
+    let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == MARK);
+    if text.contains(MARK) {
+        return text.chars().filter(|letter| *letter != MARK).collect();
+    }
+    text.into()
 }
 
 /// The values of a row's dimensions, in the order of [`StatsQuery::dimensions`].
@@ -166,7 +176,8 @@ impl Metrics {
         cost: None,
     };
 
-    /// The sum of two rows. A sum with an unknown part is unknown, and so is one that overflows.
+    /// The sum of two rows. A sum with an unknown part is unknown, and so is one that overflows. Unique clicks do not add
+    /// up: they are known only where one of the rows has none.
     #[must_use]
     pub fn add(&self, other: &Self) -> Self {
         fn count(a: Option<i64>, b: Option<i64>) -> Option<i64> {
@@ -175,10 +186,17 @@ impl Metrics {
         fn money(a: Option<Decimal>, b: Option<Decimal>) -> Option<Decimal> {
             a?.checked_add(b?)
         }
+        // A visitor of both rows is one visitor, and nobody says who was in both.
+        fn visitors(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+            match (a?, b?) {
+                (0, all) | (all, 0) => Some(all),
+                _ => None,
+            }
+        }
         Self {
             impressions: count(self.impressions, other.impressions),
             clicks: count(self.clicks, other.clicks),
-            unique_clicks: count(self.unique_clicks, other.unique_clicks),
+            unique_clicks: visitors(self.unique_clicks, other.unique_clicks),
             conversions: count(self.conversions, other.conversions),
             approved: count(self.approved, other.approved),
             pending: count(self.pending, other.pending),
@@ -313,11 +331,13 @@ impl StatsQuery {
     }
 }
 
-/// The outcome of holding rows against what the platform itself says of them.
+/// What a report's days are, as far as it is known before its first call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// What differs, with both numbers; `None` where everything agrees.
-    pub mismatch: Option<String>,
+pub struct Terms {
+    /// The zone they really are in; `None` where nobody knows the account's.
+    pub zone: Option<Zone>,
+    /// Which of them a conversion counts on.
+    pub day_of_conversion: DayOfConversion,
 }
 
 /// A part of a report, usually one page.
@@ -366,6 +386,20 @@ mod tests {
     }
 
     #[test]
+    fn unique_clicks_never_add_up() {
+        let unique = |unique_clicks| Metrics { unique_clicks, ..Metrics::ZERO };
+        for (one, other, both) in [
+            (Some(3), Some(4), None),
+            (Some(3), Some(0), Some(3)),
+            (Some(0), Some(4), Some(4)),
+            (None, Some(0), None),
+            (Some(3), None, None),
+        ] {
+            assert_eq!(unique(one).add(&unique(other)).unique_clicks, both, "{one:?} and {other:?}");
+        }
+    }
+
+    #[test]
     fn ratios_are_rounded_half_even_to_six_places() {
         let metrics = Metrics { clicks: Some(3), conversions: Some(2), ..Metrics::default() };
         assert_eq!(metrics.get(Metric::Cr, Perspective::Network), Some(MetricValue::Decimal(decimal("0.666667"))));
@@ -397,6 +431,7 @@ mod tests {
     #[test]
     fn a_blank_label_falls_back_to_the_id() {
         assert_eq!(DimensionValue::new("71", "  ").name, "71");
+        assert_eq!(DimensionValue::new("71", "Loan\u{fdd0}s\u{fdd0} ").name, "Loans");
         assert_eq!(DimensionValue::hour(7), DimensionValue { id: "07".into(), name: "07:00".into() });
     }
 

@@ -1,10 +1,13 @@
 //! A platform's own total of a report, held against its rows.
+//!
+//! A day that is not over goes on while its rows are read. Where the total was asked for before and after them, whatever
+//! lies between the two agrees.
 
 use std::fmt::Display;
 
 use rust_decimal::Decimal;
 
-use super::stats::{Check, Metrics};
+use super::stats::{Against, Check, Metrics};
 
 /// What rows add up to, for a platform's own total to be held against.
 #[derive(Debug, Clone, Copy)]
@@ -31,36 +34,75 @@ impl Sum {
         self.rows += other.rows;
     }
 
-    /// Where the total of this platform differs. Counts must be the same; amounts may differ by what rounding each row to
-    /// cents can do.
+    /// Where the total of this platform differs.
     pub(super) fn compare(&self, platform: &str, total: &Metrics) -> Check {
+        self.compare_between(platform, total, total)
+    }
+
+    /// Where the total of this platform differs, before and after the rows were read. Counts must be the same; amounts may
+    /// differ by what rounding each row to cents can do.
+    pub(super) fn compare_between(&self, platform: &str, before: &Metrics, after: &Metrics) -> Check {
         let rows = &self.metrics;
         let tolerance = Decimal::from(self.rows + 1) * Decimal::new(5, 3);
-        let close = |one: Decimal, other: Decimal| one.checked_sub(other).is_some_and(|off| off.abs() <= tolerance);
+        let count = |rows: i64, low: i64, high: i64| low <= rows && rows <= high;
+        let money = |rows: Decimal, low: Decimal, high: Decimal| {
+            let bounds = || Some((low.checked_sub(tolerance)?, high.checked_add(tolerance)?));
+            bounds().is_some_and(|(low, high)| low <= rows && rows <= high)
+        };
         let differences: Vec<String> = [
-            difference(platform, "impressions", rows.impressions, total.impressions, |one, other| one == other),
-            difference(platform, "clicks", rows.clicks, total.clicks, |one, other| one == other),
-            difference(platform, "conversions", rows.conversions, total.conversions, |one, other| one == other),
-            difference(platform, "revenue", rows.revenue, total.revenue, close),
-            difference(platform, "payout", rows.payout, total.payout, close),
+            outside(platform, "impressions", rows.impressions, before.impressions, after.impressions, count),
+            outside(platform, "clicks", rows.clicks, before.clicks, after.clicks, count),
+            outside(platform, "conversions", rows.conversions, before.conversions, after.conversions, count),
+            outside(platform, "revenue", rows.revenue, before.revenue, after.revenue, money),
+            outside(platform, "payout", rows.payout, before.payout, after.payout, money),
         ]
         .into_iter()
         .flatten()
         .collect();
-        Check { mismatch: (!differences.is_empty()).then(|| differences.join("; ")) }
+        Check { against: Against::Independent, mismatch: (!differences.is_empty()).then(|| differences.join("; ")) }
     }
 }
 
-/// What to say of two numbers that should be the same, if both are known and are not.
-fn difference<T: Copy + Display>(
+/// Where rows differ from a total that was asked for before and after them, of a platform that adds up in binary floats.
+pub(super) fn differences(platform: &str, rows: &Metrics, before: &Metrics, after: &Metrics) -> Vec<String> {
+    let counts = [
+        ("clicks", rows.clicks, before.clicks, after.clicks),
+        ("conversions", rows.conversions, before.conversions, after.conversions),
+        ("approved", rows.approved, before.approved, after.approved),
+        ("pending", rows.pending, before.pending, after.pending),
+        ("rejected", rows.rejected, before.rejected, after.rejected),
+    ];
+    let amounts =
+        [("revenue", rows.revenue, before.revenue, after.revenue), ("cost", rows.cost, before.cost, after.cost)];
+    let counts = counts.into_iter().filter_map(|(name, rows, before, after)| {
+        outside(platform, name, rows, before, after, |rows, low, high| low <= rows && rows <= high)
+    });
+    let amounts = amounts
+        .into_iter()
+        .filter_map(|(name, rows, before, after)| outside(platform, name, rows, before, after, is_between));
+    counts.chain(amounts).collect()
+}
+
+/// What to say of a number that lies outside of what it should be, where it is known on all sides.
+fn outside<T: Copy + Ord + Display>(
     platform: &str,
     name: &str,
     rows: Option<T>,
-    total: Option<T>,
-    same: impl Fn(T, T) -> bool,
+    before: Option<T>,
+    after: Option<T>,
+    is_between: impl Fn(T, T, T) -> bool,
 ) -> Option<String> {
-    let (rows, total) = (rows?, total?);
-    (!same(rows, total)).then(|| format!("{name}: the rows add up to {rows}, {platform}'s total is {total}"))
+    let (rows, before, after) = (rows?, before?, after?);
+    let agrees = is_between(rows, before.min(after), before.max(after));
+    (!agrees).then(|| format!("{name}: the rows add up to {rows}, {platform}'s own sum is {after}"))
+}
+
+/// Half a cent is no difference in a sum of binary floats, nor is one part in a billion.
+fn is_between(rows: Decimal, low: Decimal, high: Decimal) -> bool {
+    let (half_a_cent, one_in_a_billion) = (Decimal::new(5, 3), Decimal::new(1, 9));
+    let noise = low.abs().max(high.abs()).checked_mul(one_in_a_billion).unwrap_or_default().max(half_a_cent);
+    let bounds = || Some((low.checked_sub(noise)?, high.checked_add(noise)?));
+    bounds().is_some_and(|(low, high)| low < rows && rows < high)
 }
 
 #[cfg(test)]
@@ -85,10 +127,38 @@ mod tests {
         assert_eq!(
             rows.compare("Everflow", &of(7, "1.02")).mismatch.as_deref(),
             Some(
-                "clicks: the rows add up to 6, Everflow's total is 7; \
-                 revenue: the rows add up to 0.99, Everflow's total is 1.02"
+                "clicks: the rows add up to 6, Everflow's own sum is 7; \
+                 revenue: the rows add up to 0.99, Everflow's own sum is 1.02"
             )
         );
+    }
+
+    #[test]
+    fn what_goes_on_while_rows_are_read_lies_between() {
+        let (before, after) = (of(10, "5"), of(14, "9"));
+        for (clicks, revenue, agrees) in [(12, "7", true), (10, "9.01", true), (15, "7", false), (12, "4.5", false)] {
+            let rows = sum(&[of(clicks, revenue)]);
+            assert_eq!(
+                rows.compare_between("Everflow", &before, &after).mismatch.is_none(),
+                agrees,
+                "{clicks} {revenue}"
+            );
+        }
+    }
+
+    #[test]
+    fn float_noise_is_no_difference_and_a_cent_is_one() {
+        let total = of(10, "100.000000001");
+        assert_eq!(differences("Keitaro", &of(10, "100"), &total, &total), Vec::<String>::new());
+        assert_eq!(
+            differences("Keitaro", &of(9, "99.99"), &total, &total),
+            [
+                "clicks: the rows add up to 9, Keitaro's own sum is 10",
+                "revenue: the rows add up to 99.99, Keitaro's own sum is 100.000000001"
+            ]
+        );
+        assert_eq!(differences("Keitaro", &of(12, "7"), &of(10, "5"), &of(14, "9")), Vec::<String>::new());
+        assert_eq!(differences("Keitaro", &Metrics::default(), &total, &total), Vec::<String>::new());
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum WarningCode {
     DataMoved,
     /// The period is not over, so it is compared up to the same day.
     PeriodRunning,
-    /// A name held half a character, in whose place a sign stands.
+    /// A name held half a character or control characters, and is shown without them.
     TextRepaired,
     /// Days are those of the account's own time zone and not of the one that was asked for.
     TimezoneFixedByPlatform,
@@ -33,13 +33,15 @@ pub enum WarningCode {
     TimezoneListUnavailable,
     /// Nothing showed how the platform reads times, so days are taken to be right without proof.
     TimezoneUnproven,
-    /// The platform did not answer with a sum of its own, so the rows could not be held against it.
+    /// Some rows do not say a number, so its total is not known, or the platform did not answer with a sum of its own.
     TotalUnknown,
+    /// The tracker counts the days of a zone by other rules than this service.
+    ZoneTablesDiffer,
 }
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ColumnsHidden,
         Self::CountsRounded,
         Self::CurrenciesUnnamed,
@@ -53,6 +55,7 @@ impl WarningCode {
         Self::TimezoneListUnavailable,
         Self::TimezoneUnproven,
         Self::TotalUnknown,
+        Self::ZoneTablesDiffer,
     ];
 
     /// The code as it stands in JSON.
@@ -72,6 +75,7 @@ impl WarningCode {
             Self::TimezoneListUnavailable => "timezone_list_unavailable",
             Self::TimezoneUnproven => "timezone_unproven",
             Self::TotalUnknown => "total_unknown",
+            Self::ZoneTablesDiffer => "zone_tables_differ",
         }
     }
 }

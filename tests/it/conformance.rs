@@ -4,14 +4,19 @@
 //! as [`samples::of`] has an arm for it, and does not compile before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use affzero_connections::outbound::MAX_BODY_BYTES;
 use affzero_connections::outbound::error::ErrorKind;
+use affzero_connections::outbound::{MAX_BODY_BYTES, Purpose};
+use affzero_connections::platforms::calendar::Zone;
 use affzero_connections::platforms::cycle::Cycle;
-use affzero_connections::platforms::stats::{Dimension, DimensionValue, Filters, Metrics, Row, SubId};
+use affzero_connections::platforms::stats::{
+    Against, Dimension, DimensionValue, Filters, Metrics, Row, StatsQuery, SubId, WarningCode,
+};
 use affzero_connections::platforms::verification::{FailureCode, StageStatus, Verification, VerificationStatus};
-use affzero_connections::platforms::{Pair, entries, normalise};
+use affzero_connections::platforms::{Pair, Platform, entries, normalise};
 use compact_str::CompactString;
 use jiff::civil::{Date, date};
 use serde_json::{Map, Value, json};
@@ -434,6 +439,156 @@ impl Tracker for Damaged {
             }
         }
         reply
+    }
+}
+
+/// A tracker whose names of offers hold what no text may hold.
+struct Dirty {
+    tracker: Box<dyn Tracker>,
+    is_heard: Arc<AtomicBool>,
+}
+
+impl Tracker for Dirty {
+    fn answer(&self, request: &Request) -> Reply {
+        const NAMES: [&str; 7] = ["name", "title", "label", "offer", "offerName", "offer_name", "site_offer_name"];
+        let mut reply = self.tracker.answer(request);
+        let mut body = String::from_utf8(reply.body).expect("a text");
+        let before = body.len();
+        for name in NAMES {
+            for opening in [format!("\"{name}\":\""), format!("\"{name}\": \"")] {
+                body = dirtied(&body, &opening);
+            }
+        }
+        for name in ["offer_name", "site_offer_name"] {
+            let end = format!("</{name}>");
+            body = body.replace(&end, &format!("&#x0;\u{7}{end}"));
+        }
+        if body.len() > before {
+            self.is_heard.store(true, Ordering::Relaxed);
+        }
+        reply.body = body.into_bytes();
+        reply
+    }
+}
+
+/// A body with half a character and a raw control character at the end of each name that begins so. What is no name of
+/// an offer, such as a day, is left alone.
+fn dirtied(body: &str, opening: &str) -> String {
+    let mut parts = body.split(opening);
+    let mut dirty = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        dirty.push_str(opening);
+        let end = part.match_indices('"').find(|(at, _)| !part[..*at].ends_with('\\')).map_or(0, |(at, _)| at);
+        let is_name = part[..end].contains(|letter: char| letter.is_alphabetic());
+        dirty.push_str(&part[..end]);
+        if is_name {
+            dirty.push_str("\u{7} \\ud83d");
+        }
+        dirty.push_str(&part[end..]);
+    }
+    dirty
+}
+
+#[tokio::test]
+async fn dirty_names_cost_no_number() {
+    for pair in Pair::ALL {
+        let clean = samples::of(pair, LAST).into_iter().map(Stage::set);
+        for (clean, mut sample) in clean.zip(samples::of(pair, LAST)) {
+            let Some(tracker) = sample.tracker.take() else { continue };
+            let is_heard = Arc::new(AtomicBool::new(false));
+            let dirty = Stage::play(sample, Some(Dirty { tracker, is_heard: Arc::clone(&is_heard) }), PATIENCE);
+            for group_by in [vec![Dimension::Offer], vec![Dimension::Offer, Dimension::Date]] {
+                let expected = clean.table(&group_by, range(FROM, TO), "UTC").await.by_ids();
+                is_heard.store(false, Ordering::Relaxed);
+                let table = dirty.table(&group_by, range(FROM, TO), "UTC").await;
+                let name = dirty.sample.name();
+                assert_eq!(table.by_ids(), expected, "{name} by {group_by:?}");
+                let repaired =
+                    table.warnings.iter().filter(|warning| warning.code == WarningCode::TextRepaired).count();
+                assert_eq!(repaired, usize::from(is_heard.load(Ordering::Relaxed)), "{name}: {:?}", table.warnings);
+                let is_hidden = |letter: char| letter.is_control() || letter == '\u{fdd0}';
+                let is_shown = |row: &Row| row.key.iter().all(|value| !value.name.contains(is_hidden));
+                assert!(table.rows.iter().all(is_shown), "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_are_held_against_at_least_what_the_catalogue_says() {
+    for stage in all() {
+        let entry = stage.sample.pair.entry();
+        let dimensions = stage.dimensions();
+        let alone = dimensions.iter().map(|dimension| vec![*dimension]);
+        let dated = dimensions.iter().filter(|dimension| **dimension != Dimension::Date);
+        for group_by in alone.chain(dated.map(|dimension| vec![Dimension::Date, *dimension])) {
+            let table = stage.table(&group_by, range(FROM, TO), "UTC").await;
+            let promised = entry.integrity.iter().find(|entry| entry.fits(&group_by)).expect("a last entry").against;
+            let was = table.against.unwrap_or(Against::None);
+            // Where a platform leaves its own sum out, a warning says so.
+            let is_left_out = table.warnings.iter().any(|warning| warning.code == WarningCode::TotalUnknown);
+            assert!(was >= promised || is_left_out, "{} by {group_by:?}: {was:?}", stage.sample.name());
+        }
+        assert!(entry.integrity.last().is_some_and(|entry| entry.group_by.is_none()), "every grouping has an entry");
+    }
+}
+
+#[tokio::test]
+async fn unique_clicks_of_days_are_not_added_up() {
+    for stage in all() {
+        let name = stage.sample.name();
+        let days = stage.table(&[Dimension::Offer, Dimension::Date], range(FROM, TO), "UTC").await;
+        let mut by_offer: BTreeMap<&str, Vec<Option<i64>>> = BTreeMap::new();
+        for row in &days.rows {
+            by_offer.entry(row.key[0].id.as_str()).or_default().push(row.metrics.unique_clicks);
+        }
+        // What is filtered is read along, and its rows are put together here.
+        let filters =
+            Filters::from([(Dimension::Date, range(FROM, TO).days().map(|day| day.to_string().into()).collect())]);
+        let whole = stage.filtered(&[Dimension::Offer], filters, range(FROM, TO), "UTC").await.expect("a table");
+        for row in &whole.rows {
+            let parts = &by_offer[row.key[0].id.as_str()];
+            let busy = parts.iter().filter(|unique| **unique != Some(0)).count();
+            assert!(busy < 2 || row.metrics.unique_clicks.is_none(), "{name}: {row:?} of {parts:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn days_are_in_the_zone_that_was_asked_for_or_a_warning_says_so() {
+    for stage in all() {
+        let name = stage.sample.name();
+        for zone in ["UTC", "America/New_York", "Asia/Tokyo"] {
+            let Ok(table) = stage.pull(&[Dimension::Date], range(FROM, TO), zone).await else { continue };
+            let client = stage.open(Purpose::Pull, &stage.sample.credentials);
+            let zone = Zone::find(zone).expect("a zone");
+            let query = StatsQuery {
+                dimensions: vec![Dimension::Date],
+                range: range(FROM, TO),
+                zone: zone.clone(),
+                filters: Filters::new(),
+            };
+            let terms = client.terms(&query);
+            let is_fixed = table.warnings.iter().any(|warning| warning.code == WarningCode::TimezoneFixedByPlatform);
+            assert_eq!(terms.zone == Some(zone), !is_fixed, "{name}: {:?}", terms.zone);
+            assert_eq!(terms.day_of_conversion, stage.sample.pair.entry().day_of_conversion, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_rules_that_changed_in_2026_are_named_where_a_tracker_counts_days_by_its_own() {
+    for stage in all() {
+        let name = stage.sample.name();
+        let days = range(date(2026, 11, 1), date(2026, 11, 2));
+        let Ok(table) = stage.pull(&[Dimension::Date], days, "America/Vancouver").await else { continue };
+        let told: Vec<_> =
+            table.warnings.iter().filter(|warning| warning.code == WarningCode::ZoneTablesDiffer).collect();
+        let is_in_its_zone = table.warnings.iter().all(|warning| warning.code != WarningCode::TimezoneFixedByPlatform);
+        let is_handed_instants =
+            matches!(stage.sample.pair.platform(), Platform::Binom | Platform::Demo | Platform::Tune);
+        assert_eq!(told.len(), usize::from(is_in_its_zone && !is_handed_instants), "{name}: {:?}", table.warnings);
+        assert!(told.iter().all(|warning| warning.detail.contains("2026-11-01")), "{name}: {told:?}");
     }
 }
 

@@ -292,6 +292,7 @@ fn a_healthy_machine_gets_a_line_for_each_check_and_no_failure() {
         "cors",
         "egress",
         "clock",
+        "zone_tables",
         "files",
         "disk",
         "bind_addr",

@@ -10,7 +10,9 @@ use affzero_connections::outbound::error::PlatformError;
 use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::assemble::{assemble, read_along};
 use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::stats::{Batch, Currency, Dimension, Filters, Metrics, Row, StatsQuery, Warning};
+use affzero_connections::platforms::stats::{
+    Against, Batch, Currency, Dimension, Filters, Metrics, Row, StatsQuery, Warning,
+};
 use affzero_connections::platforms::verification::{Detected, Verification};
 use affzero_connections::platforms::{Account, Client, Platforms, normalise, open, verify};
 use futures_util::TryStreamExt;
@@ -35,6 +37,8 @@ pub(crate) struct Stage {
 pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
     pub(crate) mismatches: Vec<String>,
+    /// What the rows were held against, at best.
+    pub(crate) against: Option<Against>,
     pub(crate) warnings: Vec<Warning>,
 }
 
@@ -160,6 +164,7 @@ async fn read(client: &Client, query: &StatsQuery, group_by: &[Dimension]) -> Re
     let mut table = Table::default();
     for batch in batches {
         table.rows.extend(batch.rows);
+        table.against = table.against.max(batch.checks.iter().map(|check| check.against).max());
         table.mismatches.extend(batch.checks.into_iter().filter_map(|check| check.mismatch));
         table.warnings.extend(batch.warnings);
     }
@@ -182,7 +187,7 @@ impl Table {
         let mut sums = BTreeMap::new();
         for row in &self.rows {
             let sum = sums.entry(row.currency).or_insert(Metrics::ZERO);
-            *sum = sum.add(&row.metrics);
+            *sum = sum.add(&Metrics { unique_clicks: None, ..row.metrics });
         }
         sums
     }

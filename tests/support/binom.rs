@@ -204,6 +204,12 @@ pub struct Readings {
     pub old_names: bool,
     /// `val_page=all` is not understood and means this many.
     pub all_means: Option<usize>,
+    /// v1 leaves the cells of what did not happen empty.
+    pub empty_zeros: bool,
+    /// v2 counts by tables of zones of before 2026.
+    pub old_zone_tables: bool,
+    /// The clicks below which an entity counts as one without traffic, by a setting of the key's user.
+    pub least_clicks: i64,
 }
 
 impl Default for Readings {
@@ -228,6 +234,9 @@ impl Default for Readings {
             statuses: true,
             old_names: false,
             all_means: None,
+            empty_zeros: false,
+            old_zone_tables: false,
+            least_clicks: 1,
         }
     }
 }
@@ -353,7 +362,9 @@ impl Binom {
             return Err(invalid("datePreset: this simulator expects custom_time"));
         }
         let zone = request.param("timezone").ok_or_else(|| invalid("timezone is required"))?;
+        let old_rules = OLD_RULES.iter().find(|(name, _)| self.readings.old_zone_tables && *name == zone);
         let zone = listed_zone(zone).ok_or_else(|| invalid("Unknown timezone"))?;
+        let zone = old_rules.map_or(zone, |(_, rules)| TimeZone::posix(rules).expect("rules"));
         let bound = |name: &str| -> Result<DateTime, Reply> {
             let text = request.param(name).ok_or_else(|| invalid("dateFrom and dateTo are required"))?;
             DateTime::strptime("%Y-%m-%d %H:%M:%S", text).map_err(|_| invalid("Invalid date format"))
@@ -533,6 +544,10 @@ impl Binom {
     }
 }
 
+/// Rules of before 2026.
+const OLD_RULES: [(&str, &str); 2] =
+    [("Africa/Casablanca", "<+01>-1"), ("America/Vancouver", "PST8PDT,M3.2.0,M11.1.0")];
+
 /// The zones Binom lists: geographic ones by their canonical names, and UTC.
 fn listed_zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZone::get(name).ok()?;
@@ -646,7 +661,7 @@ impl Binom {
         };
         let rows = known.into_iter().filter_map(|(id, name)| {
             let sum = Sum::of(events.iter().copied().filter(|event| of(event) == Some(id)));
-            if with_traffic && sum.clicks == 0 {
+            if with_traffic && sum.clicks < self.readings.least_clicks {
                 return None;
             }
             let mut row = self.panel_metrics(&sum);
@@ -732,7 +747,15 @@ impl Binom {
         } else {
             ["clicks", "unique_clicks", "leads", "revenue", "cost"]
         };
-        let values = [count(sum.clicks), count(sum.unique), count(sum.leads), amount(sum.revenue), amount(sum.cost)];
+        let blank =
+            |text: String, is_zero: bool| if self.readings.empty_zeros && is_zero { String::new() } else { text };
+        let values = [
+            count(sum.clicks),
+            blank(count(sum.unique), sum.unique == 0),
+            blank(count(sum.leads), sum.leads == 0),
+            blank(amount(sum.revenue), sum.revenue.is_zero()),
+            blank(amount(sum.cost), sum.cost.is_zero()),
+        ];
         let mut row: Map<String, Value> = names
             .into_iter()
             .zip(values)

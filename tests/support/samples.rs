@@ -83,6 +83,15 @@ pub fn of(pair: Pair, last: Date) -> Vec<Sample> {
         Pair::BinomAdmin => vec![
             binom("v2", &["[]"], "", binom::Binom::v2("", binom_events(last))),
             binom("v1", &["null", "[]"], "/panel.php", binom::Binom::v1("/panel.php", binom_events(last))),
+            binom(
+                "v1 with a threshold and empty cells",
+                &["null", "[]"],
+                "/panel.php",
+                binom::Binom::v1("/panel.php", binom_events(last)).reading(|readings| {
+                    readings.least_clicks = 1_000_000;
+                    readings.empty_zeros = true;
+                }),
+            ),
         ],
         Pair::CakeAffiliate => vec![
             cake(pair, "", |_| {}),
@@ -93,6 +102,11 @@ pub fn of(pair: Pair, last: Date) -> Vec<Sample> {
         Pair::VoluumAdmin => vec![
             voluum("", last, voluum::Readings::default()),
             voluum("UTC clock", last, voluum::Readings { clock: voluum::Clock::Utc, ..Default::default() }),
+            voluum(
+                "small pieces",
+                last,
+                voluum::Readings { largest_limit: 60, most_days_by_hour: 7, ..Default::default() },
+            ),
         ],
         Pair::EverflowAdmin | Pair::EverflowAffiliate => vec![
             everflow(pair, "", last, everflow::Reading::default()),
@@ -138,7 +152,10 @@ pub fn of(pair: Pair, last: Date) -> Vec<Sample> {
                 },
             ),
         ],
-        Pair::TuneAffiliate => vec![tune(pair, "", last, tune::Reading::default())],
+        Pair::TuneAffiliate => vec![
+            tune(pair, "", last, tune::Reading::default()),
+            tune(pair, "small pieces", last, tune::Reading { largest_limit: 300, widest: 2, ..Default::default() }),
+        ],
         Pair::DemoAdmin | Pair::DemoAffiliate => vec![demo(pair)],
     }
 }

@@ -118,6 +118,8 @@ pub struct Reading {
     pub calls: usize,
     /// The longest range that is answered in time, in days.
     pub widest: i64,
+    /// A larger limit is refused.
+    pub largest_limit: usize,
 }
 
 impl Default for Reading {
@@ -135,6 +137,7 @@ impl Default for Reading {
             newer_rate_text: true,
             calls: 50,
             widest: i64::MAX,
+            largest_limit: usize::MAX,
         }
     }
 }
@@ -308,6 +311,9 @@ impl Tracker for Tune {
         let question = authorise(&form).and_then(|portal| self.question(&form, portal));
         match question {
             Ok(question) if question.days() > self.reading.widest => Reply::html(504),
+            Ok(question) if question.limit.is_some_and(|limit| limit > self.reading.largest_limit) => {
+                self.refused(&form, &format!("The limit may not exceed {} rows", self.reading.largest_limit))
+            }
             Ok(question) => self.report(&form, &question),
             Err(Refusal(words)) => self.refused(&form, &words),
         }

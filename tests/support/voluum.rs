@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
-use jiff::{Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use rust_decimal::Decimal;
 use serde_json::json;
 
@@ -34,6 +34,8 @@ pub struct Hit {
     pub conversions: i64,
     pub revenue: Decimal,
     pub cost: Decimal,
+    /// How many hours later its conversions came.
+    pub matures_after: i64,
 }
 
 impl Hit {
@@ -54,6 +56,7 @@ impl Hit {
             conversions: size / 2,
             revenue: Decimal::new(size * 1_234_567, 5),
             cost: Decimal::new(size * 333, 3),
+            matures_after: 0,
         }
     }
 }
@@ -86,6 +89,8 @@ pub struct Readings {
     pub most_rows: usize,
     /// A larger limit is refused.
     pub largest_limit: usize,
+    /// A longer range of hours is refused.
+    pub most_days_by_hour: i64,
     /// Spellings of `groupBy` that are not understood.
     pub unheard_of: BTreeSet<&'static str>,
     /// Whether `day` and `hour-of-day` group together.
@@ -113,6 +118,7 @@ impl Default for Readings {
             hours: HourForm::Number,
             most_rows: usize::MAX,
             largest_limit: usize::MAX,
+            most_days_by_hour: i64::MAX,
             unheard_of: BTreeSet::new(),
             hours_of_days: true,
             lost_columns: BTreeSet::new(),
@@ -354,6 +360,7 @@ struct Query {
     zone: TimeZone,
     columns: Option<BTreeSet<String>>,
     archived_too: bool,
+    by_conversion: bool,
     sort: String,
     descending: bool,
     limit: usize,
@@ -436,15 +443,22 @@ impl Query {
         if limit > readings.largest_limit {
             return Err(bad("limit"));
         }
+        let (from, to) = (time("from")?, time("to")?);
+        // A day of a clock change has an hour more.
+        let hours = (to - from).as_hours();
+        if groups.contains(&Group::Hour) && hours > readings.most_days_by_hour.saturating_mul(24).saturating_add(1) {
+            return Err(bad("the range is too long for hours"));
+        }
         Ok(Self {
-            from: time("from")?,
-            to: time("to")?,
+            from,
+            to,
             columns: (!columns.is_empty()).then_some(columns),
             archived_too: match request.param("include").unwrap_or("ACTIVE") {
                 "ALL" => true,
                 "ACTIVE" => false,
                 _ => return Err(bad("include")),
             },
+            by_conversion: request.param("conversionTimeMode") == Some("CONVERSION"),
             sort: sort.to_owned(),
             descending: direction == "desc",
             limit: limit.min(readings.most_rows),
@@ -459,9 +473,28 @@ impl Query {
         })
     }
 
+    /// A hit on the days that it counts on: its conversions may have a day of their own.
+    fn counted(&self, hit: &Hit) -> Vec<Hit> {
+        if !self.by_conversion {
+            return vec![hit.clone()];
+        }
+        let visits = Hit { conversions: 0, revenue: Decimal::ZERO, ..hit.clone() };
+        let conversions = Hit {
+            at: hit.at + SignedDuration::from_hours(hit.matures_after),
+            impressions: 0,
+            visits: 0,
+            unique_visits: 0,
+            lander_clicks: 0,
+            cost: Decimal::ZERO,
+            ..hit.clone()
+        };
+        vec![visits, conversions]
+    }
+
     fn answer(&self, hits: &[Hit], readings: &Readings) -> Reply {
         let mut rows: BTreeMap<Vec<String>, Sums> = BTreeMap::new();
         let mut totals = Sums::default();
+        let hits: Vec<Hit> = hits.iter().flat_map(|hit| self.counted(hit)).collect();
         for hit in hits.iter().filter(|hit| self.archived_too || !hit.archived) {
             let key: Vec<String> = self.groups.iter().map(|group| group.value(hit, &self.zone)).collect();
             if (self.from..self.to).contains(&hit.at) {

@@ -19,6 +19,7 @@ use super::query::{Asked, Question};
 use super::stream::{Form, Lines, Style};
 use crate::connections::Actor;
 use crate::connections::service::Connections;
+use crate::platforms::calendar::Zone;
 use crate::problem::Problem;
 
 /// The longest file that is complete before its first byte leaves.
@@ -26,6 +27,9 @@ const MOST_WHOLE_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long the last line of a failing stream gets to leave: the server drops what it has not sent when a body fails.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Stands where nobody knows which zone the days of a file are in.
+const UNKNOWN_ZONE: &str = "unknown-zone";
 
 /// The most letters of a connection's name in the name of a file.
 const MAX_NAME_LETTERS: usize = 60;
@@ -69,7 +73,7 @@ impl Connections {
     ) -> Result<File, Problem> {
         let asked = question.at(Timestamp::now());
         let (opened, query) = self.prepare(actor, id, &asked, self.pull_scope(manner.deadline)).await?;
-        let name = name_of(&opened.stored.name, &asked, style.form);
+        let name = name_of(&opened.stored.name, &asked, opened.client.terms(&query).zone.as_ref(), style.form);
         let lines: Lines = if asked.question.compare.is_some() {
             Box::pin(self.clone().compared_lines(actor.clone(), id, asked, manner.deadline, style))
         } else {
@@ -95,8 +99,8 @@ impl Connections {
         form: Form,
     ) -> Result<String, Problem> {
         let asked = question.at(Timestamp::now());
-        let (opened, _) = self.prepare(actor, id, &asked, self.pull_scope(manner.deadline)).await?;
-        Ok(name_of(&opened.stored.name, &asked, form))
+        let (opened, query) = self.prepare(actor, id, &asked, self.pull_scope(manner.deadline)).await?;
+        Ok(name_of(&opened.stored.name, &asked, opened.client.terms(&query).zone.as_ref(), form))
     }
 }
 
@@ -156,12 +160,12 @@ fn stream(first: Vec<Bytes>, mut rest: Lines, form: Form, tell: Tell) -> Body {
     }))
 }
 
-/// Connection, days and zone, such as `Brand-A_2026-11-16_2026-11-22_Europe-Berlin.csv`.
-pub(super) fn name_of(connection: &str, asked: &Asked, form: Form) -> String {
+/// Connection, days and the zone they are in, such as `Brand-A_2026-11-16_2026-11-22_Europe-Berlin.csv`.
+pub(super) fn name_of(connection: &str, asked: &Asked, zone: Option<&Zone>, form: Form) -> String {
     let range = asked.range;
     let connection: String = plain(connection).chars().take(MAX_NAME_LETTERS).collect();
     let connection = Some(connection.as_str()).filter(|name| !name.is_empty()).unwrap_or("statistics");
-    let zone = plain(asked.question.zone.name());
+    let zone = zone.map_or_else(|| UNKNOWN_ZONE.to_owned(), |zone| plain(zone.name()));
     format!("{connection}_{}_{}_{zone}.{}", range.from(), range.to(), form.key())
 }
 
@@ -179,7 +183,6 @@ mod tests {
     use super::super::query::tests::asked;
     use super::*;
     use crate::outbound::memory::Memory;
-    use crate::platforms::calendar::Zone;
 
     fn lines(parts: Vec<Result<Bytes, Problem>>) -> Lines {
         Box::pin(futures_util::stream::iter(parts))
@@ -229,8 +232,8 @@ mod tests {
 
     #[test]
     fn a_file_is_named_after_its_connection_its_days_and_its_zone() {
-        let mut asked = asked("");
-        asked.question.zone = Zone::find("Europe/Berlin").expect("a zone");
+        let asked = asked("");
+        let berlin = Zone::find("Europe/Berlin");
         for (name, file) in [
             ("Brand A", "Brand-A"),
             ("Nordwind Verlag & Söhne", "Nordwind-Verlag-Sohne"),
@@ -239,8 +242,9 @@ mod tests {
             ("—", "statistics"),
         ] {
             let expected = format!("{file}_2026-01-01_2026-01-02_Europe-Berlin.csv");
-            assert_eq!(name_of(name, &asked, Form::Csv), expected);
+            assert_eq!(name_of(name, &asked, berlin.as_ref(), Form::Csv), expected);
         }
+        assert_eq!(name_of("x", &asked, None, Form::Ndjson), "x_2026-01-01_2026-01-02_unknown-zone.ndjson");
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::echo::QueryEcho;
 use super::numbers::{Numbers, Totals};
 use super::query::{Asked, Column};
 use super::tally::{Integrity, Tally};
@@ -33,6 +34,8 @@ pub enum ColumnKind {
     Metric,
     /// All metrics of the period compared with, or how far those of now are from them.
     Comparison,
+    /// The currency of the row's money.
+    Currency,
 }
 
 /// A column of the table.
@@ -146,7 +149,8 @@ impl Layout {
         });
         let compared = [(PREVIOUS, "Previous"), (CHANGE, "Change")].into_iter().filter(|_| self.compares);
         let compared = compared.map(|(key, label)| plain(key, ColumnKind::Comparison, label));
-        connection.into_iter().chain(dimensions).chain(metrics).chain(compared).collect()
+        let currency = plain("currency", ColumnKind::Currency, "Currency");
+        connection.into_iter().chain(dimensions).chain(metrics).chain(compared).chain([currency]).collect()
     }
 
     /// Writes a row as one JSON object, beside what it was before.
@@ -291,8 +295,8 @@ impl Layout {
 
     /// The last line of an NDJSON stream of a table that is shown as it is.
     #[must_use]
-    pub fn plain_summary(&self, tally: &Tally) -> Vec<u8> {
-        self.summary(&Summary::of(tally), &self.plain_totals(tally))
+    pub fn plain_summary(&self, query: &QueryEcho, tally: &Tally) -> Vec<u8> {
+        self.summary(&Summary::of(query, tally), &self.plain_totals(tally))
     }
 
     /// The last line of an NDJSON stream, with what further members it has.
@@ -316,12 +320,14 @@ impl Layout {
 /// What the last line of an NDJSON stream says beside the totals.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary<'a> {
+    /// The question as it was answered.
+    pub(super) query: &'a QueryEcho,
     pub(super) row_count: usize,
     /// Of a single connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) integrity: Option<Integrity>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) warnings: Option<&'a [Warning]>,
+    pub(super) warnings: Option<Vec<Warning>>,
     /// Of several: each with its own, and those that could not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) connections: Option<&'a [serde_json::Value]>,
@@ -331,8 +337,9 @@ pub(super) struct Summary<'a> {
 
 impl<'a> Summary<'a> {
     /// That of one connection's table.
-    pub(super) fn of(tally: &'a Tally) -> Self {
+    pub(super) fn of(query: &'a QueryEcho, tally: &Tally) -> Self {
         Self {
+            query,
             row_count: tally.row_count(),
             integrity: Some(tally.integrity()),
             warnings: Some(tally.warnings()),

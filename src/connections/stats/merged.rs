@@ -10,10 +10,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::echo::{QueryEcho, common_zone};
 use super::file::{File, Tell, name_of};
 use super::layout::{Layout, Summary};
 use super::order::{Place, sorted};
-use super::page::{self, QueryEcho};
+use super::page;
 use super::query::{Asked, Question};
 use super::sheet::{Part, Sheet, connection_value};
 use super::stream::{Form, Lines, Style, Writer};
@@ -49,7 +50,7 @@ impl MergedPart {
     fn of(part: &Part, asked: &Asked) -> Self {
         Self {
             connection: part.now.connection.clone(),
-            query: QueryEcho::of(asked),
+            query: QueryEcho::of(asked, &part.now.terms),
             source: page::source(part),
             integrity: page::integrity(part),
             fetched_at: part.fetched_at(),
@@ -108,12 +109,13 @@ impl Connections {
         let failures: Vec<Value> = failures.iter().map(|(id, problem)| tell_failure(*id, problem)).collect();
         let layout = layout(&parts, &asked);
         let connections: Vec<MergedPart> = parts.iter().map(|part| MergedPart::of(part, &asked)).collect();
+        let echo = QueryEcho::of_several(&asked, parts.iter().map(|part| &part.now.terms));
         let work = move || {
             let sheet = Sheet::of(&parts, &asked, true);
             let order = sorted(&sheet.rows, asked.question.sort, &layout);
             let mut body = Vec::new();
             page::member(&mut body, b'{', "connections", &connections);
-            page::member(&mut body, b',', "query", &QueryEcho::of(&asked));
+            page::member(&mut body, b',', "query", &echo);
             body.push(b',');
             let encode = |place: &Place| cursor::encode(&of, place);
             page::rows(&sheet, &order, &layout, &asked, after.as_ref(), encode, &mut body);
@@ -139,8 +141,10 @@ impl Connections {
     ) -> Result<File, Problem> {
         let MergedFile { style, is_partial_allowed, tell, tell_failure } = written;
         let asked = question.at(Timestamp::now());
-        let name = name_of("", &asked, style.form);
         let (parts, failures) = self.parts(actor, ids, &asked, manner, false).await?;
+        let zone = common_zone(parts.iter().map(|part| &part.now.terms));
+        let name = name_of("", &asked, zone, style.form);
+        let echo = QueryEcho::of_several(&asked, parts.iter().map(|part| &part.now.terms));
         let told: Vec<Value> = failures.iter().map(|(id, problem)| tell_failure(*id, problem)).collect();
         let says_so = style.form.has_summary() && style.summary;
         if let Some((_, problem)) = failures.into_iter().next().filter(|_| !is_partial_allowed && !says_so) {
@@ -153,6 +157,7 @@ impl Connections {
         let (sheet, order) = self.sheet(actor, parts, asked, layout.clone()).await?;
         let lines: Lines = Box::pin(async_stream::try_stream! {
             let summary = Summary {
+                query: &echo,
                 row_count: sheet.rows.len(),
                 integrity: None,
                 warnings: None,

@@ -4,6 +4,7 @@
 
 pub(super) mod cache;
 pub mod compare;
+pub mod echo;
 mod fetch;
 pub mod file;
 pub(super) mod files;

@@ -15,10 +15,13 @@ use uuid::Uuid;
 
 use super::table::{ConnectionRef, Orders, Source, Table};
 use super::tally::Tally;
-use crate::platforms::stats::{Batch, Check, DimensionValue, Key, Metrics, Perspective, Row, Warning};
+use crate::platforms::calendar::Zone;
+use crate::platforms::stats::{
+    Against, Batch, Check, DayOfConversion, DimensionValue, Key, Metrics, Perspective, Row, Terms, Warning,
+};
 
 /// Tables of another form are not found at all.
-pub(super) const FORM: &str = "1";
+pub(super) const FORM: &str = "2";
 
 #[derive(Serialize, Deserialize)]
 struct Packed<'a> {
@@ -32,12 +35,15 @@ struct Packed<'a> {
     #[serde(borrow)]
     connection_type: Cow<'a, str>,
     perspective: u8,
+    #[serde(borrow)]
+    zone: Option<Cow<'a, str>>,
+    day_of_conversion: DayOfConversion,
     pulled_at_micros: i64,
     fetched_at_nanos: i128,
     upstream_calls: u32,
     duration_ms: u64,
     #[serde(borrow)]
-    checks: Vec<Option<Cow<'a, str>>>,
+    checks: Vec<(Against, Option<Cow<'a, str>>)>,
     #[serde(borrow)]
     warnings: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     #[serde(borrow)]
@@ -70,14 +76,21 @@ pub(super) fn pack(table: &Table, lifetime: Duration) -> Option<Vec<u8>> {
             Perspective::Affiliate => 1,
             Perspective::MediaBuyer => 2,
         },
+        zone: table.terms.zone.as_ref().map(|zone| zone.name().into()),
+        day_of_conversion: table.terms.day_of_conversion,
         pulled_at_micros: table.pulled_at_micros,
         fetched_at_nanos: table.fetched_at.as_nanosecond(),
         upstream_calls: table.source.upstream_calls,
         duration_ms: table.source.duration_ms,
-        checks: table.tally.checks().iter().map(|check| check.mismatch.as_deref().map(Cow::from)).collect(),
+        checks: table
+            .tally
+            .checks()
+            .iter()
+            .map(|check| (check.against, check.mismatch.as_deref().map(Cow::from)))
+            .collect(),
         warnings: table
             .tally
-            .warnings()
+            .given_warnings()
             .iter()
             .map(|warning| (warning.code.key().into(), warning.detail.as_str().into()))
             .collect(),
@@ -106,7 +119,11 @@ pub(super) fn unpack(bytes: &[u8], left: Duration) -> Option<Table> {
     let packed: Packed<'_> = postcard::from_bytes(bytes).ok()?;
     let mut batch = Batch {
         rows: packed.rows.into_iter().map(unpack_row).collect::<Option<_>>()?,
-        checks: packed.checks.into_iter().map(|mismatch| Check { mismatch: mismatch.map(Cow::into_owned) }).collect(),
+        checks: packed
+            .checks
+            .into_iter()
+            .map(|(against, mismatch)| Check { against, mismatch: mismatch.map(Cow::into_owned) })
+            .collect(),
         warnings: packed
             .warnings
             .into_iter()
@@ -135,6 +152,10 @@ pub(super) fn unpack(bytes: &[u8], left: Duration) -> Option<Table> {
             1 => Perspective::Affiliate,
             2 => Perspective::MediaBuyer,
             _ => return None,
+        },
+        terms: Terms {
+            zone: packed.zone.map(|name| Zone::find(&name).ok_or(())).transpose().ok()?,
+            day_of_conversion: packed.day_of_conversion,
         },
         pulled_at_micros: packed.pulled_at_micros,
         version: packed.version,
@@ -189,7 +210,10 @@ mod tests {
     fn table(rows: Vec<Row>) -> Table {
         let mut batch = Batch {
             rows,
-            checks: vec![Check { mismatch: None }, Check { mismatch: Some("100 against 99.".to_owned()) }],
+            checks: vec![
+                Check { against: Against::SameSource, mismatch: None },
+                Check { against: Against::Independent, mismatch: Some("100 against 99.".to_owned()) },
+            ],
             warnings: vec![Warning { code: WarningCode::CountsRounded, detail: "Rounded.".to_owned() }],
         };
         let mut tally = Tally::default();
@@ -207,6 +231,7 @@ mod tests {
             whole_at: Instant::now(),
             source: Source { upstream_calls: 3, duration_ms: 120 },
             perspective: Perspective::MediaBuyer,
+            terms: Terms { zone: Zone::find("Asia/Kolkata"), day_of_conversion: DayOfConversion::Click },
             pulled_at_micros: 1_799_999_999_000_001,
             version: 4,
             orders: Orders::default(),
@@ -283,6 +308,6 @@ mod tests {
         let tail: String = packed[empty - 1..].iter().map(|byte| format!("{byte:02x}")).collect();
         // One row: its key, currency, eight counts and three amounts. Where this differs, FORM has to as well.
         assert_eq!(tail, "01010237310001035553440001f60100000000000001c6b1ad0e040000");
-        assert_eq!(FORM, "1");
+        assert_eq!(FORM, "2");
     }
 }

@@ -1,101 +1,17 @@
 //! Pages of sorted tables, as JSON.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use rust_decimal::Decimal;
 use serde::Serialize;
-use utoipa::ToSchema;
 
-use super::compare::Comparison;
+use super::echo::QueryEcho;
 use super::layout::{Layout, write_text};
 use super::order::{Place, is_not_after, sorted};
-use super::query::{Asked, Period};
+use super::query::Asked;
 use super::sheet::{Part, Sheet};
 use super::table::{Source, Table};
 use super::tally::Integrity;
-use crate::platforms::calendar::Preset;
-use crate::platforms::stats::{Dimension, Metric, Warning, WarningCode};
-
-/// The question as it was answered.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct QueryEcho {
-    /// The dimensions.
-    pub group_by: Vec<Dimension>,
-    /// The first local day.
-    #[schema(example = "2026-11-16")]
-    pub from: String,
-    /// The last local day.
-    #[schema(example = "2026-11-22")]
-    pub to: String,
-    /// The zone of the days.
-    #[schema(example = "Europe/Berlin")]
-    pub timezone: String,
-    /// The preset the days came from.
-    #[schema(required)]
-    pub preset: Option<Preset>,
-    /// The filters: ids by dimension.
-    pub filters: BTreeMap<&'static str, Vec<String>>,
-    /// The least values of metrics.
-    pub min: BTreeMap<&'static str, String>,
-    /// The greatest.
-    pub max: BTreeMap<&'static str, String>,
-    /// What a name or an id of each row contains.
-    #[schema(required)]
-    pub search: Option<String>,
-    /// What the rows are compared with.
-    #[schema(required)]
-    pub compare: Option<CompareEcho>,
-}
-
-/// The days that a question was compared with.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct CompareEcho {
-    /// How they were chosen.
-    pub mode: Comparison,
-    /// The first local day.
-    #[schema(example = "2026-11-09")]
-    pub from: String,
-    /// The last local day.
-    #[schema(example = "2026-11-15")]
-    pub to: String,
-}
-
-impl QueryEcho {
-    pub(super) fn of(asked: &Asked) -> Self {
-        let question = &asked.question;
-        let filters = question
-            .filters
-            .iter()
-            .map(|(dimension, ids)| (dimension.key(), ids.iter().map(ToString::to_string).collect()))
-            .collect();
-        let preset = match question.period {
-            Period::Preset(preset) => Some(preset),
-            Period::Days(_) => None,
-        };
-        let bounds = |bounds: &BTreeMap<Metric, Decimal>| {
-            bounds.iter().map(|(metric, bound)| (metric.key(), bound.to_string())).collect()
-        };
-        let alignment = asked.alignment().ok().flatten();
-        let compare = question.compare.zip(alignment).map(|(mode, alignment)| CompareEcho {
-            mode,
-            from: alignment.then.from().to_string(),
-            to: alignment.then.to().to_string(),
-        });
-        Self {
-            group_by: question.group_by.clone(),
-            from: asked.range.from().to_string(),
-            to: asked.range.to().to_string(),
-            timezone: question.zone.name().to_owned(),
-            preset,
-            filters,
-            min: bounds(&question.sift.min),
-            max: bounds(&question.sift.max),
-            search: question.sift.search.as_ref().map(|search| search.text().to_owned()),
-            compare,
-        }
-    }
-}
+use crate::platforms::stats::{Warning, WarningCode};
 
 /// A page of a sorted table as a response body.
 pub struct Written {
@@ -118,7 +34,7 @@ pub fn of_table(
     let sheet = Sheet::plain(table, &layout);
     let mut body = Vec::new();
     member(&mut body, b'{', "connection", &table.connection);
-    member(&mut body, b',', "query", &QueryEcho::of(asked));
+    member(&mut body, b',', "query", &QueryEcho::of(asked, &table.terms));
     body.push(b',');
     rows(&sheet, &order, &layout, asked, after, encode, &mut body);
     member(&mut body, b',', "integrity", &table.tally.integrity());
@@ -142,7 +58,7 @@ pub(super) fn of_part(
     let order = sorted(&sheet.rows, asked.question.sort, &layout);
     let mut body = Vec::new();
     member(&mut body, b'{', "connection", &part.now.connection);
-    member(&mut body, b',', "query", &QueryEcho::of(asked));
+    member(&mut body, b',', "query", &QueryEcho::of(asked, &part.now.terms));
     body.push(b',');
     rows(&sheet, &order, &layout, asked, after, encode, &mut body);
     member(&mut body, b',', "integrity", &integrity(part));
@@ -201,8 +117,8 @@ pub(super) fn integrity(part: &Part) -> Integrity {
 pub(super) fn warnings(part: &Part) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = Vec::new();
     for warning in part.tables().flat_map(|table| table.tally.warnings()) {
-        if !warnings.contains(warning) {
-            warnings.push(warning.clone());
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
         }
     }
     let running = part.then.as_ref().filter(|(alignment, _)| alignment.is_running).map(|(alignment, _)| Warning {

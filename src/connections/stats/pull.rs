@@ -126,6 +126,7 @@ impl Connections {
             whole_at: Instant::now(),
             source: Source { upstream_calls: opened.client.upstream().calls(), duration_ms: millis(started.elapsed()) },
             perspective: opened.client.pair().entry().perspective,
+            terms: opened.client.terms(query),
             pulled_at_micros,
             version: opened.stored.version,
             orders: Orders::default(),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tracing::Span;
 
+use super::echo::QueryEcho;
 use super::layout::{Layout, Summary};
 use super::numbers::Totals;
 use super::order::compare;
@@ -75,6 +76,7 @@ impl Connections {
     ) -> impl Stream<Item = Result<Bytes, Problem>> {
         let perspective = opened.client.pair().entry().perspective;
         let layout = Layout::of(&asked, perspective);
+        let echo = QueryEcho::of(&asked, &opened.client.terms(&query));
         let sift = asked.question.sift.clone();
         let mut batches = Box::pin(self.batches(opened, query, asked));
         async_stream::try_stream! {
@@ -91,7 +93,7 @@ impl Connections {
                 yield Bytes::from(std::mem::take(&mut out));
                 next = batches.next().await.transpose().inspect_err(|_| end.finish_as("failed"))?;
             }
-            writer.end(&Summary::of(&tally), &writer.layout.plain_totals(&tally), &mut out);
+            writer.end(&Summary::of(&echo, &tally), &writer.layout.plain_totals(&tally), &mut out);
             end.finish_as("whole");
             yield Bytes::from(out);
         }

@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::order::{Order, sorted};
 use super::query::Sort;
 use super::tally::Tally;
-use crate::platforms::stats::{Perspective, Row};
+use crate::platforms::stats::{Perspective, Row, Terms};
 use crate::platforms::{ConnectionType, Platform};
 
 /// Which connection a table is of.
@@ -57,6 +57,8 @@ pub struct Table {
     pub source: Source,
     /// Whose point of view the money has.
     pub perspective: Perspective,
+    /// What its days are.
+    pub terms: Terms,
     /// Before the connection it was pulled through was read, in microseconds.
     pub pulled_at_micros: i64,
     /// The version of the connection it was pulled through.
@@ -114,7 +116,8 @@ impl Table {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::platforms::stats::Batch;
+    use crate::platforms::calendar::Zone;
+    use crate::platforms::stats::{Batch, DayOfConversion};
 
     /// A table of a Demo network with these rows.
     pub(in super::super) fn table(rows: Vec<Row>) -> Table {
@@ -134,6 +137,7 @@ pub(super) mod tests {
             whole_at: Instant::now(),
             source: Source { upstream_calls: 1, duration_ms: 1 },
             perspective: Perspective::Network,
+            terms: Terms { zone: Some(Zone::utc()), day_of_conversion: DayOfConversion::Conversion },
             pulled_at_micros: 0,
             version: 1,
             orders: Orders::default(),

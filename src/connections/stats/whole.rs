@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use uuid::Uuid;
 
+use super::echo::QueryEcho;
 use super::layout::{Layout, Summary};
 use super::numbers::Before;
 use super::order::{Order, sorted};
@@ -51,11 +52,13 @@ impl Connections {
             let part = self.pull_part(&actor, id, &asked, deadline).await?;
             let layout = Layout::of(&asked, part.now.perspective);
             let (integrity, warnings) = (page::integrity(&part), page::warnings(&part));
+            let echo = QueryEcho::of(&asked, &part.now.terms);
             let (sheet, order) = self.sheet(&actor, vec![part], asked, layout.clone()).await?;
             let summary = Summary {
+                query: &echo,
                 row_count: sheet.rows.len(),
                 integrity: Some(integrity),
-                warnings: Some(&warnings),
+                warnings: Some(warnings),
                 connections: None,
                 failures: None,
             };

@@ -19,6 +19,7 @@ use crate::auth::Scope;
 use crate::connections::events::{EventConnection, EventData, EventPage, EventReason, EventType, EventView};
 use crate::connections::health::{HealthView, Source as HealthSource};
 use crate::connections::stats::Failure;
+use crate::connections::stats::echo::QueryEcho;
 use crate::connections::stats::layout::Layout;
 use crate::connections::stats::page;
 use crate::connections::stats::query::Asked;
@@ -35,7 +36,10 @@ use crate::http::types::Catalogue;
 use crate::http::{admission, edge, extract, health, limits, listing, problems, question};
 use crate::outbound::Timings;
 use crate::outbound::error::{ErrorKind, PlatformError};
-use crate::platforms::stats::{Batch, Check, Dimension, DimensionValue, Metrics, Perspective, Row};
+use crate::platforms::calendar::Zone;
+use crate::platforms::stats::{
+    Against, Batch, Check, DayOfConversion, Dimension, DimensionValue, Metrics, Perspective, Row, Terms,
+};
 use crate::platforms::verification::{self, Detected, FailureCode, StageStatus, Verification};
 use crate::platforms::{self, ConnectionType, Pair, Platform, causes};
 use crate::problem::{Code, Problem};
@@ -306,7 +310,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn table() -> Table {
-    let mut batch = Batch { checks: vec![Check { mismatch: None }], ..Batch::of(rows()) };
+    let mut batch = Batch { checks: vec![Check { against: Against::SameSource, mismatch: None }], ..Batch::of(rows()) };
     let mut tally = Tally::default();
     tally.add(&mut batch);
     Table {
@@ -322,10 +326,15 @@ fn table() -> Table {
         whole_at: Instant::now(),
         source: Source { upstream_calls: 1, duration_ms: 120 },
         perspective: Perspective::Network,
+        terms: terms(),
         pulled_at_micros: 0,
         version: 1,
         orders: Orders::default(),
     }
+}
+
+fn terms() -> Terms {
+    Terms { zone: Zone::find("Europe/Berlin"), day_of_conversion: DayOfConversion::Conversion }
 }
 
 fn stats() -> Value {
@@ -357,7 +366,7 @@ fn lines() -> String {
         layout.write_line(row, None, &mut lines);
         lines.push(b'\n');
     }
-    lines.extend_from_slice(&layout.plain_summary(&table.tally));
+    lines.extend_from_slice(&layout.plain_summary(&QueryEcho::of(&asked, &table.terms), &table.tally));
     lines.push(b'\n');
     String::from_utf8(lines).unwrap_or_default()
 }

@@ -1,26 +1,29 @@
 //! Affise, the network's side.
 //!
-//! A manager's key sees only what its role allows, and totals can then be silently partial: the platform does not
-//! say so, and neither can this client.
+//! A manager's key sees only what its role allows, and totals can then be silently partial: the platform does not say so.
+//! Whose key it is, a verification finds out where the platform tells.
 
 use async_trait::async_trait;
 
-use super::super::client::{Account, PlatformClient};
+use super::super::client::{Account, PlatformClient, Platforms};
 use super::super::kind::ConnectionType;
 use super::super::stats::{Currency, Report, StatsQuery};
 use super::super::verification::Detected;
-use super::{Api, identity, report, wire};
+use super::identity::{self, MANAGER};
+use super::{Api, report, wire};
 use crate::outbound::Upstream;
 use crate::outbound::error::{PlatformError, Stage};
 
 /// A network's owner or manager.
 pub(super) struct AdminClient {
     api: Api,
+    is_manager: bool,
 }
 
 impl AdminClient {
-    pub(super) fn open(account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
-        Ok(Self { api: Api::open(account, upstream)? })
+    pub(super) fn open(account: Account, upstream: Upstream, platforms: &Platforms) -> Result<Self, PlatformError> {
+        let is_manager = account.detected.account.as_deref().is_some_and(|account| account.ends_with(MANAGER));
+        Ok(Self { api: Api::open(account, upstream, platforms)?, is_manager })
     }
 
     /// The network's default currency, which unfiltered amounts are in. Not every manager may read it.
@@ -42,6 +45,13 @@ impl PlatformClient for AdminClient {
             .await
             .map_err(|error| identity.judge(&self.api.upstream.host(), error))?;
         Ok(identity.detected(currency))
+    }
+
+    fn limits_of_user(&self) -> Option<&'static str> {
+        self.is_manager.then_some(
+            "The key belongs to a manager of the network. Affise leaves out what that manager may not see without saying \
+             so. Use a General manager's key for whole numbers.",
+        )
     }
 
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {

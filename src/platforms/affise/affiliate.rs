@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 
-use super::super::client::{Account, PlatformClient};
+use super::super::client::{Account, PlatformClient, Platforms};
 use super::super::kind::ConnectionType;
 use super::super::stats::{Report, StatsQuery};
 use super::super::verification::Detected;
@@ -19,8 +19,8 @@ pub(super) struct AffiliateClient {
 }
 
 impl AffiliateClient {
-    pub(super) fn open(account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
-        Ok(Self { api: Api::open(account, upstream)? })
+    pub(super) fn open(account: Account, upstream: Upstream, platforms: &Platforms) -> Result<Self, PlatformError> {
+        Ok(Self { api: Api::open(account, upstream, platforms)? })
     }
 }
 

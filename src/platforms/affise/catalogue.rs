@@ -2,7 +2,7 @@
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
 use super::super::schema::{CURRENCY, Field};
-use super::super::stats::{Dimension, Metric, Perspective};
+use super::super::stats::{Against, DayOfConversion, Dimension, Metric, Perspective};
 
 pub(super) const SUMMARY: &str = "Performance marketing networks running on Affise.";
 
@@ -30,7 +30,7 @@ pub(super) fn admin() -> Described {
             Field::secret(
                 "api_key",
                 "API key",
-                "In the admin panel under Users → Users management → your user (a General manager can open it).",
+                "In the admin panel under Users → Users management → your user (a General manager can open it). The connection sees what that user sees: a General manager everything, an affiliate or account manager the part in their charge, without notice.",
                 "0123456789abcdef0123456789abcdef",
             )
             .explained_at("https://help-center.affise.com/en/articles/4127292-getting-started-with-api"),
@@ -59,6 +59,8 @@ pub(super) fn admin() -> Described {
             (Metric::Payout, "actions.confirmed.revenue"),
         ],
         timezone: TimezoneAbility::Any,
+        integrity: &[(None, Against::SameSource)],
+        day_of_conversion: DayOfConversion::Conversion,
         perspective: Perspective::Network,
     }
 }
@@ -95,6 +97,8 @@ pub(super) fn affiliate() -> Described {
             (Metric::Revenue, "actions.confirmed.revenue"),
         ],
         timezone: TimezoneAbility::Any,
+        integrity: &[(None, Against::SameSource)],
+        day_of_conversion: DayOfConversion::Conversion,
         perspective: Perspective::Affiliate,
     }
 }

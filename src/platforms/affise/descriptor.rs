@@ -24,7 +24,7 @@ pub(in super::super) static ADMIN: Descriptor = Descriptor {
     normalise,
     origin: |settings, _| address::origin_in(settings, "base_url"),
     prepare: identity,
-    open: |account, upstream, _| Ok(Box::new(AdminClient::open(account, upstream)?)),
+    open: |account, upstream, platforms| Ok(Box::new(AdminClient::open(account, upstream, platforms)?)),
     compiled: Compiled::later(),
 };
 
@@ -40,6 +40,6 @@ pub(in super::super) static AFFILIATE: Descriptor = Descriptor {
     normalise,
     origin: |settings, _| address::origin_in(settings, "base_url"),
     prepare: identity,
-    open: |account, upstream, _| Ok(Box::new(AffiliateClient::open(account, upstream)?)),
+    open: |account, upstream, platforms| Ok(Box::new(AffiliateClient::open(account, upstream, platforms)?)),
     compiled: Compiled::later(),
 };

@@ -17,6 +17,9 @@ const AFFILIATE: &str = "/3.1/partner/me";
 /// A small list that only the network's side knows of.
 const NETWORK: &str = "/3.0/admin/currency";
 
+/// The end of the name of an account that may see a part of the network only.
+pub(super) const MANAGER: &str = " (manager)";
+
 /// What is known of the key's owner.
 pub(super) struct Identity {
     portal: ConnectionType,
@@ -24,6 +27,8 @@ pub(super) struct Identity {
     account: Option<String>,
     number: Option<String>,
     timezone: Option<String>,
+    /// Whether it is a manager, who may see a part of the network only.
+    is_manager: bool,
     /// Whether any call was answered with success, so that a later refusal is about a right and not about the key.
     proven: bool,
 }
@@ -51,6 +56,9 @@ async fn identify(api: &Api) -> Result<Identity, PlatformError> {
             let user = read(api, &body)?;
             match user.role {
                 Role::Network => return Ok(Identity::of(user, ConnectionType::Admin)),
+                Role::Manager => {
+                    return Ok(Identity { is_manager: true, ..Identity::of(user, ConnectionType::Admin) });
+                }
                 Role::Affiliate => return Ok(Identity::of(user, ConnectionType::Affiliate)),
                 Role::Advertiser => return Err(advertisers_key(api)),
                 Role::Unknown => proven = true,
@@ -100,11 +108,18 @@ fn advertisers_key(api: &Api) -> PlatformError {
 
 impl Identity {
     fn of(user: User, portal: ConnectionType) -> Self {
-        Self { portal, account: user.id, number: user.partner_id, timezone: user.timezone, proven: true }
+        Self {
+            portal,
+            account: user.id,
+            number: user.partner_id,
+            timezone: user.timezone,
+            is_manager: false,
+            proven: true,
+        }
     }
 
     fn network(proven: bool) -> Self {
-        Self { portal: ConnectionType::Admin, account: None, number: None, timezone: None, proven }
+        Self { portal: ConnectionType::Admin, account: None, number: None, timezone: None, is_manager: false, proven }
     }
 
     /// Asks for the number by which the network knows an affiliate, where the first answer had none.
@@ -136,7 +151,10 @@ impl Identity {
         Detected {
             connection_type: Some(self.portal),
             platform_version: None,
-            account: self.number.or(self.account),
+            account: match self.number.or(self.account) {
+                account if self.is_manager => Some(format!("{}{MANAGER}", account.unwrap_or_default())),
+                account => account,
+            },
             currency: currency.map(|currency| currency.as_str().to_owned()),
             timezone: self.timezone,
         }

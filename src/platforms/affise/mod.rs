@@ -23,10 +23,12 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use url::Url;
 
+use self::report::{PAGE_ROWS, WINDOW_DAYS};
 use self::wire::Envelope;
 use super::address;
-use super::client::Account;
+use super::client::{Account, Platforms};
 use super::kind::{FieldError, Settings};
+use super::learned::{Learned, Sizes};
 use super::stats::Currency;
 use super::words::speaks_of_addresses;
 use crate::outbound::error::{ErrorKind, PlatformError};
@@ -60,7 +62,14 @@ struct Api {
     chosen_currency: Option<Currency>,
     /// The currency a verification found out.
     detected_currency: Option<Currency>,
+    /// How many rows of a page, and how many days, it takes at once.
+    pages: Sizes,
+    windows: Sizes,
 }
+
+/// What is remembered of networks that take fewer rows of a page, and of those that take fewer days.
+struct Pages;
+struct Windows;
 
 /// Why a call was not answered as asked. Texts are quoted from the platform and safe to show.
 enum Refusal {
@@ -83,7 +92,7 @@ impl From<PlatformError> for Refusal {
 }
 
 impl Api {
-    fn open(account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
+    fn open(account: Account, upstream: Upstream, platforms: &Platforms) -> Result<Self, PlatformError> {
         let currency = |code: Option<&String>| code.and_then(|code| code.parse().ok());
         let base =
             account.settings.get("base_url").and_then(|address| Url::parse(address).ok()).ok_or_else(|| {
@@ -96,6 +105,8 @@ impl Api {
         Ok(Self {
             base,
             key,
+            pages: platforms.kept::<Learned<Pages>>().of(&upstream, PAGE_ROWS),
+            windows: platforms.kept::<Learned<Windows>>().of(&upstream, WINDOW_DAYS),
             upstream,
             chosen_currency: currency(account.settings.get("currency")),
             detected_currency: currency(account.detected.currency.as_ref()),

@@ -21,20 +21,21 @@ use jiff::Timestamp;
 use super::super::assemble::Sums;
 use super::super::calendar::{DateRange, Zone};
 use super::super::kind::ConnectionType;
-use super::super::stats::{Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery};
+use super::super::stats::{Against, Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery};
 use super::rows::{Page, Reading, Slice};
 use super::{Api, Refusal};
 use crate::outbound::error::{ErrorKind, PlatformError};
 
 const PATH: &str = "/3.0/stats/custom";
-/// The most rows a page may have.
-const PAGE_ROWS: &str = "500";
+/// The most rows a page may have, and what is tried where a network takes fewer.
+pub(super) const PAGE_ROWS: &[u32] = &[500, 250, 100, 25];
 const PAGES_AT_ONCE: usize = 4;
 /// Pages from this size on are read beside the threads that answer requests.
 const LONG_BODY_BYTES: usize = 128 * 1024;
 /// Rows that memory is reserved for when a window is opened, however many are announced.
 const MOST_EXPECTED_ROWS: u64 = 1 << 20;
-const WINDOW_DAYS: u32 = 90;
+/// The days of a window, and what is tried where a network takes fewer.
+pub(super) const WINDOW_DAYS: &[u32] = &[90, 45, 31];
 /// A refused window longer than this is tried once more at half its length.
 const LONG_WINDOW_DAYS: u32 = 31;
 
@@ -45,7 +46,7 @@ pub(super) async fn read<'a>(
     query: &'a StatsQuery,
 ) -> Result<Report<'a>, PlatformError> {
     let slices = query.dimensions.iter().map(|dimension| slice(*dimension, portal)).collect::<Result<_, _>>()?;
-    let question = Question { api, portal, slices, zone: query.zone.name(), rows: PAGE_ROWS };
+    let question = Question { api, portal, slices, zone: query.zone.name(), most_rows: None };
     let windows = question.open_windows(query.range).await?;
     question.can_afford(query.range, &windows)?;
     let unique_keys = windows.len() == 1 || query.has(Dimension::Date);
@@ -55,7 +56,7 @@ pub(super) async fn read<'a>(
 /// The smallest real report: one row of today.
 pub(super) async fn probe(api: &Api, portal: ConnectionType) -> Result<(), PlatformError> {
     let today = DateRange::day(Zone::utc().date_at(Timestamp::now()));
-    let question = Question { api, portal, slices: Arc::from([Slice::Date]), zone: "UTC", rows: "1" };
+    let question = Question { api, portal, slices: Arc::from([Slice::Date]), zone: "UTC", most_rows: Some(1) };
     question.page(today, 1).await.map(drop).map_err(|refusal| api.explain(refusal))
 }
 
@@ -83,13 +84,20 @@ fn slice(dimension: Dimension, portal: ConnectionType) -> Result<Slice, Platform
     }
 }
 
+/// Whether a refusal is about the length of a page.
+fn is_about_pages(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    words.contains("limit") || words.contains("per_page") || words.contains("per page")
+}
+
 /// What is asked, of any window and page.
 struct Question<'a> {
     api: &'a Api,
     portal: ConnectionType,
     slices: Arc<[Slice]>,
     zone: &'a str,
-    rows: &'static str,
+    /// The most rows that are wanted, where that is not a whole page.
+    most_rows: Option<u32>,
 }
 
 /// A part of the range, with its first page.
@@ -107,6 +115,7 @@ impl Window {
 impl<'a> Question<'a> {
     /// Reads one page.
     async fn page(&self, window: DateRange, number: u64) -> Result<Page, Refusal> {
+        let rows = self.most_rows.unwrap_or_else(|| self.api.pages.current()).to_string();
         let (from, to, page) = (window.from().to_string(), window.to().to_string(), number.to_string());
         let names = || self.slices.iter().flat_map(|slice| slice.names().iter().copied());
         let times = self.slices.iter().filter(|slice| slice.is_time()).flat_map(|slice| slice.names().iter().copied());
@@ -117,7 +126,7 @@ impl<'a> Question<'a> {
             ("filter[date_to]", to.as_str()),
             ("timezone", self.zone),
             ("page", page.as_str()),
-            ("limit", self.rows),
+            ("limit", rows.as_str()),
         ]);
         let answer = self.api.ask(PATH, &query).await?;
         // A page is long, and nearly always one: it is looked at as anything else only where it cannot be read as that.
@@ -158,13 +167,30 @@ impl<'a> Question<'a> {
 
     /// Cuts the range into windows and reads the first page of each.
     async fn open_windows(&self, range: DateRange) -> Result<Vec<Window>, PlatformError> {
-        let days = range.len_days().min(WINDOW_DAYS);
-        let opened = match self.first_pages(range, days).await {
+        let days = range.len_days().min(self.api.windows.current());
+        let opened = match self.in_pages(range, days).await {
             // The longest range a network answers is not documented.
-            Err(Refusal::Invalid(_)) if days > LONG_WINDOW_DAYS => self.first_pages(range, days.div_ceil(2)).await,
+            Err(Refusal::Invalid(_)) if days > LONG_WINDOW_DAYS => {
+                let shorter = self.in_pages(range, days.div_ceil(2)).await;
+                if shorter.is_ok() {
+                    self.api.windows.step_down(days);
+                }
+                shorter
+            }
             opened => opened,
         };
         opened.map_err(|refusal| self.refused(refusal))
+    }
+
+    /// The first pages of windows, in pages as long as the network takes them.
+    async fn in_pages(&self, range: DateRange, days: u32) -> Result<Vec<Window>, Refusal> {
+        loop {
+            let rows = self.api.pages.current();
+            match self.first_pages(range, days).await {
+                Err(Refusal::Invalid(words)) if is_about_pages(&words) && self.api.pages.step_down(rows) => {}
+                opened => return opened,
+            }
+        }
     }
 
     async fn first_pages(&self, range: DateRange, days: u32) -> Result<Vec<Window>, Refusal> {
@@ -360,7 +386,11 @@ impl Gathered {
         if self.moving && !self.unknown.rows.is_empty() {
             return Err("rows were added, and some rows cannot be told from each other".to_owned());
         }
-        Ok(Batch { rows: self.unknown.rows, checks: vec![Check { mismatch: None }], ..Batch::default() })
+        Ok(Batch {
+            rows: self.unknown.rows,
+            checks: vec![Check { against: Against::SameSource, mismatch: None }],
+            ..Batch::default()
+        })
     }
 }
 

@@ -64,6 +64,8 @@ pub(super) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
 /// The side of the network a user stands on.
 pub(super) enum Role {
     Network,
+    /// Of the network, but with the rights that somebody gave.
+    Manager,
     Affiliate,
     Advertiser,
     Unknown,
@@ -99,7 +101,8 @@ impl User {
         let Record { role, id, partner_id, timezone } = serde_json::from_slice::<Body<'_>>(body).ok()?.user;
         let owned = |raw: Option<&RawValue>| raw.and_then(text_of).map(Cow::into_owned);
         let role = match role.and_then(text_of).as_deref() {
-            Some("common_manager" | "affiliate_manager" | "account_manager" | "client" | "root") => Role::Network,
+            Some("common_manager" | "client" | "root") => Role::Network,
+            Some("affiliate_manager" | "account_manager") => Role::Manager,
             Some("affiliate") => Role::Affiliate,
             Some("advertiser") => Role::Advertiser,
             _ => Role::Unknown,

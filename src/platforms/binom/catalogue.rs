@@ -2,7 +2,7 @@
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
 use super::super::schema::{CURRENCY, Field};
-use super::super::stats::{Dimension, Metric, Perspective};
+use super::super::stats::{Against, DayOfConversion, Dimension, Metric, Perspective};
 
 pub(super) const SUMMARY: &str = "Self-hosted tracker for media buyers, generations v1 and v2.";
 
@@ -31,7 +31,7 @@ pub(super) fn admin() -> Described {
     Described {
         title: "Tracker",
         recommended: true,
-        sees: "The whole tracker, or the part of it that the key's user may see",
+        sees: "The whole tracker, or without notice only the campaigns and columns that the key's user may see",
         use_when: "You run your own Binom tracker, or have a user with an API key on one",
         settings: vec![BASE_URL, CURRENCY],
         credentials: vec![API_KEY],
@@ -58,6 +58,14 @@ pub(super) fn admin() -> Described {
             (Metric::Cost, "cost"),
         ],
         timezone: TimezoneAbility::Any,
+        integrity: &[
+            (Some(&[Dimension::Offer]), Against::None),
+            (Some(&[Dimension::Offer, Dimension::Date]), Against::None),
+            (Some(&[Dimension::AffiliateNetwork]), Against::None),
+            (Some(&[Dimension::AffiliateNetwork, Dimension::Date]), Against::None),
+            (None, Against::Independent),
+        ],
+        day_of_conversion: DayOfConversion::Click,
         perspective: Perspective::MediaBuyer,
     }
 }

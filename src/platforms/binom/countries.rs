@@ -1,10 +1,13 @@
 //! Countries by the names Binom has for them.
 //!
-//! v1 names a country in English; v2 is known to give a name, a code or both (`Germany (DE)`). Here they become ISO
-//! 3166 codes. A text that is no country's stays as it is: a row is never dropped for its spelling.
+//! v1 names a country in English, as GeoLite2 or as CLDR does: which one is on no record. v2 is known to give a name, a
+//! code or both (`Germany (DE)`). Here they become ISO 3166 codes. A text that is no country's stays as it is, and so does
+//! a code that is none's (`A1`, `EU`, `T1`, `UK`): a row is never dropped for its spelling.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use deunicode::deunicode;
 
 use super::super::stats::DimensionValue;
 
@@ -19,22 +22,31 @@ pub(super) fn read(text: &str) -> DimensionValue {
 }
 
 fn is_nowhere(text: &str) -> bool {
-    matches!(text.to_lowercase().as_str(), "" | "-" | "unknown" | "undefined" | "other" | "n/a" | "null")
+    matches!(
+        text.to_lowercase().as_str(),
+        "" | "-" | "unknown" | "unknown region" | "undefined" | "other" | "n/a" | "null"
+    )
 }
 
 fn find(text: &str) -> Option<(&'static str, &'static str)> {
     static BY_CODE: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| COUNTRIES.iter().copied().collect());
-    static BY_NAME: LazyLock<HashMap<String, &str>> = LazyLock::new(|| {
-        COUNTRIES.iter().chain(OTHER_NAMES).map(|(code, name)| (name.to_lowercase(), *code)).collect()
-    });
+    static BY_NAME: LazyLock<HashMap<String, &str>> =
+        LazyLock::new(|| COUNTRIES.iter().chain(OTHER_NAMES).map(|(code, name)| (folded(name), *code)).collect());
     let by_code = |code: &str| BY_CODE.get_key_value(code.to_uppercase().as_str()).map(|(code, name)| (*code, *name));
-    let by_name = |name: &str| BY_NAME.get(&name.to_lowercase()).and_then(|code| by_code(code));
+    let by_name = |name: &str| BY_NAME.get(&folded(name)).and_then(|code| by_code(code));
     let in_brackets =
         || text.strip_suffix(')').and_then(|text| text.rsplit_once('(')).and_then(|(_, code)| by_code(code));
     by_code(text).or_else(|| by_name(text)).or_else(in_brackets)
 }
 
-/// ISO 3166-1 alpha-2 codes with the usual English names.
+/// A name without what spellings differ in: accents, marks, articles, `&` and `St.`.
+fn folded(name: &str) -> String {
+    let plain = deunicode(name).to_lowercase().replace('&', " and ");
+    let words = plain.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !matches!(*word, "" | "the"));
+    words.map(|word| if word == "st" { "saint" } else { word }).collect::<Vec<_>>().join(" ")
+}
+
+/// ISO 3166-1 alpha-2 codes with the usual English names, and Kosovo's, which everybody uses and nobody has assigned.
 const COUNTRIES: &[(&str, &str)] = &[
     ("AD", "Andorra"),
     ("AE", "United Arab Emirates"),
@@ -280,6 +292,7 @@ const COUNTRIES: &[(&str, &str)] = &[
     ("VU", "Vanuatu"),
     ("WF", "Wallis and Futuna"),
     ("WS", "Samoa"),
+    ("XK", "Kosovo"),
     ("YE", "Yemen"),
     ("YT", "Mayotte"),
     ("ZA", "South Africa"),
@@ -287,78 +300,96 @@ const COUNTRIES: &[(&str, &str)] = &[
     ("ZW", "Zimbabwe"),
 ];
 
-/// Other names the same countries go by.
+/// Other names the same countries go by, beside those that differ in their spelling alone.
 const OTHER_NAMES: &[(&str, &str)] = &[
-    ("AX", "Aland Islands"),
-    ("BL", "Saint Barthelemy"),
+    ("AE", "UAE"),
     ("BN", "Brunei Darussalam"),
     ("BO", "Bolivia, Plurinational State of"),
     ("BO", "Plurinational State of Bolivia"),
     ("BQ", "Bonaire"),
     ("BQ", "Bonaire, Sint Eustatius and Saba"),
-    ("BQ", "Bonaire, Sint Eustatius, and Saba"),
-    ("BS", "The Bahamas"),
     ("CC", "Cocos (Keeling) Islands"),
     ("CD", "Congo - Kinshasa"),
+    ("CD", "Congo DR"),
     ("CD", "Congo, Democratic Republic of the"),
-    ("CD", "Congo, The Democratic Republic of the"),
+    ("CD", "DRC"),
     ("CD", "Democratic Republic of the Congo"),
     ("CG", "Congo - Brazzaville"),
+    ("CG", "Congo Republic"),
     ("CG", "Republic of the Congo"),
-    ("CI", "Cote d'Ivoire"),
     ("CI", "Ivory Coast"),
     ("CV", "Cape Verde"),
-    ("CW", "Curacao"),
+    ("CV", "Republic of Cabo Verde"),
     ("CZ", "Czech Republic"),
+    ("FK", "Falkland Islands (Islas Malvinas)"),
     ("FK", "Falkland Islands (Malvinas)"),
+    ("FM", "Federated States of Micronesia"),
     ("FM", "Micronesia, Federated States of"),
     ("GB", "Great Britain"),
-    ("GB", "UK"),
-    ("GM", "The Gambia"),
+    ("GE", "Republic of Georgia"),
+    ("HK", "Hong Kong (SAR)"),
     ("HK", "Hong Kong SAR China"),
+    ("HM", "Heard and McDonald Islands"),
+    ("IE", "Republic of Ireland"),
+    ("IO", "British Indian Ocean Territories"),
     ("IR", "Iran, Islamic Republic of"),
     ("IR", "Islamic Republic of Iran"),
+    ("JO", "Hashemite Kingdom of Jordan"),
     ("KP", "Democratic People's Republic of Korea"),
+    ("KP", "Korea (North)"),
     ("KP", "Korea, Democratic People's Republic of"),
+    ("KR", "Korea (South)"),
     ("KR", "Korea, Republic of"),
     ("KR", "Republic of Korea"),
     ("LA", "Lao"),
     ("LA", "Lao People's Democratic Republic"),
+    ("LT", "Republic of Lithuania"),
     ("LY", "Libyan Arab Jamahiriya"),
+    ("MD", "Moldova Republic"),
     ("MD", "Moldova, Republic of"),
     ("MD", "Republic of Moldova"),
+    ("MF", "Collectivity of Saint Martin"),
     ("MF", "Saint Martin (French part)"),
     ("MK", "Macedonia"),
     ("MK", "Republic of North Macedonia"),
     ("MM", "Burma"),
+    ("MM", "Myanmar (Burma)"),
+    ("MO", "Macao SAR China"),
     ("MO", "Macau"),
+    ("MO", "Macau SAR China"),
+    ("PN", "Pitcairn Islands"),
+    ("PS", "Occupied Palestinian Territory"),
     ("PS", "Palestine, State of"),
     ("PS", "Palestinian Territories"),
     ("PS", "Palestinian Territory"),
     ("PS", "State of Palestine"),
-    ("RE", "Reunion"),
     ("RU", "Russian Federation"),
-    ("SH", "Saint Helena, Ascension and Tristan da Cunha"),
-    ("ST", "São Tomé and Príncipe"),
+    ("SH", "Saint Helena Ascension and Tristan da Cunha"),
     ("SX", "Sint Maarten (Dutch part)"),
+    ("SY", "Syria Arab Republic"),
     ("SY", "Syrian Arab Republic"),
     ("SZ", "Swaziland"),
+    ("TF", "French Southern and Antarctic Lands"),
     ("TL", "East Timor"),
     ("TR", "Turkey"),
-    ("TR", "Turkiye"),
-    ("TW", "Taiwan, Province of China"),
+    ("TW", "Taiwan Province of China"),
     ("TZ", "Tanzania, United Republic of"),
     ("TZ", "United Republic of Tanzania"),
     ("UM", "U.S. Minor Outlying Islands"),
+    ("UM", "U.S. Outlying Islands"),
+    ("UM", "US Outlying Islands"),
     ("US", "USA"),
     ("US", "United States of America"),
+    ("VA", "Holy See"),
     ("VA", "Holy See (Vatican City State)"),
     ("VA", "Vatican"),
     ("VE", "Venezuela, Bolivarian Republic of"),
-    ("VG", "Virgin Islands, British"),
+    ("VG", "Virgin Islands (British)"),
     ("VI", "U.S. Virgin Islands"),
-    ("VI", "Virgin Islands, U.S."),
+    ("VI", "United States Virgin Islands"),
+    ("VI", "Virgin Islands (U.S.)"),
     ("VN", "Viet Nam"),
+    ("XK", "Republic of Kosovo"),
 ];
 
 #[cfg(test)]
@@ -385,8 +416,57 @@ mod tests {
     }
 
     #[test]
+    fn the_spellings_of_geolite_and_of_cldr_are_known() {
+        for (name, code) in [
+            ("The Netherlands", "NL"),
+            ("Kosovo", "XK"),
+            ("Congo Republic", "CG"),
+            ("DR Congo", "CD"),
+            ("Congo - Kinshasa", "CD"),
+            ("St Kitts and Nevis", "KN"),
+            ("St. Kitts & Nevis", "KN"),
+            ("St Vincent and Grenadines", "VC"),
+            ("St. Vincent & Grenadines", "VC"),
+            ("Federated States of Micronesia", "FM"),
+            ("U.S. Outlying Islands", "UM"),
+            ("Pitcairn Islands", "PN"),
+            ("Heard & McDonald Islands", "HM"),
+            ("Bosnia & Herzegovina", "BA"),
+            ("Trinidad & Tobago", "TT"),
+            ("Turks & Caicos Islands", "TC"),
+            ("South Georgia & South Sandwich Islands", "GS"),
+            ("Svalbard & Jan Mayen", "SJ"),
+            ("Wallis & Futuna", "WF"),
+            ("St. Barthélemy", "BL"),
+            ("St. Helena", "SH"),
+            ("St. Lucia", "LC"),
+            ("St. Martin", "MF"),
+            ("St. Pierre & Miquelon", "PM"),
+            ("São Tomé & Príncipe", "ST"),
+            ("Antigua & Barbuda", "AG"),
+            ("Côte d\u{2019}Ivoire", "CI"),
+            ("Ivory Coast", "CI"),
+            ("Myanmar (Burma)", "MM"),
+            ("Hong Kong SAR China", "HK"),
+            ("Macao SAR China", "MO"),
+            ("Hashemite Kingdom of Jordan", "JO"),
+            ("Åland Islands", "AX"),
+            ("Türkiye", "TR"),
+        ] {
+            assert_eq!(read(name).id, code, "{name}");
+        }
+    }
+
+    #[test]
+    fn codes_that_are_no_countries_pass_through_as_they_are() {
+        for code in ["XK", "A1", "A2", "O1", "EU", "AP", "T1", "UK", "ZZ"] {
+            assert_eq!(read(code).id, code);
+        }
+    }
+
+    #[test]
     fn no_name_stands_for_two_countries() {
-        let mut names: Vec<String> = COUNTRIES.iter().chain(OTHER_NAMES).map(|(_, name)| name.to_lowercase()).collect();
+        let mut names: Vec<String> = COUNTRIES.iter().chain(OTHER_NAMES).map(|(_, name)| folded(name)).collect();
         names.sort();
         let count = names.len();
         names.dedup();

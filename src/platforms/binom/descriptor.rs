@@ -20,6 +20,6 @@ pub(in super::super) static ADMIN: Descriptor = Descriptor {
     normalise,
     origin: |settings, _| address::origin_in(settings, "base_url"),
     prepare: unpaste,
-    open: |account, upstream, _| Ok(Box::new(AdminClient::open(account, upstream)?)),
+    open: |account, upstream, platforms| Ok(Box::new(AdminClient::open(account, upstream, platforms)?)),
     compiled: Compiled::later(),
 };

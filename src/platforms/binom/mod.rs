@@ -26,8 +26,10 @@ use url::Url;
 
 use self::report::CONCURRENCY;
 use super::address;
-use super::client::{Account, PlatformClient};
+use super::calendar::Zone;
+use super::client::{Account, PlatformClient, Platforms};
 use super::kind::{ConnectionType, FieldError, Settings};
+use super::learned::{Learned, Sizes};
 use super::stats::{Currency, Report, StatsQuery};
 use super::verification::Detected;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
@@ -113,12 +115,15 @@ struct AdminClient {
     upstream: Upstream,
     base: String,
     key: SecretString,
+    pages: Sizes,
     currency: Option<Currency>,
     remembered: Option<Generation>,
+    /// Whose key it is, where the last verification found out.
+    account: Option<String>,
 }
 
 impl AdminClient {
-    fn open(mut account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
+    fn open(mut account: Account, upstream: Upstream, platforms: &Platforms) -> Result<Self, PlatformError> {
         let base = account.settings.remove("base_url").filter(|base| Url::parse(base).is_ok()).ok_or_else(|| {
             PlatformError::new(ErrorKind::InvalidUrl, "The connection's address is missing or cannot be read.")
         })?;
@@ -126,16 +131,18 @@ impl AdminClient {
             PlatformError::new(ErrorKind::CredentialsRejected, "The connection has no API key.").hint(v2::KEY_HINT)
         })?;
         Ok(Self {
+            pages: platforms.kept::<Learned<v2::Pages>>().of(&upstream, v2::PAGE_ROWS),
             upstream,
             base,
             key,
             currency: account.settings.get("currency").and_then(|code| code.parse().ok()),
             remembered: account.detected.platform_version.as_deref().and_then(Generation::find),
+            account: account.detected.account,
         })
     }
 
     fn api(&self) -> v2::Api {
-        v2::Api::new(self.upstream.clone(), &self.base, self.key.clone())
+        v2::Api::new(self.upstream.clone(), &self.base, self.key.clone(), self.pages.clone())
     }
 
     /// The panel whose file the address names.
@@ -224,6 +231,19 @@ impl PlatformClient for AdminClient {
             account,
             ..Detected::default()
         })
+    }
+
+    fn limits_of_user(&self) -> Option<&'static str> {
+        let is_limited = self.account.as_deref().is_some_and(|account| !wire::is_administrator(account));
+        is_limited.then_some(
+            "The key belongs to a user who is no administrator. Binom leaves out what that user may not see without saying \
+             so. Use an administrator's key for whole numbers.",
+        )
+    }
+
+    /// Both generations are asked at fixed offsets from UTC.
+    fn counts_days_in<'a>(&'a self, _: &'a StatsQuery) -> Option<&'a Zone> {
+        None
     }
 
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt};
 use smallvec::SmallVec;
 
@@ -31,23 +32,35 @@ pub(super) struct Part {
     pub(super) checks: Vec<Check>,
 }
 
-/// A report made of the parts that `questions` give, a few of them under way at once and all in order.
+/// Holds the sum of a report's rows against another figure, if that can be had.
+pub(super) type Control<'a> = Box<dyn FnOnce(Metrics) -> BoxFuture<'a, Option<Check>> + Send + 'a>;
+
+/// A report made of the parts that `questions` give, a few of them under way at once and all in order, whose sum is held
+/// against another figure in the end.
 pub(super) fn assemble<'a, F>(
     query: &'a StatsQuery,
     currency: Option<Currency>,
     unique_keys: bool,
     questions: impl Stream<Item = F> + Send + 'a,
+    control: Option<Control<'a>>,
 ) -> Report<'a>
 where
     F: Future<Output = Result<Part, PlatformError>> + Send + 'a,
 {
     let batches = Box::pin(async_stream::try_stream! {
         let mut columns = Columns::default();
+        let mut sum = Metrics::ZERO;
         let mut parts = Box::pin(questions.buffered(CONCURRENCY));
         while let Some(part) = parts.next().await {
             let part = part?;
             columns.see(&part.lines);
+            sum = part.lines.iter().fold(sum, |sum, line| sum.add(&line.metrics));
             yield batch(query, currency, part)?;
+        }
+        if let Some(control) = control
+            && let Some(check) = control(sum).await
+        {
+            yield Batch { checks: vec![check], ..Batch::default() };
         }
         if let Some(warning) = columns.warning() {
             yield Batch { warnings: vec![warning], ..Batch::default() };

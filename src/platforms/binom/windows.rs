@@ -57,12 +57,12 @@ pub(super) struct Window {
     pub(super) hour: u8,
 }
 
-/// A window in the words of v2: wall-clock times, both inclusive to the second, and the zone they are in.
+/// A window in the words of v2: times of the clock, both inclusive to the second, and the zone they are in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wording {
     pub(super) from: String,
     pub(super) to: String,
-    pub(super) timezone: String,
+    pub(super) timezone: &'static str,
 }
 
 /// Cuts a range into windows, in order. Together they cover every instant of its days exactly once.
@@ -115,29 +115,12 @@ fn beyond_the_calendar(range: DateRange) -> PlatformError {
 }
 
 impl Window {
-    /// The window in the zone's own wall-clock time; in UTC where that would be ambiguous or the zone has no name
-    /// that Binom lists. The instants are the same either way.
-    pub(super) fn wording(&self, zone: &Zone) -> Wording {
-        let last = self.until - SECOND;
-        let certain = |instant: Timestamp| {
-            let local = zone.rules().to_datetime(instant);
-            !zone.rules().to_ambiguous_timestamp(local).is_ambiguous()
-        };
-        let (rules, timezone) = if is_listed(zone.canonical_name()) && certain(self.from) && certain(last) {
-            (zone.rules(), zone.canonical_name())
-        } else {
-            (&TimeZone::UTC, "UTC")
-        };
-        let clock = |instant: Timestamp| rules.to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S").to_string();
-        Wording { from: clock(self.from), to: clock(last), timezone: timezone.to_owned() }
+    /// The window in UTC, whatever the zone of its days: an installation's own tables of zones may be older than these, and
+    /// then the same wall-clock times would be other instants there.
+    pub(super) fn wording(&self) -> Wording {
+        let clock = |instant: Timestamp| TimeZone::UTC.to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        Wording { from: clock(self.from), to: clock(self.until - SECOND), timezone: "UTC" }
     }
-}
-
-/// Whether Binom lists a zone: the geographic names, and UTC.
-fn is_listed(name: &str) -> bool {
-    const AREAS: [&str; 10] =
-        ["Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"];
-    name == "UTC" || name.split_once('/').is_some_and(|(area, _)| AREAS.contains(&area))
 }
 
 /// Consecutive days at one whole-hour offset from UTC, as v1 counts them, or a part of one such day.
@@ -245,38 +228,46 @@ mod tests {
         cut(&zone, range, grain)
             .expect("windows")
             .iter()
-            .map(|window| window.wording(&zone))
+            .map(Window::wording)
             .map(|wording| format!("{} … {} {}", wording.from, wording.to, wording.timezone))
             .collect()
     }
 
     #[test]
-    fn a_plain_day_is_worded_in_its_own_zone_by_its_canonical_name() {
+    fn windows_are_worded_in_utc() {
         assert_eq!(
             worded("Asia/Calcutta", day(2026, 9, 1), Grain::Day),
-            ["2026-09-01 00:00:00 … 2026-09-01 23:59:59 Asia/Kolkata"]
+            ["2026-08-31 18:30:00 … 2026-09-01 18:29:59 UTC"]
         );
         assert_eq!(worded("Etc/GMT+5", day(2026, 9, 1), Grain::Day), ["2026-09-01 05:00:00 … 2026-09-02 04:59:59 UTC"]);
     }
 
     #[test]
-    fn the_hour_that_happens_twice_is_one_window_worded_in_utc() {
+    fn the_hour_that_happens_twice_is_one_window() {
         let hours = worded("Europe/Berlin", day(2026, 10, 25), Grain::Hour);
         assert_eq!(hours.len(), 24);
-        assert_eq!(hours[1], "2026-10-25 01:00:00 … 2026-10-25 01:59:59 Europe/Berlin");
+        assert_eq!(hours[1], "2026-10-24 23:00:00 … 2026-10-24 23:59:59 UTC");
         assert_eq!(hours[2], "2026-10-25 00:00:00 … 2026-10-25 01:59:59 UTC");
         assert_eq!(worded("Europe/Berlin", day(2026, 3, 29), Grain::Hour).len(), 23);
     }
 
     #[test]
-    fn a_day_without_midnight_starts_after_the_gap_and_one_with_two_is_worded_in_utc() {
+    fn a_day_without_midnight_starts_after_the_gap_and_one_with_two_has_both() {
         assert_eq!(
             worded("America/Santiago", day(2026, 9, 6), Grain::Day),
-            ["2026-09-06 01:00:00 … 2026-09-06 23:59:59 America/Santiago"]
+            ["2026-09-06 04:00:00 … 2026-09-07 02:59:59 UTC"]
         );
         assert_eq!(
             worded("America/Havana", day(2024, 11, 3), Grain::Day),
             ["2024-11-03 04:00:00 … 2024-11-04 04:59:59 UTC"]
+        );
+    }
+
+    #[test]
+    fn a_day_whose_rules_changed_in_2026_is_a_day_by_the_rules_of_2026() {
+        assert_eq!(
+            worded("Africa/Casablanca", day(2026, 10, 28), Grain::Day),
+            ["2026-10-28 00:00:00 … 2026-10-28 23:59:59 UTC"]
         );
     }
 

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::super::list::Rows;
 use super::super::number;
-use super::super::stats::{Check, Metrics};
+use super::super::stats::{Against, Check, Metrics};
 use crate::outbound::Answer;
 
 /// An answer that is not what this call answers, in words that quote nothing of it.
@@ -35,18 +35,24 @@ impl Odd {
 /// How a generation writes numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notation {
-    /// Digits alone.
+    /// Digits alone. A cell without any is not known.
     Plain,
-    /// Perhaps with thousands separators, a currency or a percent sign. A comma is never a decimal mark.
+    /// Perhaps with thousands separators or a currency. An empty cell is a zero, where the row counts its clicks.
     Dressed,
 }
 
 impl Notation {
-    fn undress(self, text: &str) -> Cow<'_, str> {
-        let dressing = |letter: char| matches!(letter, ',' | '%' | '$') || letter.is_whitespace();
+    fn count(self, text: &str) -> Option<i64> {
         match self {
-            Self::Dressed if text.contains(dressing) => Cow::Owned(text.replace(dressing, "")),
-            Self::Plain | Self::Dressed => Cow::Borrowed(text),
+            Self::Plain => number::parse_count(text),
+            Self::Dressed => number::parse_money(text).and_then(number::whole),
+        }
+    }
+
+    fn amount(self, text: &str) -> Option<Decimal> {
+        match self {
+            Self::Plain => number::parse_decimal(text),
+            Self::Dressed => number::parse_money(text),
         }
     }
 }
@@ -71,31 +77,42 @@ impl<'a> Fields<'a> {
         Ok(None)
     }
 
+    /// The text of the first of `names` that holds a number, or something else that says something.
+    fn figure(&self, names: &[&str]) -> Result<Option<Cow<'a, str>>, Odd> {
+        Ok(self.text(names)?.filter(|text| !number::is_blank(text)))
+    }
+
     fn count(&self, names: &[&str], notation: Notation) -> Result<Option<i64>, Odd> {
-        let Some(text) = self.text(names)? else { return Ok(None) };
-        number::parse_count(&notation.undress(&text))
-            .map(Some)
-            .ok_or_else(|| Odd::field(names.first().unwrap_or(&""), "a whole number"))
+        let odd = || Odd::field(names.first().unwrap_or(&""), "a whole number");
+        self.figure(names)?.map(|text| notation.count(&text).ok_or_else(odd)).transpose()
     }
 
     fn money(&self, names: &[&str], notation: Notation) -> Result<Option<Decimal>, Odd> {
-        let Some(text) = self.text(names)? else { return Ok(None) };
-        number::parse_decimal(&notation.undress(&text))
-            .map(Some)
-            .ok_or_else(|| Odd::field(names.first().unwrap_or(&""), "an amount"))
+        let odd = || Odd::field(names.first().unwrap_or(&""), "an amount");
+        self.figure(names)?.map(|text| notation.amount(&text).ok_or_else(odd)).transpose()
+    }
+
+    /// Whether one of `names` has a cell with nothing in it.
+    fn is_empty_at(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.0.get(*name).is_some_and(|raw| raw.get().trim_matches('"').trim().is_empty()))
     }
 
     /// The numbers of a row; the later names are those of versions up to 1.8.
     pub(super) fn metrics(&self, notation: Notation) -> Result<Metrics, Odd> {
+        let clicks = self.count(&["clicks", "Clicks"], notation)?;
+        // v1 leaves a cell empty where there was nothing to count.
+        let is_zero = |names: &[&str]| notation == Notation::Dressed && clicks.is_some() && self.is_empty_at(names);
+        let count = |names: &[&str]| Ok(self.count(names, notation)?.or(is_zero(names).then_some(0)));
+        let money = |names: &[&str]| Ok(self.money(names, notation)?.or(is_zero(names).then_some(Decimal::ZERO)));
         Ok(Metrics {
-            clicks: self.count(&["clicks", "Clicks"], notation)?,
-            unique_clicks: self.count(&["unique_clicks", "unique_camp_clicks", "unique_campaign_clicks"], notation)?,
-            conversions: self.count(&["leads", "Leads"], notation)?,
-            approved: self.count(&["a_leads"], notation)?,
-            rejected: self.count(&["r_leads"], notation)?,
-            hold: self.count(&["h_leads"], notation)?,
-            revenue: self.money(&["revenue", "rev", "Revenue"], notation)?,
-            cost: self.money(&["cost", "spend", "Spend"], notation)?,
+            clicks,
+            unique_clicks: count(&["unique_clicks", "unique_camp_clicks", "unique_campaign_clicks"])?,
+            conversions: count(&["leads", "Leads"])?,
+            approved: count(&["a_leads"])?,
+            rejected: count(&["r_leads"])?,
+            hold: count(&["h_leads"])?,
+            revenue: money(&["revenue", "rev", "Revenue"])?,
+            cost: money(&["cost", "spend", "Spend"])?,
             ..Metrics::default()
         })
     }
@@ -399,6 +416,12 @@ pub(super) fn user_role(body: &[u8]) -> Option<String> {
     }
 }
 
+/// Whether the user that [`user_role`] names sees everything.
+pub(super) fn is_administrator(user: &str) -> bool {
+    let role = user.strip_suffix(')').and_then(|user| user.rsplit_once('(')).map_or(user, |(_, role)| role);
+    role.to_ascii_lowercase().contains("admin")
+}
+
 /// Whether a body is v2's list of period names.
 pub(super) fn is_date_presets(body: &[u8]) -> bool {
     let presets: Option<Vec<String>> = text_of(body).ok().and_then(|text| serde_json::from_str(text).ok());
@@ -422,7 +445,7 @@ pub(super) fn country_codes(body: &[u8]) -> Option<HashMap<String, String>> {
 
 /// The numbers that a tracker's totals can be held against: those that add up. Unique clicks do not, since one
 /// visitor may be in several rows.
-pub(super) fn check(rows: &Metrics, said: &Metrics, whose: &str) -> Check {
+pub(super) fn check(rows: &Metrics, said: &Metrics, whose: &str, against: Against) -> Check {
     let counts = [("clicks", rows.clicks, said.clicks), ("leads", rows.conversions, said.conversions)]
         .into_iter()
         .filter_map(|(name, rows, said)| Some((name, rows?, said?)))
@@ -438,7 +461,7 @@ pub(super) fn check(rows: &Metrics, said: &Metrics, whose: &str) -> Check {
     let mismatch = counts
         .or_else(money)
         .map(|(name, rows, said)| format!("The rows' {name} add up to {rows}, but {whose} {said}."));
-    Check { mismatch }
+    Check { against, mismatch }
 }
 
 /// Whether two sums of the same amounts agree: the tracker adds up in binary floats, we do not.
@@ -536,16 +559,45 @@ mod tests {
             br#"[{"level":"1","name":"2026-09-01","clicks":"2,038","leads":" 4 ","rev":"$1,204.50","spend":""}]"#;
         let Ok(PanelAnswer::Rows(rows)) = stats_page(body) else { panic!("rows") };
         assert_eq!((rows[0].metrics.clicks, rows[0].metrics.conversions), (Some(2038), Some(4)));
-        assert_eq!((rows[0].metrics.revenue, rows[0].metrics.cost), (Some(decimal("1204.50")), None));
+        assert_eq!((rows[0].metrics.revenue, rows[0].metrics.cost), (Some(decimal("1204.50")), Some(Decimal::ZERO)));
         assert!(nested_page(body).is_err());
+    }
+
+    #[test]
+    fn an_empty_cell_is_a_zero_in_v1_and_not_known_in_v2_or_where_the_column_is_hidden() {
+        let body = br#"[{"level":"1","id":"1","name":"A","clicks":"3","leads":"","revenue":""}]"#;
+        let Ok(PanelAnswer::Rows(rows)) = list_page(body) else { panic!("rows") };
+        let Metrics { conversions, revenue, cost, .. } = rows[0].metrics;
+        assert_eq!((conversions, revenue, cost), (Some(0), Some(Decimal::ZERO), None));
+        let Metrics { conversions, revenue, .. } = entity_page(body).expect("a page").rows[0].metrics;
+        assert_eq!((conversions, revenue), (None, None));
+    }
+
+    #[test]
+    fn a_user_is_an_administrator_by_the_role() {
+        for (user, is_administrator) in [
+            ("user 2 (admin)", true),
+            ("ROLE_SUPER_ADMIN", true),
+            ("user 7 (manager)", false),
+            ("user 1 admin (buyer)", false),
+        ] {
+            assert_eq!(super::is_administrator(user), is_administrator, "{user}");
+        }
     }
 
     #[test]
     fn float_noise_is_no_mismatch_and_a_cent_is_one() {
         let with = |revenue: &str| Metrics { revenue: Some(decimal(revenue)), clicks: Some(3), ..Metrics::default() };
-        assert_eq!(check(&with("13135.725768893"), &with("13135.725768882"), "Binom says").mismatch, None);
-        assert_eq!(check(&with("78475092548.79"), &with("78475092549.80"), "Binom says").mismatch, None);
-        let differs = check(&with("10.00"), &with("10.01"), "Binom says").mismatch.expect("a mismatch");
+        assert_eq!(
+            check(&with("13135.725768893"), &with("13135.725768882"), "Binom says", Against::SameSource).mismatch,
+            None
+        );
+        assert_eq!(
+            check(&with("78475092548.79"), &with("78475092549.80"), "Binom says", Against::SameSource).mismatch,
+            None
+        );
+        let differs =
+            check(&with("10.00"), &with("10.01"), "Binom says", Against::SameSource).mismatch.expect("a mismatch");
         assert_eq!(differs, "The rows' revenue add up to 10.00, but Binom says 10.01.");
     }
 

@@ -101,6 +101,14 @@ impl PlatformClient for AdminClient {
         })
     }
 
+    fn zone_of<'a>(&'a self, query: &'a StatsQuery) -> Option<&'a Zone> {
+        zone::of(self.zone.as_ref(), query)
+    }
+
+    fn counts_days_in<'a>(&'a self, _: &'a StatsQuery) -> Option<&'a Zone> {
+        self.zone.as_ref()
+    }
+
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
         if query.has(Dimension::Hour) {
             return Err(PlatformError::unsupported("CAKE has no hourly report for networks.")

@@ -2,7 +2,7 @@
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
 use super::super::schema::{CURRENCY, Field};
-use super::super::stats::{Dimension, Metric, Perspective, SubId};
+use super::super::stats::{Against, DayOfConversion, Dimension, Metric, Perspective, SubId};
 
 pub(super) const SUMMARY: &str = "Performance marketing networks running on CAKE.";
 
@@ -75,6 +75,13 @@ pub(super) fn affiliate() -> Described {
             (Metric::Revenue, "revenue"),
         ],
         timezone: TimezoneAbility::Account,
+        integrity: &[
+            (Some(&[Dimension::Date]), Against::None),
+            (Some(&[Dimension::Hour]), Against::None),
+            (Some(&[Dimension::Date, Dimension::Hour]), Against::None),
+            (None, Against::Independent),
+        ],
+        day_of_conversion: DayOfConversion::Conversion,
         perspective: Perspective::Affiliate,
     }
 }
@@ -116,6 +123,8 @@ pub(super) fn admin() -> Described {
             (Metric::Payout, "cost"),
         ],
         timezone: TimezoneAbility::Account,
+        integrity: &[(None, Against::SameSource)],
+        day_of_conversion: DayOfConversion::Conversion,
         perspective: Perspective::Network,
     }
 }

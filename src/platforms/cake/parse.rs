@@ -19,7 +19,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Document, Malformed> {
         Some(b'<') => xml::parse(text),
         Some(b'{' | b'[') => {
             let raw: &RawValue = serde_json::from_str(text).map_err(|_| Malformed("the body is not valid JSON"))?;
-            Ok(Document { root: CompactString::default(), content: json(raw, 0, &mut Room::default())? })
+            let content = json(raw, 0, &mut Room::default())?;
+            Ok(Document { root: CompactString::default(), content, is_repaired: false })
         }
         _ => Err(Malformed("the body is neither JSON nor XML")),
     }

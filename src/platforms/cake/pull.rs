@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use super::super::assemble::Sums;
 use super::super::calendar::DateRange;
 use super::super::stats::{
-    Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning, WarningCode,
+    Against, Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning, WarningCode,
 };
 use super::LIMITS;
 use super::currency::{Labels, Listed};
@@ -245,6 +245,6 @@ impl ProfitCheck {
         let (ours, stated) = (self.ours.round_dp(4).normalize(), self.stated.round_dp(4).normalize());
         let mismatch = (ours != stated)
             .then(|| format!("Revenue less payout comes to {ours}, the profit that CAKE states to {stated}."));
-        Some(Check { mismatch })
+        Some(Check { against: Against::SameSource, mismatch })
     }
 }

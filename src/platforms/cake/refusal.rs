@@ -43,7 +43,11 @@ impl Judge {
         if status == 404 {
             return Err(Trouble::NoSuchPath);
         }
-        let read = parse(&answer.body).and_then(|document| Table::read(document, rows));
+        let document = parse(&answer.body);
+        if answer.status.is_success() && document.as_ref().is_ok_and(|document| document.is_repaired) {
+            self.upstream.note_repaired();
+        }
+        let read = document.and_then(|document| Table::read(document, rows));
         if !answer.status.is_success() {
             let message = read.ok().and_then(|table| table.message).or_else(|| plain_text(answer));
             return Err(self.refused(answer, message.as_deref()));

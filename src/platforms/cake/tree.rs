@@ -65,6 +65,8 @@ pub(super) struct Document {
     pub(super) root: CompactString,
     /// What is inside.
     pub(super) content: Node,
+    /// Whether it held what its format forbids, as far as its reader had to see to that.
+    pub(super) is_repaired: bool,
 }
 
 impl Fields {

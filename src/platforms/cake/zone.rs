@@ -21,6 +21,12 @@ pub(super) fn warning(account: Option<&Zone>, query: &StatsQuery) -> Option<Warn
     Some(Warning { code: WarningCode::TimezoneFixedByPlatform, detail })
 }
 
+/// The zone that the days of a report are in; `None` where nobody has said which one is the account's.
+pub(super) fn of<'a>(account: Option<&'a Zone>, query: &'a StatsQuery) -> Option<&'a Zone> {
+    let account = account?;
+    Some(if same_days(account, &query.zone, query.range) { &query.zone } else { account })
+}
+
 /// Whether two zones have the same clock throughout a range: offsets only change at transitions, so it is enough to
 /// compare them at its start and right after each transition of either zone.
 fn same_days(a: &Zone, b: &Zone, range: DateRange) -> bool {

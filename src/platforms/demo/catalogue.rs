@@ -2,7 +2,7 @@
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
 use super::super::schema::Field;
-use super::super::stats::{Dimension, Metric, Perspective};
+use super::super::stats::{Against, DayOfConversion, Dimension, Metric, Perspective};
 use super::Scenario;
 
 pub(super) const SUMMARY: &str = "Made-up numbers that behave like real ones: try everything without an account.";
@@ -59,6 +59,8 @@ pub(super) fn admin() -> Described {
             (Metric::Cost, "clicks × click cost"),
         ],
         timezone: TimezoneAbility::Any,
+        integrity: &[(None, Against::Independent)],
+        day_of_conversion: DayOfConversion::Click,
         perspective: Perspective::Network,
     }
 }
@@ -87,6 +89,8 @@ pub(super) fn affiliate() -> Described {
             (Metric::Revenue, "approved × payout"),
         ],
         timezone: TimezoneAbility::Any,
+        integrity: &[(None, Against::Independent)],
+        day_of_conversion: DayOfConversion::Click,
         perspective: Perspective::Affiliate,
     }
 }

@@ -152,6 +152,11 @@ impl PlatformClient for DemoClient {
         })
     }
 
+    /// Its days are counted here.
+    fn counts_days_in<'a>(&'a self, _: &'a StatsQuery) -> Option<&'a Zone> {
+        None
+    }
+
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
         self.scenario.play(&self.upstream).await?;
         Ok(report::read(&self.account, query, Timestamp::now()))

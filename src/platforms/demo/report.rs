@@ -13,7 +13,9 @@ use jiff::civil::Date;
 
 use super::super::calendar::Zone;
 use super::super::kind::ConnectionType;
-use super::super::stats::{Batch, Check, Currency, Dimension, DimensionValue, Metrics, Report, Row, StatsQuery};
+use super::super::stats::{
+    Against, Batch, Check, Currency, Dimension, DimensionValue, Metrics, Report, Row, StatsQuery,
+};
 use super::facts::{Account, Flow, QUARTER, Tally};
 use super::world::Route;
 
@@ -136,7 +138,7 @@ impl<'a> Table<'a> {
         }
         let mismatch =
             (flows.0 != rows.0).then(|| format!("The flows add up to {:?}, the rows to {:?}.", flows.0, rows.0));
-        Check { mismatch }
+        Check { against: Against::Independent, mismatch }
     }
 }
 
@@ -167,7 +169,7 @@ fn currency(route: &Route) -> Option<Currency> {
     route.offer.currency.parse().ok()
 }
 
-/// Totals by currency.
+/// Totals by currency, of what adds up: unique clicks do not.
 #[derive(Default)]
 struct Sums(BTreeMap<Option<Currency>, Metrics>);
 
@@ -180,7 +182,7 @@ impl Sums {
 
     fn add_one(&mut self, currency: Option<Currency>, metrics: &Metrics) {
         let sum = self.0.entry(currency).or_insert(Metrics::ZERO);
-        *sum = sum.add(metrics);
+        *sum = sum.add(&Metrics { unique_clicks: None, ..*metrics });
     }
 }
 
@@ -233,7 +235,7 @@ mod tests {
     async fn rows(account: &Account, query: &StatsQuery, now: &str) -> Vec<Row> {
         let batches = batches(account, query, now).await;
         let checks: Vec<&Check> = batches.iter().flat_map(|batch| &batch.checks).collect();
-        assert_eq!(checks, [&Check { mismatch: None }]);
+        assert_eq!(checks, [&Check { against: Against::Independent, mismatch: None }]);
         let rows: Vec<Row> = batches.into_iter().flat_map(|batch| batch.rows).collect();
         let keys: HashSet<_> = rows
             .iter()

@@ -20,7 +20,7 @@ pub(super) struct AdminClient {
 
 impl AdminClient {
     pub(super) fn open(account: &Account, upstream: Upstream, platforms: &Platforms) -> Result<Self, PlatformError> {
-        let api = Api::open(Portal::Network, account, &platforms.gateways, upstream)?;
+        let api = Api::open(Portal::Network, account, platforms, upstream)?;
         Ok(Self { api, zones: platforms.kept::<Zones>() })
     }
 }

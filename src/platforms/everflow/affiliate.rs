@@ -21,7 +21,7 @@ pub(super) struct AffiliateClient {
 
 impl AffiliateClient {
     pub(super) fn open(account: &Account, upstream: Upstream, platforms: &Platforms) -> Result<Self, PlatformError> {
-        let api = Api::open(Portal::Affiliate, account, &platforms.gateways, upstream)?;
+        let api = Api::open(Portal::Affiliate, account, platforms, upstream)?;
         Ok(Self { api, zones: platforms.kept::<Zones>() })
     }
 

@@ -7,10 +7,12 @@ use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::super::client::Account;
-use super::super::kind::{Gateways, Settings};
+use super::super::client::{Account, Platforms};
+use super::super::kind::Settings;
+use super::super::learned::{Learned, Sizes};
 use super::super::stats::{Currency, Warning, WarningCode};
 use super::super::words::speaks_of_addresses;
+use super::parts::{STRIDES, Strides};
 use super::portal::Portal;
 use super::wire::{self, Profile, Timezone, Timezones};
 use super::{EU, LIMITS, REGION, gateway};
@@ -34,19 +36,22 @@ pub(super) struct Api {
     in_eu: bool,
     /// The currency that the settings ask for, or that the last good verification found.
     currency: Option<Currency>,
+    /// How many days it takes at once.
+    strides: Sizes,
 }
 
 impl Api {
     pub(super) fn open(
         portal: Portal,
         account: &Account,
-        gateways: &Gateways,
+        platforms: &Platforms,
         upstream: Upstream,
     ) -> Result<Self, PlatformError> {
         let key = account.credentials.get("api_key").cloned().unwrap_or_default();
         Ok(Self {
+            strides: platforms.kept::<Learned<Strides>>().of(&upstream, STRIDES),
             upstream,
-            base: gateway(&account.settings, gateways).trim_end_matches('/').to_owned(),
+            base: gateway(&account.settings, &platforms.gateways).trim_end_matches('/').to_owned(),
             key,
             portal,
             in_eu: account.settings.get(REGION).is_some_and(|region| region == EU),
@@ -56,6 +61,10 @@ impl Api {
 
     pub(super) fn upstream(&self) -> &Upstream {
         &self.upstream
+    }
+
+    pub(super) fn strides(&self) -> &Sizes {
+        &self.strides
     }
 
     pub(super) fn base(&self) -> &str {

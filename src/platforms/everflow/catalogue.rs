@@ -2,7 +2,7 @@
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
 use super::super::schema::Field;
-use super::super::stats::{Dimension, Metric, Perspective};
+use super::super::stats::{Against, DayOfConversion, Dimension, Metric, Perspective};
 use super::{EU, REGION, US};
 
 pub(super) const SUMMARY: &str = "Partner marketing networks running on Everflow.";
@@ -71,6 +71,8 @@ pub(super) fn admin() -> Described {
             (Metric::Cost, "media_buying_cost"),
         ],
         timezone: TimezoneAbility::Any,
+        integrity: &[(None, Against::Independent)],
+        day_of_conversion: DayOfConversion::Conversion,
         perspective: Perspective::Network,
     }
 }
@@ -102,6 +104,8 @@ pub(super) fn affiliate() -> Described {
             (Metric::Revenue, "revenue"),
         ],
         timezone: TimezoneAbility::Any,
+        integrity: &[(None, Against::None)],
+        day_of_conversion: DayOfConversion::Conversion,
         perspective: Perspective::Affiliate,
     }
 }

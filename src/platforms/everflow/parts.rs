@@ -10,6 +10,12 @@ use super::LIMITS;
 /// The longest range of one report is documented as a year; this fits every year.
 pub(super) const MAX_DAYS: u32 = 366;
 
+/// The most days that are asked for at once, and what is tried where the platform says that this is too much for it.
+pub(super) const STRIDES: &[u32] = &[MAX_DAYS, 183, 92, 31, 7];
+
+/// What is remembered of accounts that take fewer.
+pub(super) struct Strides;
+
 /// The most rows of one answer. The flag that should come with a cut table may be missing, so a full one counts as cut.
 pub(super) const ROW_CAP: usize = 10_000;
 
@@ -101,14 +107,17 @@ pub(super) struct Listing {
 pub(super) struct Work {
     queue: VecDeque<Part>,
     stride: u32,
+    /// The most days that the platform takes at once.
+    most_days: u32,
     /// Whether the platform's hours name no day, so that each day must be asked alone.
     pub(super) single_days: bool,
 }
 
 impl Work {
-    pub(super) fn of(range: DateRange) -> Self {
+    /// What there is to ask of a range, by at most so many days at once.
+    pub(super) fn of(range: DateRange, stride: u32) -> Self {
         let parts = range.windows(MAX_DAYS).into_iter().map(|window| Part { window, narrows: Vec::new() });
-        Self { queue: parts.collect(), stride: MAX_DAYS, single_days: false }
+        Self { queue: parts.collect(), stride, most_days: stride, single_days: false }
     }
 
     /// The next parts to ask at the same time, `None` when all is done.
@@ -129,13 +138,19 @@ impl Work {
     /// A part came back whole: where it was sparse, what follows is asked in longer strides.
     pub(super) fn whole(&mut self, part: &Part, rows: usize) {
         if !self.single_days && part.narrows.is_empty() && rows < ROW_CAP / 4 {
-            self.stride = self.stride.max(part.window.len_days().saturating_mul(2)).min(MAX_DAYS);
+            self.stride = self.stride.max(part.window.len_days().saturating_mul(2)).min(self.most_days);
         }
     }
 
     /// A part came back cut: what follows is asked in shorter strides.
     pub(super) fn cut(&mut self, part: &Part) {
         self.stride = self.stride.min(part.window.len_days().div_ceil(2));
+    }
+
+    /// The platform finds a part too much for it: no more than half of its days are asked for at once from now on.
+    pub(super) fn refused(&mut self, part: &Part) {
+        self.most_days = self.most_days.min(part.window.len_days().div_ceil(2));
+        self.stride = self.stride.min(self.most_days);
     }
 
     /// A part came back without its days being told: each day is asked alone.
@@ -179,7 +194,7 @@ mod tests {
             first.saturating_add(i64::try_from(weights.len()).expect("a length").days()).yesterday().expect("a day");
         let range = DateRange::new(first, last).expect("a range");
         let all: Vec<Date> = range.days().collect();
-        let mut work = Work::of(range);
+        let mut work = Work::of(range, MAX_DAYS);
         let mut read = Vec::new();
         while let Some(wave) = work.wave() {
             let mut again = Vec::new();

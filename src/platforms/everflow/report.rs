@@ -16,7 +16,9 @@ use jiff::{Timestamp, ToSpan};
 use smallvec::SmallVec;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::stats::{Batch, Check, Currency, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning};
+use super::super::stats::{
+    Batch, Check, Currency, Dimension, DimensionValue, Key, Metrics, Report, Row, StatsQuery, Warning,
+};
 use super::super::total::Sum;
 use super::api::Api;
 use super::parts::{Listing, MAX_DAYS, Narrow, Part, ROW_CAP, Work};
@@ -49,11 +51,13 @@ pub(super) fn start<'a>(api: &'a Api, query: &'a StatsQuery, terms: Terms<'_>) -
     };
     // Parts differ in their days or in ids that the rows have, and what comes twice in an answer is refused.
     let unique_keys = !query.has(Dimension::Hour) && (query.has(Dimension::Date) || query.range.len_days() == 1);
-    let mut work = Work::of(query.range);
+    let mut work = Work::of(query.range, api.strides().current());
     reader.afford(work.parts())?;
     let warnings = terms.warnings;
     let batches = Box::pin(async_stream::try_stream! {
         yield Batch { warnings, ..Batch::default() };
+        // Days that are not over go on while they are read.
+        let before = if reader.is_over() { None } else { reader.total().await };
         let mut sum = Sum::default();
         while let Some(wave) = work.wave() {
             let outcomes = try_join_all(wave.iter().map(|part| reader.read(part))).await?;
@@ -69,6 +73,11 @@ pub(super) fn start<'a>(api: &'a Api, query: &'a StatsQuery, terms: Terms<'_>) -
                         work.cut(&part);
                         again.extend(parts);
                     }
+                    Outcome::TooMuch(parts) => {
+                        work.refused(&part);
+                        api.strides().step_down(part.window.len_days());
+                        again.extend(parts);
+                    }
                     Outcome::ByDay => {
                         work.single_days();
                         again.push(part);
@@ -80,7 +89,7 @@ pub(super) fn start<'a>(api: &'a Api, query: &'a StatsQuery, terms: Terms<'_>) -
                 reader.afford(work.days())?;
             }
         }
-        if let Some(check) = reader.check(&sum).await {
+        if let Some(check) = reader.check(&sum, before).await {
             yield Batch { checks: vec![check], ..Batch::default() };
         }
     });
@@ -186,8 +195,10 @@ fn is_native_id(id: &str) -> bool {
 enum Outcome {
     /// All its rows.
     Rows(Vec<Row>),
-    /// It is too large; these are asked instead.
+    /// It has more rows than the platform hands out; these are asked instead.
     Cut(Vec<Part>),
+    /// The platform says that it is too much; these are asked instead.
+    TooMuch(Vec<Part>),
     /// Its hours name no day; each of its days must be asked alone.
     ByDay,
 }
@@ -219,7 +230,7 @@ impl Reader<'_> {
     async fn read(&self, part: &Part) -> Result<Outcome, PlatformError> {
         let Some(answer) = self.ask("entity/table", part, &self.columns).await? else {
             // Code 8 means throttled or too large: less is asked for until nothing smaller is left.
-            return self.cut(part).await.map(Outcome::Cut).map_err(|_| self.api.exhausted());
+            return self.cut(part).await.map(Outcome::TooMuch).map_err(|_| self.api.exhausted());
         };
         let table = self.table(&answer)?;
         self.check_narrows(part, &table)?;
@@ -419,23 +430,41 @@ impl Reader<'_> {
         }
     }
 
-    /// Holds the rows against the platform's own total, where it has one that can be compared: for networks, for
-    /// days that are over, and where no row was left unread because a filter makes it useless. A total that cannot
-    /// be read leaves the report unchecked; the rows do not depend on it.
-    async fn check(&self, sum: &Sum) -> Option<Check> {
+    fn is_over(&self) -> bool {
+        self.query.zone.date_at(Timestamp::now()) > self.query.range.to()
+    }
+
+    /// Holds the rows against the platform's own total, which may have been another before they were read.
+    async fn check(&self, sum: &Sum, before: Option<Metrics>) -> Option<Check> {
+        match before {
+            Some(before) => {
+                let check = sum.compare("Everflow", &before);
+                if check.mismatch.is_none() {
+                    return Some(check);
+                }
+                self.total().await.map(|after| sum.compare_between("Everflow", &before, &after))
+            }
+            None if self.is_over() => self.total().await.map(|total| sum.compare("Everflow", &total)),
+            None => None,
+        }
+    }
+
+    /// The platform's own total, where it has one that can be compared: for networks, and where no row is left unread
+    /// because a filter makes it useless. A total that cannot be read leaves the report unchecked; the rows do not
+    /// depend on it.
+    async fn total(&self) -> Option<Metrics> {
         let portal = self.api.portal();
-        let over = self.query.zone.date_at(Timestamp::now()) > self.query.range.to();
         let all_read = self.query.filters.keys().all(|dimension| {
             let column = id_column(portal, *dimension);
             column.is_none_or(|column| self.caller.iter().any(|narrow| narrow.column == column))
         });
-        if portal != Portal::Network || !over || !all_read || self.query.range.len_days() > MAX_DAYS {
+        if portal != Portal::Network || !all_read || self.query.range.len_days() > MAX_DAYS {
             return None;
         }
         let whole = Part { window: self.query.range, narrows: Vec::new() };
         let answer = self.ask("entity/summary", &whole, &self.columns).await.ok().flatten()?;
         let total: Reporting = serde_json::from_slice(&answer.body).ok()?;
-        Some(sum.compare("Everflow", &total.metrics(portal)))
+        Some(total.metrics(portal))
     }
 
     fn misshapen(&self) -> PlatformError {

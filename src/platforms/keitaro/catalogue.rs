@@ -2,7 +2,7 @@
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
 use super::super::schema::{CURRENCY, Field};
-use super::super::stats::{Dimension, Metric, Perspective};
+use super::super::stats::{Against, DayOfConversion, Dimension, Metric, Perspective};
 
 pub(super) const SUMMARY: &str = "Self-hosted tracker for media buyers; needs an edition with the Admin API.";
 
@@ -68,6 +68,8 @@ pub(super) fn admin() -> Described {
             (Metric::Cost, "cost"),
         ],
         timezone: TimezoneAbility::Any,
+        integrity: &[(Some(&[]), Against::SameSource), (None, Against::Independent)],
+        day_of_conversion: DayOfConversion::AccountSetting,
         perspective: Perspective::MediaBuyer,
     }
 }

@@ -28,12 +28,13 @@ mod wire;
 use async_trait::async_trait;
 use url::Url;
 
-use self::panel::Panel;
+use self::panel::{PAGE_ROWS, Pages, Panel};
 use self::question::Dialect;
-use self::report::{CONCURRENCY, Terms};
+use self::report::CONCURRENCY;
 use super::address;
-use super::client::{Account, PlatformClient};
+use super::client::{Account, PlatformClient, Platforms};
 use super::kind::{ConnectionType, FieldError, Settings};
+use super::learned::Learned;
 use super::stats::{Currency, Report, StatsQuery};
 use super::verification::Detected;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
@@ -72,16 +73,17 @@ struct AdminClient {
 }
 
 impl AdminClient {
-    fn open(mut account: Account, upstream: Upstream) -> Result<Self, PlatformError> {
+    fn open(mut account: Account, upstream: Upstream, platforms: &Platforms) -> Result<Self, PlatformError> {
         let base = account.settings.remove("base_url").filter(|base| Url::parse(base).is_ok()).ok_or_else(|| {
             PlatformError::new(ErrorKind::InvalidUrl, "The connection's address is missing or cannot be read.")
         })?;
         let key = account.credentials.remove("api_key").ok_or_else(|| {
             PlatformError::new(ErrorKind::CredentialsRejected, "The connection has no API key.").hint(refusal::KEY_HINT)
         })?;
+        let pages = platforms.kept::<Learned<Pages>>().of(&upstream, PAGE_ROWS);
         let dialect = account.detected.platform_version.as_deref().and_then(Dialect::find);
         Ok(Self {
-            panel: Panel::new(upstream, &base, key, dialect),
+            panel: Panel::new(upstream, &base, key, dialect, pages),
             currency: account.settings.get("currency").and_then(|code| code.parse().ok()),
             account: account.detected.account,
         })
@@ -118,8 +120,14 @@ impl PlatformClient for AdminClient {
     }
 
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
-        let is_limited = self.account.as_deref() == Some(LIMITED_USER);
-        report::start(&self.panel, query, Terms { currency: self.currency, is_limited }).await
+        report::start(&self.panel, query, self.currency).await
+    }
+
+    fn limits_of_user(&self) -> Option<&'static str> {
+        (self.account.as_deref() == Some(LIMITED_USER)).then_some(
+            "The key belongs to a user with limited rights. Keitaro leaves out what that user may not see without saying \
+             so. Use an administrator's key for whole numbers.",
+        )
     }
 }
 

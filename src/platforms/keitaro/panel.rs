@@ -14,6 +14,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::super::learned::Sizes;
 use super::columns::is_optional;
 use super::question::{Asked, Dialect, Question};
 use super::refusal;
@@ -22,7 +23,10 @@ use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{Answer, Upstream};
 
 /// Rows asked for at once, and what is tried where a panel finds that too many.
-const PAGE_ROWS: [usize; 4] = [5_000, 1_000, 500, 100];
+pub(super) const PAGE_ROWS: &[u32] = &[5_000, 1_000, 500, 100, 25];
+
+/// What is remembered of panels that take fewer.
+pub(super) struct Pages;
 
 /// How often one question is put with fewer columns or rows.
 const MOST_CONCESSIONS: usize = 16;
@@ -51,8 +55,6 @@ struct Habits {
     dialect: Option<Dialect>,
     /// Columns that the panel does not have.
     lacking: Vec<&'static str>,
-    /// Which of the page sizes to ask for.
-    page: usize,
 }
 
 /// One panel, asked with one key.
@@ -61,6 +63,7 @@ pub(super) struct Panel {
     root: String,
     key: SecretString,
     habits: Mutex<Habits>,
+    pages: Sizes,
 }
 
 /// How a question fared in one dialect.
@@ -76,9 +79,15 @@ enum Fared<T> {
 }
 
 impl Panel {
-    pub(super) fn new(upstream: Upstream, base: &str, key: SecretString, dialect: Option<Dialect>) -> Self {
-        let habits = Mutex::new(Habits { dialect, lacking: Vec::new(), page: 0 });
-        Self { upstream, root: format!("{base}/admin_api/v1"), key, habits }
+    pub(super) fn new(
+        upstream: Upstream,
+        base: &str,
+        key: SecretString,
+        dialect: Option<Dialect>,
+        pages: Sizes,
+    ) -> Self {
+        let habits = Mutex::new(Habits { dialect, lacking: Vec::new() });
+        Self { upstream, root: format!("{base}/admin_api/v1"), key, habits, pages }
     }
 
     pub(super) fn upstream(&self) -> &Upstream {
@@ -157,8 +166,8 @@ impl Panel {
     ) -> Result<Fared<T>, Refused> {
         for _ in 0..MOST_CONCESSIONS {
             let habits = self.habits();
-            let limit = PAGE_ROWS.get(habits.page).copied().unwrap_or(PAGE_ROWS[0]);
-            let asked = question.without(&habits.lacking, limit);
+            let rows = self.pages.current();
+            let asked = question.without(&habits.lacking, usize::try_from(rows).unwrap_or(usize::MAX));
             let body = question
                 .body(&asked, dialect)
                 .map_err(|_| PlatformError::unsupported("The question cannot be written as JSON."))?;
@@ -173,10 +182,10 @@ impl Panel {
             }
             if !columns.is_empty() {
                 self.lack(&columns);
-            } else if wire::is_about(&words, "limit") && habits.page + 1 < PAGE_ROWS.len() {
-                self.learn(|learned| learned.page = learned.page.max(habits.page + 1));
-            } else {
+            } else if !wire::is_about(&words, "limit") {
                 return Ok(Fared::NotAccepted(words));
+            } else if !self.pages.step_down(rows) {
+                return Ok(Fared::NotAccepted(format!("{words} (a page of {rows} rows)")));
             }
         }
         Ok(Fared::NotAccepted("one column after another is refused".to_owned()))

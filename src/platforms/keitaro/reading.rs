@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use smallvec::SmallVec;
 
 use super::super::calendar::DateRange;
-use super::super::stats::{Check, Currency, Dimension, DimensionValue, Metrics, Row, StatsQuery};
+use super::super::stats::{Against, Check, Currency, Dimension, DimensionValue, Metrics, Row, StatsQuery};
 use super::columns::Entity;
 use super::panel::{Panel, Refused};
 use super::question::{Asked, Question};
@@ -35,8 +35,6 @@ pub(super) struct Reading<'a> {
     /// What the first and the last page said of the number of rows.
     totals: Option<(usize, usize)>,
     is_complete: bool,
-    /// Whether a name had to be repaired.
-    pub(super) is_repaired: bool,
 }
 
 /// A page as rows.
@@ -48,7 +46,6 @@ pub(super) struct Sheet {
     total: Option<usize>,
     limit: usize,
     fingerprint: u64,
-    is_repaired: bool,
 }
 
 /// How the number of rows that were read compares with what the panel said.
@@ -71,7 +68,6 @@ impl<'a> Reading<'a> {
             previous: None,
             totals: None,
             is_complete: false,
-            is_repaired: false,
         }
     }
 
@@ -85,7 +81,6 @@ impl<'a> Reading<'a> {
         let read = |page: &Page<'_>, asked: &Asked| subject.sheet(page, asked, window, offset);
         let mut sheet = subject.panel.ask(&question, read).await?;
         self.guard(&sheet)?;
-        self.is_repaired |= sheet.is_repaired;
         self.drop_repeated(&mut sheet);
         if self.is_part {
             sheet.rows.iter_mut().for_each(|row| row.metrics.unique_clicks = None);
@@ -143,7 +138,10 @@ impl<'a> Reading<'a> {
         }
         let differs = rows > first.max(last);
         let mismatch = differs.then(|| format!("There are {rows} rows, but Keitaro counts {last}."));
-        Ok(Count { check: Some(Check { mismatch }), moved: (first != last).then_some((first, last)) })
+        Ok(Count {
+            check: Some(Check { against: Against::SameSource, mismatch }),
+            moved: (first != last).then_some((first, last)),
+        })
     }
 }
 
@@ -165,11 +163,10 @@ impl Subject<'_> {
             total: page.total,
             limit: asked.limit,
             fingerprint: page.fingerprint(),
-            is_repaired: false,
         };
         for line in page.lines(&asked.columns) {
             let line = line.map_err(|odd| self.panel.odd(&odd))?;
-            if let Some(row) = self.row(&line, asked, window, &mut sheet.is_repaired)? {
+            if let Some(row) = self.row(&line, asked, window)? {
                 sheet.rows.push(row);
                 if !is_whole {
                     sheet.keys.push(native_key(&line, asked));
@@ -179,13 +176,7 @@ impl Subject<'_> {
         Ok(sheet)
     }
 
-    fn row(
-        &self,
-        line: &Line<'_>,
-        asked: &Asked,
-        window: DateRange,
-        is_repaired: &mut bool,
-    ) -> Result<Option<Row>, Refused> {
+    fn row(&self, line: &Line<'_>, asked: &Asked, window: DateRange) -> Result<Option<Row>, Refused> {
         let odd = |odd: Odd| Refused::from(self.panel.odd(&odd));
         let (times, cells) = line.split_at(asked.form.columns().len().min(line.len()));
         let moment = time::read(asked.form, window, times).map_err(|strange| self.strange(strange))?;
@@ -195,7 +186,7 @@ impl Subject<'_> {
         for entity in &asked.entities {
             let id = next().map_err(odd)?;
             let name = entity.name.map(|_| next()).transpose().map_err(odd)?;
-            values.push((entity.dimension, value(entity, id, name, is_repaired).map_err(odd)?));
+            values.push((entity.dimension, value(entity, id, name).map_err(odd)?));
         }
         let mut metrics = Metrics::default();
         for figure in &asked.figures {
@@ -227,7 +218,7 @@ fn native_key(line: &Line<'_>, asked: &Asked) -> Box<str> {
     let columns = line.len().saturating_sub(asked.figures.len());
     let mut key = String::new();
     for cell in line.iter().take(columns) {
-        key.push_str(&cell.label().0);
+        key.push_str(&cell.label());
         key.push('\0');
     }
     key.into_boxed_str()
@@ -242,18 +233,12 @@ fn of(dimension: Dimension, values: &[(Dimension, DimensionValue)], moment: Mome
 }
 
 /// The entity of a row. Rows without one have a blank id.
-fn value(entity: &Entity, id: Cell<'_>, name: Option<Cell<'_>>, is_repaired: &mut bool) -> Result<DimensionValue, Odd> {
+fn value(entity: &Entity, id: Cell<'_>, name: Option<Cell<'_>>) -> Result<DimensionValue, Odd> {
     // Every letter of what a link carried counts.
     if entity.dimension.is_sub_id() {
-        let (text, repaired) = id.label();
-        *is_repaired |= repaired;
-        return Ok(DimensionValue::plain(text.as_ref()));
+        return Ok(DimensionValue::plain(id.label().as_ref()));
     }
-    let mut label = |cell: Cell<'_>| {
-        let (label, repaired) = cell.label();
-        *is_repaired |= repaired;
-        label.trim().to_owned()
-    };
+    let label = |cell: Cell<'_>| cell.label().trim().to_owned();
     let text = match entity.dimension {
         // Its id is its name.
         Dimension::AffiliateNetwork => label(id),

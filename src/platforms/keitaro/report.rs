@@ -23,14 +23,6 @@ pub(super) const CONCURRENCY: usize = 2;
 /// How often a range is cut in half where its report takes too long.
 const MOST_HALVINGS: u32 = 2;
 
-/// What a report is labelled with, and who asks for it.
-#[derive(Clone, Copy)]
-pub(super) struct Terms {
-    pub(super) currency: Option<Currency>,
-    /// The key's user was found to have limited rights.
-    pub(super) is_limited: bool,
-}
-
 /// A report whose first page has come.
 struct Opening<'a> {
     form: Form,
@@ -44,9 +36,9 @@ struct Opening<'a> {
 pub(super) async fn start<'a>(
     panel: &'a Panel,
     query: &'a StatsQuery,
-    terms: Terms,
+    currency: Option<Currency>,
 ) -> Result<Report<'a>, PlatformError> {
-    let subject = Subject { panel, query, currency: terms.currency };
+    let subject = Subject { panel, query, currency };
     let (opening, sum) = if panel.dialect().is_some() {
         let (opening, sum) = join(Box::pin(open(subject)), Box::pin(own_sum(panel, query))).await;
         (opening?, sum?)
@@ -63,15 +55,15 @@ pub(super) async fn start<'a>(
             tally.add(&rows);
             yield Batch::of(rows);
         }
-        tally.note(reading.count()?, reading.is_repaired);
+        tally.note(reading.count()?);
         let is_part = reading.is_part;
         let mut parts = Box::pin(
             futures_util::stream::iter(rest).map(|window| whole(subject, form, window, is_part)).buffered(CONCURRENCY),
         );
         while let Some(part) = parts.next().await {
-            let (rows, count, is_repaired) = part?;
+            let (rows, count) = part?;
             tally.add(&rows);
-            tally.note(count, is_repaired);
+            tally.note(count);
             yield Batch::of(rows);
         }
         if let Some(before) = &sum {
@@ -79,7 +71,7 @@ pub(super) async fn start<'a>(
             tally.checks.push(check);
         }
         let is_sum_missing = sum.is_none() && !query.dimensions.is_empty();
-        let warnings = warnings(panel, terms, &tally, is_sum_missing);
+        let warnings = warnings(panel, &tally, is_sum_missing);
         yield Batch { rows: Vec::new(), checks: std::mem::take(&mut tally.checks), warnings };
     });
     // An entity that was renamed has several rows, and so has traffic without one.
@@ -144,14 +136,14 @@ async fn whole(
     form: Form,
     window: DateRange,
     is_part: bool,
-) -> Result<(Vec<Row>, Count, bool), PlatformError> {
+) -> Result<(Vec<Row>, Count), PlatformError> {
     let mut reading = Reading::new(subject, form, window);
     reading.is_part = is_part;
     let mut all = Vec::new();
     while let Some(rows) = reading.next().await.map_err(|refused| later(subject.panel, refused))? {
         all.extend(rows);
     }
-    Ok((all, reading.count()?, reading.is_repaired))
+    Ok((all, reading.count()?))
 }
 
 /// A range cut in two; `None` for a day.
@@ -199,22 +191,20 @@ struct Tally {
     sum: Metrics,
     checks: Vec<Check>,
     moved: Option<(usize, usize)>,
-    is_repaired: bool,
 }
 
 impl Tally {
     fn new() -> Self {
-        Self { sum: Metrics::ZERO, checks: Vec::new(), moved: None, is_repaired: false }
+        Self { sum: Metrics::ZERO, checks: Vec::new(), moved: None }
     }
 
     fn add(&mut self, rows: &[Row]) {
         self.sum = rows.iter().fold(self.sum, |sum, row| sum.add(&row.metrics));
     }
 
-    fn note(&mut self, count: Count, is_repaired: bool) {
+    fn note(&mut self, count: Count) {
         self.checks.extend(count.check);
         self.moved = self.moved.or(count.moved);
-        self.is_repaired |= is_repaired;
     }
 
     /// Holds the rows against the panel's own sum. Where they differ it is asked for again, since a day that is not
@@ -229,7 +219,7 @@ impl Tally {
     }
 }
 
-fn warnings(panel: &Panel, terms: Terms, tally: &Tally, is_sum_missing: bool) -> Vec<Warning> {
+fn warnings(panel: &Panel, tally: &Tally, is_sum_missing: bool) -> Vec<Warning> {
     let lacking = panel.lacking();
     let hidden = (!lacking.is_empty()).then(|| Warning {
         code: WarningCode::ColumnsHidden,
@@ -237,16 +227,6 @@ fn warnings(panel: &Panel, terms: Terms, tally: &Tally, is_sum_missing: bool) ->
             "This Keitaro does not report the columns {}; what depends on them is unknown.",
             lacking.join(", ")
         ),
-    });
-    let limited = terms.is_limited.then(|| Warning {
-        code: WarningCode::DataMayBeLimited,
-        detail: "The key belongs to a user with limited rights. Keitaro leaves out what that user may not see without \
-                 saying so. Use an administrator's key for whole numbers."
-            .to_owned(),
-    });
-    let repaired = tally.is_repaired.then(|| Warning {
-        code: WarningCode::TextRepaired,
-        detail: "A name in Keitaro's answer holds half a character; a sign stands in its place.".to_owned(),
     });
     let moved = tally.moved.map(|(before, after)| Warning {
         code: WarningCode::DataMoved,
@@ -259,5 +239,5 @@ fn warnings(panel: &Panel, terms: Terms, tally: &Tally, is_sum_missing: bool) ->
         code: WarningCode::TotalUnknown,
         detail: "Keitaro did not answer with its own sum, so the rows could not be held against it.".to_owned(),
     });
-    [hidden, limited, repaired, moved, unknown].into_iter().flatten().collect()
+    [hidden, moved, unknown].into_iter().flatten().collect()
 }

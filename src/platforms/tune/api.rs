@@ -51,7 +51,7 @@ impl Api {
         match self.judge(&answer) {
             Ok(_) | Err(Trouble::Column(_)) => true,
             Err(Trouble::Failed(error)) => error.kind == ErrorKind::InsufficientPermissions,
-            Err(Trouble::TooMuch) => false,
+            Err(Trouble::TooMuch | Trouble::PageTooLong(_)) => false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
 use super::super::schema::{CURRENCY, Field};
-use super::super::stats::{Dimension, Metric, Perspective};
+use super::super::stats::{Against, DayOfConversion, Dimension, Metric, Perspective};
 use super::network::NETWORK_ID;
 
 pub(super) const SUMMARY: &str = "Affiliate networks running on TUNE (formerly HasOffers).";
@@ -58,6 +58,8 @@ pub(super) fn admin() -> Described {
             (Metric::Payout, "Stat.payout"),
         ],
         timezone: TimezoneAbility::Any,
+        integrity: &[(None, Against::Independent)],
+        day_of_conversion: DayOfConversion::Conversion,
         perspective: Perspective::Network,
     }
 }
@@ -87,6 +89,8 @@ pub(super) fn affiliate() -> Described {
             (Metric::Revenue, "Stat.payout"),
         ],
         timezone: TimezoneAbility::Any,
+        integrity: &[(None, Against::Independent)],
+        day_of_conversion: DayOfConversion::Conversion,
         perspective: Perspective::Affiliate,
     }
 }

@@ -7,11 +7,13 @@ use async_trait::async_trait;
 use super::super::calendar::Zone;
 use super::super::client::{Account, PlatformClient, Platforms};
 use super::super::kind::ConnectionType;
+use super::super::learned::{Learned, Sizes};
 use super::super::stats::{Currency, Report, StatsQuery};
 use super::super::verification::Detected;
 use super::api::Api;
-use super::habits::{Habits, Known};
+use super::habits::{Habits, Known, Pages};
 use super::probe;
+use super::question::ROWS_PER_PAGE;
 use super::report::{self, Terms};
 use crate::outbound::Upstream;
 use crate::outbound::error::{PlatformError, Stage};
@@ -19,6 +21,7 @@ use crate::outbound::error::{PlatformError, Stage};
 pub(super) struct TuneClient {
     api: Api,
     known: Arc<Known>,
+    pages: Sizes,
     /// The zone that the connection says its network reports in.
     network: Option<Zone>,
     /// The currency to label amounts with that name none.
@@ -35,6 +38,7 @@ impl TuneClient {
         let setting = |field: &str| account.settings.get(field);
         Ok(Self {
             known: platforms.kept::<Habits>().of(&upstream),
+            pages: platforms.kept::<Learned<Pages>>().of(&upstream, ROWS_PER_PAGE),
             network: setting("timezone").and_then(|name| Zone::find(name)),
             currency: setting("currency").and_then(|code| code.parse().ok()),
             api: Api::open(portal, account, &platforms.gateways, upstream)?,
@@ -42,7 +46,7 @@ impl TuneClient {
     }
 
     fn terms(&self) -> Terms<'_> {
-        Terms { known: &self.known, network: self.network.as_ref(), currency: self.currency }
+        Terms { known: &self.known, pages: &self.pages, network: self.network.as_ref(), currency: self.currency }
     }
 }
 
@@ -56,6 +60,15 @@ impl PlatformClient for TuneClient {
             currency: self.currency.map(|currency| currency.as_str().to_owned()),
             ..Detected::default()
         })
+    }
+
+    fn zone_of<'a>(&'a self, query: &'a StatsQuery) -> Option<&'a Zone> {
+        self.network.is_some().then_some(&query.zone)
+    }
+
+    /// What is asked in another zone is moved by hours, which are worked out here.
+    fn counts_days_in<'a>(&'a self, _: &'a StatsQuery) -> Option<&'a Zone> {
+        self.network.as_ref()
     }
 
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {

@@ -18,6 +18,9 @@ const FORGET_AFTER: Duration = Duration::from_secs(6 * 60 * 60);
 /// How long it is remembered that nothing could be found out.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10 * 60);
 
+/// How many rows of a page accounts take.
+pub(super) struct Pages;
+
 /// What this process has learned, by account.
 #[derive(Clone)]
 pub(super) struct Habits {

@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::super::stats::{Check, Currency, Metrics, Row};
 use super::super::total::Sum;
-use super::question::ROWS_PER_PAGE;
 
 /// One page as it was read.
 pub(super) struct Page {
@@ -24,6 +23,8 @@ pub(super) struct Page {
     pub(super) pages: Option<i64>,
     /// The platform's own totals of all pages.
     pub(super) totals: Option<Metrics>,
+    /// How many rows were asked for.
+    pub(super) limit: usize,
 }
 
 /// What has been read of a part.
@@ -65,7 +66,7 @@ impl Pages {
             }
             (None, Some(pages)) => u64::try_from(pages).is_ok_and(|pages| number < pages),
             // A page that is not full is the last, and so is all of a report that comes at once.
-            (None, None) => length == ROWS_PER_PAGE,
+            (None, None) => length == page.limit,
         };
         self.sum.merge(&page.sum);
         self.currencies.extend(page.currencies);
@@ -106,11 +107,12 @@ mod tests {
             count: None,
             pages: None,
             totals: None,
+            limit: 5_000,
         }
     }
 
     fn full(from: u64) -> Page {
-        page(from..from + ROWS_PER_PAGE as u64)
+        page(from..from + 5_000)
     }
 
     #[test]
@@ -128,7 +130,7 @@ mod tests {
         assert!(pages.take(1, full(0)).is_ok() && pages.more);
         assert!(pages.take(2, page(5_000..5_001)).is_ok() && !pages.more);
         let mut pages = Pages::default();
-        assert!(pages.take(1, page(0..ROWS_PER_PAGE as u64 + 1)).is_ok() && !pages.more, "all at once");
+        assert!(pages.take(1, page(0..5_001)).is_ok() && !pages.more, "all at once");
     }
 
     #[test]

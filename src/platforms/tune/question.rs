@@ -8,8 +8,8 @@ use super::super::calendar::DateRange;
 use super::super::kind::ConnectionType;
 use super::columns::DATE;
 
-/// Rows asked for at once. Clients ask for a thousand to two million.
-pub(super) const ROWS_PER_PAGE: usize = 5_000;
+/// Rows asked for at once, and what is tried where a network takes fewer. Clients ask for a thousand to two million.
+pub(super) const ROWS_PER_PAGE: &[u32] = &[5_000, 1_000, 500, 100, 25];
 
 /// Everything but whose key it is asked with.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 
 use super::super::kind::ConnectionType;
 use super::api::Api;
+use super::question::ROWS_PER_PAGE;
 use super::trouble::Trouble;
 use super::wire::{self, Response};
 use crate::outbound::Answer;
@@ -20,6 +21,7 @@ enum Said {
     Network,
     Column(String),
     Argument,
+    Limit,
     Unknown,
 }
 
@@ -38,6 +40,7 @@ fn sort(words: &str) -> Said {
             None => Said::Unknown,
         },
         () if has("missing required argument") => Said::Argument,
+        () if has("limit") => Said::Limit,
         () => Said::Unknown,
     }
 }
@@ -54,6 +57,7 @@ impl Api {
             Said::Network => Err(self.unknown_network(&words).into()),
             _ if !response.has_status() => Err(self.foreign(answer).into()),
             Said::Column(name) => Err(Trouble::Column(name)),
+            Said::Limit => Err(Trouble::PageTooLong(words)),
             said => Err(self.refused(&said, answer, &words).into()),
         }
     }
@@ -76,7 +80,7 @@ impl Api {
             .hint("Ask the network's administrator to add this service's address to those of the key, under Company → Support → API."),
             Said::Rate => PlatformError::new(ErrorKind::RateLimited, format!("{host} asks to be called less often{words}")),
             Said::Argument => PlatformError::bad_response(format!("{host} misses a part of the question{words}")),
-            Said::Network | Said::Column(_) | Said::Unknown => self.unknown_refusal(answer, &words),
+            Said::Network | Said::Column(_) | Said::Limit | Said::Unknown => self.unknown_refusal(answer, &words),
         }
     }
 
@@ -146,6 +150,12 @@ impl Api {
         match trouble {
             Trouble::Failed(error) => error,
             Trouble::TooMuch => self.odd("finds even one day too much"),
+            Trouble::PageTooLong(words) => PlatformError::unsupported(format!(
+                "{} takes no page of {} rows either{}",
+                self.upstream.host(),
+                ROWS_PER_PAGE.last().copied().unwrap_or_default(),
+                self.saying(&words)
+            )),
             Trouble::Column(name) => {
                 let (host, name) = (self.upstream.host(), self.upstream.quote(&name));
                 PlatformError::new(
@@ -180,6 +190,7 @@ mod tests {
                 Said::Column("Stat.currency".to_owned()),
             ),
             ("Missing required argument: fields", Said::Argument),
+            ("The limit may not exceed 1000 rows", Said::Limit),
             ("There was an error with the trackable id", Said::Unknown),
             ("", Said::Unknown),
         ] {

@@ -9,6 +9,7 @@ use futures_util::{StreamExt, stream};
 use jiff::civil::Date;
 
 use super::super::calendar::{DateRange, Zone};
+use super::super::learned::Sizes;
 use super::super::stats::{Batch, Currency, Dimension, DimensionValue, Report, Row, StatsQuery, Warning, WarningCode};
 use super::super::total::Sum;
 use super::LIMITS;
@@ -17,7 +18,7 @@ use super::clock::{Clocks, Part, Way};
 use super::columns::{self, Columns};
 use super::habits::Known;
 use super::page::{self, Page, Pages};
-use super::question::{Question, ROWS_PER_PAGE};
+use super::question::Question;
 use super::shift::{self, Proof};
 use super::trouble::Trouble;
 use super::wire::{Line, Stat};
@@ -30,6 +31,8 @@ const MOST_IDS: usize = 100;
 #[derive(Clone, Copy)]
 pub(super) struct Terms<'a> {
     pub(super) known: &'a Known,
+    /// How many rows of a page it takes.
+    pub(super) pages: &'a Sizes,
     /// The network's zone.
     pub(super) network: Option<&'a Zone>,
     /// The currency of amounts that name none.
@@ -53,6 +56,7 @@ pub(super) async fn start<'a>(
     let batches = Box::pin(try_stream! {
         yield Batch { warnings, ..Batch::default() };
         let mut next = first;
+        let mut has_totals = true;
         while let Some((part, first)) = next {
             let planned = page::planned(&first);
             reader.afford(&part, planned)?;
@@ -72,10 +76,14 @@ pub(super) async fn start<'a>(
                     yield Batch::of(reader.take(&mut pages, number, page)?);
                 }
             }
-            if let Some(check) = pages.check() {
-                yield Batch { checks: vec![check], ..Batch::default() };
+            match pages.check() {
+                Some(check) => yield Batch { checks: vec![check], ..Batch::default() },
+                None => has_totals = false,
             }
             next = reader.open().await.map_err(|trouble| api.explain(trouble))?;
+        }
+        if !has_totals {
+            yield Batch { warnings: vec![without_totals()], ..Batch::default() };
         }
     });
     Ok(Report { unique_keys, batches })
@@ -84,7 +92,7 @@ pub(super) async fn start<'a>(
 /// Reads one row of a report, if there is one.
 pub(super) async fn first_row(api: &Api, query: &StatsQuery, terms: Terms<'_>) -> Result<(), PlatformError> {
     let mut reader = Reader::of(api, query, terms)?;
-    reader.rows_per_page = 1;
+    reader.most_rows = Some(1);
     reader.settle().await.map(drop)
 }
 
@@ -95,6 +103,13 @@ fn unknown_zone(query: &StatsQuery) -> Warning {
             "TUNE reports in the network's own time zone and does not say which one that is. Days and hours are in that zone, not in {}; fill in the connection's time zone to have them moved.",
             query.zone.name()
         ),
+    }
+}
+
+fn without_totals() -> Warning {
+    Warning {
+        code: WarningCode::TotalUnknown,
+        detail: "TUNE did not answer with its own totals, so the rows could not be held against them.".to_owned(),
     }
 }
 
@@ -119,7 +134,9 @@ struct Reader<'a> {
     is_cut: bool,
     /// Whether the platform puts its clock back by the hours that it is asked to put it forward.
     is_reversed: bool,
-    rows_per_page: usize,
+    pages: &'a Sizes,
+    /// The most rows that are wanted, where that is not a whole page.
+    most_rows: Option<u32>,
     hasher: RandomState,
 }
 
@@ -147,7 +164,8 @@ impl<'a> Reader<'a> {
             queue: VecDeque::new(),
             is_cut: false,
             is_reversed: false,
-            rows_per_page: ROWS_PER_PAGE,
+            pages: terms.pages,
+            most_rows: None,
             hasher: RandomState::new(),
         };
         reader.plan()?;
@@ -226,8 +244,10 @@ impl<'a> Reader<'a> {
     /// The first page of the next part, which is halved until the platform can answer it.
     async fn open(&mut self) -> Result<Option<(Part, Page)>, Trouble> {
         while let Some(part) = self.queue.pop_front() {
+            let rows = self.rows_per_page();
             match self.page(&part, 1).await {
                 Ok(page) => return Ok(Some((part, page))),
+                Err(Trouble::PageTooLong(_)) if self.pages.step_down(rows) => self.queue.push_front(part),
                 Err(Trouble::TooMuch) => {
                     let halves = self.clocks.halves(&part).ok_or(Trouble::TooMuch)??;
                     halves.into_iter().rev().for_each(|half| self.queue.push_front(half));
@@ -237,6 +257,10 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(None)
+    }
+
+    fn rows_per_page(&self) -> u32 {
+        self.most_rows.unwrap_or_else(|| self.pages.current())
     }
 
     /// Refuses a part that has more pages than there are calls left.
@@ -261,6 +285,7 @@ impl<'a> Reader<'a> {
             Way::Moved(hours) => hours,
             Way::ByHours(_) => 0,
         };
+        let limit = usize::try_from(self.rows_per_page()).unwrap_or(usize::MAX);
         let question = Question {
             ids: self.columns.ids(by_hours),
             names: self.columns.names(),
@@ -268,7 +293,7 @@ impl<'a> Reader<'a> {
             days: part.asked_days(),
             hour_offset,
             filters: &self.filters,
-            limit: self.rows_per_page,
+            limit,
             page: usize::try_from(number).unwrap_or(usize::MAX),
         };
         let is_divisible = number == 1 && part.days.len_days() > 1;
@@ -286,6 +311,7 @@ impl<'a> Reader<'a> {
             count: table.count,
             pages: table.pages,
             totals: table.totals().map(|totals| totals.metrics(self.api.portal)),
+            limit,
         };
         for line in &table.rows {
             let metrics = line.stat.metrics(self.api.portal);

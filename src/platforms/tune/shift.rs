@@ -12,7 +12,7 @@ use super::super::calendar::{DateRange, Zone};
 use super::api::Api;
 use super::clock::is_changed_around;
 use super::columns::{CLICKS, DATE, HOUR};
-use super::question::{Question, ROWS_PER_PAGE};
+use super::question::Question;
 use super::trouble::Trouble;
 use super::wire::Stat;
 
@@ -39,6 +39,9 @@ const WEEKS: i64 = 4;
 /// Clicks by hour, counted from the first hour of the days.
 type Series = BTreeMap<i64, i64>;
 
+/// More hours than a week has, and fewer rows than any network takes for a page.
+const ROWS: usize = 200;
+
 /// Looks at the last week that is settled and whole.
 pub(super) async fn look(api: &Api, network: &Zone) -> Result<Proof, Trouble> {
     let today = network.date_at(Timestamp::now());
@@ -61,7 +64,7 @@ async fn series(api: &Api, days: DateRange, hour_offset: i64) -> Result<Series, 
         days,
         hour_offset,
         filters: &[],
-        limit: ROWS_PER_PAGE,
+        limit: ROWS,
         page: 1,
     };
     let answer = api.ask(&question, false).await?;

@@ -9,6 +9,8 @@ pub(super) enum Trouble {
     Column(String),
     /// The report is too much for one question.
     TooMuch,
+    /// A page may not have so many rows, in TUNE's words.
+    PageTooLong(String),
     /// Anything else.
     Failed(PlatformError),
 }

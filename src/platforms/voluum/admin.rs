@@ -15,24 +15,25 @@ use url::Url;
 
 use super::super::calendar::DateRange;
 use super::super::client::{Account, PlatformClient, Platforms};
-use super::super::stats::{Batch, Currency, Dimension, Report, StatsQuery, Warning, WarningCode};
+use super::super::stats::{Batch, DayOfConversion, Dimension, Report, StatsQuery, Warning, WarningCode};
 use super::super::verification::Detected;
-use super::LIMITS;
-use super::question::{self, Clock, Habits, Question};
+use super::question::{self, Clock, ConversionTime, Habits, Question, Terms, WINDOWS};
 use super::reading::Reading;
 use super::session::{Keeper, Sessions, Ticket};
 use super::wire::{self, Page, Refusal};
+use super::{CONVERSION_TIME_SETTING, LIMITS};
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
 use crate::outbound::{Answer, Call, Upstream};
 
-/// The longest window asked for at once. No limit is published; clients stay within a month.
-const WINDOW_DAYS: u32 = 31;
 /// A zone twelve hours ahead of UTC: half a day there and the same half on UTC's clock have no hour in common.
 const FAR_ZONE: &str = "Etc/GMT-12";
 
+/// A first page, and the words in which it was asked for.
+type Opening = (Habits, Page);
+
 pub(super) struct AdminClient {
     report: Url,
-    currency: Option<Currency>,
+    terms: Terms,
     keeper: Keeper,
     upstream: Upstream,
 }
@@ -43,7 +44,10 @@ impl AdminClient {
         let login = endpoint(gateway, "auth/access/session")?;
         Ok(Self {
             report: endpoint(gateway, "report")?,
-            currency: account.settings.get("currency").and_then(|code| code.parse().ok()),
+            terms: Terms {
+                currency: account.settings.get("currency").and_then(|code| code.parse().ok()),
+                conversion_time: ConversionTime::of(account.settings.get(CONVERSION_TIME_SETTING).map(String::as_str)),
+            },
             keeper: Keeper::open(
                 &platforms.kept::<Sessions>(),
                 gateway,
@@ -74,20 +78,20 @@ impl AdminClient {
     }
 
     async fn page(&self, question: &Question, habits: &Habits, offset: u64) -> Result<Page, Refusal> {
-        let url = question.url(&self.report, habits, self.currency, offset)?;
+        let url = question.url(&self.report, habits, self.terms, offset)?;
         let answer = self.ask(&url).await?;
         wire::page(&answer.body)
             .map_err(|error| Refusal::Final(wire::unreadable(&answer, &self.upstream, "report", &error)))
     }
 
     /// The first page, put in the words that this account accepts.
-    async fn first_page(&self, question: &Question) -> Result<(Habits, Page), Refusal> {
+    async fn first_page(&self, question: &Question) -> Result<Opening, Refusal> {
         let habits = self.keeper.habits();
         let (others, otherwise) = match self.page(question, &habits, 0).await {
             Ok(page) if habits.all_columns || page.has_columns_for(&question.groups) => return Ok((habits, page)),
             Ok(page) => (habits.without_columns().into_iter().collect(), Ok((habits, page))),
             Err(Refusal::Query(error)) => (habits.other_words(&question.groups), Err(Refusal::Query(error))),
-            Err(Refusal::Parameter(error)) => (habits.smaller().into_iter().collect(), Err(Refusal::Parameter(error))),
+            Err(Refusal::Parameter(error)) => (habits.smaller().collect(), Err(Refusal::Parameter(error))),
             Err(refusal) => return Err(refusal),
         };
         for other in others {
@@ -103,14 +107,16 @@ impl AdminClient {
         otherwise
     }
 
-    /// Reads a short table whole, and the first page of a long one. A table that moves meanwhile is read once more.
+    /// Reads a short table whole, and the first page of a long one, which may be there already. A table that moves
+    /// meanwhile is read once more.
     async fn begin<'a>(
         &self,
         question: &'a Question,
         dimensions: &'a [Dimension],
+        opening: Option<Opening>,
     ) -> Result<Reading<'a>, PlatformError> {
-        match self.begin_once(question, dimensions).await {
-            Err(error) if error.kind == ErrorKind::Inconsistent => self.begin_once(question, dimensions).await,
+        match self.begin_once(question, dimensions, opening).await {
+            Err(error) if error.kind == ErrorKind::Inconsistent => self.begin_once(question, dimensions, None).await,
             outcome => outcome,
         }
     }
@@ -119,9 +125,13 @@ impl AdminClient {
         &self,
         question: &'a Question,
         dimensions: &'a [Dimension],
+        opening: Option<Opening>,
     ) -> Result<Reading<'a>, PlatformError> {
-        let (habits, first) = self.first_page(question).await?;
-        let mut reading = Reading::begin(question, dimensions, self.currency, habits, first)?;
+        let (habits, first) = match opening {
+            Some(opening) => opening,
+            None => self.first_page(question).await?,
+        };
+        let mut reading = Reading::begin(question, dimensions, self.terms.currency, habits, first)?;
         while reading.is_short() && !reading.is_complete() {
             self.advance(&mut reading).await?;
         }
@@ -158,7 +168,7 @@ impl AdminClient {
     async fn clock_shown_by(&self, day: Date, half: i8) -> Result<Option<Clock>, PlatformError> {
         let from = day.at(half, 0, 0, 0);
         let question = Question::hours(&[Dimension::Hour], FAR_ZONE, from, from.saturating_add(12.hours()));
-        let rows = match self.begin(&question, &[Dimension::Hour]).await {
+        let rows = match self.begin(&question, &[Dimension::Hour], None).await {
             Ok(mut reading) => reading.batch().rows,
             Err(error) if error.kind == ErrorKind::Unsupported => return Ok(None),
             Err(error) => return Err(error),
@@ -175,11 +185,43 @@ impl AdminClient {
         }
     }
 
-    /// The tables that make up the report.
-    async fn questions(&self, query: &StatsQuery, clock: Clock) -> Result<Vec<Question>, PlatformError> {
+    /// The tables that make up the report, with the first page of the first of them. Where a window of so many days is
+    /// refused, shorter ones are asked for.
+    async fn open_questions(
+        &self,
+        query: &StatsQuery,
+        clock: Clock,
+    ) -> Result<(Vec<Question>, Option<Opening>), PlatformError> {
+        let by_hour = query.has(Dimension::Hour);
+        let usual = self.keeper.habits().window_days(by_hour);
+        let mut days = usual;
+        loop {
+            let questions = self.questions(query, clock, days).await?;
+            let Some(first) = questions.first() else { return Ok((questions, None)) };
+            let asked = first.range.len_days();
+            match (self.first_page(first).await, WINDOWS.into_iter().find(|window| *window < asked)) {
+                (Ok(opening), _) => {
+                    if days < usual {
+                        self.keeper.learn(|habits| habits.shorten_windows(by_hour, days));
+                    }
+                    return Ok((questions, Some(opening)));
+                }
+                (Err(Refusal::Query(_) | Refusal::Parameter(_)), Some(shorter)) => days = shorter,
+                (Err(refusal), _) => return Err(refusal.into()),
+            }
+        }
+    }
+
+    /// The tables that make up the report, of at most so many days.
+    async fn questions(
+        &self,
+        query: &StatsQuery,
+        clock: Clock,
+        most_days: u32,
+    ) -> Result<Vec<Question>, PlatformError> {
         let both = query.has(Dimension::Date) && query.has(Dimension::Hour);
         let apart = both && !self.groups_hours_of_days(query, clock).await?;
-        let windows = query.range.windows(if apart { 1 } else { WINDOW_DAYS });
+        let windows = query.range.windows(if apart { 1 } else { most_days });
         self.afford(&windows)?;
         let grouped = query.dimensions.iter().filter(|dimension| !apart || **dimension != Dimension::Date);
         let groups: Vec<Dimension> = grouped.copied().collect();
@@ -206,13 +248,15 @@ impl AdminClient {
         &'a self,
         query: &'a StatsQuery,
         questions: Vec<Question>,
+        mut opening: Option<Opening>,
         warnings: Vec<Warning>,
     ) -> BoxStream<'a, Result<Batch, PlatformError>> {
         Box::pin(try_stream! {
             let mut empty = true;
             // Never more begun than waited for: a call that nobody polls would keep its place among the few there are.
             for together in questions.chunks(LIMITS.account.concurrency) {
-                let readings = try_join_all(together.iter().map(|question| self.begin(question, &query.dimensions))).await?;
+                let begun = together.iter().map(|question| self.begin(question, &query.dimensions, opening.take()));
+                let readings = try_join_all(begun).await?;
                 for mut reading in readings {
                     loop {
                         let batch = reading.batch();
@@ -232,7 +276,7 @@ impl AdminClient {
     }
 
     fn warnings(&self, query: &StatsQuery, clock: Option<Clock>) -> Vec<Warning> {
-        let currency = self.currency.is_none().then(|| Warning {
+        let currency = self.terms.currency.is_none().then(|| Warning {
             code: WarningCode::CurrencyUnknown,
             detail: "Amounts are in the Voluum account's own currency, which Voluum does not name. Choose one in the connection's settings to have it used and stated.".to_owned(),
         });
@@ -277,14 +321,21 @@ impl PlatformClient for AdminClient {
         Ok(Detected::default())
     }
 
+    fn day_of_conversion(&self) -> Option<DayOfConversion> {
+        Some(match self.terms.conversion_time {
+            ConversionTime::Visit => DayOfConversion::Click,
+            ConversionTime::Postback => DayOfConversion::Conversion,
+        })
+    }
+
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
         question::supported(&query.dimensions)?;
-        self.afford(&query.range.windows(WINDOW_DAYS))?;
+        self.afford(&query.range.windows(WINDOWS[0]))?;
         let clock = self.clock(query).await?;
-        let questions = self.questions(query, clock.unwrap_or(Clock::Local)).await?;
+        let (questions, opening) = self.open_questions(query, clock.unwrap_or(Clock::Local)).await?;
         let unique_keys = query.has(Dimension::Date) || questions.len() == 1;
         let warnings = self.warnings(query, clock);
-        Ok(Report { unique_keys, batches: self.read(query, questions, warnings) })
+        Ok(Report { unique_keys, batches: self.read(query, questions, opening, warnings) })
     }
 }
 

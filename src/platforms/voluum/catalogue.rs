@@ -2,7 +2,8 @@
 
 use super::super::catalogue::{Combinations, Described, TimezoneAbility};
 use super::super::schema::Field;
-use super::super::stats::{Dimension, Metric, Perspective};
+use super::super::stats::{Against, DayOfConversion, Dimension, Metric, Perspective};
+use super::CONVERSION_TIME_SETTING;
 
 pub(super) const SUMMARY: &str = "Cloud tracker for media buyers.";
 
@@ -14,7 +15,19 @@ const CURRENCY: Field = Field::text(
     "USD",
 )
 .optional()
-.matching("^[A-Z]{3}$");
+.matching("^[A-Za-z]{3}$");
+
+/// Which of Voluum's two ways to count a conversion is asked for; the first is the default.
+pub(super) const CONVERSION_TIMES: [&str; 2] = ["visit", "postback"];
+
+const CONVERSION_TIME: Field = Field::text(
+    CONVERSION_TIME_SETTING,
+    "Conversion time",
+    "On which day a conversion counts: the day of its visit, or the day on which its postback came. Voluum's own reports follow your user's choice (Settings → General): choose the same here to have the same days.",
+    CONVERSION_TIMES[0],
+)
+.optional()
+.one_of(&CONVERSION_TIMES, CONVERSION_TIMES[0]);
 
 /// What `sub1` to `sub10` are called there.
 const SUBS: &[&str] = &[
@@ -34,9 +47,9 @@ pub(super) fn admin() -> Described {
     Described {
         title: "Account",
         recommended: true,
-        sees: "Everything the access key's user sees: campaigns, offers, traffic sources, affiliate networks, revenue and cost",
+        sees: "Everything the access key's user sees: campaigns, offers, traffic sources, affiliate networks, revenue and cost. Workspaces that the user does not belong to are left out without notice",
         use_when: "You track your campaigns with Voluum",
-        settings: vec![CURRENCY],
+        settings: vec![CURRENCY, CONVERSION_TIME],
         credentials: vec![
             Field::secret(
                 "access_key_id",
@@ -74,6 +87,8 @@ pub(super) fn admin() -> Described {
             (Metric::Cost, "cost"),
         ],
         timezone: TimezoneAbility::Any,
+        integrity: &[(None, Against::Independent)],
+        day_of_conversion: DayOfConversion::Click,
         perspective: Perspective::MediaBuyer,
     }
 }

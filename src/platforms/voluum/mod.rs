@@ -27,6 +27,9 @@ pub(super) use wire::fuzz;
 /// How its own answers are told from those of something in front of it.
 const DIALECT: Dialect = Dialect { is_own_refusal: wire::is_own_refusal, knows_wrong_keys: true, is_gateway: true };
 
+/// The setting that says on which day a conversion counts.
+const CONVERSION_TIME_SETTING: &str = "conversion_time";
+
 /// Voluum counts calls by the caller's address, so all accounts together stay at the few at once that one may make.
 /// The published 15 calls a second are kept as a burst only, because another limit by the minute is not published.
 /// One account never takes all the places.

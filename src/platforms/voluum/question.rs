@@ -10,10 +10,13 @@ use super::super::calendar::{DateRange, Zone};
 use super::super::stats::{Currency, Dimension, SubId};
 use crate::outbound::error::PlatformError;
 
-/// The page size asked for. Voluum may give less, so pages are counted by the rows that came.
-const PAGE: u32 = 1_000;
-/// The page size asked for where that is refused: Voluum's own default.
-const SMALL_PAGE: u32 = 100;
+/// The page size asked for, and what is tried where that is refused. Voluum may give less, so pages are counted by the rows
+/// that came; its own default is a hundred.
+const PAGES: [u32; 5] = [1_000, 500, 100, 50, 10];
+
+/// The longest window asked for at once, and what is tried where that is refused. No limit is published; clients stay
+/// within a month.
+pub(super) const WINDOWS: [u32; 3] = [31, 7, 1];
 
 /// The metrics that are read.
 const METRICS: [&str; 6] = ["impressions", "visits", "uniqueVisits", "conversions", "revenue", "cost"];
@@ -89,6 +92,41 @@ pub(super) enum Clock {
     Utc,
 }
 
+/// On which day a conversion counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum ConversionTime {
+    /// On that of its visit.
+    #[default]
+    Visit,
+    /// On that of its postback.
+    Postback,
+}
+
+impl ConversionTime {
+    /// What the connection's settings say.
+    pub(super) fn of(setting: Option<&str>) -> Self {
+        match setting {
+            Some("postback") => Self::Postback,
+            _ => Self::Visit,
+        }
+    }
+
+    /// Its name for Voluum.
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Visit => "VISIT",
+            Self::Postback => "CONVERSION",
+        }
+    }
+}
+
+/// What every question of a connection is asked in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Terms {
+    pub(super) currency: Option<Currency>,
+    pub(super) conversion_time: ConversionTime,
+}
+
 /// What an account has been seen to accept, so that nothing is tried twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Habits {
@@ -98,8 +136,10 @@ pub(super) struct Habits {
     pub(super) all_columns: bool,
     /// Whether nothing but a metric may be sorted by.
     pub(super) by_visits: bool,
-    /// Whether large pages are refused.
-    pub(super) small_pages: bool,
+    /// Which of the page sizes is taken.
+    page: usize,
+    /// The longest window that is taken where hours are asked for, and where they are not.
+    windows: [Option<u32>; 2],
     /// How times are read, once traffic has shown it.
     pub(super) clock: Option<Clock>,
     /// Whether days and hours group together, once that was asked.
@@ -112,7 +152,24 @@ impl Habits {
         self.respelled = other.respelled;
         self.all_columns = other.all_columns;
         self.by_visits = other.by_visits;
-        self.small_pages = other.small_pages;
+        self.page = other.page;
+    }
+
+    /// The longest window to ask for.
+    pub(super) fn window_days(&self, by_hour: bool) -> u32 {
+        self.windows.get(usize::from(by_hour)).copied().flatten().unwrap_or(WINDOWS[0])
+    }
+
+    /// Remembers the longest window that is taken.
+    pub(super) fn shorten_windows(&mut self, by_hour: bool, days: u32) {
+        if let Some(window) = self.windows.get_mut(usize::from(by_hour)) {
+            *window = Some(days);
+        }
+    }
+
+    /// How many rows to ask for.
+    fn page_rows(&self) -> u32 {
+        PAGES.get(self.page).copied().unwrap_or(PAGES[0])
     }
 
     /// What else may work for a question by `groups` that was refused as a query, likeliest first.
@@ -140,9 +197,9 @@ impl Habits {
         (!self.all_columns).then(|| Self { all_columns: true, ..self.clone() })
     }
 
-    /// The same with small pages, unless that is so already.
-    pub(super) fn smaller(&self) -> Option<Self> {
-        (!self.small_pages).then(|| Self { small_pages: true, ..self.clone() })
+    /// The same with smaller and smaller pages.
+    pub(super) fn smaller(&self) -> impl Iterator<Item = Self> {
+        (self.page + 1..PAGES.len()).map(|page| Self { page, ..self.clone() })
     }
 }
 
@@ -214,15 +271,9 @@ impl Question {
     ///
     /// # Errors
     /// A dimension Voluum does not have.
-    pub(super) fn url(
-        &self,
-        report: &Url,
-        habits: &Habits,
-        currency: Option<Currency>,
-        offset: u64,
-    ) -> Result<Url, PlatformError> {
+    pub(super) fn url(&self, report: &Url, habits: &Habits, terms: Terms, offset: u64) -> Result<Url, PlatformError> {
         let mut url = report.clone();
-        let limit = self.at_most.unwrap_or(if habits.small_pages { SMALL_PAGE } else { PAGE });
+        let limit = self.at_most.unwrap_or(habits.page_rows());
         {
             let mut pairs = url.query_pairs_mut();
             pairs.append_pair("from", &self.from).append_pair("to", &self.to).append_pair("tz", &self.zone);
@@ -237,12 +288,12 @@ impl Question {
             }
             pairs
                 .append_pair("include", "ALL")
-                .append_pair("conversionTimeMode", "VISIT")
+                .append_pair("conversionTimeMode", terms.conversion_time.key())
                 .append_pair("sort", self.sort(habits)?)
                 .append_pair("direction", "asc")
                 .append_pair("limit", &limit.to_string())
                 .append_pair("offset", &offset.to_string());
-            if let Some(currency) = currency {
+            if let Some(currency) = terms.currency {
                 pairs.append_pair("currency", currency.as_str());
             }
         }
@@ -376,11 +427,11 @@ mod tests {
             [vec![Dimension::Campaign], vec![Dimension::Country], vec![Dimension::Campaign, Dimension::Country]]
         );
         assert!(respelled[3..].iter().all(Vec::is_empty));
-        assert_eq!(tried.len(), 7);
+        assert_eq!(tried.len(), 10);
         for (place, one) in tried.iter().enumerate() {
             assert!(!tried[..place].contains(one) && *one != Habits::default());
         }
-        let last = Habits { all_columns: true, by_visits: true, small_pages: true, ..Habits::default() };
+        let last = Habits { all_columns: true, by_visits: true, page: PAGES.len() - 1, ..Habits::default() };
         assert_eq!(last.other_words(&[Dimension::Date]), []);
     }
 }

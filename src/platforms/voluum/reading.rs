@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use compact_str::CompactString;
 use rust_decimal::Decimal;
 
-use super::super::stats::{Batch, Check, Currency, Dimension, DimensionValue, Key, Metrics, Row};
+use super::super::stats::{Against, Batch, Check, Currency, Dimension, DimensionValue, Key, Metrics, Row};
 use super::question::{Habits, Question};
 use super::wire::{Line, Page};
 use crate::outbound::error::{ErrorKind, PlatformError};
@@ -187,7 +187,11 @@ impl<'a> Reading<'a> {
         }
         let range = self.question.range;
         let mismatch = mismatch.map(|what| format!("{} to {}: {what}", range.from(), range.to()));
-        self.checks.push(Check { mismatch });
+        let against = match self.totals {
+            Some(_) => Against::Independent,
+            None => Against::SameSource,
+        };
+        self.checks.push(Check { against, mismatch });
         Ok(())
     }
 }

@@ -310,3 +310,23 @@ async fn platforms_that_are_still_to_come_say_so() {
         user.post(CONNECTIONS, &body).await.problem(422, "platform_unavailable");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_currency_is_stored_in_capitals_and_one_that_is_none_is_refused_with_the_nearest() {
+    let (app, tracker) = service_and_tracker().await;
+    let user = acme(&app);
+    let with = |code: &str| {
+        let mut body = affise("Brand", &tracker);
+        body["settings"]["currency"] = code.into();
+        body
+    };
+    for (code, nearest) in [("UDS", "USD"), ("ERU", "EUR"), ("euro", "EUR"), ("gpb", "GBP")] {
+        let problem = user.post(CONNECTIONS, &with(code)).await.problem(422, "validation_failed");
+        let [error] = problem["errors"].as_array().expect("errors").as_slice() else { panic!("{problem}") };
+        assert_eq!((&error["pointer"], &error["code"]), (&"/settings/currency".into(), &"format".into()), "{code}");
+        let detail = error["detail"].as_str().expect("a detail");
+        assert!(detail.contains(&format!("the nearest is {nearest}")), "{code}: {detail}");
+    }
+    let created = user.post(CONNECTIONS, &with("usd")).await.ok(201);
+    assert_eq!(created["settings"]["currency"], "USD");
+}

@@ -9,7 +9,7 @@ use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConf
 use affzero_connections::platforms::assemble::assemble;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{
-    Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning, WarningCode,
+    Against, Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning, WarningCode,
 };
 use affzero_connections::platforms::verification::{Detected, FailureCode, Verification, VerificationStatus};
 use affzero_connections::platforms::{Account, Client, ConnectionType, Gateways, Pair, Platforms, open, verify};
@@ -777,7 +777,7 @@ async fn an_affiliates_fixtures_are_read_as_they_say() {
     let campaigns = read(&[include_str!("../../fixtures/cake/affiliate/stats_ok.xml")], Dimension::Campaign).await;
     assert_eq!(campaigns.rows[0].key[0].name, "Solar & Wind US (5120)");
     assert_eq!((campaigns.sum().conversions, campaigns.sum().revenue), (Some(31), decimal("412.5")));
-    assert_eq!(campaigns.checks, [Check { mismatch: None }]);
+    assert_eq!(campaigns.checks, [Check { against: Against::Independent, mismatch: None }]);
 
     let pages = [
         include_str!("../../fixtures/cake/affiliate/stats_page_1.json"),

@@ -8,7 +8,7 @@ use affzero_connections::outbound::error::{ErrorKind, PlatformError};
 use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{
-    Batch, Dimension, DimensionValue, Filters, Metric, MetricValue, Perspective, Row, StatsQuery,
+    Batch, DayOfConversion, Dimension, DimensionValue, Filters, Metric, MetricValue, Perspective, Row, StatsQuery,
 };
 use affzero_connections::platforms::verification::{FailureCode, StageStatus, Verification, VerificationStatus};
 use affzero_connections::platforms::{
@@ -17,6 +17,7 @@ use affzero_connections::platforms::{
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use jiff::civil::{Date, date};
+use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use secrecy::SecretString;
@@ -64,10 +65,15 @@ impl Road {
     }
 
     fn client_for(&self, purpose: Purpose, key: &str, currency: Option<&str>, max_calls: u32) -> Client {
+        let settings = currency.map(|code| ("currency", code));
+        self.client_with(purpose, key, settings.as_slice(), max_calls)
+    }
+
+    fn client_with(&self, purpose: Purpose, key: &str, settings: &[(&str, &str)], max_calls: u32) -> Client {
         let secret = |text: &str| SecretString::from(text.to_owned());
         let account = Account {
             connection: Uuid::nil(),
-            settings: currency.map(|code| ("currency".to_owned(), code.to_owned())).into_iter().collect(),
+            settings: settings.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned())).collect(),
             credentials: [
                 ("access_key_id".to_owned(), secret(&format!(" {ACCESS_ID} "))),
                 ("access_key".to_owned(), secret(key)),
@@ -124,7 +130,8 @@ fn days(from: Date, to: Date) -> DateRange {
     DateRange::new(from, to).expect("a range")
 }
 
-type Numbers = (i64, i64, i64, i64, Decimal, Decimal);
+/// What adds up: impressions, visits, conversions, revenue and cost.
+type Numbers = (i64, i64, i64, Decimal, Decimal);
 
 /// What the hits come to, computed here from the definition of days and hours.
 fn expected(hits: &[Hit], group_by: &[Dimension], range: DateRange, zone: &str) -> BTreeMap<Vec<String>, Numbers> {
@@ -152,10 +159,9 @@ fn expected(hits: &[Hit], group_by: &[Dimension], range: DateRange, zone: &str) 
         let sum = sums.entry(key).or_default();
         sum.0 += hit.impressions;
         sum.1 += hit.visits;
-        sum.2 += hit.unique_visits;
-        sum.3 += hit.conversions;
-        sum.4 += hit.revenue;
-        sum.5 += hit.cost;
+        sum.2 += hit.conversions;
+        sum.3 += hit.revenue;
+        sum.4 += hit.cost;
     }
     sums
 }
@@ -169,7 +175,6 @@ fn found(table: &Table) -> BTreeMap<Vec<String>, Numbers> {
         let numbers = (
             metrics.impressions.expect("impressions"),
             metrics.clicks.expect("clicks"),
-            metrics.unique_clicks.expect("unique clicks"),
             metrics.conversions.expect("conversions"),
             metrics.revenue.expect("revenue"),
             metrics.cost.expect("cost"),
@@ -766,7 +771,7 @@ async fn a_large_limit_that_is_refused_becomes_a_small_one() {
     assert_eq!(found(&table), expected(&hits, &[Dimension::Offer], first_two(), "UTC"));
     road.simulator.forget();
     road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
-    assert_eq!(road.reports().iter().map(|request| request.param("limit")).collect::<Vec<_>>(), [Some("100")]);
+    assert_eq!(road.reports().iter().map(|request| request.param("limit")).collect::<Vec<_>>(), [Some("500")]);
 }
 
 /// So many offers, each with one hour's traffic.
@@ -963,4 +968,47 @@ proptest! {
         prop_assert_eq!(calls, distinct.div_ceil(page).max(1));
         prop_assert_eq!(table.mismatches, Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn a_conversion_counts_on_the_day_that_the_settings_choose_and_the_answer_says_which() {
+    let late = Hit { matures_after: 48, ..Hit::new("2026-09-01T10:00:00Z", "a", 3) };
+    let road = Road::to(vec![late.clone()], Readings::default());
+    let days = days(date(2026, 9, 1), date(2026, 9, 3));
+    for (settings, day, counts_on) in [
+        (&[][..], "2026-09-01", DayOfConversion::Click),
+        (&[("conversion_time", "visit")], "2026-09-01", DayOfConversion::Click),
+        (&[("conversion_time", "postback")], "2026-09-03", DayOfConversion::Conversion),
+    ] {
+        let client = road.client_with(Purpose::Pull, ACCESS_KEY, settings, 2_000);
+        let table = pull(&client, &[Dimension::Date], days, "UTC").await.expect("a table");
+        let converted = table.rows.iter().filter(|row| row.metrics.conversions > Some(0));
+        let converted: Vec<&str> = converted.map(|row| row.key[0].id.as_str()).collect();
+        assert_eq!(converted, [day], "{settings:?}");
+        assert_eq!(table.mismatches, Vec::<String>::new());
+        let query =
+            StatsQuery { dimensions: vec![Dimension::Date], range: days, zone: Zone::utc(), filters: Filters::new() };
+        assert_eq!(client.terms(&query).day_of_conversion, counts_on);
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_as_too_much_is_asked_for_in_smaller_pieces_from_then_on() {
+    let hits: Vec<Hit> = (0..20 * 24)
+        .map(|hour| {
+            let at = "2026-09-01T00:00:00Z".parse::<Timestamp>().expect("an instant") + hour.hours();
+            Hit::new(&at.to_string(), if hour % 2 == 0 { "a" } else { "b" }, hour % 9 + 1)
+        })
+        .collect();
+    let readings = Readings { largest_limit: 60, most_days_by_hour: 7, ..Readings::default() };
+    let road = Road::to(hits.clone(), readings);
+    let (group_by, days) = ([Dimension::Date, Dimension::Hour], days(date(2026, 9, 1), date(2026, 9, 20)));
+    let table = road.pull(&group_by, days, "UTC").await.expect("a table");
+    assert_eq!(found(&table), expected(&hits, &group_by, days, "UTC"));
+    // Now that it is known, nothing is refused any more.
+    let before = road.tables().len();
+    road.pull(&group_by, days, "UTC").await.expect("a table");
+    let limits: Vec<String> =
+        road.tables()[before..].iter().map(|request| request.param("limit").unwrap_or_default().to_owned()).collect();
+    assert!(!limits.is_empty() && limits.iter().all(|limit| limit == "50"), "{limits:?}");
 }

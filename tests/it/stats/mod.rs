@@ -109,13 +109,14 @@ fn key(row: &Value, dimensions: &[&str]) -> Vec<String> {
     dimensions.iter().map(|dimension| row[dimension]["id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// The metrics of each row, by its key.
+/// The metrics of each row that add up, by its key. Unique clicks do not.
 fn table(rows: &[Value], dimensions: &[&str]) -> BTreeMap<Vec<String>, Value> {
     let table: BTreeMap<_, _> = rows
         .iter()
         .map(|row| {
             let mut metrics = row.as_object().expect("a row").clone();
             metrics.retain(|name, _| !dimensions.contains(&name.as_str()));
+            metrics.entry("unique_clicks").and_modify(|unique| *unique = Value::Null);
             (key(row, dimensions), Value::Object(metrics))
         })
         .collect();
@@ -153,7 +154,7 @@ fn metrics(owner: Owner, numbers: &Numbers) -> Value {
     };
     let (clicks, conversions) = (i128::from(numbers.clicks), i128::from(numbers.conversions()));
     json!({
-        "impressions": numbers.views, "clicks": numbers.clicks, "unique_clicks": numbers.hosts,
+        "impressions": numbers.views, "clicks": numbers.clicks, "unique_clicks": null,
         "conversions": numbers.conversions(), "approved": numbers.confirmed.count,
         "pending": numbers.pending.count, "rejected": numbers.declined.count, "hold": numbers.hold.count,
         "revenue": money(revenue), "payout": payout, "cost": null, "profit": profit,

@@ -51,10 +51,10 @@ async fn ndjson_is_the_json_table_line_by_line_with_a_summary() {
             |rows: &[Value]| -> std::collections::BTreeSet<String> { rows.iter().map(Value::to_string).collect() };
         assert_eq!(text(&rows), text(&list(&page["rows"])), "{query}");
         assert_eq!(rows.len(), page["row_count"], "{query}");
-        for member in ["totals", "row_count", "integrity", "warnings"] {
+        for member in ["query", "totals", "row_count", "integrity", "warnings"] {
             assert_eq!(summary[member], page[member], "{query} {member}");
         }
-        assert_eq!(summary.as_object().expect("an object").len(), 4);
+        assert_eq!(summary.as_object().expect("an object").len(), 5);
     }
 }
 

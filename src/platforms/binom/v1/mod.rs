@@ -6,6 +6,10 @@
 //! whole-hour offsets from UTC: the day of a clock change is put together from its hours at either offset, or refused
 //! where there are none to be had.
 //!
+//! What rows are held against, beside the sums of their own groups: `Stats` against the list of campaigns, that list against
+//! `Stats` by day, and traffic sources against the campaigns. Offers and networks have nothing of the kind, since clicks
+//! that never reached one are in other reports. Days put together from hours have neither.
+//!
 //! Its words for no data, for a wrong key and for nothing at all are all answers with status 200.
 
 mod plan;
@@ -18,7 +22,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::stats::{Dimension, DimensionValue, SubId};
+use super::super::stats::{Against, Dimension, DimensionValue, SubId};
 use super::super::words::speaks_of_addresses;
 use super::countries;
 use super::report::{Line, Outline, Part};
@@ -41,23 +45,9 @@ const USUAL_SIZES: [usize; 2] = [10, 25];
 /// Stands where `Stats` expects a grouping and there is none.
 const NO_GROUPING: &str = "1";
 
-/// Which entities a list page holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
-    /// All there are.
-    All,
-    /// Those with traffic in the period.
-    WithTraffic,
-}
-
-impl Status {
-    const fn code(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::WithTraffic => "2",
-        }
-    }
-}
+/// Asks a list page for all there is. The page's own choice of entities "with traffic" leaves out those with fewer clicks
+/// than a setting of the key's user says, and with them their traffic.
+const ALL: &str = "all";
 
 /// The panel of one installation.
 #[derive(Clone)]
@@ -76,25 +66,22 @@ impl Panel {
 
     /// Finds out whether this is Binom v1's panel, and whether it accepts the key.
     pub(super) async fn greet(&self) -> Result<(), PlatformError> {
-        if self.named {
-            return self.first_row(Status::WithTraffic).await.map(drop);
-        }
         // Many a server answers an empty list to anything, so a guess has to find a campaign.
-        match self.first_row(Status::All).await?.as_slice() {
-            [] => Err(self.stranger("answers an empty list")),
+        match self.first_row().await?.as_slice() {
+            [] if !self.named => Err(self.stranger("answers an empty list")),
             _ => Ok(()),
         }
     }
 
     /// Reads the smallest report there is. A list of all campaigns, since a day without traffic proves less.
     pub(super) async fn prove_reporting(&self) -> Result<(), PlatformError> {
-        self.first_row(Status::All).await.map(drop)
+        self.first_row().await.map(drop)
     }
 
-    async fn first_row(&self, status: Status) -> Result<Vec<Entity>, PlatformError> {
+    async fn first_row(&self) -> Result<Vec<Entity>, PlatformError> {
         let today = DateRange::day(Zone::utc().date_at(Timestamp::now()));
         let days = Stretch { days: today, offset_hours: 0, hours: None };
-        self.read(&list_parameters("Campaigns", status, &days, "1", 1), wire::list_page).await
+        self.read(&list_parameters("Campaigns", &days, "1", 1), wire::list_page).await
     }
 
     async fn read<T>(
@@ -164,12 +151,12 @@ impl Panel {
         .hint(ADDRESS_HINT)
     }
 
-    /// All entities of a list page that have traffic in these days.
+    /// All entities of a list page, with their numbers in these days, if any.
     async fn list(&self, page: &str, days: &Stretch) -> Result<Vec<Entity>, PlatformError> {
         let mut rows: Vec<Entity> = Vec::new();
         let mut known: HashSet<String> = HashSet::new();
         for number in 1.. {
-            let parameters = list_parameters(page, Status::WithTraffic, days, "all", number);
+            let parameters = list_parameters(page, days, ALL, number);
             let read = self.pull(&parameters, wire::list_page).await?;
             let received = read.len();
             let before = rows.len();
@@ -201,7 +188,7 @@ impl Panel {
             }
             outermost.extend(read.into_iter().filter(|row| row.level == 1).map(|row| row.name));
         }
-        let check = wire::check(outline.leaves(), outline.roots(), "the rows above them say");
+        let check = wire::check(outline.leaves(), outline.roots(), "the rows above them say", Against::SameSource);
         let mut lines = outline.into_lines();
         if lines.iter().any(|line| !is_within(line, days.days)) {
             return Err(PlatformError::bad_response(format!(
@@ -254,14 +241,14 @@ fn period(days: &Stretch) -> [(&'static str, String); 4] {
     ]
 }
 
-fn list_parameters(page: &str, status: Status, days: &Stretch, size: &str, number: u32) -> Vec<(&'static str, String)> {
-    let mut parameters = vec![("page", page.to_owned()), ("status", status.code().to_owned())];
+fn list_parameters(page: &str, days: &Stretch, size: &str, number: u32) -> Vec<(&'static str, String)> {
+    let mut parameters = vec![("page", page.to_owned()), ("status", ALL.to_owned())];
     let all: &[&'static str] = match page {
         "Campaigns" => &["user_group", "group", "traffic_source"],
         "Offers" => &["user_group", "group", "networks_filter"],
         _ => &["user_group"],
     };
-    parameters.extend(all.iter().map(|name| (*name, "all".to_owned())));
+    parameters.extend(all.iter().map(|name| (*name, ALL.to_owned())));
     parameters.extend(period(days));
     parameters.extend([("val_page", size.to_owned()), ("num_page", number.to_string())]);
     parameters

@@ -7,13 +7,14 @@ use compact_str::CompactString;
 use futures_util::stream;
 use jiff::civil::Date;
 
-use super::super::report::{Line, Part, Values, afford, assemble, is_idle};
+use super::super::report::{Control, Line, Part, Values, afford, assemble, is_idle};
 use super::super::windows::{Stretch, clocks_change, stretches};
 use super::super::wire::Entity;
 use super::{Panel, code};
 use crate::outbound::error::PlatformError;
 use crate::platforms::calendar::DateRange;
-use crate::platforms::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery};
+use crate::platforms::stats::{Against, Check, Currency, Dimension, DimensionValue, Metrics, Report, StatsQuery};
+use crate::platforms::total;
 
 /// Campaigns in one question: as many as other programs ask for.
 const CAMPAIGNS_PER_CALL: usize = 200;
@@ -101,12 +102,33 @@ impl Road {
 
 /// One question to the tracker.
 enum Question {
-    List { page: &'static str, dimension: Dimension, days: Stretch },
-    Nested { groupings: Vec<Dimension>, camps: String, days: Stretch },
+    List {
+        page: &'static str,
+        dimension: Dimension,
+        days: Stretch,
+    },
+    /// A list that has been read already.
+    Listed {
+        dimension: Dimension,
+        rows: Vec<Entity>,
+        days: Stretch,
+    },
+    Nested {
+        groupings: Vec<Dimension>,
+        camps: String,
+        days: Stretch,
+    },
 }
 
-/// The traffic sources of campaigns, by campaign.
-type Sources = HashMap<CompactString, DimensionValue>;
+/// What the lists of campaigns say that are read while a report is planned.
+struct Campaigns {
+    /// Their traffic sources, by campaign.
+    sources: Sources,
+    /// The numbers of those that the query is about.
+    sum: Metrics,
+    /// The ids of all that are listed for each stretch, where their list is the report.
+    ids: Vec<Vec<String>>,
+}
 
 /// Plans and starts a report.
 pub(in super::super) async fn report<'a>(
@@ -118,16 +140,27 @@ pub(in super::super) async fn report<'a>(
     let stretches = stretches(&query.zone, query.range)?;
     let scale = road.is_daily().then(|| query.range.len_days());
     afford(&panel.upstream, road.least_calls(&stretches), scale)?;
-    let mut sources = Sources::new();
+    let mut campaigns = Campaigns { sources: HashMap::new(), sum: Metrics::ZERO, ids: Vec::new() };
     let mut questions = Vec::new();
-    for stretch in stretches {
-        questions.extend(panel.questions(&road, stretch, query, &mut sources).await?);
+    for stretch in &stretches {
+        questions.extend(panel.questions(&road, stretch, query, &mut campaigns).await?);
     }
     afford(&panel.upstream, questions.len(), scale)?;
     // Lists have every entity once; all else is put together from parts.
-    let whole = questions.iter().all(|question| matches!(question, Question::List { .. }));
+    let whole = questions.iter().all(|question| !matches!(question, Question::Nested { .. }));
     let unique_keys = whole && !query.dimensions.is_empty() && (query.has(Dimension::Date) || questions.len() <= 1);
-    let plan = Arc::new((panel, sources));
+    // A day that is put together from its hours is no day of any other report.
+    let is_comparable = stretches.iter().all(|stretch| stretch.hours.is_none());
+    let other = Other { panel: panel.clone(), query, stretches, ids: std::mem::take(&mut campaigns.ids) };
+    let control: Option<Control<'a>> = match (&road, is_comparable) {
+        (_, false) => None,
+        (Road::Nested(_), true) => Some(other.against_the_list(campaigns.sum)),
+        (Road::List { page, dimension: Dimension::Campaign | Dimension::TrafficSource, .. }, true) => {
+            Some(other.against_campaigns(page))
+        }
+        (Road::List { .. }, true) => None,
+    };
+    let plan = Arc::new((panel, campaigns.sources));
     let questions = questions.into_iter().map(move |question| {
         let plan = Arc::clone(&plan);
         async move {
@@ -135,73 +168,158 @@ pub(in super::super) async fn report<'a>(
             panel.answer(question, sources).await
         }
     });
-    Ok(assemble(query, currency, unique_keys, stream::iter(questions)))
+    Ok(assemble(query, currency, unique_keys, stream::iter(questions), control))
 }
+
+/// Another report of the same days, for rows to be held against.
+struct Other<'a> {
+    panel: Panel,
+    query: &'a StatsQuery,
+    stretches: Vec<Stretch>,
+    /// The campaigns in each stretch.
+    ids: Vec<Vec<String>>,
+}
+
+impl<'a> Other<'a> {
+    /// What `Stats` says of campaigns, against their list. `before` is what that came to before.
+    fn against_the_list(self, before: Metrics) -> Control<'a> {
+        Box::new(move |rows| {
+            Box::pin(async move {
+                let mut differences = total::differences(BINOM, &rows, &before, &before);
+                // A day that is not over goes on while its report is read.
+                if !differences.is_empty() {
+                    let after = self.listed("Campaigns", |campaign| is_wanted(campaign, self.query)).await?;
+                    differences = total::differences(BINOM, &rows, &before, &after);
+                }
+                Some(outcome(&differences))
+            })
+        })
+    }
+
+    /// The rows of a list page, against `Stats` by day for campaigns, and against the campaigns for traffic sources.
+    fn against_campaigns(self, page: &'static str) -> Control<'a> {
+        Box::new(move |rows| {
+            Box::pin(async move {
+                let figure =
+                    if page == "Campaigns" { self.days().await? } else { self.listed("Campaigns", |_| true).await? };
+                let mut differences = total::differences(BINOM, &rows, &figure, &figure);
+                if !differences.is_empty() {
+                    let after = self.listed(page, |_| true).await?;
+                    if total::differences(BINOM, &figure, &rows, &after).is_empty() {
+                        differences.clear();
+                    }
+                }
+                Some(outcome(&differences))
+            })
+        })
+    }
+
+    /// What the campaigns come to by day.
+    async fn days(&self) -> Option<Metrics> {
+        let mut sum = Metrics::ZERO;
+        for (stretch, ids) in self.stretches.iter().zip(&self.ids) {
+            for camps in ids.chunks(CAMPAIGNS_PER_CALL) {
+                let part = self.panel.nested(&camps.join(","), &[Dimension::Date], stretch).await.ok()?;
+                sum = part.lines.iter().fold(sum, |sum, line| sum.add(&line.metrics));
+            }
+        }
+        Some(sum)
+    }
+
+    /// What a list page comes to.
+    async fn listed(&self, page: &str, is_about: impl Fn(&Entity) -> bool) -> Option<Metrics> {
+        let mut sum = Metrics::ZERO;
+        for stretch in &self.stretches {
+            let rows = self.panel.list(page, stretch).await.ok()?;
+            sum = rows.iter().filter(|row| is_about(row)).fold(sum, |sum, row| sum.add(&row.metrics));
+        }
+        Some(sum)
+    }
+}
+
+/// What its own sums are called.
+const BINOM: &str = "Binom";
+
+fn outcome(differences: &[String]) -> Check {
+    let mismatch = (!differences.is_empty()).then(|| format!("{}.", differences.join("; ")));
+    Check { against: Against::Independent, mismatch }
+}
+
+/// Whether the query is about a campaign.
+fn is_wanted(campaign: &Entity, query: &StatsQuery) -> bool {
+    let passes = |dimension: Dimension, id: Option<&str>| {
+        query.filters.get(&dimension).is_none_or(|ids| id.is_some_and(|id| ids.contains(id)))
+    };
+    let source = campaign.source.as_ref().map(|(id, _)| id.as_str());
+    passes(Dimension::Campaign, Some(&campaign.id)) && passes(Dimension::TrafficSource, source)
+}
+
+/// The traffic sources of campaigns, by campaign.
+type Sources = HashMap<CompactString, DimensionValue>;
 
 impl Panel {
     /// The questions to ask about a stretch of days.
     async fn questions(
         &self,
         road: &Road,
-        days: Stretch,
+        days: &Stretch,
         query: &StatsQuery,
-        sources: &mut Sources,
+        campaigns: &mut Campaigns,
     ) -> Result<Vec<Question>, PlatformError> {
         let groupings = match (road, &days.hours) {
-            (Road::List { page, dimension, daily: true }, None) => return Ok(each_day(page, *dimension, &days)),
+            (Road::List { page, dimension, daily: true }, None) => return Ok(each_day(page, *dimension, days)),
+            (Road::List { page, dimension: dimension @ Dimension::Campaign, .. }, None) => {
+                let rows = self.list(page, days).await?;
+                // All of them, whatever the list says of their traffic.
+                campaigns.ids.push(rows.iter().map(|row| row.id.clone()).collect());
+                return Ok(vec![Question::Listed { dimension: *dimension, rows, days: days.clone() }]);
+            }
             (Road::List { page, dimension, .. }, None) => {
-                return Ok(vec![Question::List { page, dimension: *dimension, days }]);
+                return Ok(vec![Question::List { page, dimension: *dimension, days: days.clone() }]);
             }
             (Road::Nested(groupings), None) => groupings.clone(),
             (_, Some(_)) => road.hourly().ok_or_else(|| clocks_change(&query.zone, days.days.from()))?,
         };
-        let campaigns = self.campaigns(&days, query, sources).await?;
-        Ok(campaigns
+        let ids = self.campaigns(days, query, campaigns).await?;
+        Ok(ids
             .chunks(CAMPAIGNS_PER_CALL)
             .map(|ids| Question::Nested { groupings: groupings.clone(), camps: ids.join(","), days: days.clone() })
             .collect())
     }
 
-    /// The ids of the campaigns that have traffic in these days and that the query is about. Where it asks for their
-    /// traffic sources, those are added to `sources`.
+    /// The ids of the campaigns that have traffic in these days and that the query is about. Their numbers are added to
+    /// those of `campaigns`, and so are their traffic sources where the query asks for them.
     async fn campaigns(
         &self,
         days: &Stretch,
         query: &StatsQuery,
-        sources: &mut Sources,
+        campaigns: &mut Campaigns,
     ) -> Result<Vec<String>, PlatformError> {
-        let wanted = |dimension: Dimension, id: &str| query.filters.get(&dimension).is_none_or(|ids| ids.contains(id));
         let mut ids = Vec::new();
         for campaign in self.list("Campaigns", days).await? {
-            if is_idle(&campaign.metrics) || !wanted(Dimension::Campaign, &campaign.id) {
+            if is_idle(&campaign.metrics) {
                 continue;
             }
             if query.has(Dimension::TrafficSource) {
-                let (id, name) = campaign.source.ok_or_else(|| {
+                let (id, name) = campaign.source.as_ref().ok_or_else(|| {
                     PlatformError::unsupported(
                         "This version of Binom does not say which traffic source a campaign has.",
                     )
                 })?;
-                if !wanted(Dimension::TrafficSource, &id) {
-                    continue;
-                }
-                sources.insert(campaign.id.as_str().into(), DimensionValue::new(id, &name));
+                campaigns.sources.insert(campaign.id.as_str().into(), DimensionValue::new(id, name));
             }
-            ids.push(campaign.id);
+            if is_wanted(&campaign, query) {
+                campaigns.sum = campaigns.sum.add(&campaign.metrics);
+                ids.push(campaign.id);
+            }
         }
         Ok(ids)
     }
 
     async fn answer(&self, question: Question, sources: &Sources) -> Result<Part, PlatformError> {
         let (mut part, days) = match question {
-            Question::List { page, dimension, days } => {
-                let line = |row: Entity| Line {
-                    values: Values::from_iter([(dimension, DimensionValue::new(row.id, &row.name))]),
-                    metrics: row.metrics,
-                };
-                let lines = self.list(page, &days).await?.into_iter().map(line).collect();
-                (Part { lines, checks: Vec::new() }, days)
-            }
+            Question::List { page, dimension, days } => (listed(dimension, self.list(page, &days).await?), days),
+            Question::Listed { dimension, rows, days } => (listed(dimension, rows), days),
             Question::Nested { groupings, camps, days } => (self.nested(&camps, &groupings, &days).await?, days),
         };
         for line in &mut part.lines {
@@ -209,6 +327,15 @@ impl Panel {
         }
         Ok(part)
     }
+}
+
+/// The rows of a list, each of which is an entity.
+fn listed(dimension: Dimension, rows: Vec<Entity>) -> Part {
+    let line = |row: Entity| Line {
+        values: Values::from_iter([(dimension, DimensionValue::new(row.id, &row.name))]),
+        metrics: row.metrics,
+    };
+    Part { lines: rows.into_iter().map(line).collect(), checks: Vec::new() }
 }
 
 fn each_day(page: &'static str, dimension: Dimension, stretch: &Stretch) -> Vec<Question> {

@@ -17,7 +17,8 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::super::calendar::{DateRange, Zone};
-use super::super::stats::{Check, Dimension, DimensionValue, Metrics, SubId};
+use super::super::learned::Sizes;
+use super::super::stats::{Against, Check, Dimension, DimensionValue, Metrics, SubId};
 use super::super::words::speaks_of_addresses;
 use super::countries;
 use super::report::{Outline, Part};
@@ -31,8 +32,12 @@ pub(super) use plan::report;
 pub(super) const KEY_HINT: &str =
     "In Binom, open Settings → User (v1: Settings, at the bottom of the page, block API) and copy the API key again.";
 
-/// Rows asked for at once: as many as every source on the matter allows.
-const PAGE_ROWS: usize = 1_000;
+/// Rows asked for at once, as many as every source on the matter allows, and what is tried where an installation takes
+/// fewer.
+pub(super) const PAGE_ROWS: &[u32] = &[1_000, 500, 100, 25];
+
+/// What is remembered of installations that take fewer.
+pub(super) struct Pages;
 
 /// What answers at an address.
 pub(super) enum Greeting {
@@ -48,11 +53,12 @@ pub(super) struct Api {
     upstream: Upstream,
     root: String,
     key: SecretString,
+    pages: Sizes,
 }
 
 impl Api {
-    pub(super) fn new(upstream: Upstream, base: &str, key: SecretString) -> Self {
-        Self { upstream, root: format!("{base}/public/api/v1"), key }
+    pub(super) fn new(upstream: Upstream, base: &str, key: SecretString, pages: Sizes) -> Self {
+        Self { upstream, root: format!("{base}/public/api/v1"), key, pages }
     }
 
     /// Finds out whether this is Binom v2, and whether it accepts the key.
@@ -88,7 +94,7 @@ impl Api {
         let utc = Zone::utc();
         let today = DateRange::day(utc.date_at(Timestamp::now()));
         for window in cut(&utc, today, Grain::Whole)? {
-            self.totals(&window.wording(&utc)).await?;
+            self.totals(&window.wording()).await?;
         }
         Ok(())
     }
@@ -133,6 +139,9 @@ impl Api {
             )
             .hint("Ask the owner of the tracker to give this user access to statistics, or use the owner's key."),
             (500, _) => PlatformError::new(ErrorKind::Failing, format!("Binom at {host} failed{said}")),
+            (400, true) if words.is_some_and(is_about_pages) => {
+                PlatformError::unsupported(format!("Binom at {host} does not take pages of so many rows{said}"))
+            }
             (_, true) => PlatformError::bad_response(format!("Binom at {host} answered {status}{said}")),
             (_, false) => PlatformError::new(
                 ErrorKind::NotThisPlatform,
@@ -192,12 +201,36 @@ impl Api {
 
     /// All entities of a kind with their numbers, and the totals beside them.
     async fn entities(&self, entity: &str, period: &Wording) -> Result<(Vec<Entity>, Option<Totals>), PlatformError> {
+        self.in_pages(|size| self.entities_by(size, entity, period)).await
+    }
+
+    /// Reads in pages of as many rows as the installation takes.
+    async fn in_pages<T, F>(&self, read: impl Fn(usize) -> F) -> Result<T, PlatformError>
+    where
+        F: Future<Output = Result<T, PlatformError>>,
+    {
+        loop {
+            let size = self.pages.current();
+            match read(usize::try_from(size).unwrap_or(usize::MAX)).await {
+                // Nothing else is refused so here.
+                Err(error) if error.kind == ErrorKind::Unsupported && self.pages.step_down(size) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn entities_by(
+        &self,
+        size: usize,
+        entity: &str,
+        period: &Wording,
+    ) -> Result<(Vec<Entity>, Option<Totals>), PlatformError> {
         let mut rows: Vec<Entity> = Vec::new();
         let mut known: HashSet<String> = HashSet::new();
         let mut totals: Option<Totals> = None;
         let mut offset = 0;
         loop {
-            let page = self.entity_page(entity, period, PAGE_ROWS, offset).await?;
+            let page = self.entity_page(entity, period, size, offset).await?;
             totals = page.totals.or(totals);
             let received = page.rows.len();
             let before = rows.len();
@@ -206,7 +239,7 @@ impl Api {
             rows.extend(page.rows.into_iter().filter(|row| known.insert(row.id.clone())));
             let complete = match totals.and_then(|totals| totals.count) {
                 Some(count) => rows.len() >= count,
-                None => received < PAGE_ROWS,
+                None => received < size,
             };
             if complete || received == 0 {
                 break;
@@ -232,13 +265,24 @@ impl Api {
         groupings: &[Dimension],
         period: &Wording,
     ) -> Result<Part, PlatformError> {
+        self.in_pages(|size| self.nested_by(size, page, ids, groupings, period)).await
+    }
+
+    async fn nested_by(
+        &self,
+        size: usize,
+        page: &str,
+        ids: &[CompactString],
+        groupings: &[Dimension],
+        period: &Wording,
+    ) -> Result<Part, PlatformError> {
         let mut outline = Outline::new(groupings, meaning);
         let mut totals: Option<Totals> = None;
         let mut previous = Bytes::new();
         let mut pages = 0;
         let mut offset = 0;
         loop {
-            let body = self.nested_body(page, ids, groupings, period, offset).await?;
+            let body = self.nested_body(page, ids, groupings, period, (size, offset)).await?;
             let read = wire::nested_page(&body).map_err(|odd| self.odd(&odd))?;
             totals = totals.or(read.totals);
             if read.rows.is_empty() {
@@ -253,7 +297,7 @@ impl Api {
             pages += 1;
             let outermost = read.rows.iter().filter(|row| row.level == 1).count();
             let short = differences(&outline, totals.as_ref()).any(|check| check.mismatch.is_some());
-            match next_page(read.rows.len(), outermost, short) {
+            match next_page(size, read.rows.len(), outermost, short) {
                 Some(step) => offset += step,
                 None => break,
             }
@@ -274,9 +318,9 @@ impl Api {
         ids: &[CompactString],
         groupings: &[Dimension],
         period: &Wording,
-        offset: usize,
+        (limit, offset): (usize, usize),
     ) -> Result<Bytes, PlatformError> {
-        let (limit, offset) = (PAGE_ROWS.to_string(), offset.to_string());
+        let (limit, offset) = (limit.to_string(), offset.to_string());
         let mut parameters = paging(&limit, &offset);
         parameters.extend(dates(period));
         parameters.extend(ids.iter().map(|id| ("ids[]", id.as_str())));
@@ -293,7 +337,7 @@ impl Api {
 }
 
 fn dates(period: &Wording) -> [(&str, &str); 4] {
-    [("datePreset", "custom_time"), ("dateFrom", &period.from), ("dateTo", &period.to), ("timezone", &period.timezone)]
+    [("datePreset", "custom_time"), ("dateFrom", &period.from), ("dateTo", &period.to), ("timezone", period.timezone)]
 }
 
 fn paging<'a>(limit: &'a str, offset: &'a str) -> Vec<(&'a str, &'a str)> {
@@ -305,18 +349,24 @@ fn paging<'a>(limit: &'a str, offset: &'a str) -> Vec<(&'a str, &'a str)> {
 /// Whether a limit counts all rows or the outermost ones is not written anywhere, but a page tells: one with more rows
 /// than asked for counts the outermost ones. A page with fewer is the last, unless the sums speak of more: then the
 /// tracker may allow less than was asked for.
-fn next_page(rows: usize, outermost: usize, short: bool) -> Option<usize> {
-    match rows.cmp(&PAGE_ROWS) {
+fn next_page(size: usize, rows: usize, outermost: usize, short: bool) -> Option<usize> {
+    match rows.cmp(&size) {
         Ordering::Less => short.then_some(rows),
-        Ordering::Equal => Some(PAGE_ROWS),
-        Ordering::Greater => (outermost == PAGE_ROWS).then_some(PAGE_ROWS),
+        Ordering::Equal => Some(size),
+        Ordering::Greater => (outermost == size).then_some(size),
     }
+}
+
+/// Whether a refusal is about the length of a page.
+fn is_about_pages(words: &str) -> bool {
+    words.to_ascii_lowercase().contains("limit")
 }
 
 /// The deepest rows held against the outermost ones, and those against the totals.
 fn differences(outline: &Outline<'_>, totals: Option<&Totals>) -> impl Iterator<Item = Check> {
-    let inner = wire::check(outline.leaves(), outline.roots(), "the rows above them say");
-    let outer = totals.map(|totals| wire::check(outline.roots(), &totals.metrics, "Binom's totals say"));
+    let inner = wire::check(outline.leaves(), outline.roots(), "the rows above them say", Against::SameSource);
+    let outer =
+        totals.map(|totals| wire::check(outline.roots(), &totals.metrics, "Binom's totals say", Against::Independent));
     std::iter::once(inner).chain(outer)
 }
 
@@ -391,13 +441,13 @@ mod tests {
     #[test]
     fn the_next_page_is_found_whatever_a_limit_counts() {
         // All rows: a full page may have a successor, any other is the last.
-        assert_eq!(next_page(1_000, 40, false), Some(1_000));
-        assert_eq!(next_page(999, 40, false), None);
+        assert_eq!(next_page(1_000, 1_000, 40, false), Some(1_000));
+        assert_eq!(next_page(1_000, 999, 40, false), None);
         // The outermost rows: the page has more rows than asked for.
-        assert_eq!(next_page(2_500, 1_000, false), Some(1_000));
-        assert_eq!(next_page(2_500, 900, false), None);
+        assert_eq!(next_page(1_000, 2_500, 1_000, false), Some(1_000));
+        assert_eq!(next_page(1_000, 2_500, 900, false), None);
         // A limit that is not heeded at all, and one that is cut.
-        assert_eq!(next_page(9_000, 4_000, false), None);
-        assert_eq!(next_page(100, 40, true), Some(100));
+        assert_eq!(next_page(1_000, 9_000, 4_000, false), None);
+        assert_eq!(next_page(1_000, 100, 40, true), Some(100));
     }
 }

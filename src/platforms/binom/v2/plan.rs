@@ -7,12 +7,13 @@ use compact_str::CompactString;
 use futures_util::stream;
 
 use super::super::countries;
-use super::super::report::{Line, Part, Values, afford, assemble, is_idle};
+use super::super::report::{Control, Line, Part, Values, afford, assemble, is_idle};
 use super::super::windows::{Grain, Window, Wording, cut};
 use super::super::wire;
 use super::{Api, entity, grouping};
 use crate::outbound::error::{ErrorKind, PlatformError};
-use crate::platforms::stats::{Currency, Dimension, DimensionValue, Metrics, Report, StatsQuery};
+use crate::platforms::stats::{Against, Check, Currency, Dimension, DimensionValue, Metrics, Report, StatsQuery};
+use crate::platforms::total;
 
 /// Ids in one question: some hundreds still fit into the 8 KiB that a web server takes as an address.
 const IDS_PER_CALL: usize = 300;
@@ -80,6 +81,8 @@ pub(in super::super) async fn report<'a>(
     afford(&api.upstream, windows.len() * slices.len(), scale)?;
     // A nested report is put together from several questions, any of which may have a part of a key.
     let unique_keys = matches!(road, Road::Totals | Road::Entities(..)) && are_told_apart(&windows, query);
+    let figure = if road == Road::Totals { api.range_figure(query).await } else { None };
+    let control = figure.map(|before| against_the_range(api.clone(), query, before));
     let plan = Arc::new((api, road, codes));
     let questions = windows.into_iter().flat_map(move |window| {
         let plan = Arc::clone(&plan);
@@ -87,13 +90,29 @@ pub(in super::super) async fn report<'a>(
             let plan = Arc::clone(&plan);
             async move {
                 let (api, road, codes) = &*plan;
-                let mut part = api.answer(road, &slice, query, &window).await?;
+                let mut part = api.answer(road, &slice, &window).await?;
                 part.lines.iter_mut().for_each(|line| name_country(line, codes));
                 Ok(part)
             }
         })
     });
-    Ok(assemble(query, currency, unique_keys, stream::iter(questions)))
+    Ok(assemble(query, currency, unique_keys, stream::iter(questions), control))
+}
+
+/// The totals of windows, held against what the range came to before.
+fn against_the_range<'a>(api: Api, query: &'a StatsQuery, before: Metrics) -> Control<'a> {
+    Box::new(move |rows| {
+        Box::pin(async move {
+            let mut differences = total::differences("Binom", &rows, &before, &before);
+            // A day that is not over goes on while its report is read.
+            if !differences.is_empty() {
+                let after = api.range_figure(query).await?;
+                differences = total::differences("Binom", &rows, &before, &after);
+            }
+            let mismatch = (!differences.is_empty()).then(|| format!("{}.", differences.join("; ")));
+            Some(Check { against: Against::Independent, mismatch })
+        })
+    })
 }
 
 /// Gives a country its code where only the tracker's own list knows the name.
@@ -151,7 +170,7 @@ impl Api {
         let mut known = HashSet::new();
         let mut active = Vec::new();
         for window in cut(&query.zone, query.range, Grain::Whole)? {
-            let period = window.wording(&query.zone);
+            let period = window.wording();
             let (rows, _) = settled(|| self.entities(entity, &period)).await?;
             active.extend(
                 rows.into_iter()
@@ -165,14 +184,8 @@ impl Api {
     }
 
     /// Asks one question about one window.
-    async fn answer(
-        &self,
-        road: &Road,
-        slice: &Slice,
-        query: &StatsQuery,
-        window: &Window,
-    ) -> Result<Part, PlatformError> {
-        let period = window.wording(&query.zone);
+    async fn answer(&self, road: &Road, slice: &Slice, window: &Window) -> Result<Part, PlatformError> {
+        let period = window.wording();
         let mut part = match road {
             Road::Totals => self.totals_part(&period).await?,
             Road::Entities(dimension, name) => settled(|| self.entities_part(*dimension, name, &period)).await?,
@@ -189,6 +202,22 @@ impl Api {
         Ok(part)
     }
 
+    /// What totals by day or hour have to come to: the totals of the range as a whole, or, where it is asked for as a
+    /// whole already, the sum of its campaigns.
+    async fn range_figure(&self, query: &StatsQuery) -> Option<Metrics> {
+        let mut sum = Metrics::ZERO;
+        for window in cut(&query.zone, query.range, Grain::Whole).ok()? {
+            let period = window.wording();
+            if Grain::of(query) == Grain::Whole {
+                let (rows, _) = self.entities("campaign", &period).await.ok()?;
+                sum = rows.iter().fold(sum, |sum, row| sum.add(&row.metrics));
+            } else if let Some(totals) = self.totals(&period).await.ok()? {
+                sum = sum.add(&totals);
+            }
+        }
+        Some(sum)
+    }
+
     async fn totals_part(&self, period: &Wording) -> Result<Part, PlatformError> {
         let totals = self.totals(period).await?;
         let lines = totals.into_iter().map(|metrics| Line { values: Values::new(), metrics }).collect();
@@ -198,8 +227,10 @@ impl Api {
     async fn entities_part(&self, dimension: Dimension, name: &str, period: &Wording) -> Result<Part, PlatformError> {
         let (rows, totals) = self.entities(name, period).await?;
         let sum = rows.iter().fold(Metrics::ZERO, |sum, row| sum.add(&row.metrics));
-        let checks =
-            totals.map(|totals| wire::check(&sum, &totals.metrics, "Binom's totals say")).into_iter().collect();
+        let checks = totals
+            .map(|totals| wire::check(&sum, &totals.metrics, "Binom's totals say", Against::Independent))
+            .into_iter()
+            .collect();
         let lines = rows
             .into_iter()
             .map(|row| Line {
