@@ -80,7 +80,8 @@ pub struct MergedFile<'a> {
 /// The name of the file that a question to several connections gives.
 #[must_use]
 pub fn merged_name(question: Question, form: Form) -> String {
-    name_of("", &question.at(Timestamp::now()), form)
+    let asked = question.at(Timestamp::now());
+    name_of("", &asked, Some(&asked.question.zone), form)
 }
 
 impl Connections {
