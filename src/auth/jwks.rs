@@ -99,7 +99,8 @@ impl Jwks {
         }
         // A failure is logged where it happens; what counts here is which keys there are afterwards.
         let refresh = self.refresh(now);
-        match found {
+        match known {
+            // Also for a key that is not among them: whoever makes up names of keys holds no place for long.
             Some(_) => drop(tokio::time::timeout(PATIENCE, refresh).await),
             None => drop(refresh.await),
         }
@@ -383,6 +384,9 @@ pub(super) mod tests {
         assert_eq!(outcome(&jwks, "a", now).await, Ok(()));
         let asked = Instant::now();
         assert_eq!(outcome(&jwks, "a", now + MAX_AGE * 2).await, Ok(()));
+        assert!((PATIENCE..PATIENCE * 3).contains(&asked.elapsed()), "{:?}", asked.elapsed());
+        let asked = Instant::now();
+        assert_eq!(outcome(&jwks, "made up", now + MAX_AGE * 3).await, Err(AuthError::UnknownKey));
         assert!((PATIENCE..PATIENCE * 3).contains(&asked.elapsed()), "{:?}", asked.elapsed());
     }
 
