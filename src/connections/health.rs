@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Status;
+use super::status::Status;
 use crate::platforms::verification::{Failure, FailureCode, Owner, Verification};
 
 /// Who found something out.

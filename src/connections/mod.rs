@@ -29,6 +29,7 @@ mod schedule;
 pub mod seal;
 pub mod service;
 pub mod stats;
+mod status;
 pub mod store;
 mod supervision;
 pub mod update;
@@ -47,6 +48,7 @@ use uuid::Uuid;
 
 use self::action::Action;
 use self::health::HealthView;
+pub use self::status::Status;
 use crate::platforms::verification::Verification;
 use crate::platforms::{ConnectionType, Platform, Settings};
 use crate::tenancy::{OrgId, Plan};
@@ -66,39 +68,6 @@ pub struct Actor {
     pub address: Option<String>,
     /// The request's id.
     pub request_id: String,
-}
-
-/// What is known about a connection's health.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// The last verification or pull worked.
-    Active,
-    /// The tracker refused the credentials or the right to report.
-    Failing,
-    /// Not verified yet.
-    Unverified,
-}
-
-impl Status {
-    /// All states.
-    pub const ALL: [Self; 3] = [Self::Active, Self::Failing, Self::Unverified];
-
-    /// The key in JSON and the database.
-    #[must_use]
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Failing => "failing",
-            Self::Unverified => "unverified",
-        }
-    }
-
-    /// Finds a state by its key.
-    #[must_use]
-    pub fn find(key: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.key() == key)
-    }
 }
 
 /// What may be told of a stored secret.

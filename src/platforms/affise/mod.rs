@@ -15,6 +15,7 @@ pub(super) mod descriptor;
 mod identity;
 mod report;
 mod rows;
+mod sizes;
 mod wire;
 
 use std::time::Duration;
@@ -23,7 +24,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use url::Url;
 
-use self::report::{PAGE_ROWS, WINDOW_DAYS};
+use self::sizes::{PAGE_ROWS, WINDOW_DAYS};
 use self::wire::Envelope;
 use super::address;
 use super::client::{Account, Platforms};

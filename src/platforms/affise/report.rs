@@ -27,15 +27,11 @@ use super::{Api, Refusal};
 use crate::outbound::error::{ErrorKind, PlatformError};
 
 const PATH: &str = "/3.0/stats/custom";
-/// The most rows a page may have, and what is tried where a network takes fewer.
-pub(super) const PAGE_ROWS: &[u32] = &[500, 250, 100, 25];
 const PAGES_AT_ONCE: usize = 4;
 /// Pages from this size on are read beside the threads that answer requests.
 const LONG_BODY_BYTES: usize = 128 * 1024;
 /// Rows that memory is reserved for when a window is opened, however many are announced.
 const MOST_EXPECTED_ROWS: u64 = 1 << 20;
-/// The days of a window, and what is tried where a network takes fewer.
-pub(super) const WINDOW_DAYS: &[u32] = &[90, 45, 31];
 /// A refused window longer than this is tried once more at half its length.
 const LONG_WINDOW_DAYS: u32 = 31;
 
