@@ -17,9 +17,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::Purpose;
 use super::circuit::{Circuit, Outcome, SAMPLE};
 use super::retry::Fault;
+use super::scope::Purpose;
 use crate::outbound::error::{ErrorKind, PlatformError};
 
 /// How many of the outcomes that decide for everyone may be one organisation's.

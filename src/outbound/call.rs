@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 use tracing::{Instrument, Span};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::answer::Answer;
 use super::breaker::Asker;
@@ -19,13 +20,19 @@ use super::faults::{asked_for_quiet, asked_for_rest, classify, out_of_memory, ov
 use super::gate::Gate;
 use super::host::host_of;
 use super::memory::Memory;
+use super::origins::Origin;
+use super::scope::Purpose;
 use super::text::{self, Repaired};
 use super::tls::Handshake;
 use super::turn::NoTurn;
+use super::upstream::{Trip, Upstream};
 use super::wall::{self, Scene};
-use super::{MAX_BODY_BYTES, Origin, Purpose, Trip, Upstream, quiet, retry};
+use super::{quiet, retry};
 use crate::clock::millis;
 use crate::outbound::error::{ErrorKind, PlatformError};
+
+/// The largest answer that is read, in bytes after decompression.
+pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// A call being put together.
 pub struct Call {
@@ -345,6 +352,37 @@ fn legible(body: &Bytes, memory: &Memory) -> Result<(Bytes, bool), retry::Fault>
     Ok((repaired.freeze(), is_repaired))
 }
 
+impl Upstream {
+    /// A GET of `url`. Secrets do not belong in `url`; see [`Call::secret_query`].
+    #[must_use]
+    pub fn get(&self, url: Url) -> Call {
+        Call::new(self.clone(), Method::GET, url, None)
+    }
+
+    /// A POST that only reads (a report's question, a login), and so may be repeated.
+    #[must_use]
+    pub fn post_json(&self, url: Url, body: Vec<u8>) -> Call {
+        self.post(url, body.into())
+    }
+
+    /// A POST whose body holds secrets; its memory is wiped once the call is over.
+    #[must_use]
+    pub fn post_secret_json(&self, url: Url, body: Zeroizing<Vec<u8>>) -> Call {
+        self.post(url, Bytes::from_owner(body))
+    }
+
+    /// The same with a form as its body, for platforms that take their key as a parameter.
+    #[must_use]
+    pub fn post_secret_form(&self, url: Url, body: Zeroizing<Vec<u8>>) -> Call {
+        self.post(url, Bytes::from_owner(body)).header("content-type", "application/x-www-form-urlencoded")
+    }
+
+    fn post(&self, url: Url, body: Bytes) -> Call {
+        Call::new(self.clone(), Method::POST, url, Some(body)).header("content-type", "application/json")
+    }
+}
+
+/// Reads an answer, unless it is too large.
 pub(super) async fn read_bounded(
     mut response: reqwest::Response,
     url: &Url,

@@ -8,14 +8,14 @@
 //! quarters of the pace, so that a call that somebody waits for finds a place as if there were none of them.
 
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::oneshot;
 
+use super::allowance::{Allowance, Pace};
 use super::quiet::Quiet;
-use super::{Allowance, Purpose};
+use super::scope::Purpose;
 use crate::metrics;
 
 /// How many calls of one tenant, and of all, may wait at one gate before further ones are turned away.
@@ -55,35 +55,6 @@ pub(super) struct Full;
 /// A place among the calls that may run at the same time; free again when dropped.
 pub(super) struct Place {
     lanes: Arc<Mutex<Lanes>>,
-}
-
-/// How often calls may be made.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    /// Calls a second, on average.
-    pub per_second: NonZeroU32,
-    /// Calls in a row after a while of rest.
-    pub burst: NonZeroU32,
-}
-
-impl Pace {
-    /// A pace; a zero is taken for a one.
-    #[must_use]
-    pub const fn new(per_second: u32, burst: u32) -> Self {
-        Self { per_second: at_least_one(per_second), burst: at_least_one(burst) }
-    }
-
-    /// The pace of checks: a quarter, and no burst.
-    pub(super) const fn behind(self) -> Self {
-        Self::new(self.per_second.get() / 4, 1)
-    }
-}
-
-const fn at_least_one(number: u32) -> NonZeroU32 {
-    match NonZeroU32::new(number) {
-        Some(number) => number,
-        None => NonZeroU32::MIN,
-    }
 }
 
 impl Gate {

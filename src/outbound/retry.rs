@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 use backon::{BackoffBuilder, Retryable};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use super::{Answer, CallScope, ErrorKind, PlatformError, Purpose, Stage};
+use super::answer::Answer;
+use super::error::{ErrorKind, PlatformError, Stage};
+use super::scope::{CallScope, Purpose};
 
 /// The most often one call is repeated.
 const MAX_RETRIES: usize = 4;

@@ -3,89 +3,22 @@
 //! The account comes first, so that a call which waits for a busy account keeps nobody from the origin. Other processes
 //! are asked last, by those who could go now: as many ask as there are places, however many wait behind them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use ring::hmac;
-use ring::rand::{SecureRandom, SystemRandom};
-use secrecy::{ExposeSecret, SecretString};
-
+use super::account::AccountId;
 use super::gate::{Full, Gate, Place};
+use super::origins::Origin;
 use super::quiet::LONGEST;
-use super::{Limits, Origin, Purpose, Trip, Upstream};
+use super::scope::Purpose;
+use super::sharing::{Ask, Bound, Lease, Quiet, SharedBudget, Turn};
+use super::upstream::{Trip, Upstream};
 use crate::metrics;
 
 /// The first pause before other processes are asked again is at most this long; each further one is at most twice as
 /// long.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
-
-/// What an account is known by: a keyed hash of where it is and of its secrets.
-pub type AccountId = [u8; 32];
-
-/// Limits that several processes keep together.
-#[async_trait]
-pub trait SharedBudget: Send + Sync {
-    /// Asks for the turn of one call. Answers soon, and as if there were no other process where nothing is known of
-    /// them.
-    async fn ask(&self, ask: &Ask<'_>) -> Turn;
-    /// Has all processes leave an account alone for this long.
-    async fn hush(&self, account: &AccountId, time: Duration);
-    /// Ends a quiet of an account that a call broke and was answered all the same.
-    async fn unhush(&self, account: &AccountId, quiet: Quiet);
-}
-
-/// What a call asks for.
-#[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
-    /// Scheme, host and port.
-    pub origin: &'a str,
-    /// The account.
-    pub account: &'a AccountId,
-    /// How hard they may be worked.
-    pub limits: Limits,
-    /// How long the call can wait.
-    pub patience: Duration,
-    /// Whether it leaves an account alone whose tracker asked for that.
-    pub heeds_quiet: bool,
-}
-
-/// What a call is told.
-pub enum Turn {
-    /// It may go after `wait`, and keeps the lease until it is over.
-    Granted {
-        /// Nothing, where other processes are not known of.
-        lease: Option<Lease>,
-        /// How long the pace makes it wait.
-        wait: Duration,
-        /// The quiet that the call does not heed.
-        breaks: Option<Quiet>,
-    },
-    /// So many calls are under way already.
-    Full(Bound),
-    /// The pace would make it wait this long: beyond its patience.
-    TooLate(Duration),
-    /// The tracker asked some process to leave the account alone, for this long from now on.
-    Hushed(Duration),
-}
-
-/// Which quiet of an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quiet(pub u64);
-
-/// Something to be dropped when a call is over.
-pub type Lease = Box<dyn Send + Sync>;
-
-/// What is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
-    /// The origin.
-    Origin,
-    /// The account.
-    Account,
-}
 
 /// The right to call now. It ends when dropped.
 pub(super) struct Admission {
@@ -193,73 +126,5 @@ async fn pause(time: Duration) {
     if !time.is_zero() {
         let _waiting = metrics::upstream_waiting();
         tokio::time::sleep(time).await;
-    }
-}
-
-/// What accounts are told apart by where no other process has to know.
-pub(super) fn own_names() -> hmac::Key {
-    let mut bytes = [0; 32];
-    // Without random numbers the names can be guessed by who sees them, and nobody does.
-    let _ = SystemRandom::new().fill(&mut bytes);
-    hmac::Key::new(hmac::HMAC_SHA256, &bytes)
-}
-
-/// Which account a key opens.
-pub(super) fn account_id(
-    names: &hmac::Key,
-    label: &str,
-    address: Option<&str>,
-    secrets: &BTreeMap<String, SecretString>,
-) -> AccountId {
-    let mut hash = hmac::Context::with_key(names);
-    let mut add = |part: &str| {
-        hash.update(&(part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    };
-    add(label);
-    add(address.unwrap_or_default());
-    for (field, secret) in secrets {
-        add(field);
-        add(secret.expose_secret().trim());
-    }
-    let mut id = AccountId::default();
-    id.copy_from_slice(hash.sign().as_ref());
-    id
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(label: &str, address: &str, secrets: &[(&str, &str)]) -> AccountId {
-        let secrets =
-            secrets.iter().map(|(field, secret)| ((*field).to_owned(), SecretString::from(*secret))).collect();
-        account_id(&hmac::Key::new(hmac::HMAC_SHA256, b"names"), label, Some(address), &secrets)
-    }
-
-    #[test]
-    fn an_account_is_told_by_platform_place_and_secrets() {
-        let one = id("affise", "https://a.example", &[("api_key", "k1")]);
-        assert_eq!(one, id("affise", "https://a.example", &[("api_key", " k1\n")]), "pasted with blanks");
-        for other in [
-            id("binom", "https://a.example", &[("api_key", "k1")]),
-            id("affise", "https://b.example", &[("api_key", "k1")]),
-            id("affise", "https://a.example", &[("api_key", "k2")]),
-            id("affise", "https://a.example", &[("api_key", "k1"), ("more", "")]),
-            id("affise", "https://a.example", &[]),
-        ] {
-            assert_ne!(one, other);
-        }
-        assert_ne!(own_names().sign_one(), own_names().sign_one());
-    }
-
-    trait SignOne {
-        fn sign_one(&self) -> Vec<u8>;
-    }
-
-    impl SignOne for hmac::Key {
-        fn sign_one(&self) -> Vec<u8> {
-            hmac::sign(self, b"").as_ref().to_vec()
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-use super::Answer;
+use super::answer::Answer;
 use super::retry::Fault;
 use crate::outbound::error::{ErrorKind, Owner, PlatformError, Stage};
 

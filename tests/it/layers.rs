@@ -12,8 +12,6 @@ use std::path::{Path, PathBuf};
 
 /// A module's path from the crate's root, which is empty.
 type Module = Vec<String>;
-/// Folders whose files may still use what their `mod.rs` holds. No folder is to be added here.
-const LOOSE: [&str; 1] = ["outbound"];
 /// Which modules each module imports from, and by which names.
 type Imports = BTreeMap<Module, BTreeMap<Module, String>>;
 
@@ -301,10 +299,7 @@ impl Source {
             let of_module = imports.entry(module.clone()).or_default();
             for path in uses.chain(&file.paths) {
                 let Some(target) = self.find(module, path, 8) else { continue };
-                let is_untied_later = module
-                    .split_last()
-                    .is_some_and(|(_, folder)| *folder == target && LOOSE.contains(&shown(&target).as_str()));
-                if target != *module && !is_untied_later {
+                if target != *module {
                     of_module.entry(target).or_insert_with(|| path.join("::"));
                 }
             }

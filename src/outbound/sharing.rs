@@ -1,0 +1,70 @@
+//! What several processes keep together, as this one asks for it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::account::AccountId;
+use super::allowance::Limits;
+
+/// Limits that several processes keep together.
+#[async_trait]
+pub trait SharedBudget: Send + Sync {
+    /// Asks for the turn of one call. Answers soon, and as if there were no other process where nothing is known of
+    /// them.
+    async fn ask(&self, ask: &Ask<'_>) -> Turn;
+    /// Has all processes leave an account alone for this long.
+    async fn hush(&self, account: &AccountId, time: Duration);
+    /// Ends a quiet of an account that a call broke and was answered all the same.
+    async fn unhush(&self, account: &AccountId, quiet: Quiet);
+}
+
+/// What a call asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Scheme, host and port.
+    pub origin: &'a str,
+    /// The account.
+    pub account: &'a AccountId,
+    /// How hard they may be worked.
+    pub limits: Limits,
+    /// How long the call can wait.
+    pub patience: Duration,
+    /// Whether it leaves an account alone whose tracker asked for that.
+    pub heeds_quiet: bool,
+}
+
+/// What a call is told.
+pub enum Turn {
+    /// It may go after `wait`, and keeps the lease until it is over.
+    Granted {
+        /// Nothing, where other processes are not known of.
+        lease: Option<Lease>,
+        /// How long the pace makes it wait.
+        wait: Duration,
+        /// The quiet that the call does not heed.
+        breaks: Option<Quiet>,
+    },
+    /// So many calls are under way already.
+    Full(Bound),
+    /// The pace would make it wait this long: beyond its patience.
+    TooLate(Duration),
+    /// The tracker asked some process to leave the account alone, for this long from now on.
+    Hushed(Duration),
+}
+
+/// Which quiet of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quiet(pub u64);
+
+/// Something to be dropped when a call is over.
+pub type Lease = Box<dyn Send + Sync>;
+
+/// What is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The origin.
+    Origin,
+    /// The account.
+    Account,
+}
