@@ -199,7 +199,7 @@ mod planted {
     #[ignore = "what_is_planted_is_found runs it"]
     async fn in_the_database() {
         let app = TestApp::start().await;
-        let sql = format!("INSERT INTO organisations VALUES ('{ADMIN_KEY}', 0, 0)");
+        let sql = format!("INSERT INTO organisations (id, writes, created_at) VALUES ('{ADMIN_KEY}', 0, 0)");
         app.db.write_all(move |db| db.batch_execute(&sql).map_err(DbError::from)).await.expect("planted");
     }
 

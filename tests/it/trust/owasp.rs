@@ -172,7 +172,7 @@ async fn api4_what_one_request_may_cost_is_bounded() {
 fn needed(method: &str, path: &str) -> Option<&'static str> {
     match (method, path) {
         (_, path) if path.starts_with("/api/v1/platforms") => None,
-        (_, path) if path.ends_with("/stats") => Some("stats:read"),
+        (_, path) if path.ends_with("/stats") || path.ends_with("/values") => Some("stats:read"),
         ("GET", _) => Some("connections:read"),
         _ => Some("connections:write"),
     }
