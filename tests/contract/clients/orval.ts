@@ -1,6 +1,7 @@
 // The client that orval makes for fetch: create, a name that is taken, verify, statistics, delete.
 
 import { createConnection, deleteConnection, showConnection, stats, verifyConnection } from "./orval/api.js";
+import type { StatsAnswers } from "./orval/api.js";
 
 const headers = { Authorization: `Bearer ${process.env["AFFZERO_TOKEN"]}`, "X-Org-Id": "client-orval" };
 const creating = { headers: { ...headers, "X-Org-Plan": "pro" } };
@@ -16,7 +17,7 @@ if (taken.status !== 409 || taken.data.code !== "name_taken") throw new Error("t
 const verified = await verifyConnection(id, { headers });
 if (verified.status !== 200 || verified.data.status !== "ok") throw new Error("it is not verified");
 
-// Of one connection orval hands out the response as it is, because the rows may come as NDJSON; of several, the data.
+// Where rows may come as NDJSON, orval hands out the response as it is.
 const answer = await stats(
   {
     connection_id: [id],
@@ -27,9 +28,10 @@ const answer = await stats(
   },
   { headers },
 );
-if (answer.status !== 200) throw new Error(answer.data.detail);
-if (!("results" in answer.data)) throw new Error("it is one table");
-const rows = answer.data.results[0]?.rows ?? [];
+if (answer.status !== 200 || !("stream" in answer)) throw new Error("no statistics");
+const found = (await (answer.stream as Response).json()) as StatsAnswers;
+if (!("results" in found)) throw new Error("it is one table");
+const rows = found.results[0]?.rows ?? [];
 const clicks: number | null | undefined = rows[0]?.clicks;
 const days = new Set(rows.map((row) => row.date?.id));
 if (typeof clicks !== "number" || days.size !== 7) throw new Error("another table");
