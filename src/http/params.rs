@@ -209,7 +209,7 @@ pub(super) struct AboutConnection {
 #[into_params(parameter_in = Header)]
 pub(super) struct PullHeaders {
     /// `no-cache` goes to the tracker whatever is kept
-    #[param(rename = "Cache-Control", pattern = "^[ -~]*$", example = "no-cache")]
+    #[param(rename = "Cache-Control", example = "no-cache")]
     cache_control: Option<String>,
     /// Names the calling automation, for the connection's list of automations
     #[param(rename = "X-Automation-Id", max_length = 200, pattern = "^[ -~]*$", example = "weekly-payout-mail")]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from schemathesis.core.parameters import ParameterLocation
 
 DIMENSIONS = {
-    "date", "hour", "affiliate", "offer", "advertiser", "campaign", "traffic_source", "affiliate_network", "country",
+    "date", "week", "month", "hour", "affiliate", "offer", "advertiser", "campaign", "traffic_source", "affiliate_network",
+    "country", *(f"sub{number}" for number in range(1, 11)),
 }  # fmt: skip
 
 schemathesis.openapi.format("iana-time-zone", st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns"]))
@@ -39,12 +40,14 @@ def body_is_valid(case):
 
 
 def give_meaning(settings):
-    """What an address is, a network or a time zone, no pattern tells. This host is nowhere: nobody is called."""
+    """What an address is, a network, a currency or a time zone, no pattern tells. This host is nowhere: nobody is called."""
     for field in ("base_url", "domain"):
         if field in settings:
             settings[field] = "https://tracker.invalid"
     if "network_id" in settings:
         settings["network_id"] = "acme"
+    if "currency" in settings:
+        settings["currency"] = "USD"
     if "timezone" in settings:
         settings["timezone"] = "Europe/Berlin"
 
@@ -53,6 +56,9 @@ def make_sense(case):
     query = case.query or {}
     # A cursor is the service's own: none can be made up.
     query.pop("cursor", None)
+    # How long a request may take at most is the operator's to say.
+    if "deadline_ms" in query:
+        query["deadline_ms"] = 20_000
     if not case.operation.path.endswith("/stats"):
         return
     # Either a preset or two days in order.
@@ -62,9 +68,6 @@ def make_sense(case):
         query.setdefault("preset", "last_7_days")
     else:
         query["to"] = query["from"]
-    # How long a request may take at most is the operator's to say.
-    if "deadline_ms" in query:
-        query["deadline_ms"] = 20_000
     # Rows are sorted by a column that they have.
     column = str(query.get("sort", "")).lstrip("-")
     if column in DIMENSIONS and column not in query.get("group_by", ()):
