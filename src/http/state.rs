@@ -4,15 +4,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Semaphore;
+use ipnet::IpNet;
 
+use super::callers::Proxies;
 use super::limits::{AuthFailures, RateLimit};
 use crate::auth::Verifier;
 use crate::config::RateLimits;
 use crate::connections::service::Connections;
-
-/// Requests that one process works on at the same time.
-pub(super) const MAX_IN_FLIGHT: usize = 4_096;
+use crate::shares::Pool;
+use crate::sizing::Sizing;
 
 /// What handlers share.
 pub struct State {
@@ -20,7 +20,12 @@ pub struct State {
     pub(super) verifier: Verifier,
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) auth_failures: Option<AuthFailures>,
-    pub(super) in_flight: Arc<Semaphore>,
+    /// Places of requests, by address.
+    pub(super) in_flight: Pool,
+    /// Places of requests, by organisation.
+    pub(super) places: Pool,
+    pub(super) proxies: Proxies,
+    pub(super) sizing: Sizing,
     pub(super) cors_origins: Vec<String>,
     pub(super) egress_addresses: Vec<IpAddr>,
     leaving: AtomicBool,
@@ -37,13 +42,19 @@ impl State {
         rate_limits: &RateLimits,
         cors_origins: Vec<String>,
         egress_addresses: Vec<IpAddr>,
+        trusted_proxies: Vec<IpNet>,
+        sizing: Sizing,
     ) -> Arc<Self> {
         Arc::new(Self {
             connections,
             verifier,
             rate_limit: rate_limits.requests_per_second.map(RateLimit::new),
             auth_failures: rate_limits.auth_failures_per_minute.map(AuthFailures::new),
-            in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            in_flight: Pool::new(sizing.requests, sizing.requests / 2),
+            // Fewer than an address has connections: some are left that can make room for who comes next.
+            places: Pool::new(sizing.requests, sizing.requests * 3 / 8),
+            proxies: Proxies::new(trusted_proxies),
+            sizing,
             cors_origins,
             egress_addresses,
             leaving: AtomicBool::new(false),

@@ -20,7 +20,7 @@ mod faults;
 mod gate;
 mod handshake;
 mod host;
-pub(crate) mod memory;
+mod memory;
 mod quiet;
 mod quote;
 mod resolver;
@@ -66,6 +66,8 @@ pub use self::timings::Timings;
 use self::tls::Handshake;
 pub use self::turn::{AccountId, Ask, Bound, Lease, Quiet, SharedBudget, Turn};
 pub use self::wall::Dialect;
+use crate::shares::Owner;
+use crate::sizing::Sizing;
 
 /// The largest answer that is read, in bytes after decompression.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -100,6 +102,7 @@ pub struct Transport {
     tenant: u64,
 }
 
+#[derive(Clone)]
 struct Shared {
     config: TransportConfig,
     resolver: Resolver,
@@ -238,7 +241,7 @@ impl Transport {
         let origins = Cache::builder().max_capacity(2_000).time_to_idle(idle).build();
         let accounts = Cache::builder().max_capacity(MAX_ACCOUNTS).time_to_idle(idle).build();
         let names = turn::own_names();
-        let memory = Memory::default();
+        let memory = Memory::of(&Sizing::default());
         let shared = Shared { config, resolver, tls, memory, origins, accounts, names, budget: None };
         Ok(Self { shared: Arc::new(shared), tenant: 0 })
     }
@@ -247,17 +250,14 @@ impl Transport {
     /// and has to be the same in all of them.
     #[must_use]
     pub fn sharing(self, names: hmac::Key, budget: Arc<dyn SharedBudget>) -> Self {
-        let Shared { config, resolver, tls, memory, origins, accounts, .. } = &*self.shared;
-        let shared = Shared {
-            config: config.clone(),
-            resolver: resolver.clone(),
-            tls: tls.clone(),
-            memory: memory.clone(),
-            origins: origins.clone(),
-            accounts: accounts.clone(),
-            names,
-            budget: Some(budget),
-        };
+        let shared = Shared { names, budget: Some(budget), ..Shared::clone(&self.shared) };
+        Self { shared: Arc::new(shared), tenant: self.tenant }
+    }
+
+    /// The same transport with as much memory for trackers' answers as this says.
+    #[must_use]
+    pub fn within(self, sizing: &Sizing) -> Self {
+        let shared = Shared { memory: Memory::of(sizing), ..Shared::clone(&self.shared) };
         Self { shared: Arc::new(shared), tenant: self.tenant }
     }
 
@@ -282,7 +282,8 @@ impl Transport {
         match response.status() {
             status if status.is_redirection() => Err(redirected(url, response.headers(), plain)),
             status if status.is_success() => {
-                Ok(read_bounded(response, url, &self.shared.memory, &handshake, plain).await?)
+                let body = self.shared.memory.body(Owner::of("documents"), response.content_length());
+                Ok(read_bounded(response, url, body, Instant::now() + patience, &handshake, plain).await?)
             }
             status => Err(PlatformError::bad_response(format!("{} answered {}.", host_of(url), status.as_u16()))),
         }
