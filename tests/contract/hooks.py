@@ -76,6 +76,9 @@ def make_sense(case):
         query.setdefault("preset", "last_7_days")
     else:
         query["to"] = query["from"]
+    # With a year before goes every grouping.
+    if "compare" in query:
+        query["compare"] = "previous_year"
     # Rows are sorted by a column that they have.
     column = str(query.get("sort", "")).lstrip("-")
     if column in DIMENSIONS and column not in query.get("group_by", ()):
