@@ -3,15 +3,32 @@
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::Actor;
 use super::action::Action;
-use crate::db::models::AuditRow;
+use super::store::Damaged;
+use super::{Actor, AuditEventView};
+use crate::clock::time;
 use crate::db::schema::audit_events;
 use crate::db::{DbConnection, DbError};
 use crate::tenancy::OrgId;
 
 /// How many rows one transaction prunes.
 const PRUNED_AT_ONCE: i64 = 500;
+
+/// One audit event.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = audit_events)]
+struct AuditRow {
+    id: String,
+    organisation_id: String,
+    connection_id: Option<String>,
+    action: String,
+    outcome: String,
+    actor: String,
+    address: Option<String>,
+    request_id: Option<String>,
+    detail: String,
+    created_at: i64,
+}
 
 /// Something to be put into the audit trail.
 #[derive(Debug, Clone)]
@@ -76,7 +93,7 @@ pub(super) fn events_of(
     connection: Option<Uuid>,
     after: Option<String>,
     limit: i64,
-) -> Result<Vec<AuditRow>, DbError> {
+) -> Result<Vec<AuditEventView>, DbError> {
     let mut rows = audit_events::table
         .filter(audit_events::organisation_id.eq(organisation.as_str().to_owned()))
         .select(AuditRow::as_select())
@@ -89,7 +106,27 @@ pub(super) fn events_of(
     if let Some(after) = after {
         rows = rows.filter(audit_events::id.lt(after));
     }
-    Ok(rows.load(db)?)
+    let rows: Vec<AuditRow> = rows.load(db)?;
+    rows.into_iter().map(|row| AuditEventView::try_from(row).map_err(DbError::from)).collect()
+}
+
+impl TryFrom<AuditRow> for AuditEventView {
+    type Error = Damaged;
+
+    fn try_from(row: AuditRow) -> Result<Self, Damaged> {
+        let id = |text: &str| text.parse().map_err(|_| Damaged::Id);
+        Ok(Self {
+            id: id(&row.id)?,
+            at: time(row.created_at),
+            action: row.action,
+            outcome: row.outcome,
+            actor: row.actor,
+            connection_id: row.connection_id.as_deref().map(id).transpose()?,
+            address: row.address,
+            request_id: row.request_id,
+            detail: serde_json::from_str(&row.detail).unwrap_or_default(),
+        })
+    }
 }
 
 /// The last of the oldest audit events made before `before`, a batch of them at most.

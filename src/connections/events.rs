@@ -2,7 +2,7 @@
 //!
 //! An event is written in the transaction of the change it tells of. There the organisation's row is locked, so that exactly
 //! one event is written for a change on any number of replicas, and its `sequence` is the order of the commits, whatever
-//! the clocks do. Whoever reads on from a `sequence` misses nothing.
+//! the clocks do. A reader that goes on from a `sequence` misses nothing.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::Status;
 use super::health::{Change, Condition, Reason, Source};
+use super::store::events::KeptEvent;
 use super::store::{Stored, automations, events};
 use crate::clock::time;
-use crate::db::models::EventRow;
 use crate::db::{DbConnection, DbError};
 use crate::platforms::verification::{FailureCode, Owner};
 use crate::platforms::{ConnectionType, Platform, causes};
@@ -261,36 +261,36 @@ fn insert(
     data: &EventData,
     now: i64,
 ) -> Result<(), DbError> {
-    let row = EventRow {
-        id: Uuid::now_v7().to_string(),
-        organisation_id: subject.organisation.as_str().to_owned(),
+    let event = KeptEvent {
+        id: Uuid::now_v7(),
         sequence: events::next_sequence(db, subject.organisation)?,
         event_type: happened.key().to_owned(),
-        connection_id: subject.id.to_string(),
+        connection: subject.id,
         connection_name: subject.name.to_owned(),
         platform: subject.platform.to_owned(),
         connection_type: subject.connection_type.to_owned(),
         data: serde_json::to_string(data).unwrap_or_default(),
         created_at: now,
     };
-    events::insert(db, &row)
+    events::insert(db, subject.organisation, event)
 }
 
-/// An event as it is shown.
-pub(super) fn view(row: EventRow) -> Option<EventView> {
-    Some(EventView {
-        id: row.id.parse().ok()?,
-        sequence: row.sequence,
-        event_type: row.event_type,
-        created_at: time(row.created_at),
-        connection: EventConnection {
-            id: row.connection_id.parse().ok()?,
-            name: row.connection_name,
-            platform: row.platform,
-            connection_type: row.connection_type,
-        },
-        data: serde_json::from_str(&row.data).unwrap_or_default(),
-    })
+impl From<KeptEvent> for EventView {
+    fn from(event: KeptEvent) -> Self {
+        Self {
+            id: event.id,
+            sequence: event.sequence,
+            event_type: event.event_type,
+            created_at: time(event.created_at),
+            connection: EventConnection {
+                id: event.connection,
+                name: event.connection_name,
+                platform: event.platform,
+                connection_type: event.connection_type,
+            },
+            data: serde_json::from_str(&event.data).unwrap_or_default(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ use zeroize::Zeroizing;
 use super::claims;
 use super::cursor;
 use super::wiped::Wiped;
-use crate::db::models::IdempotencyRow;
 use crate::db::schema::idempotency_keys;
 use crate::db::{DbConnection, DbError};
 use crate::problem::{Code, Problem};
@@ -23,6 +22,18 @@ use crate::vault::Vault;
 const KEY_LIFE: i64 = 24 * 3_600 * 1_000_000;
 /// How many keys one transaction deletes.
 const PRUNED_AT_ONCE: i64 = 500;
+
+/// A remembered `Idempotency-Key`.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = idempotency_keys)]
+struct IdempotencyRow {
+    organisation_id: String,
+    key_hash: String,
+    body_hash: String,
+    connection_id: Option<String>,
+    expires_at: i64,
+    owner: Option<String>,
+}
 
 pub(crate) fn in_progress() -> Problem {
     Problem::new(Code::RequestInProgress, "A request with this Idempotency-Key is still running.")

@@ -2,11 +2,10 @@
 
 use uuid::Uuid;
 
-use super::events::{self, EventPage};
+use super::events::{EventPage, EventView};
 use super::service::{Connections, live, plan_of};
 use super::store::{self, ListQuery, Listed, Place, automations, events as stored_events, verifications};
 use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, audit, cursor};
-use crate::clock::time;
 use crate::platforms::verification::Verification;
 use crate::problem::Problem;
 use crate::tenancy::OrgId;
@@ -149,25 +148,8 @@ impl Connections {
         let after = cursor.map(|cursor| cursor::decode::<String>(&of, cursor)).transpose()?;
         self.inner.uses.flush_of(organisation).await;
         let owner = organisation.clone();
-        let rows = self
-            .inner
-            .db
-            .read(move |db| audit::events_of(db, &owner, connection, after, limit + 1))
-            .await
-            .map_err(Problem::from)?;
-        Ok(page(rows, limit, |row| cursor::encode(&of, &row.id)).map(|row| {
-            Some(AuditEventView {
-                id: row.id.parse().ok()?,
-                at: time(row.created_at),
-                action: row.action.clone(),
-                outcome: row.outcome.clone(),
-                actor: row.actor.clone(),
-                connection_id: row.connection_id.as_deref().and_then(|id| id.parse().ok()),
-                address: row.address.clone(),
-                request_id: row.request_id.clone(),
-                detail: serde_json::from_str(&row.detail).unwrap_or_default(),
-            })
-        }))
+        let rows = self.inner.db.read(move |db| audit::events_of(db, &owner, connection, after, limit + 1)).await?;
+        Ok(page(rows, limit, |event| cursor::encode(&of, event.id)).map(|event| Some(event.clone())))
     }
 
     /// The organisation's events after a cursor, oldest first; from the first that is kept without one.
@@ -184,7 +166,7 @@ impl Connections {
         rows.truncate(limit);
         let last = rows.last().map_or(after, |row| row.sequence);
         Ok(EventPage {
-            data: rows.into_iter().filter_map(events::view).collect(),
+            data: rows.into_iter().map(EventView::from).collect(),
             next_cursor: cursor::encode(&of, last).unwrap_or_default(),
             has_more,
         })

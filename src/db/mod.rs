@@ -11,7 +11,6 @@ mod condition;
 mod connection;
 mod error;
 mod migrate;
-pub mod models;
 mod pool;
 pub mod schema;
 mod server;

@@ -107,12 +107,6 @@ pub(super) struct MergedShape {
     /// A page as JSON, or with `merge` all rows as a file; wins over `Accept`
     #[param(inline, example = "json")]
     format: Option<AnswerFormat>,
-    /// Whether CSV begins with a byte-order mark, by which Excel knows UTF-8
-    #[param(default = false, example = true)]
-    bom: Option<bool>,
-    /// Whether NDJSON ends with a line `{"summary": …}`
-    #[param(default = true, example = false)]
-    summary: Option<bool>,
 }
 
 /// How the answers of several connections are put together.
@@ -157,6 +151,12 @@ pub(super) struct TableShape {
     /// A page as JSON, or all rows as a file; wins over `Accept`
     #[param(inline, example = "csv")]
     format: Option<AnswerFormat>,
+}
+
+/// How a file begins and ends.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FileShape {
     /// Whether CSV begins with a byte-order mark, by which Excel knows UTF-8
     #[param(default = false, example = true)]
     bom: Option<bool>,

@@ -13,7 +13,8 @@ use super::extract::{Caller, OneConnection, ReadStats, text_header};
 use super::files::{self, private};
 use super::negotiation::{Accepts, Media, Offer, Table, Tables};
 use super::params::{
-    IfChanged, MergedShape, Merging, PullHeaders, PullShape, StatsPaging, StatsQuestion, TableShape, WhichConnections,
+    FileShape, IfChanged, MergedShape, Merging, PullHeaders, PullShape, StatsPaging, StatsQuestion, TableShape,
+    WhichConnections,
 };
 use super::query::Query;
 use super::question::{self, OfMany};
@@ -34,6 +35,24 @@ const REPLICAS: &str = "affzero-replicas";
 /// The longest automation id.
 const MAX_AUTOMATION: usize = 200;
 
+/// What can go wrong with a pull, beyond what can with any call.
+const PULL_PROBLEMS: [Code; 14] = [
+    Code::NotFound,
+    Code::ConnectionDeleted,
+    Code::UnsupportedQuery,
+    Code::EgressBlocked,
+    Code::CredentialsRejected,
+    Code::InsufficientPermissions,
+    Code::IpNotAllowed,
+    Code::WrongPortal,
+    Code::CredentialsUnreadable,
+    Code::AccessBlocked,
+    Code::UpstreamUnavailable,
+    Code::UpstreamProtocolError,
+    Code::UpstreamRateLimited,
+    Code::UpstreamTimeout,
+];
+
 /// Pull statistics through one connection.
 ///
 /// For example the last week by affiliate, best first:
@@ -46,13 +65,8 @@ const MAX_AUTOMATION: usize = 200;
 /// browsers send with `fetch(url, {cache: "no-store"})`. Either the table is whole or the call fails: no rows are ever left out.
 #[utoipa::path(tag = "Stats", operation_id = "connection_stats",
     security(("bearer" = ["stats:read"])),
-    params(OneConnection, StatsQuestion, StatsPaging, TableShape, PullShape, PullHeaders, IfChanged),
-    extensions(("x-problems" = json!([
-        Code::NotFound, Code::ConnectionDeleted, Code::UnsupportedQuery, Code::EgressBlocked,
-        Code::CredentialsRejected, Code::InsufficientPermissions, Code::IpNotAllowed, Code::WrongPortal,
-        Code::CredentialsUnreadable, Code::AccessBlocked, Code::UpstreamUnavailable, Code::UpstreamProtocolError,
-        Code::UpstreamRateLimited, Code::UpstreamTimeout,
-    ]))),
+    params(OneConnection, StatsQuestion, StatsPaging, TableShape, FileShape, PullShape, PullHeaders, IfChanged),
+    extensions(("x-problems" = json!(PULL_PROBLEMS))),
     responses(
         (status = 200, description = "A page as JSON, or all rows as NDJSON or CSV", content(
             (StatsPage = "application/json"), (StatsLines = "application/x-ndjson"), (String = "text/csv"),
@@ -184,13 +198,8 @@ pub(super) fn manner(headers: &HeaderMap, shape: &Shape) -> Result<Manner, Probl
 /// file that would lack a connection is refused, unless `allow_partial=true`.
 #[utoipa::path(tag = "Stats", operation_id = "stats",
     security(("bearer" = ["stats:read"])),
-    params(WhichConnections, Merging, StatsQuestion, StatsPaging, MergedShape, PullShape, PullHeaders),
-    extensions(("x-problems" = json!([
-        Code::NotFound, Code::ConnectionDeleted, Code::UnsupportedQuery, Code::EgressBlocked,
-        Code::CredentialsRejected, Code::InsufficientPermissions, Code::IpNotAllowed, Code::WrongPortal,
-        Code::CredentialsUnreadable, Code::AccessBlocked, Code::UpstreamUnavailable, Code::UpstreamProtocolError,
-        Code::UpstreamRateLimited, Code::UpstreamTimeout,
-    ]))),
+    params(WhichConnections, Merging, StatsQuestion, StatsPaging, MergedShape, FileShape, PullShape, PullHeaders),
+    extensions(("x-problems" = json!(PULL_PROBLEMS))),
     responses(
         (status = 200, description = "The answers and the failures, or one table of them", content(
             (StatsAnswers = "application/json"), (StatsLines = "application/x-ndjson"), (String = "text/csv"),

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use affzero_connections::connections::names;
 use affzero_connections::connections::rotation::rotate;
-use affzero_connections::db::models::ConnectionRow;
 use affzero_connections::db::schema::{connections, verifications};
 use affzero_connections::db::{DbConnection, DbError};
 use affzero_connections::tenancy::Plan;
@@ -69,11 +68,21 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn row(app: &TestApp, id: &str) -> ConnectionRow {
+/// What these tests read of a connection's row.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = connections)]
+struct Kept {
+    deleted_at: Option<i64>,
+    settings_sealed: Option<Vec<u8>>,
+    credentials_sealed: Option<Vec<u8>>,
+    verification_sealed: Option<Vec<u8>>,
+}
+
+async fn row(app: &TestApp, id: &str) -> Kept {
     let id = id.to_owned();
     app.db
-        .read(move |db| -> Result<ConnectionRow, DbError> {
-            Ok(connections::table.filter(connections::id.eq(id)).select(ConnectionRow::as_select()).first(db)?)
+        .read(move |db| -> Result<Kept, DbError> {
+            Ok(connections::table.filter(connections::id.eq(id)).select(Kept::as_select()).first(db)?)
         })
         .await
         .expect("a row")

@@ -5,13 +5,23 @@ use uuid::Uuid;
 
 use crate::clock::time;
 use crate::connections::AutomationView;
-use crate::db::models::AutomationRow;
 use crate::db::schema::{automations, connections};
 use crate::db::{DbConnection, DbError};
 use crate::tenancy::OrgId;
 
 /// Automations of one connection that are remembered.
 const MAX_AUTOMATIONS: i64 = 1_000;
+
+/// An automation that pulled statistics through a connection.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = automations)]
+struct AutomationRow {
+    connection_id: String,
+    automation_id: String,
+    organisation_id: String,
+    first_used_at: i64,
+    last_used_at: i64,
+}
 
 /// Writes when a connection was used last.
 pub(crate) fn write_last(

@@ -4,10 +4,10 @@
 use diesel::prelude::*;
 use uuid::Uuid;
 
+use super::rows::{ConnectionRow, VerificationRow};
 use super::stored::{Damaged, Stored};
 use super::verifications::Remembered;
 use crate::connections::claims::{Claim, Work};
-use crate::db::models::{ConnectionRow, VerificationRow};
 use crate::db::schema::{connections, verifications};
 use crate::db::{DbConnection, DbError};
 use crate::metrics::{Checks, Deferred};

@@ -5,17 +5,18 @@ pub(super) mod automations;
 pub(super) mod background;
 pub(super) mod events;
 pub(super) mod health;
+mod rows;
 mod stored;
 pub(super) mod verifications;
 
 use diesel::prelude::*;
 use uuid::Uuid;
 
+use self::rows::ConnectionRow;
 pub(crate) use self::stored::{Damaged, Sealed, Stored};
 use super::Status;
 use super::expiry::Day;
 use super::names::{look_alike, name_key};
-use crate::db::models::ConnectionRow;
 use crate::db::schema::{connections, verifications as history};
 use crate::db::{DbConnection, DbError};
 use crate::platforms::{ConnectionType, Platform};

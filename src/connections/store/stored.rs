@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
+use super::rows::ConnectionRow;
 use crate::clock::time;
 use crate::connections::expiry::Day;
 use crate::connections::health::{Condition, HealthView};
 use crate::connections::seal::Sealer;
 use crate::connections::{ConnectionView, Status};
 use crate::db::DbError;
-use crate::db::models::ConnectionRow;
 use crate::platforms::verification::{Verification, VerificationStatus};
 use crate::platforms::{ConnectionType, Pair, Platform};
 use crate::tenancy::OrgId;

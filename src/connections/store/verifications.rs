@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use crate::db::models::VerificationRow;
+use super::rows::VerificationRow;
 use crate::db::schema::verifications;
 use crate::db::{DbConnection, DbError};
 use crate::tenancy::OrgId;

@@ -1,12 +1,13 @@
 //! The audit trail: what it says, and how long it is kept.
 
 use affzero_connections::clock::now_micros;
-use affzero_connections::db::DbError;
-use affzero_connections::db::models::{AuditRow, IdempotencyRow};
 use affzero_connections::db::schema::{audit_events, idempotency_keys};
+use affzero_connections::db::{DbConnection, DbError};
 use affzero_connections::tenancy::Plan;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::Text;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, on_sqlite};
@@ -23,19 +24,17 @@ async fn remember(app: &TestApp, count: u16, days: i64) {
                 let mut random = [0; 10];
                 random[8..].copy_from_slice(&number.to_be_bytes());
                 let millis = u64::try_from(at / 1_000).expect("after 1970");
-                let row = AuditRow {
-                    id: uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string(),
-                    organisation_id: "acme".to_owned(),
-                    connection_id: None,
-                    action: format!("test.{days}"),
-                    outcome: "ok".to_owned(),
-                    actor: "user-1".to_owned(),
-                    address: None,
-                    request_id: None,
-                    detail: "{}".to_owned(),
-                    created_at: at,
-                };
-                diesel::insert_into(audit_events::table).values(&row).execute(db)?;
+                let row = (
+                    audit_events::id
+                        .eq(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()),
+                    audit_events::organisation_id.eq("acme"),
+                    audit_events::action.eq(format!("test.{days}")),
+                    audit_events::outcome.eq("ok"),
+                    audit_events::actor.eq("user-1"),
+                    audit_events::detail.eq("{}"),
+                    audit_events::created_at.eq(at),
+                );
+                diesel::insert_into(audit_events::table).values(row).execute(db)?;
             }
             Ok(())
         })
@@ -84,15 +83,13 @@ async fn idempotency_keys_that_are_over_go() {
     app.db
         .write("acme".to_owned(), now, move |db| -> Result<(), DbError> {
             for (key_hash, expires_at) in [("over", now - 1), ("long over", 0), ("good", now + DAY)] {
-                let row = IdempotencyRow {
-                    organisation_id: "gone".to_owned(),
-                    key_hash: key_hash.to_owned(),
-                    body_hash: "k1:00".to_owned(),
-                    connection_id: None,
-                    expires_at,
-                    owner: None,
-                };
-                diesel::insert_into(idempotency_keys::table).values(&row).execute(db)?;
+                let row = (
+                    idempotency_keys::organisation_id.eq("gone"),
+                    idempotency_keys::key_hash.eq(key_hash.to_owned()),
+                    idempotency_keys::body_hash.eq("k1:00"),
+                    idempotency_keys::expires_at.eq(expires_at),
+                );
+                diesel::insert_into(idempotency_keys::table).values(row).execute(db)?;
             }
             Ok(())
         })
@@ -224,4 +221,41 @@ async fn the_shortest_retention_gets_past_what_the_database_forbids() {
     }
     prune_all(&app).await;
     assert_eq!((remembered(&app, 1).await, remembered(&app, 0).await), (0, 2));
+}
+
+#[derive(QueryableByName)]
+struct SqliteStep {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+#[derive(QueryableByName)]
+struct PostgresStep {
+    #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+    detail: String,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_of_one_connection_is_found_by_its_index_among_many_events() {
+    let app = TestApp::start().await;
+    remember(&app, 3_000, 1).await;
+    let is_sqlite = on_sqlite(&app);
+    let plan: Vec<String> = app
+        .db
+        .write("acme".to_owned(), now_micros(), move |db: &mut DbConnection| -> Result<_, DbError> {
+            const PAGE: &str = "SELECT id FROM audit_events WHERE organisation_id = 'acme' AND connection_id = 'none' \
+                                AND id < 'z' ORDER BY id DESC LIMIT 51";
+            db.batch_execute("ANALYZE audit_events")?;
+            Ok(if is_sqlite {
+                let steps: Vec<SqliteStep> = sql_query(format!("EXPLAIN QUERY PLAN {PAGE}")).load(db)?;
+                steps.into_iter().map(|step| step.detail).collect()
+            } else {
+                let steps: Vec<PostgresStep> = sql_query(format!("EXPLAIN {PAGE}")).load(db)?;
+                steps.into_iter().map(|step| step.detail).collect()
+            })
+        })
+        .await
+        .expect("a plan");
+    assert!(plan.iter().any(|step| step.contains("audit_events_of_connection")), "{plan:#?}");
+    assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE") || step.contains("Sort")), "{plan:#?}");
 }
