@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::{HttpServer, web};
 
-use crate::auth::{AuthConfig, Grant, Verifier, mint};
+use crate::auth::{Grant, Verifier, mint};
 use crate::config::{Config, Environment};
 use crate::connections::service::{Connections, Options};
 use crate::connections::stats;
@@ -85,6 +85,7 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
         &config.rate_limits,
         config.cors_allowed_origins.clone(),
         config.egress.own_addresses.clone(),
+        config.console,
     );
     Ok((state, connections))
 }
@@ -156,18 +157,28 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
 
 fn announce(config: &Config, address: std::net::SocketAddr) {
     tracing::info!("serving on http://{address}");
+    let token = development_token(config);
+    if config.console {
+        // Nothing can be opened at 0.0.0.0.
+        let host = match address.ip().is_unspecified() {
+            true => format!("localhost:{}", address.port()),
+            false => address.to_string(),
+        };
+        // What stands behind the # is never sent, so that the token is in no log but this.
+        let with = token.as_ref().map(|token| format!("#token={token}")).unwrap_or_default();
+        tracing::info!("console: http://{host}{}{with}", http::CONSOLE);
+    }
     tracing::info!("Swagger UI: http://{address}/swagger-ui/");
-    if config.environment == Environment::Development
-        && config.auth.jwks_url.is_none()
-        && let Some(token) = development_token(&config.auth)
-    {
+    if let Some(token) = token {
         tracing::info!("a token to paste (organisation `dev`, plan business, valid for a day): {token}");
     }
 }
 
-fn development_token(auth: &AuthConfig) -> Option<String> {
-    let organisation: OrgId = "dev".parse().ok()?;
-    mint(auth, &Grant::new(organisation, Plan::Business)).ok()
+/// A token to begin with; in production there is none.
+fn development_token(config: &Config) -> Option<String> {
+    let is_own = config.environment == Environment::Development && config.auth.jwks_url.is_none();
+    let organisation: OrgId = "dev".parse().ok().filter(|_| is_own)?;
+    mint(&config.auth, &Grant::new(organisation, Plan::Business)).ok()
 }
 
 fn serve_metrics(address: std::net::SocketAddr, connections: &Connections) -> Result<actix_web::dev::Server, Failure> {

@@ -87,6 +87,8 @@ pub struct Config {
     pub shutdown_notice: Duration,
     /// `CORS_ALLOWED_ORIGINS`, exact.
     pub cors_allowed_origins: Vec<String>,
+    /// `CONSOLE`: whether the console is served.
+    pub console: bool,
     /// `LOG_FORMAT`
     pub log_format: LogFormat,
     /// `RUST_LOG`, checked.
@@ -171,7 +173,7 @@ impl Config {
             auth,
             egress: EgressPolicy {
                 allow: reader.list("EGRESS_ALLOW", str::parse),
-                allow_http: reader.flag("EGRESS_ALLOW_HTTP"),
+                allow_http: reader.flag("EGRESS_ALLOW_HTTP", false),
                 authorities: reader.read("EGRESS_CA_FILE", authorities).unwrap_or_default(),
                 own_addresses: reader.list("EGRESS_ADDRESSES", own_address),
             },
@@ -208,6 +210,7 @@ impl Config {
             shutdown_grace: seconds(reader, "SHUTDOWN_GRACE_S", 30),
             shutdown_notice: seconds(reader, "SHUTDOWN_NOTICE_S", 0),
             cors_allowed_origins: reader.list("CORS_ALLOWED_ORIGINS", exact_origin),
+            console: reader.flag("CONSOLE", environment == Environment::Development),
             log_format: log_format(reader, environment),
             log_filter: reader.read("RUST_LOG", log_filter).unwrap_or_else(|| "info".to_owned()),
             credentials_keys: credentials_keys?,

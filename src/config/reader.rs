@@ -54,13 +54,13 @@ impl<'a> Reader<'a> {
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&mut self, name: &str) -> bool {
+    pub(super) fn flag(&mut self, name: &str, default: bool) -> bool {
         self.read(name, |text| match text {
             "true" | "1" => Ok(true),
             "false" | "0" => Ok(false),
             _ => Err("must be true or false"),
         })
-        .unwrap_or_default()
+        .unwrap_or(default)
     }
 
     /// A comma-separated list, empty by default. Every bad entry is reported.

@@ -87,6 +87,7 @@ impl Config {
             shutdown_grace,
             shutdown_notice,
             cors_allowed_origins,
+            console,
             log_format,
             log_filter,
         } = self;
@@ -143,6 +144,7 @@ impl Config {
         list.add("SHUTDOWN_GRACE_S", shutdown_grace.as_secs());
         list.add("SHUTDOWN_NOTICE_S", shutdown_notice.as_secs());
         list.add_list("CORS_ALLOWED_ORIGINS", cors_allowed_origins);
+        list.add("CONSOLE", console);
         list.add("RUST_LOG", log_filter);
         list.add(
             "LOG_FORMAT",

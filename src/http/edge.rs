@@ -23,6 +23,9 @@ use crate::problem::{Code, Problem};
 use crate::telemetry::Trace;
 use crate::tenancy::OrgId;
 
+/// Where the console is.
+pub(crate) const CONSOLE: &str = "/console/";
+
 /// How to authenticate.
 pub(super) const CHALLENGE: &str = "Bearer realm=\"affzero-connections\", error=\"invalid_token\"";
 
@@ -92,7 +95,7 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     let id = accepted_id(&request).unwrap_or_else(new_id);
     let span = accepted_trace(&request).unwrap_or_else(Trace::begin).request(&id);
     request.extensions_mut().insert(RequestId(id.clone()));
-    let is_swagger = request.path().starts_with("/swagger-ui");
+    let policy = policy_of(request.path());
     let concern = Concern::default();
     request.extensions_mut().insert(concern.clone());
     let watch = Watch::over(&request, span.clone(), concern);
@@ -108,7 +111,7 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-request-id"), value);
     }
-    set_security_headers(headers, is_swagger);
+    set_security_headers(headers, policy);
     Ok(response)
 }
 
@@ -204,13 +207,21 @@ fn accepted_trace(request: &ServiceRequest) -> Option<Trace> {
     Trace::resume(only.to_str().ok()?)
 }
 
-fn set_security_headers(headers: &mut header::HeaderMap, is_swagger: bool) {
-    let policy = if is_swagger {
+/// What a page may load and run, by its path.
+fn policy_of(path: &str) -> &'static str {
+    if path.starts_with(CONSOLE) {
+        // Nothing is written into the page as code or markup, and only this service is asked for anything.
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    } else if path.starts_with("/swagger-ui") {
         // Swagger UI styles itself inline and draws its icons from data URLs; everything comes from here.
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
     } else {
         "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
-    };
+    }
+}
+
+fn set_security_headers(headers: &mut header::HeaderMap, policy: &'static str) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

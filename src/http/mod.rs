@@ -2,6 +2,7 @@
 
 pub mod admission;
 mod connections;
+mod console;
 mod cors;
 mod edge;
 mod extract;
@@ -31,6 +32,8 @@ mod values;
 use actix_web::web;
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
+
+pub(crate) use self::edge::CONSOLE;
 
 /// Every route under `/api/v1`, and the open ones beside it. Within each of its groups the document keeps this order, in
 /// which a user meets them.

@@ -12,7 +12,7 @@ use utoipa_actix_web::AppExt;
 use super::fallback::Methods;
 use super::lines::{Lines, most_lines};
 use super::state::State;
-use super::{admission, cors, edge, fallback, openapi, routes};
+use super::{admission, console, cors, edge, fallback, openapi, routes};
 
 /// How long the head of a request may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,6 +68,7 @@ pub fn app(
         .service(openapi::swagger_redirect())
         .service(openapi::swagger_style())
         .service(openapi::swagger_ui())
+        .configure(console::routes(state.serves_console))
         .default_service(web::to(fallback::no_route))
         .app_data(web::Data::from(Arc::clone(state)))
         .app_data(web::Data::new(Methods::of(openapi::methods())))

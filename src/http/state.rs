@@ -23,6 +23,7 @@ pub struct State {
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) cors_origins: Vec<String>,
     pub(super) egress_addresses: Vec<IpAddr>,
+    pub(super) serves_console: bool,
     leaving: AtomicBool,
     draining: AtomicBool,
     database_away: AtomicBool,
@@ -37,6 +38,7 @@ impl State {
         rate_limits: &RateLimits,
         cors_origins: Vec<String>,
         egress_addresses: Vec<IpAddr>,
+        serves_console: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
             connections,
@@ -46,6 +48,7 @@ impl State {
             in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             cors_origins,
             egress_addresses,
+            serves_console,
             leaving: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             database_away: AtomicBool::new(false),

@@ -57,10 +57,13 @@ async function execute(page, operation, { parameters = {}, body } = {}) {
   return { status: Number(status), shown, body: shown === '' ? null : JSON.parse(shown) };
 }
 
-/** What the answers of an opened operation may take of the page: four screens of a laptop. */
-const ANSWERS_AT_MOST = 4 * 720;
+/** The height of a laptop's screen. */
+const SCREEN = 720;
+/** What an opened operation, and its answers alone, may take of the page. */
+const OPERATION_AT_MOST = 8 * SCREEN;
+const ANSWERS_AT_MOST = 4 * SCREEN;
 
-test('every operation opens without a complaint, and its answers do not bury the rest', async () => {
+test('every operation opens without a complaint, and neither its parameters nor its answers bury the rest', async () => {
   const { page, isQuiet, close } = await openSwagger();
   const { paths } = await (await fetch(`${service.url}/api-docs/openapi.json`)).json();
   const operations = Object.values(paths).flatMap(Object.values);
@@ -70,6 +73,8 @@ test('every operation opens without a complaint, and its answers do not bury the
     await block.locator('.responses-inner').first().waitFor();
     const { height } = await block.locator('.responses-wrapper').boundingBox();
     assert.ok(height <= ANSWERS_AT_MOST, `the answers of ${operationId} are ${Math.round(height)} px high`);
+    const { height: whole } = await block.boundingBox();
+    assert.ok(whole <= OPERATION_AT_MOST, `${operationId} is ${Math.round(whole)} px high`);
     await block.locator('.opblock-summary-control').click();
   }
   assert.equal(await page.locator('.opblock').count(), operations.length);
@@ -105,6 +110,30 @@ test('a first-time user adds, verifies, pulls and deletes a Demo connection with
   assert.equal(gone.status, 410);
   assert.equal(gone.body.code, 'connection_deleted');
   isQuiet(['410 /api/v1/connections/{id}']);
+  await close();
+});
+
+test('parameters of one family stand beside each other below what they do, and each is sent', async () => {
+  const { page, isQuiet, close } = await openSwagger();
+  await authorize(page, service.token);
+  const created = await execute(page, 'create_connection', { body: JSON.stringify({ name: 'Families', platform: 'demo' }) });
+  const id = created.body.id;
+  const block = page.locator('.opblock[id$="-connection_stats"]');
+  await block.locator('.opblock-summary-control').click();
+  await block.getByRole('button', { name: 'Execute' }).waitFor();
+  const place = (name) => block.locator(`tr[data-param-name="${name}"]`).boundingBox();
+  for (const [family, first, second, third] of [['filter', 'date', 'week', 'month'], ['min', 'impressions', 'clicks', 'unique_clicks']]) {
+    const says = (key) => block.locator(`tr[data-param-name="${family}[${key}]"] .renderedMarkdown`).isVisible();
+    assert.deepEqual([await says(first), await says(second), await says(third)], [true, false, false]);
+    const [one, other] = [await place(`${family}[${second}]`), await place(`${family}[${third}]`)];
+    assert.ok(one.y === other.y && one.x + one.width <= other.x, JSON.stringify([one, other]));
+  }
+  await block.locator('.opblock-summary-control').click();
+  const answer = await execute(page, 'connection_stats', { parameters: { id, 'filter[country]': 'DE', 'min[clicks]': '1' } });
+  assert.equal(answer.status, 200, answer.shown);
+  assert.deepEqual([answer.body.query.filters, answer.body.query.min], [{ country: ['DE'] }, { clicks: '1' }]);
+  assert.equal((await execute(page, 'delete_connection', { parameters: { id } })).status, 204);
+  isQuiet();
   await close();
 });
 

@@ -53,12 +53,12 @@ class Context(unittest.TestCase):
     def test_neither_secrets_nor_databases_nor_build_output_are_sent(self):
         of = context.rules((ROOT / ".dockerignore").read_text())
         for path in (
-            ".env", ".env.production", "examples/form/.env", "data/credentials_keys", "data/affzero.db", "backup.db",
+            ".env", ".env.production", "examples/.env", "data/credentials_keys", "data/affzero.db", "backup.db",
             "copy/affzero.db-wal", "backup.dump", "target/debug/x", "fuzz/target/x", "tests/browser/node_modules/x/y.js",
             ".git/config", "connections.pem", "docker-compose.production.yml",
         ):  # fmt: skip
             self.assertTrue(context.is_ignored(path, of), path)
-        for path in ("src/main.rs", ".env.example", "build.rs", "migrations/sqlite/a/up.sql", "src/connections/keys.rs"):
+        for path in ("src/main.rs", ".env.example", "build.rs", "migrations/sqlite/a/up.sql", "src/connections/keys.rs", "console/console.js"):
             self.assertFalse(context.is_ignored(path, of), path)
 
 

@@ -96,9 +96,9 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The README, everything under `docs`, and the page about the form.
+/// The README, and everything under `docs`.
 fn documents() -> Vec<String> {
-    let mut found = vec!["README.md".to_owned(), "examples/form/README.md".to_owned()];
+    let mut found = vec!["README.md".to_owned()];
     let mut folders = vec![PathBuf::from("docs")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(Path::new(ROOT).join(&folder)).expect("a folder") {

@@ -96,7 +96,7 @@ async fn an_unknown_address_is_a_problem() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
     for path in
-        ["/", "/api", "/api/v1", "/api/v1/", "/api/v2/connections", "/api/v1/connections/", "//", "/metrics", "/.env"]
+        ["/api", "/api/v1", "/api/v1/", "/api/v2/connections", "/api/v1/connections/", "//", "/metrics", "/.env"]
     {
         user.get(path).await.problem(404, "not_found");
         app.anonymous("POST", path).await.problem(404, "not_found");
@@ -108,7 +108,9 @@ async fn a_wrong_method_is_told_which_ones_there_are() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
     let operations = operations();
+    let pages = ["/", "/console", "/console/", "/console/console.js"];
     let open = ["/api-docs/openapi.json", "/swagger-ui/", "/swagger-ui", "/swagger-ui/swagger-ui.css"];
+    let open = open.into_iter().chain(pages);
     let paths: Vec<&str> = operations.iter().map(|(_, path)| path.as_str()).chain(open).collect();
     for path in paths {
         let mut known: Vec<&str> =
@@ -144,7 +146,8 @@ async fn head_answers_the_headers_of_get_and_nothing_else() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
     let id = user.add_demo("Try").await;
-    let open = ["/api-docs/openapi.json", "/swagger-ui/", "/swagger-ui", "/nowhere"].map(str::to_owned);
+    let open =
+        ["/", "/console/", "/api-docs/openapi.json", "/swagger-ui/", "/swagger-ui", "/nowhere"].map(str::to_owned);
     let documented = operations().into_iter().filter(|(method, _)| method == "GET").map(|(_, path)| path);
     let with_id = ["", "/verifications", "/automations", "/stats?group_by=date&preset=yesterday", "/stats?group_by=x"]
         .map(|rest| format!("/api/v1/connections/{id}{rest}"));
@@ -569,6 +572,10 @@ async fn every_answer_has_the_security_headers_and_private_ones_are_not_stored()
     for path in [
         "/healthz",
         "/readyz",
+        "/",
+        "/console/",
+        "/console/style.css",
+        "/console/nothing",
         "/api-docs/openapi.json",
         "/swagger-ui",
         "/swagger-ui/",
@@ -755,6 +762,7 @@ fn hostile_path() -> impl Strategy<Value = String> {
         "/api/v1/audit-events",
         "/problems",
         "/swagger-ui",
+        "/console",
         "/api-docs",
         "",
         "/healthz",

@@ -14,6 +14,7 @@ mod binary;
 mod checks;
 mod conformance;
 mod connections;
+mod console;
 mod diagnosis;
 mod docs;
 mod edge;

@@ -196,6 +196,7 @@ async fn labels_come_from_closed_sets_after_traffic_on_all_platforms() {
         ("GET", "/api/v1/platforms/canary"),
         ("GET", "/problems/canary"),
         ("GET", "/swagger-ui/canary"),
+        ("GET", "/console/canary"),
         ("GET", "/api/v1/connections?canary=1"),
     ] {
         watched.send(method, path, &[], None).await;
@@ -207,7 +208,7 @@ async fn labels_come_from_closed_sets_after_traffic_on_all_platforms() {
     }
     let document: Value = serde_json::from_str(affzero_connections::http::openapi::document()).expect("the document");
     let mut routes: BTreeSet<&str> = document["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
-    routes.extend(["unmatched", "/swagger-ui/{_:.*}"]);
+    routes.extend(["unmatched", "/swagger-ui/{_:.*}", "/console/{file:[^/]*}"]);
     let methods = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "other"];
     let built_in = run(std::env::temp_dir().as_path(), &["--version"], &[]).stdout;
     let built_in = String::from_utf8(built_in).expect("text");

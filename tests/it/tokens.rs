@@ -113,7 +113,15 @@ async fn without_a_token_only_the_open_addresses_answer() {
         let answer = app.send("POST", "/api/v1/connections", &[("content-type", kind)], Some(body.into())).await;
         answer.problem(401, "unauthorized");
     }
-    for path in ["/api-docs/openapi.json", "/swagger-ui/", "/healthz", "/readyz", "/problems/internal"] {
+    for path in [
+        "/console/",
+        "/console/console.js",
+        "/api-docs/openapi.json",
+        "/swagger-ui/",
+        "/healthz",
+        "/readyz",
+        "/problems/internal",
+    ] {
         assert_eq!(app.anonymous("GET", path).await.status, 200, "{path}");
     }
 }

@@ -25,8 +25,8 @@ export function launch() {
   });
 }
 
-/** Opens `url`; `origins` is where the page may ask for anything. */
-export async function open(browser, url, { origins, ...options }) {
+/** Opens `url`; `origins` is where the page may ask for anything, `prepare` what is done before it opens. */
+export async function open(browser, url, { origins, prepare, ...options }) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
@@ -45,6 +45,7 @@ export async function open(browser, url, { origins, ...options }) {
     if (status && origins.includes(origin)) refusals.push(`${status} ${pathname.replace(/[0-9a-f-]{36}/, '{id}')}`);
     else complaints.push(`${message.type()}: ${message.text()}`);
   });
+  await prepare?.(page);
   await page.goto(url);
 
   /** Nothing was asked of anybody else, nothing was complained of, and only what the test provoked was refused. */

@@ -13,7 +13,7 @@ const BUILT = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target', 'debug');
 /** The longest that a program may take to say that it is ready. */
 const PATIENCE_MS = 30_000;
 
-/** Starts the service on a free port, with a database of its own; `{ url, token, stop }`. */
+/** Starts the service on a free port, with a database of its own; `{ url, token, mint, stop }`: what its log prints, and a maker of other tokens. */
 export async function startService(variables = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'affzero-browser-'));
   const program = start(join(BUILT, 'affzero-connections'), [], {
@@ -26,8 +26,14 @@ export async function startService(variables = {}) {
   };
   try {
     const [, url] = await program.says(/serving on (http:\S+)/);
-    const [, token] = await program.says(/a token to paste [^\n]*: (\S+)\s/);
-    return { url, token, stop };
+    const [, address, token] = await program.says(/console: (\S+)#token=(\S+)\s/);
+    if (address !== `${url}/console/`) throw new Error(`the console is said to be at ${address}`);
+    const mint = async (options) => {
+      const maker = start(join(BUILT, 'affzero-connections'), ['token', ...options], { cwd: folder, env: variables });
+      const [minted] = await maker.says(/^eyJ\S+$/m);
+      return minted;
+    };
+    return { url, token, mint, stop };
   } catch (error) {
     await stop();
     throw error;
