@@ -160,10 +160,8 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
     let token = development_token(config);
     if config.console {
         // Nothing can be opened at 0.0.0.0.
-        let host = match address.ip().is_unspecified() {
-            true => format!("localhost:{}", address.port()),
-            false => address.to_string(),
-        };
+        let is_everywhere = address.ip().is_unspecified();
+        let host = if is_everywhere { format!("localhost:{}", address.port()) } else { address.to_string() };
         // What stands behind the # is never sent, so that the token is in no log but this.
         let with = token.as_ref().map(|token| format!("#token={token}")).unwrap_or_default();
         tracing::info!("console: http://{host}{}{with}", http::CONSOLE);

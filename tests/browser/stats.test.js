@@ -119,7 +119,7 @@ test('what is asked for is what was chosen: days, filters by name, bounds, searc
   assert.ok(body.rows.length > 0 && body.rows.every((row) => row.country.id === country));
   assert.deepEqual(await table(page), expected(body));
 
-  // The address carries the question and no token, and asks the same again for whoever opens it.
+  // The address carries the question and no token, and asks the same again for everyone who opens it.
   const link = new URL(page.url());
   assert.ok(!link.href.includes(service.token));
   const carried = Object.fromEntries(new URLSearchParams(link.hash.split('?')[1]));
