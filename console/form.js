@@ -78,6 +78,10 @@ const nameField = (value, placeholder) => field('/name', 'Name',
   el('input', { name: 'name', required: true, maxlength: 100, placeholder, value, autocomplete: 'off', dir: 'auto' }),
   { hint: 'How you tell it from your other connections.' });
 
+/** Where trackers see this service come from, for those who have to allow it. */
+const ownAddresses = () => (catalogue.egress_addresses.length === 0 ? ''
+  : el('p', { class: 'hint' }, `Trackers see this service come from ${catalogue.egress_addresses.join(', ')}: allow that where a firewall or a key asks for addresses.`));
+
 /** When the key runs out, where there is one. */
 function expiryField(type, value, hint = 'You are told two weeks before.') {
   if (Object.keys(type.credentials_schema.properties).length === 0) return [];
@@ -171,6 +175,7 @@ function drawAddFields(entry, type, { name, settings, credentials_expire_at: exp
     nameField(name, `My ${entry.title}`),
     ...schemaFields(type, 'settings', { values: settings }), ...schemaFields(type, 'credentials'),
     ...expiryField(type, expiry),
+    ownAddresses(),
     choice('checkbox', 'deferred', 'deferred', {}, 'Save at once and verify in the background'),
     actions('Verify and save'));
   form.onsubmit = (event) => {
@@ -207,11 +212,14 @@ function offerRightType(entry, type, found) {
   const right = rightType(type.connection_type, found, entry.connection_types);
   if (!right) return;
   const wrong = form.querySelector('[name=connection_type]:checked');
-  wrong.closest('.choice').classList.add('wrong');
+  const card = wrong.closest('.choice');
+  card.classList.add('wrong');
+  card.querySelector('span').append(el('em', { class: 'error' }, 'Not the type of this key'));
   const take = button(`Use ${right.title} instead`, () => {
     const values = filledIn();
     form.querySelector(`[name=connection_type][value="${right.connection_type}"]`).checked = true;
-    for (const node of form.querySelectorAll('.choice.wrong')) node.classList.remove('wrong');
+    card.classList.remove('wrong');
+    card.querySelector('em.error').remove();
     mark(form, '/connection_type', '').classList.remove('invalid');
     drawAddFields(entry, right, values);
     form.querySelector('[data-pointer^="/credentials/"]')?.focus();

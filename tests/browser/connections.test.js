@@ -19,7 +19,7 @@ let catalogue;
 before(async () => {
   browser = await launch();
   trackers = await startTrackers();
-  service = await startService({ ...trackers.environment, STATS_DEADLINE_MS: String(DEADLINE_MS) });
+  service = await startService({ ...trackers.environment, STATS_DEADLINE_MS: String(DEADLINE_MS), EGRESS_ADDRESSES: '192.0.2.10,192.0.2.11' });
   ({ body: catalogue } = await api(service, 'GET', '/platforms'));
 });
 
@@ -45,6 +45,7 @@ test('every platform, type and field of the catalogue is drawn as its schema say
       assert.equal(card.includes('Recommended'), type.recommended);
       await drawsSchema(page, '/settings', type.settings_schema);
       await drawsSchema(page, '/credentials', type.credentials_schema);
+      assert.ok((await page.locator('#form-fields').innerText()).includes('192.0.2.10, 192.0.2.11'));
     }
   }
   isQuiet();
@@ -252,6 +253,7 @@ test('a key of the other portal marks the wrong choice, and a button takes the r
   await marked.waitFor();
   assert.equal(await marked.getAttribute('data-pointer'), '/connection_type');
   assert.equal(await page.locator('.choice.wrong input').getAttribute('value'), 'admin');
+  assert.match(await page.locator('.choice.wrong').innerText(), /Not the type of this key/);
   const right = catalogue.data.find(({ platform }) => platform === 'affise').connection_types.find((type) => type.connection_type === 'affiliate');
   await page.getByRole('button', { name: `Use ${right.title} instead` }).click();
   assert.ok(await page.locator('[name=connection_type][value=affiliate]').isChecked());

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
-import { launch } from './support/browser.js';
-import { add, answered, api, control, day, errorAt, expected, openConsole, openStats, pull, spelled, table } from './support/console.js';
+import { launch, open } from './support/browser.js';
+import { add, answered, api, control, day, errorAt, expected, openConsole, openStats, pull, signIn, spelled, table } from './support/console.js';
 import { startService, startTrackers } from './support/processes.js';
 
 let browser;
@@ -514,6 +514,15 @@ test('a question that cannot be answered is refused at its field', async () => {
   assert.equal((await pull(page)).status, 422);
   assert.notEqual(await errorAt(page, '/compare'), '');
   isQuiet(['422 /api/v1/connections/{id}/stats', '422 /api/v1/connections/{id}/stats', '422 /api/v1/connections/{id}/stats']);
+  await close();
+});
+
+test('a link that is opened without a token asks for one, and then its question', async () => {
+  const { body: { id } } = await api(service, 'POST', '/connections', { name: 'Linked', platform: 'demo' });
+  const { page, isQuiet, close } = await open(browser, `${service.url}/console/#statistics?connection=${id}&group_by=offer&preset=yesterday&timezone=UTC`, { origins: [service.url] });
+  const { url, body } = await answered(page, () => signIn(page, service.token));
+  assert.deepEqual([query(url).group_by, query(url).preset, body.connection.name], ['offer', 'yesterday', 'Linked']);
+  isQuiet();
   await close();
 });
 
