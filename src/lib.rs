@@ -22,6 +22,8 @@ pub mod problem;
 mod process;
 pub mod serve;
 pub mod shared;
+pub mod shares;
+pub mod sizing;
 pub mod telemetry;
 pub mod tenancy;
 mod terminal;

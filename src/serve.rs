@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::{HttpServer, web};
+use actix_web::web;
 
 use crate::auth::{Grant, Verifier, mint};
 use crate::config::{Config, Environment};
@@ -11,17 +11,22 @@ use crate::connections::service::{Connections, Options};
 use crate::connections::stats;
 use crate::db::Db;
 use crate::http;
+use crate::http::callers::Proxies;
 use crate::http::state::State;
 use crate::metrics;
 use crate::outbound::{Transport, TransportConfig};
 use crate::platforms::Platforms;
 use crate::process::{Failure, have_descriptors, stop_signal, survive_large_files};
 use crate::shared::Shared;
+use crate::shares::Pool;
 use crate::tenancy::{OrgId, Plan};
 use crate::vault::Vault;
 
 /// How long a connection that asks for metrics may ask nothing.
 const METRICS_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Connections that ask for metrics.
+const METRICS_CONNECTIONS: usize = 16;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -60,7 +65,7 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
         timeout: config.upstream_timeout,
         connect_timeout: config.upstream_connect_timeout,
     })?;
-    let transport = transport.sharing(vault.pseudonyms("account"), Arc::new(shared.clone()));
+    let transport = transport.within(&config.sizing).sharing(vault.pseudonyms("account"), Arc::new(shared.clone()));
     let verifier = Verifier::new(&config.auth, &transport)?;
     let platforms = Platforms::new(transport, config.gateways.clone());
     let options = Options {
@@ -76,17 +81,11 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
             max_upstream_calls: config.stats_limits.max_upstream_calls,
             max_rows: config.stats_limits.max_rows,
             max_rows_in_memory: config.stats_limits.max_rows_in_memory,
+            sizing: config.sizing,
         },
     };
     let connections = Connections::new(db, vault, platforms, shared, options);
-    let state = State::new(
-        connections.clone(),
-        verifier,
-        &config.rate_limits,
-        config.cors_allowed_origins.clone(),
-        config.egress.own_addresses.clone(),
-        config.console,
-    );
+    let state = State::new(connections.clone(), verifier, config);
     Ok((state, connections))
 }
 
@@ -181,22 +180,18 @@ fn development_token(config: &Config) -> Option<String> {
 
 fn serve_metrics(address: std::net::SocketAddr, connections: &Connections) -> Result<actix_web::dev::Server, Failure> {
     let connections = web::Data::new(connections.clone());
-    let lines = http::lines::Lines::watched(METRICS_IDLE_TIMEOUT);
-    let server = HttpServer::new(move || {
+    let lines =
+        http::lines::Lines::watched(METRICS_IDLE_TIMEOUT, METRICS_CONNECTIONS, Pool::new(0, 0), Proxies::default());
+    let door = http::server::Door { address, workers: 1, grace: Duration::ZERO, lines };
+    let opened = door.open(move || {
         actix_web::App::new()
             .app_data(connections.clone())
             .route("/metrics", web::get().to(show_metrics))
             .wrap(actix_web::middleware::from_fn(http::admission::admit))
-    })
-    .workers(1)
-    .disable_signals()
-    .on_connect(move |socket, data| lines.add(socket, data))
-    .bind(address)
-    .map_err(|error| format!("cannot serve metrics on {address}: {error}"))?;
-    for address in server.addrs() {
-        tracing::info!("metrics: http://{address}/metrics");
-    }
-    Ok(server.run())
+    });
+    let (address, server) = opened.map_err(|error| format!("cannot serve metrics on {address}: {error}"))?;
+    tracing::info!("metrics: http://{address}/metrics");
+    Ok(server)
 }
 
 async fn show_metrics(connections: web::Data<Connections>) -> actix_web::HttpResponse {

@@ -15,6 +15,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -33,6 +34,7 @@ use crate::hosts::Hosts;
 use crate::outbound::egress::EgressPolicy;
 use crate::platforms::Gateways;
 use crate::shared::Address;
+use crate::sizing::{DEFAULT_MEMORY_MIB, MEMORY_MIB, Sizing};
 use crate::telemetry::LogFormat;
 use crate::tenancy::PlanLimits;
 use crate::vault::KeyRing;
@@ -79,6 +81,10 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// `AUDIT_RETENTION_DAYS`: how long audit events are kept; `None` is for ever, written `0`.
     pub audit_retention_days: Option<NonZeroU32>,
+    /// `TRUSTED_PROXIES`: who is believed whose requests it passes on.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `MEMORY_MIB`: what the process may take, divided.
+    pub sizing: Sizing,
     /// `SHUTDOWN_GRACE_S`: how long requests in flight may go on after SIGTERM.
     pub shutdown_grace: Duration,
     /// `HEALTH_CHECK_INTERVAL_S`: how long after it was last seen to work a connection is checked; never, if `None`.
@@ -207,6 +213,8 @@ impl Config {
                 .filter(|seconds| *seconds > 0)
                 .map(Duration::from_secs),
             audit_retention_days: NonZeroU32::new(reader.number("AUDIT_RETENTION_DAYS", 365, 0..=36_500)),
+            trusted_proxies: reader.list("TRUSTED_PROXIES", proxies),
+            sizing: Sizing::of(reader.number("MEMORY_MIB", DEFAULT_MEMORY_MIB, MEMORY_MIB)),
             shutdown_grace: seconds(reader, "SHUTDOWN_GRACE_S", 30),
             shutdown_notice: seconds(reader, "SHUTDOWN_NOTICE_S", 0),
             cors_allowed_origins: reader.list("CORS_ALLOWED_ORIGINS", exact_origin),
@@ -309,6 +317,16 @@ fn gateways(reader: &mut Reader<'_>) -> Gateways {
         tune: reader
             .read("TUNE_BASE_URL", network_url)
             .unwrap_or_else(|| "https://{network_id}.api.hasoffers.com".to_owned()),
+    }
+}
+
+/// An address, or a network of them. One of all addresses would let everybody say who they are.
+fn proxies(text: &str) -> Result<IpNet, String> {
+    let net: Option<IpNet> = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    match net {
+        Some(net) if net.prefix_len() == 0 => Err(format!("`{text}` is everybody; name the addresses of the proxies")),
+        Some(net) => Ok(net),
+        None => Err(format!("`{text}` is not a CIDR such as 10.0.0.0/8")),
     }
 }
 

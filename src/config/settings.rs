@@ -84,6 +84,8 @@ impl Config {
             rate_limits: RateLimits { requests_per_second, verify_failures_per_minute, auth_failures_per_minute },
             audit_retention_days,
             check_interval,
+            trusted_proxies,
+            sizing,
             shutdown_grace,
             shutdown_notice,
             cors_allowed_origins,
@@ -135,6 +137,8 @@ impl Config {
         list.add("RATE_LIMIT_PER_ORG", requests_per_second.map_or(0, NonZeroU32::get));
         list.add("RATE_LIMIT_VERIFY_FAILURES", verify_failures_per_minute.map_or(0, NonZeroU32::get));
         list.add("RATE_LIMIT_AUTH_FAILURES", auth_failures_per_minute.map_or(0, NonZeroU32::get));
+        list.add_list("TRUSTED_PROXIES", trusted_proxies);
+        list.add("MEMORY_MIB", sizing.memory_mib);
         list.add("AUDIT_RETENTION_DAYS", audit_retention_days.map_or(0, NonZeroU32::get));
         list.add("HEALTH_CHECK_INTERVAL_S", check_interval.map_or(0, |interval| interval.as_secs()));
         list.add("STATS_MAX_RANGE_DAYS", max_range_days);

@@ -170,6 +170,8 @@ fn what_cannot_be_is_refused() {
         ("STATS_MAX_ROWS", &["0"]),
         ("EGRESS_ALLOW_HTTP", &["yes"]),
         ("EGRESS_ALLOW", &["10.0.0.0/33", "host.internal"]),
+        ("TRUSTED_PROXIES", &["10.0.0.0/33", "proxy.internal", "0.0.0.0/0", "::/0"]),
+        ("MEMORY_MIB", &["0", "255", "65537", "1GiB"]),
         ("VOLUUM_BASE_URL", &["api.voluum.com", "ftp://a", "https://u:p@a.test", "https://a.test?x=1"]),
         ("TUNE_BASE_URL", &["{network_id}", "https://{network}.a.test", "https://a.test?id={network_id}"]),
         ("CAKE_BASE_DOMAIN", &["https://cakemarketing.com", "cake.test/x", "a b", "u@cake.test"]),

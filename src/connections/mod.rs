@@ -23,6 +23,7 @@ mod learning;
 pub mod lists;
 pub mod names;
 mod pasted;
+mod readers;
 pub mod rotation;
 mod sample;
 mod schedule;

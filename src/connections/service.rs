@@ -18,7 +18,6 @@ use super::failures::FailureMeter;
 use super::learning::Learner;
 use super::schedule::Schedule;
 use super::stats::cache::{self, Stats};
-use super::stats::files::Files;
 use super::stats::heavy::Heavy;
 use super::store::{self, Found, Stored, background};
 use super::supervision::{Phase, Tasks};
@@ -32,6 +31,7 @@ use crate::platforms::verification::VerificationStatus;
 use crate::platforms::{self, Account, Client, Platforms};
 use crate::problem::{Code, FieldProblem, Problem};
 use crate::shared::{Change, Shared};
+use crate::shares::Pool;
 use crate::tenancy::{OrgId, Plan, PlanLimits};
 use crate::vault::{Vault, VaultError};
 
@@ -65,8 +65,11 @@ pub(super) struct Inner {
     pub(super) platforms: Platforms,
     pub(super) options: Options,
     pub(super) stats: Stats,
-    pub(super) files: Files,
     pub(super) heavy: Heavy,
+    /// Room for rows of tables that are being made, by organisation.
+    pub(super) rows: Pool,
+    /// Room for results until their callers have read them, by organisation.
+    pub(super) results: Pool,
     pub(super) uses: Uses,
     pub(super) work: Notify,
     pub(super) phase: watch::Sender<Phase>,
@@ -92,8 +95,10 @@ impl Connections {
         let schedule = Schedule::every(options.check_interval);
         let inner = Inner {
             stats: Stats::new(&options.stats, db.is_shared()),
-            files: Files::default(),
             heavy: Heavy::default(),
+            // All but an eighth: a table of as many rows as may be in memory fits.
+            rows: Pool::new(options.stats.sizing.rows, options.stats.sizing.rows / 8 * 7),
+            results: Pool::new(options.stats.sizing.results, options.stats.sizing.results / 2),
             uses: Uses::new(db.clone(), schedule),
             work: Notify::new(),
             phase: watch::Sender::new(Phase::Work),
@@ -178,6 +183,12 @@ impl Connections {
     #[must_use]
     pub fn shared(&self) -> &Shared {
         &self.inner.shared
+    }
+
+    /// Room for results until their callers have read them, by organisation.
+    #[must_use]
+    pub fn results(&self) -> &Pool {
+        &self.inner.results
     }
 
     /// Has every process forget what was pulled through a connection before a change of it.

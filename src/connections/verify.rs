@@ -9,6 +9,7 @@ use super::draft::Draft;
 use super::failures::Slot;
 use super::health::{Finding, Source};
 use super::learning::{Lesson, Verified};
+use super::readers;
 use super::seal::Sealer;
 use super::service::{Connections, Opened};
 use super::store::Stored;
@@ -75,7 +76,7 @@ impl Connections {
         let slot = self.inner.failures.reserve(organisation, Uuid::now_v7()).await?;
         let platforms = self.platforms_for(organisation);
         let client = platforms::open(pair, account, &platforms, CallScope::verification()).map_err(Problem::from)?;
-        Ok(slot.verify(&client).await)
+        Ok(readers::run(async move { slot.verify(&client).await }).await)
     }
 
     /// Verifies a saved connection again, now.
@@ -106,10 +107,15 @@ impl Connections {
     ) -> Result<(Verification, Lesson), Problem> {
         let about = About::of(&stored);
         let verification = match self.open(stored, CallScope::verification()) {
-            Ok(Opened { client, .. }) => match slot {
-                Some(slot) => slot.verify(&client).await,
-                None => platforms::verify(&client).await,
-            },
+            Ok(Opened { client, .. }) => {
+                let verifying = async move {
+                    match slot {
+                        Some(slot) => slot.verify(&client).await,
+                        None => platforms::verify(&client).await,
+                    }
+                };
+                readers::run(verifying).await
+            }
             Err(problem) if problem.code == Code::CredentialsUnreadable => Verification::unreadable(),
             Err(problem) => return Err(problem),
         };

@@ -1,29 +1,54 @@
-//! Whether a request is let in at all: not while this instance stops, and only so many at the same time.
+//! Whether a request is let in at all: not while this instance stops, and no more of an address or an organisation than
+//! its share. And how an answer leaves: in pieces, none before the one before it was taken.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::ConnectionType;
+use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
+use actix_web::http::{ConnectionType, header};
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError, web};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use actix_web::{Error, HttpMessage, ResponseError, web};
 
+use super::callers::network;
 use super::edge::ApiError;
-use super::lines::{Answering, Line};
+use super::lines::{Answering, Body, Line};
 use super::state::State;
 use crate::problem::{Code, Problem};
+use crate::shares::{Owner, Pool, Share};
 
 /// The longest path and query together.
 const MAX_TARGET_BYTES: usize = 16 * 1024;
 
-/// An answer that keeps its request's place, and the connection it came by, until it is sent or its reader has gone.
+/// How much of an answer is on its way at a time.
+pub(super) const PIECE_BYTES: usize = 16 * 1024;
+
+/// Answers up to this size are part of what each request may have.
+const SMALL_ANSWER_BYTES: usize = 32 * 1024;
+
+/// How long an organisation within its share waits for a place, and an answer for room.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(2);
+const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a request holds for its organisation, beside the place that it has already.
+pub(super) struct Party {
+    owner: Owner,
+    _place: Share,
+}
+
+/// The room of a body, where its maker has taken it already; nothing where its bytes hold it themselves.
+pub(super) struct Room(pub(super) Vec<Share>);
+
+/// An answer that keeps what its request holds until it is sent or its reader has gone.
 pub struct Held {
     body: BoxBody,
-    _place: Option<OwnedSemaphorePermit>,
+    /// What the body has given and is not sent yet.
+    rest: web::Bytes,
+    _place: Option<Share>,
+    _party: Option<Party>,
+    _room: Vec<Share>,
     _line: Option<Answering>,
 }
 
@@ -35,7 +60,15 @@ impl MessageBody for Held {
     }
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
-        self.get_mut().body.as_pin_mut().poll_next(context)
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            match ready!(this.body.as_pin_mut().poll_next(context)) {
+                Some(Ok(bytes)) => this.rest = bytes,
+                end => return Poll::Ready(end),
+            }
+        }
+        let piece = this.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(this.rest.split_to(piece))))
     }
 }
 
@@ -52,20 +85,77 @@ pub async fn admit<B: MessageBody + 'static>(
     let place = match (request.path(), &state) {
         ("/healthz" | "/readyz", _) | (_, None) => Ok(None),
         (_, Some(state)) if state.is_draining() => Err(shutting_down()),
-        (_, Some(state)) => enter(&state.in_flight, request.uri()).map(Some),
+        (_, Some(state)) => enter(state, &request).map(Some),
     };
-    let line = request.conn_data::<Arc<Line>>().map(Line::begin);
+    let line = request.conn_data::<Arc<Line>>().cloned();
+    let answering = line.as_ref().map(|line| line.begin(length(request.head()), announced(request.headers())));
     let mut response = match place {
-        Ok(place) => {
-            let response = next.call(request).await?.map_into_boxed_body();
-            response.map_body(|_, body| Held { body, _place: place, _line: line }).map_into_left_body()
-        }
-        Err(problem) => request.into_response(ApiError(problem).error_response()).map_into_right_body(),
+        Ok(place) => hold(next.call(request).await?, state.as_ref(), place, answering).await,
+        Err(problem) => refuse(request, problem),
     };
-    if state.is_some_and(|state| state.is_leaving()) {
+    let is_refused = response.status().is_client_error() || response.status().is_server_error();
+    let ends = is_refused && line.is_some_and(|line| line.refuse_body());
+    if ends || state.is_some_and(|state| state.is_leaving()) {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)
+}
+
+fn refuse(request: ServiceRequest, problem: Problem) -> ServiceResponse<EitherBody<Held, BoxBody>> {
+    request.into_response(ApiError(problem).error_response()).map_into_right_body()
+}
+
+/// Has an answer keep what its request holds. A large one needs room of its own.
+async fn hold<B: MessageBody + 'static>(
+    response: ServiceResponse<B>,
+    state: Option<&web::Data<State>>,
+    place: Option<Share>,
+    line: Option<Answering>,
+) -> ServiceResponse<EitherBody<Held, BoxBody>> {
+    let party = response.request().extensions_mut().remove::<Party>();
+    let made = response.request().extensions_mut().remove::<Room>();
+    let is_paid = made.is_some();
+    let mut room = made.map_or_else(Vec::new, |Room(room)| room);
+    if let (BodySize::Sized(size), Some(Party { owner, .. }), Some(state), false) =
+        (response.response().body().size(), &party, state, is_paid)
+        && let Ok(size) = usize::try_from(size)
+        && size > SMALL_ANSWER_BYTES
+    {
+        match state.connections.results().take(*owner, size, Instant::now() + ROOM_TIMEOUT).await {
+            Ok(taken) => room.push(taken),
+            Err(_) => {
+                let (request, _) = response.into_parts();
+                let refused = ServiceResponse::new(request, ApiError(no_room()).error_response());
+                return refused.map_into_right_body();
+            }
+        }
+    }
+    response
+        .map_into_boxed_body()
+        .map_body(|_, body| Held {
+            body,
+            rest: web::Bytes::new(),
+            _place: place,
+            _party: party,
+            _room: room,
+            _line: line,
+        })
+        .map_into_left_body()
+}
+
+/// How many bytes a head has, as nearly everybody writes it.
+fn length(head: &RequestHead) -> usize {
+    let target = head.uri.path_and_query().map_or(1, |target| target.as_str().len());
+    let headers = head.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    head.method.as_str().len() + target + "  HTTP/1.1\r\n\r\n".len() + headers.sum::<usize>()
+}
+
+fn announced(headers: &header::HeaderMap) -> Body {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return Body::Chunked;
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.filter(|length| *length > 0).map_or(Body::Nothing, Body::Sized)
 }
 
 pub(super) fn shutting_down() -> Problem {
@@ -74,12 +164,28 @@ pub(super) fn shutting_down() -> Problem {
         .retry_after(Duration::from_secs(1))
 }
 
-fn enter(in_flight: &Arc<Semaphore>, target: &actix_web::http::Uri) -> Result<OwnedSemaphorePermit, Problem> {
-    if target.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
+fn enter(state: &State, request: &ServiceRequest) -> Result<Share, Problem> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > MAX_TARGET_BYTES {
         let detail = format!("The address with its query is longer than {} KiB.", MAX_TARGET_BYTES / 1024);
         return Err(Problem::new(Code::MalformedRequest, detail));
     }
-    Arc::clone(in_flight).try_acquire_owned().map_err(|_| overloaded())
+    let address = state.proxies.caller(request.peer_addr(), request.headers()).map(network);
+    state.in_flight.take_now(Owner::of(address), 1).map_err(|_| overloaded())
+}
+
+/// A place for a request of this organisation, which is the owner of what the request takes from now on. Whoever has its
+/// eighth already gets what is free, and does not wait.
+///
+/// # Errors
+/// There is none.
+pub(super) async fn join(places: &Pool, owner: Owner) -> Result<Party, Problem> {
+    let place = if places.is_within_share(owner) {
+        places.take(owner, 1, Instant::now() + PLACE_TIMEOUT).await
+    } else {
+        places.take_now(owner, 1)
+    };
+    Ok(Party { owner, _place: place.map_err(|_| overloaded())? })
 }
 
 pub(super) fn overloaded() -> Problem {
@@ -87,28 +193,90 @@ pub(super) fn overloaded() -> Problem {
         .retry_after(Duration::from_secs(1))
 }
 
+fn no_room() -> Problem {
+    Problem::new(Code::Overloaded, "Too many large answers wait to be read already.")
+        .hint("Read the answers that are on their way, or ask for smaller pages.")
+        .retry_after(Duration::from_secs(5))
+}
+
 #[cfg(test)]
 mod tests {
+    use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+    use actix_web::test::TestRequest;
+
     use super::*;
+
+    fn held(body: impl MessageBody + 'static, place: Option<Share>) -> Held {
+        let rest = web::Bytes::new();
+        Held { body: BoxBody::new(body), rest, _place: place, _party: None, _room: Vec::new(), _line: None }
+    }
 
     #[actix_web::test]
     async fn an_answer_keeps_its_place_until_it_is_sent() {
-        let places = Arc::new(Semaphore::new(1));
-        let place = Arc::clone(&places).try_acquire_owned().expect("a place");
-        let held = Held { body: BoxBody::new("answer"), _place: Some(place), _line: None };
-        assert_eq!((held.size(), places.available_permits()), (BodySize::Sized(6), 0));
+        let places = Pool::new(1, 1);
+        let place = places.take_now(Owner::of(1), 1).expect("a place");
+        let held = held("answer", Some(place));
+        assert_eq!((held.size(), places.held()), (BodySize::Sized(6), 1));
         assert_eq!(actix_web::body::to_bytes(held).await.expect("a body"), "answer");
-        assert_eq!(places.available_permits(), 1);
+        assert_eq!(places.held(), 0);
+    }
+
+    #[actix_web::test]
+    async fn an_answer_leaves_in_pieces_that_are_not_copied() {
+        static FILE: [u8; PIECE_BYTES * 2 + 1] = [b'x'; PIECE_BYTES * 2 + 1];
+        let mut held = held(web::Bytes::from_static(&FILE), None);
+        let mut sizes = Vec::new();
+        while let Some(piece) = std::future::poll_fn(|context| Pin::new(&mut held).poll_next(context)).await {
+            let piece = piece.expect("a piece");
+            assert!(FILE.as_ptr_range().contains(&piece.as_ptr()), "copied");
+            sizes.push(piece.len());
+        }
+        assert_eq!(sizes, [PIECE_BYTES, PIECE_BYTES, 1]);
+    }
+
+    #[actix_web::test]
+    async fn an_organisation_with_its_eighth_does_not_wait_and_another_does() {
+        let places = Pool::new(16, 12);
+        let (hog, other) = (Owner::of("hog"), Owner::of("other"));
+        let mut parties = Vec::new();
+        for _ in 0..12 {
+            parties.push(join(&places, hog).await.expect("a place"));
+        }
+        assert_eq!(join(&places, hog).await.err().map(|problem| problem.code), Some(Code::Overloaded));
+        let rest: Vec<Share> = (0..4).map(|number| places.take_now(Owner::of(number), 1).expect("a place")).collect();
+        let waits = join(&places, other);
+        let leaves = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            parties.clear();
+        };
+        let (joined, ()) = futures_util::join!(waits, leaves);
+        assert!(joined.is_ok());
+        drop(rest);
     }
 
     #[test]
-    fn what_comes_when_all_places_are_taken_is_turned_away() {
-        let places = Arc::new(Semaphore::new(1));
-        let target = actix_web::http::Uri::from_static("/api/v1/usage");
-        let first = enter(&places, &target).expect("a place");
-        let problem = enter(&places, &target).expect_err("no place");
-        assert_eq!((problem.code, problem.retry_after), (Code::Overloaded, Some(Duration::from_secs(1))));
-        drop(first);
-        assert!(enter(&places, &target).is_ok());
+    fn a_head_has_as_many_bytes_as_were_sent() {
+        let sent = "GET /api/v1/usage?x=1 HTTP/1.1\r\nhost: example.com\r\nx-two: 22\r\n\r\n";
+        let request = TestRequest::get()
+            .uri("/api/v1/usage?x=1")
+            .insert_header(("host", "example.com"))
+            .insert_header(("x-two", "22"))
+            .to_srv_request();
+        assert_eq!(length(request.head()), sent.len());
+    }
+
+    #[test]
+    fn a_body_is_announced_by_its_length_or_in_chunks() {
+        for (name, value, expected) in [
+            ("content-length", "5", Body::Sized(5)),
+            ("content-length", "0", Body::Nothing),
+            ("content-length", "x", Body::Nothing),
+            ("transfer-encoding", "chunked", Body::Chunked),
+            ("accept", "5", Body::Nothing),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            assert_eq!(announced(&headers), expected, "{name}: {value}");
+        }
     }
 }

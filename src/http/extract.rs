@@ -7,21 +7,22 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::edge::{ApiError, note_connection, note_organisation, request_id};
-use super::json;
 use super::state::State;
 use super::tags;
+use super::{admission, json};
 use crate::auth::{AuthError, Scope, Token};
 use crate::connections::Actor;
 use crate::connections::if_match::IfMatch;
 use crate::connections::wiped::Wiped;
 use crate::problem::{Code, Problem};
+use crate::shares::Owner;
 use crate::tenancy::{OrgId, Plan};
 
 /// How long a body may take to arrive.
@@ -97,12 +98,17 @@ impl<N: Needs> FromRequest for Caller<N> {
             if !token.scopes.has(N::SCOPE) {
                 return Err(out_of_scope(N::SCOPE).into());
             }
+            let party = admission::join(&state.places, Owner::of(organisation.as_str())).await?;
+            request.extensions_mut().insert(party);
             let actor = Actor {
                 organisation,
                 plan,
                 subject: token.subject.clone(),
                 via_service: token.organisation.is_none(),
-                address: request.peer_addr().map(|address| address.ip().to_string()),
+                address: state
+                    .proxies
+                    .caller(request.peer_addr(), request.headers())
+                    .map(|address| address.to_string()),
                 request_id: request_id(&request),
             };
             Ok(Self { actor, scope: PhantomData })
@@ -142,9 +148,9 @@ async fn authenticate(state: &State, headers: &HeaderMap) -> Result<Token, Probl
 
 /// The problem of a refused token or, where its sender has had too many of them, that.
 fn hold_up(state: &State, request: &HttpRequest, problem: Problem) -> Problem {
-    match (&state.auth_failures, request.peer_addr()) {
-        (Some(failures), Some(peer)) if problem.code == Code::Unauthorized => {
-            failures.count(peer.ip()).err().unwrap_or(problem)
+    match (&state.auth_failures, state.proxies.caller(request.peer_addr(), request.headers())) {
+        (Some(failures), Some(caller)) if problem.code == Code::Unauthorized => {
+            failures.count(caller).err().unwrap_or(problem)
         }
         _ => problem,
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use actix_web::http::{Version, header};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::StreamExt;
 
+use super::admission::Room;
 use super::lines::Line;
 use super::negotiation::Media;
 use crate::connections::stats::file::{Body, Content, File};
@@ -26,7 +27,10 @@ pub(super) fn send(request: &HttpRequest, form: Form, File { name, content }: Fi
             .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))),
     };
     let body = match content {
-        Content::Whole(bytes) => return response.body(bytes),
+        Content::Whole(bytes) => {
+            request.extensions_mut().insert(Room(Vec::new()));
+            return response.body(bytes);
+        }
         Content::Stream(body) => body,
     };
     // nginx would hold rows back until it has a buffer full of them.

@@ -1,6 +1,6 @@
 //! How much is taken from whom: requests by organisation, and refused tokens by address.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 use moka::sync::Cache;
 
+use super::callers::network;
 use crate::problem::{Code, Problem};
 use crate::shared::{Shared, Taken, Window};
 use crate::tenancy::OrgId;
@@ -81,14 +82,6 @@ impl AuthFailures {
                 .with("limit", self.allowed.get())
                 .with("limited_by", "address")
         })
-    }
-}
-
-/// What one caller has to himself: an IPv4 address, or the /64 of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
     }
 }
 

@@ -1,143 +1,411 @@
-//! The connections of callers: on how many there may be at once, and how long one may ask nothing.
+//! The connections of callers: how many there may be, how much each may send before it is answered, how long one may ask
+//! nothing, and how slowly an answer may be read.
 //!
-//! The HTTP server bounds the first head of a connection, and the silence between two requests. It bounds neither a
-//! later head of which a byte has come, nor what is left of a body that nobody read: whoever sends that much and falls
-//! silent would keep the connection for good. So what counts here is not what comes in, but whether a request is being
-//! answered.
+//! The HTTP server itself bounds the first head of a connection in time, and each in bytes, but with 128 KiB for every
+//! connection; it bounds neither a later head of which a byte has come, nor what is left of a body that nobody read, nor
+//! how slowly an answer is taken. So what counts here is whether a request is being answered, and what has been sent
+//! beside it.
 
-use std::any::Any;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use actix_web::dev::Extensions;
-use actix_web::rt::net::TcpStream;
-
-use super::state::MAX_IN_FLIGHT;
-
-/// A caller who takes nothing of its answer for this long is gone.
-#[cfg(target_os = "linux")]
-const READER_TIMEOUT: Duration = Duration::from_secs(30);
+use super::callers::{Proxies, network};
+use crate::shares::{Owner, Pool, Share};
 
 /// How often connections are looked at.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// The most connections of callers at the same time.
-const MAX_LINES: usize = 2 * MAX_IN_FLIGHT;
+/// What a connection may send before a request of it is answered: an address of 16 KiB, a token of 8 KiB and what else
+/// stands in a head.
+pub(super) const MAX_UNREAD_BYTES: usize = 32 * 1024;
 
-/// How many connections there may be at once: each takes two of the descriptors that the process may have, and half of
-/// them are for other things.
-pub(super) fn most_lines() -> usize {
+/// What is read and thrown away of a body that was refused, so that its sender gets to see the answer.
+pub(super) const MAX_REFUSED_BYTES: usize = 1024 * 1024;
+
+/// What a body may have of the memory for bodies, beyond what each connection has.
+const BODY_SHARE: usize = 96 * 1024;
+
+/// An answer of which less than so much is read in that time has no reader.
+const LEAST_READ_BYTES: usize = 64 * 1024;
+pub(super) const READER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many connections there may be at once: each takes one of the descriptors that the process may have, and calls to
+/// trackers take some too.
+fn most_by_descriptors() -> usize {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Resource, getrlimit};
         let descriptors = getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most).ok());
-        MAX_LINES.min(descriptors.unwrap_or(usize::MAX) / 4)
+        descriptors.unwrap_or(usize::MAX) / 4
     }
     #[cfg(not(target_os = "linux"))]
-    MAX_LINES
+    usize::MAX
 }
 
 /// The connections of one server. Clones share them.
 #[derive(Clone)]
-pub struct Lines {
-    open: Arc<Mutex<Vec<Weak<Line>>>>,
-    patience: Duration,
+pub(crate) struct Lines {
+    open: Arc<Mutex<Open>>,
+    most: usize,
+    bodies: Pool,
+    proxies: Proxies,
+}
+
+struct Open {
+    by_address: HashMap<IpAddr, HashMap<u64, Arc<Line>>>,
+    count: usize,
+    next: u64,
 }
 
 impl Lines {
-    /// Closes those on which nobody has asked anything for so long, as long as there is a server to add some. The
-    /// runtime that this is called in looks after them.
-    #[must_use]
-    pub fn watched(patience: Duration) -> Self {
-        let lines = Self { open: Arc::default(), patience };
+    /// Closes those on which nobody has asked anything for so long, as long as there is a server to add some. There are
+    /// at most so many of them, and none without a descriptor of its own. The runtime that this is called in looks after
+    /// them.
+    pub(crate) fn watched(timeout: Duration, most: usize, bodies: Pool, proxies: Proxies) -> Self {
+        let lines = Self::new(most.min(most_by_descriptors()), bodies, proxies);
         let open = Arc::downgrade(&lines.open);
         actix_web::rt::spawn(async move {
             while let Some(open) = open.upgrade() {
-                Self { open, patience }.sweep(Instant::now());
+                sweep(&open, Instant::now(), timeout);
+                drop(open);
                 tokio::time::sleep(ROUND).await;
             }
         });
         lines
     }
 
-    /// Takes a connection in that has just been made. It is known to its requests by `data`, and forgotten with that.
-    /// Who reads nothing of its answers is cut off too.
-    #[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix lets a socket be held twice"))]
-    pub fn add(&self, socket: &dyn Any, data: &mut Extensions) {
-        cut_off_when_stalled(socket);
-        #[cfg(unix)]
-        if let Some(socket) = socket.downcast_ref::<TcpStream>() {
-            use std::os::fd::AsFd;
-            match socket.as_fd().try_clone_to_owned() {
-                Ok(socket) => {
-                    let usage = Mutex::new(Usage { requests: 0, since: Instant::now() });
-                    let line = Arc::new(Line { socket: socket.into(), usage });
-                    self.open().push(Arc::downgrade(&line));
-                    data.insert(line);
-                }
-                Err(error) => tracing::warn!(%error, "a connection is not watched"),
+    fn new(most: usize, bodies: Pool, proxies: Proxies) -> Self {
+        let open = Open { by_address: HashMap::new(), count: 0, next: 0 };
+        Self { open: Arc::new(Mutex::new(open)), most, bodies, proxies }
+    }
+
+    /// How many there may be at once.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Takes a connection in that has just been made. Where there are too many, the one makes room that can best be
+    /// done without: of the same address once that has its share, else of the address that has most. `None` where all of
+    /// those are in use.
+    ///
+    /// An address has half of all connections, and a quarter while more than half are taken. A proxy that speaks for
+    /// others has no bound of its own.
+    pub(super) fn add(&self, peer: Option<IpAddr>) -> Option<Registered> {
+        let address = network(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+        let is_bound = !peer.is_some_and(|peer| self.proxies.trusts(peer));
+        let mut open = lock(&self.open);
+        let share = if open.count * 2 < self.most { self.most / 2 } else { self.most / 4 };
+        let own = open.by_address.get(&address).map_or(0, HashMap::len);
+        if is_bound && own >= share.max(1) {
+            open.make_room(address)?;
+        } else if open.count >= self.most {
+            let largest = open.by_address.iter().max_by_key(|(_, lines)| lines.len()).map(|(address, _)| *address)?;
+            open.make_room(largest)?;
+        }
+        open.next += 1;
+        open.count += 1;
+        let number = open.next;
+        let line = Arc::new(Line { address, bodies: self.bodies.clone(), usage: Mutex::new(Usage::new()) });
+        open.by_address.entry(address).or_default().insert(number, Arc::clone(&line));
+        drop(open);
+        Some(Registered { line, number, open: Arc::clone(&self.open) })
+    }
+}
+
+/// Closes what has asked nothing for too long and what is not read, and lets those go on who waited for memory.
+fn sweep(open: &Mutex<Open>, now: Instant, timeout: Duration) {
+    let lines: Vec<Arc<Line>> = lock(open).by_address.values().flat_map(HashMap::values).cloned().collect();
+    for line in lines {
+        line.look(now, timeout);
+    }
+}
+
+impl Open {
+    /// Closes the connection of an address that can best be done without.
+    fn make_room(&mut self, address: IpAddr) -> Option<()> {
+        let lines = self.by_address.get(&address)?;
+        let now = Instant::now();
+        let idle = lines.iter().filter_map(|(number, line)| Some((line.idle(now)?, *number, line)));
+        let (_, number, line) = idle.min_by_key(|(idle, number, _)| (*idle, *number))?;
+        line.close();
+        self.remove(address, number);
+        Some(())
+    }
+
+    fn remove(&mut self, address: IpAddr, number: u64) {
+        if let Some(lines) = self.by_address.get_mut(&address)
+            && lines.remove(&number).is_some()
+        {
+            self.count = self.count.saturating_sub(1);
+            if lines.is_empty() {
+                self.by_address.remove(&address);
             }
         }
     }
+}
 
-    fn open(&self) -> MutexGuard<'_, Vec<Weak<Line>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A connection that counts until this is dropped.
+pub(super) struct Registered {
+    pub(super) line: Arc<Line>,
+    number: u64,
+    open: Arc<Mutex<Open>>,
+}
 
-    /// Closes what has asked nothing for too long, and forgets it, as it does what is gone.
-    fn sweep(&self, now: Instant) {
-        self.open().retain(|line| match line.upgrade() {
-            Some(line) if line.is_unused(now, self.patience) => {
-                line.close();
-                false
-            }
-            Some(_) => true,
-            None => false,
-        });
+impl Drop for Registered {
+    fn drop(&mut self) {
+        lock(&self.open).remove(self.line.address, self.number);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One connection.
 pub(super) struct Line {
-    /// The same socket as the server's, which is closed when both are gone.
-    socket: std::net::TcpStream,
+    address: IpAddr,
+    bodies: Pool,
     usage: Mutex<Usage>,
 }
 
 struct Usage {
     /// Requests that are being answered.
     requests: usize,
+    /// Whether there has been one.
+    has_asked: bool,
     /// When the last of them was answered.
     since: Instant,
+    /// What has come and, as far as is known, belongs to no request yet; of a request, its body.
+    unread: usize,
+    /// How much of it there was when the last answer ended.
+    carried: usize,
+    /// The memory of a body that is being read.
+    body: Option<Share>,
+    /// What is announced of the body that is being read.
+    announced: Body,
+    /// What still comes is thrown away: it belongs to a request that was refused.
+    refuses: bool,
+    /// What has been read of answers since `stalled` was zero, and for how long the reader has been waited for.
+    read: usize,
+    stalled: Duration,
+    stalled_since: Option<Instant>,
+    is_closed: bool,
+    /// The caller is to see an error in place of an orderly end.
+    resets: bool,
+    waker: Option<Waker>,
+    /// Whether it waits to read on.
+    waits: bool,
+}
+
+/// A connection that can be done without, the first one best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Idle {
+    /// It has had time to ask, and has not.
+    Silent(Instant),
+    /// Nothing is read of its answer.
+    Unread(Instant),
+    /// It may ask again.
+    Resting(Instant),
+    /// It is about to ask.
+    New(Instant),
+}
+
+/// How much of a body is announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Body {
+    /// There is none.
+    Nothing,
+    /// So many bytes.
+    Sized(usize),
+    /// It comes in chunks.
+    Chunked,
+}
+
+/// What a connection may do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Read on.
+    Read,
+    /// Wait until it is woken.
+    Wait,
+    /// A head is too long.
+    Refuse,
+    /// It is over.
+    End,
+}
+
+impl Usage {
+    fn new() -> Self {
+        Self {
+            requests: 0,
+            has_asked: false,
+            since: Instant::now(),
+            unread: 0,
+            carried: 0,
+            body: None,
+            announced: Body::Nothing,
+            refuses: false,
+            read: 0,
+            stalled: Duration::ZERO,
+            stalled_since: None,
+            is_closed: false,
+            resets: false,
+            waker: None,
+            waits: false,
+        }
+    }
+
+    fn close(&mut self, resets: bool) -> Option<Waker> {
+        self.is_closed = true;
+        self.resets |= resets;
+        self.waker.take()
+    }
+
+    /// Who is to be woken because it may read on now.
+    fn read_on(&mut self) -> Option<Waker> {
+        std::mem::take(&mut self.waits).then(|| self.waker.take()).flatten()
+    }
 }
 
 impl Line {
-    /// Notes that a request is being answered, for as long as what this returns is kept.
-    pub(super) fn begin(self: &Arc<Self>) -> Answering {
-        self.usage().requests += 1;
+    /// Notes that a request is being answered, for as long as what this returns is kept. Its head had so many bytes.
+    pub(super) fn begin(self: &Arc<Self>, head: usize, body: Body) -> Answering {
+        let mut usage = self.usage();
+        usage.requests += 1;
+        usage.has_asked = true;
+        usage.unread = usage.unread.saturating_sub(head);
+        usage.carried = 0;
+        usage.announced = body;
+        usage.refuses = false;
+        drop(usage);
         Answering(Arc::clone(self))
+    }
+
+    /// Notes that the body is refused that is on its way: what is left of it is thrown away, so that its sender gets to see
+    /// the answer. Says whether nobody knows where it ends, so that the connection has to end with it.
+    pub(super) fn refuse_body(&self) -> bool {
+        let mut usage = self.usage();
+        let is_chunked = usage.announced == Body::Chunked;
+        usage.refuses |= is_chunked || matches!(usage.announced, Body::Sized(bytes) if usage.unread < bytes);
+        is_chunked
+    }
+
+    /// Whether the connection may read on. Whoever may not is woken when that changes.
+    pub(super) fn next(&self, context: &Context<'_>) -> Next {
+        let mut usage = self.usage();
+        if !usage.waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+            usage.waker = Some(context.waker().clone());
+        }
+        let next = self.decide(&mut usage);
+        usage.waits = next == Next::Wait;
+        next
+    }
+
+    fn decide(&self, usage: &mut Usage) -> Next {
+        let most = if usage.refuses { MAX_REFUSED_BYTES } else { MAX_UNREAD_BYTES };
+        if usage.is_closed {
+            return Next::End;
+        }
+        if usage.unread < most {
+            return Next::Read;
+        }
+        match (usage.requests, usage.refuses) {
+            (_, true) => return Next::End,
+            // What had come before the last answer ended may hold a whole request, which is about to begin.
+            (0, false) if usage.unread <= usage.carried => return Next::Wait,
+            (0, false) => return Next::Refuse,
+            (_, false) => {}
+        }
+        if usage.body.is_none() && usage.announced != Body::Nothing {
+            usage.body = self.bodies.take_now(Owner::of(self.address), BODY_SHARE).ok();
+        }
+        let has_room = usage.body.is_some() && usage.unread < most + BODY_SHARE;
+        if has_room { Next::Read } else { Next::Wait }
+    }
+
+    /// Notes what has come.
+    pub(super) fn came(&self, bytes: usize) {
+        self.usage().unread += bytes;
+    }
+
+    /// Notes that so much of an answer could be passed on.
+    pub(super) fn passed_on(&self, bytes: usize) {
+        let mut usage = self.usage();
+        usage.stalled_since = None;
+        usage.read += bytes;
+    }
+
+    /// Notes that the caller has to read before more of an answer can be passed on.
+    pub(super) fn stalls(&self) {
+        self.usage().stalled_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Has the caller see an error in place of an orderly end, once the server closes.
+    pub(super) fn reset_when_closed(&self) {
+        self.usage().resets = true;
+    }
+
+    /// Whether it ends with an error, and whether that is now.
+    pub(super) fn resets(&self) -> (bool, bool) {
+        let usage = self.usage();
+        (usage.resets, usage.resets && usage.is_closed)
     }
 
     fn usage(&self) -> MutexGuard<'_, Usage> {
         self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_unused(&self, now: Instant, patience: Duration) -> bool {
+    fn idle(&self, now: Instant) -> Option<Idle> {
         let usage = self.usage();
-        usage.requests == 0 && now.saturating_duration_since(usage.since) > patience
+        match (usage.requests, usage.stalled_since) {
+            (0, _) if !usage.has_asked && now.saturating_duration_since(usage.since) < ROUND => {
+                Some(Idle::New(usage.since))
+            }
+            (0, _) if !usage.has_asked => Some(Idle::Silent(usage.since)),
+            (0, _) => Some(Idle::Resting(usage.since)),
+            (_, Some(since)) => Some(Idle::Unread(since)),
+            _ => None,
+        }
     }
 
-    /// Has the server see that nothing more comes: it then sends what it has left to send, and closes.
+    /// Has the server see that nothing more comes: it then sends what it has left to send, if that is read, and closes.
     fn close(&self) {
-        // One that is closed already needs nothing more.
-        let _ = self.socket.shutdown(std::net::Shutdown::Read);
+        let mut usage = self.usage();
+        let is_stalled = usage.stalled_since.is_some();
+        let waker = usage.close(is_stalled);
+        drop(usage);
+        wake(waker);
     }
 
-    /// Has the caller see an error in place of an orderly end, once the server closes.
-    pub(super) fn reset_when_closed(&self) {
-        #[cfg(unix)]
-        // One that is closed already shows nothing to anybody.
-        let _ = rustix::net::sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
+    /// Looks after the connection, every [`ROUND`].
+    fn look(&self, now: Instant, timeout: Duration) {
+        let mut usage = self.usage();
+        let is_unused = usage.requests == 0 && now.saturating_duration_since(usage.since) > timeout;
+        if usage.read >= LEAST_READ_BYTES || usage.requests == 0 {
+            (usage.read, usage.stalled) = (0, Duration::ZERO);
+        } else if usage.stalled_since.is_some() {
+            usage.stalled += ROUND;
+        }
+        let is_unread = usage.stalled > READER_TIMEOUT;
+        let waker = if is_unused || is_unread {
+            usage.close(is_unread)
+        } else if usage.requests > 0 && usage.unread >= MAX_UNREAD_BYTES {
+            // There may be memory for its body now.
+            usage.read_on()
+        } else {
+            None
+        };
+        drop(usage);
+        wake(waker);
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -149,93 +417,170 @@ impl Drop for Answering {
         let mut usage = self.0.usage();
         usage.requests = usage.requests.saturating_sub(1);
         usage.since = Instant::now();
-    }
-}
-
-/// Has the system close a connection whose other side reads nothing, or next to nothing, of what it is sent: the server
-/// itself would wait forever. Only Linux can.
-#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "only Linux can"))]
-fn cut_off_when_stalled(socket: &dyn Any) {
-    #[cfg(target_os = "linux")]
-    if let Some(socket) = socket.downcast_ref::<actix_web::rt::net::TcpStream>() {
-        let timeout = u32::try_from(READER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
-        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(socket, timeout) {
-            tracing::warn!(%error, "slow readers of this connection are not cut off");
+        usage.unread = match usage.announced {
+            Body::Nothing => usage.unread,
+            Body::Sized(bytes) => usage.unread.saturating_sub(bytes),
+            Body::Chunked => 0,
+        };
+        // Lines end in one byte or two, and with blanks or without.
+        if usage.unread < 1_024 {
+            usage.unread = 0;
         }
+        usage.carried = usage.unread;
+        let body = usage.body.take();
+        let waker = usage.read_on();
+        drop(usage);
+        drop(body);
+        wake(waker);
     }
 }
 
 #[cfg(test)]
-#[cfg(unix)]
 mod tests {
-    use std::io::Read;
-    use std::net::TcpListener;
-
     use super::*;
 
-    /// A connection that is watched, its server's end, and its caller's.
-    #[expect(clippy::disallowed_methods, reason = "a caller of this service, not a call of it")]
-    fn connected(lines: &Lines) -> (Extensions, TcpStream, std::net::TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let caller = std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
-        let (served, _) = listener.accept().expect("a caller");
-        served.set_nonblocking(true).expect("a socket");
-        let served = TcpStream::from_std(served).expect("a socket");
-        let mut data = Extensions::new();
-        lines.add(&served, &mut data);
-        (data, served, caller)
+    const TIMEOUT: Duration = Duration::from_secs(15);
+
+    fn lines(most: usize) -> Lines {
+        let proxies = Proxies::new(vec!["10.0.0.0/8".parse().expect("a network")]);
+        Lines::new(most, Pool::new(2 * BODY_SHARE, BODY_SHARE), proxies)
     }
 
-    fn lines() -> Lines {
-        Lines { open: Arc::default(), patience: Duration::from_secs(15) }
+    fn add(lines: &Lines, address: &str) -> Option<Registered> {
+        lines.add(Some(address.parse().expect("an address")))
     }
 
-    async fn is_closed(served: &TcpStream) -> bool {
-        let end = tokio::time::timeout(Duration::from_millis(50), served.readable()).await;
-        end.is_ok() && served.try_read(&mut [0; 8]).is_ok_and(|read| read == 0)
+    fn next(line: &Line) -> Next {
+        line.next(&Context::from_waker(Waker::noop()))
     }
 
-    #[actix_web::test]
-    async fn a_connection_that_asks_nothing_for_too_long_is_closed() {
-        let lines = lines();
-        let (_data, served, _caller) = connected(&lines);
+    fn is_closed(line: &Line) -> bool {
+        line.usage().is_closed
+    }
+
+    #[test]
+    fn a_connection_that_asks_nothing_for_too_long_is_closed() {
+        let lines = lines(4);
+        let kept = add(&lines, "192.0.2.1").expect("a connection");
         let start = Instant::now();
-        lines.sweep(start + Duration::from_secs(14));
-        assert!(!is_closed(&served).await);
-        lines.sweep(start + Duration::from_secs(16));
-        assert!(is_closed(&served).await);
-        assert!(lines.open().is_empty());
-    }
-
-    #[actix_web::test]
-    async fn a_connection_stays_while_a_request_is_answered_and_for_a_while_after_it() {
-        let lines = lines();
-        let (data, served, _caller) = connected(&lines);
-        let line = data.get::<Arc<Line>>().expect("a line");
-        let (first, second) = (line.begin(), line.begin());
+        sweep(&lines.open, start + Duration::from_secs(14), TIMEOUT);
+        assert_eq!(next(&kept.line), Next::Read);
+        let (first, second) = (kept.line.begin(0, Body::Nothing), kept.line.begin(0, Body::Nothing));
         drop(first);
-        lines.sweep(Instant::now() + Duration::from_secs(3_600));
-        assert!(!is_closed(&served).await, "one is still answered");
+        sweep(&lines.open, start + Duration::from_secs(3_600), TIMEOUT);
+        assert_eq!(next(&kept.line), Next::Read, "one is still answered");
         drop(second);
-        let answered = Instant::now();
-        lines.sweep(answered + Duration::from_secs(14));
-        assert!(!is_closed(&served).await);
-        lines.sweep(answered + Duration::from_secs(16));
-        assert!(is_closed(&served).await);
+        sweep(&lines.open, Instant::now() + Duration::from_secs(14), TIMEOUT);
+        assert_eq!(next(&kept.line), Next::Read);
+        sweep(&lines.open, Instant::now() + Duration::from_secs(16), TIMEOUT);
+        assert_eq!(next(&kept.line), Next::End);
     }
 
-    #[actix_web::test]
-    async fn a_connection_that_the_server_drops_is_closed_and_forgotten() {
-        let lines = lines();
-        let (data, served, mut caller) = connected(&lines);
-        drop((data, served));
-        assert_eq!(caller.read(&mut [0; 8]).expect("its end"), 0, "nothing else keeps it open");
-        lines.sweep(Instant::now());
-        assert!(lines.open().is_empty());
+    #[test]
+    fn an_address_that_has_its_share_makes_room_for_itself() {
+        let lines = lines(8);
+        let mut own: Vec<Registered> = (0..4).map(|_| add(&lines, "192.0.2.1").expect("a connection")).collect();
+        let first_used = own[0].line.begin(0, Body::Nothing);
+        own.push(add(&lines, "192.0.2.1").expect("the oldest unused one makes room"));
+        assert_eq!(own.iter().map(|one| is_closed(&one.line)).collect::<Vec<_>>(), [false, true, false, false, false]);
+        let used: Vec<Answering> = own.iter().map(|one| one.line.begin(0, Body::Nothing)).collect();
+        assert!(add(&lines, "192.0.2.1").is_none(), "all are in use");
+        let others: Vec<Registered> =
+            (2..6).map(|n| add(&lines, &format!("192.0.2.{n}")).expect("a connection")).collect();
+        assert!(others.iter().all(|one| !is_closed(&one.line)));
+        drop((first_used, used, others, own));
+        let open = lock(&lines.open);
+        assert_eq!((open.count, open.by_address.len()), (0, 0));
+    }
+
+    #[test]
+    fn when_all_are_taken_the_address_with_most_makes_room_and_a_proxy_has_no_bound_of_its_own() {
+        let lines = lines(8);
+        let proxied: Vec<Registered> = (0..7).map(|_| add(&lines, "10.0.0.1").expect("a connection")).collect();
+        let _one = add(&lines, "192.0.2.1").expect("a connection");
+        let _other = add(&lines, "192.0.2.2").expect("a connection");
+        assert_eq!(proxied.iter().filter(|one| is_closed(&one.line)).count(), 1);
+    }
+
+    #[test]
+    fn a_head_without_an_end_is_read_no_further() {
+        let lines = lines(8);
+        let registered = add(&lines, "192.0.2.1").expect("a connection");
+        registered.line.came(MAX_UNREAD_BYTES - 1);
+        assert_eq!(next(&registered.line), Next::Read);
+        registered.line.came(1);
+        assert_eq!(next(&registered.line), Next::Refuse);
+    }
+
+    #[test]
+    fn what_comes_while_a_request_is_answered_waits_for_its_end() {
+        let lines = lines(8);
+        let line = &add(&lines, "192.0.2.1").expect("a connection").line;
+        line.came(MAX_UNREAD_BYTES);
+        let answering = line.begin(MAX_UNREAD_BYTES - 100, Body::Nothing);
+        assert_eq!(next(line), Next::Read);
+        line.came(MAX_UNREAD_BYTES);
+        assert_eq!(next(line), Next::Wait);
+        drop(answering);
+        assert_eq!(next(line), Next::Wait, "the next request may have come already");
+        drop(line.begin(100, Body::Nothing));
+        line.came(MAX_UNREAD_BYTES);
+        assert_eq!(next(line), Next::Refuse);
+    }
+
+    #[test]
+    fn bodies_share_their_memory_and_wait_for_it() {
+        let lines = lines(8);
+        let registered: Vec<Registered> =
+            (1..=3).map(|n| add(&lines, &format!("192.0.2.{n}")).expect("a connection")).collect();
+        let mut answering = Vec::new();
+        for one in &registered {
+            answering.push(one.line.begin(0, Body::Sized(60_000)));
+            one.line.came(60_000);
+        }
+        let states: Vec<Next> = registered.iter().map(|one| next(&one.line)).collect();
+        assert_eq!(states, [Next::Read, Next::Read, Next::Wait]);
+        drop(answering.remove(0));
+        assert_eq!(next(&registered[2].line), Next::Read);
+        assert_eq!(registered[0].line.usage().unread, 0, "it was the body");
+    }
+
+    #[test]
+    fn what_is_left_of_a_refused_body_is_thrown_away() {
+        let lines = lines(8);
+        let line = &add(&lines, "192.0.2.1").expect("a connection").line;
+        for (announced, ends) in [(Body::Sized(500_000), false), (Body::Chunked, true)] {
+            let answering = line.begin(0, announced);
+            assert_eq!(line.refuse_body(), ends);
+            drop(answering);
+            line.came(MAX_UNREAD_BYTES * 2);
+            assert_eq!(next(line), Next::Read);
+        }
+        let answering = line.begin(MAX_REFUSED_BYTES, Body::Nothing);
+        assert!(!line.refuse_body());
+        drop(answering);
+        line.came(MAX_UNREAD_BYTES);
+        assert_eq!(next(line), Next::Refuse, "that was another request");
+    }
+
+    #[test]
+    fn an_answer_that_is_hardly_read_ends_and_a_slow_one_does_not() {
+        let lines = lines(8);
+        let (idle, slow) = (add(&lines, "192.0.2.1").expect("one"), add(&lines, "192.0.2.1").expect("another"));
+        let _answering = [idle.line.begin(0, Body::Nothing), slow.line.begin(0, Body::Nothing)];
+        for round in 0..31 {
+            assert_eq!((is_closed(&idle.line), is_closed(&slow.line)), (false, false), "{round}");
+            idle.line.passed_on(1);
+            idle.line.stalls();
+            slow.line.passed_on(4_096);
+            slow.line.stalls();
+            sweep(&lines.open, Instant::now(), TIMEOUT);
+        }
+        assert_eq!((idle.line.resets(), slow.line.resets()), ((true, true), (false, false)));
     }
 
     #[test]
     fn descriptors_are_left_for_other_things() {
-        assert!((1..=MAX_LINES).contains(&most_lines()));
+        assert!(most_by_descriptors() >= 1);
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP: parse, call one function, shape the answer. Every route of the service stands in [`routes`].
 
 pub mod admission;
+pub(crate) mod callers;
 mod connections;
 mod console;
 mod cors;
@@ -12,7 +13,7 @@ mod health;
 mod history;
 pub mod json;
 mod limits;
-pub mod lines;
+pub(crate) mod lines;
 mod listing;
 mod negotiation;
 pub mod openapi;
@@ -23,6 +24,7 @@ mod query;
 pub mod question;
 pub mod server;
 mod shape;
+mod socket;
 pub mod state;
 mod stats;
 mod tags;

@@ -4,15 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Semaphore;
-
+use super::callers::Proxies;
 use super::limits::{AuthFailures, RateLimit};
 use crate::auth::Verifier;
-use crate::config::RateLimits;
+use crate::config::Config;
 use crate::connections::service::Connections;
-
-/// Requests that one process works on at the same time.
-pub(super) const MAX_IN_FLIGHT: usize = 4_096;
+use crate::shares::Pool;
+use crate::sizing::Sizing;
 
 /// What handlers share.
 pub struct State {
@@ -20,7 +18,12 @@ pub struct State {
     pub(super) verifier: Verifier,
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) auth_failures: Option<AuthFailures>,
-    pub(super) in_flight: Arc<Semaphore>,
+    /// Places of requests, by address.
+    pub(super) in_flight: Pool,
+    /// Places of requests, by organisation.
+    pub(super) places: Pool,
+    pub(super) proxies: Proxies,
+    pub(super) sizing: Sizing,
     pub(super) cors_origins: Vec<String>,
     pub(super) egress_addresses: Vec<IpAddr>,
     pub(super) serves_console: bool,
@@ -32,23 +35,21 @@ pub struct State {
 impl State {
     /// Puts the state together.
     #[must_use]
-    pub fn new(
-        connections: Connections,
-        verifier: Verifier,
-        rate_limits: &RateLimits,
-        cors_origins: Vec<String>,
-        egress_addresses: Vec<IpAddr>,
-        serves_console: bool,
-    ) -> Arc<Self> {
+    pub fn new(connections: Connections, verifier: Verifier, config: &Config) -> Arc<Self> {
+        let (limits, sizing) = (&config.rate_limits, config.sizing);
         Arc::new(Self {
             connections,
             verifier,
-            rate_limit: rate_limits.requests_per_second.map(RateLimit::new),
-            auth_failures: rate_limits.auth_failures_per_minute.map(AuthFailures::new),
-            in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
-            cors_origins,
-            egress_addresses,
-            serves_console,
+            rate_limit: limits.requests_per_second.map(RateLimit::new),
+            auth_failures: limits.auth_failures_per_minute.map(AuthFailures::new),
+            in_flight: Pool::new(sizing.requests, sizing.requests / 2),
+            // Fewer than an address has connections: some are left that can make room for who comes next.
+            places: Pool::new(sizing.requests, sizing.requests * 3 / 8),
+            proxies: Proxies::new(config.trusted_proxies.clone()),
+            sizing,
+            cors_origins: config.cors_allowed_origins.clone(),
+            egress_addresses: config.egress.own_addresses.clone(),
+            serves_console: config.console,
             leaving: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             database_away: AtomicBool::new(false),

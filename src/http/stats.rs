@@ -1,13 +1,16 @@
 //! Live statistics.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::body::SizedStream;
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::{HttpRequest, HttpResponse, get, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, web};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::admission::Room;
 use super::edge::{ApiError, is_head, request_id};
 use super::extract::{Caller, OneConnection, ReadStats, text_header};
 use super::files::{self, private};
@@ -25,7 +28,7 @@ use super::types::{StatsAnswers, StatsLines, StatsPage};
 use crate::connections::stats::file::{Content, File, Tell};
 use crate::connections::stats::merged::{MergedFile, merged_name};
 use crate::connections::stats::stream::{Form, Style};
-use crate::connections::stats::{Answer, Manner, Origin};
+use crate::connections::stats::{Answer, InRoom, Manner, Origin};
 use crate::problem::{Code, Problem};
 
 /// The most connections of one cross-connection question.
@@ -231,18 +234,23 @@ pub(super) async fn of_many(
             Err(problem) => failures.push(failure(&request, id, &problem)),
         }
     }
-    let mut body = Vec::with_capacity(results.iter().map(|answer| answer.body.len() + 1).sum::<usize>() + 1_024);
-    body.extend_from_slice(b"{\"results\":[");
-    for (place, answer) in results.iter().enumerate() {
+    let mut parts = vec![web::Bytes::from_static(b"{\"results\":[")];
+    let mut rooms = Vec::new();
+    for (place, InRoom { answer, room }) in results.into_iter().enumerate() {
         if place > 0 {
-            body.push(b',');
+            parts.push(web::Bytes::from_static(b","));
         }
-        body.extend_from_slice(&answer.body);
+        parts.push(answer.body.clone());
+        rooms.push(room);
     }
-    body.extend_from_slice(b"],\"failures\":");
-    body.extend_from_slice(&serde_json::to_vec(&failures).map_err(Problem::internal)?);
-    body.push(b'}');
-    Ok(private(HttpResponse::Ok()).content_type(Media::Json.name()).body(body))
+    parts.push(web::Bytes::from_static(b"],\"failures\":"));
+    parts.push(serde_json::to_vec(&failures).map_err(Problem::internal)?.into());
+    parts.push(web::Bytes::from_static(b"}"));
+    // One after the other, where they are: together they may be many times as large as each.
+    let size = parts.iter().map(|part| part.len() as u64).sum();
+    let parts = futures_util::stream::iter(parts.into_iter().map(Ok::<_, Infallible>));
+    request.extensions_mut().insert(Room(rooms));
+    Ok(private(HttpResponse::Ok()).content_type(Media::Json.name()).body(SizedStream::new(size, parts)))
 }
 
 /// One table of several connections.

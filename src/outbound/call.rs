@@ -16,10 +16,12 @@ use zeroize::Zeroizing;
 
 use super::answer::Answer;
 use super::breaker::Asker;
-use super::faults::{asked_for_quiet, asked_for_rest, classify, out_of_memory, overloaded, redirected, timed_out};
+use super::faults::{
+    asked_for_quiet, asked_for_rest, classify, out_of_memory, overloaded, redirected, timed_out, too_slow,
+};
 use super::gate::Gate;
 use super::host::host_of;
-use super::memory::Memory;
+use super::memory::{Body, Memory};
 use super::origins::Origin;
 use super::scope::Purpose;
 use super::text::{self, Repaired};
@@ -30,6 +32,7 @@ use super::wall::{self, Scene};
 use super::{quiet, retry};
 use crate::clock::millis;
 use crate::outbound::error::{ErrorKind, PlatformError};
+use crate::shares::Owner;
 
 /// The largest answer that is read, in bytes after decompression.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -313,9 +316,11 @@ impl Call {
         if status.is_redirection() {
             return Err(redirected(&self.url, &headers, quote).into());
         }
+        let (owner, deadline) = (Owner::of(self.upstream.trip.tenant), Instant::now() + patience);
         let memory = &self.upstream.shared.memory;
-        let body = read_bounded(response, &self.url, memory, &handshake, quote).await?;
-        let (body, is_repaired) = legible(&body, memory)?;
+        let body = memory.body(owner, response.content_length());
+        let body = read_bounded(response, &self.url, body, deadline, &handshake, quote).await?;
+        let (body, is_repaired) = legible(&body, memory, owner, deadline).await?;
         let host = host_of(&self.url);
         if let Some(rest) = self.asks_for_rest.and_then(|asks| asks(&body)) {
             return Err(asked_for_rest(&host, rest).into());
@@ -341,14 +346,19 @@ impl Call {
 }
 
 /// A body that parsers can read, and whether that took a repair.
-fn legible(body: &Bytes, memory: &Memory) -> Result<(Bytes, bool), retry::Fault> {
+async fn legible(
+    body: &Bytes,
+    memory: &Memory,
+    owner: Owner,
+    deadline: Instant,
+) -> Result<(Bytes, bool), retry::Fault> {
     let Repaired { body: read, is_repaired } = text::repair(body);
     if let Cow::Borrowed(read) = read {
         let read = body.slice_ref(read);
         return Ok((read, is_repaired));
     }
-    let mut repaired = memory.body(u64::try_from(read.len()).ok());
-    repaired.append(&read).map_err(|_| out_of_memory())?;
+    let mut repaired = memory.body(owner, u64::try_from(read.len()).ok());
+    repaired.append(&read, deadline).await.map_err(|_| out_of_memory())?;
     Ok((repaired.freeze(), is_repaired))
 }
 
@@ -386,13 +396,14 @@ impl Upstream {
 pub(super) async fn read_bounded(
     mut response: reqwest::Response,
     url: &Url,
-    memory: &Memory,
+    mut body: Body,
+    deadline: Instant,
     handshake: &Handshake,
     quote: impl Fn(&str) -> String,
 ) -> Result<Bytes, retry::Fault> {
-    let mut body = memory.body(response.content_length());
     loop {
-        match response.chunk().await {
+        let Some(next) = body.next(response.chunk()).await else { return Err(too_slow(url).into()) };
+        match next {
             Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY_BYTES => {
                 return Err(PlatformError::bad_response(format!(
                     "{} sent an answer of more than {} MiB.",
@@ -401,7 +412,7 @@ pub(super) async fn read_bounded(
                 ))
                 .into());
             }
-            Ok(Some(chunk)) => body.append(&chunk).map_err(|_| out_of_memory())?,
+            Ok(Some(chunk)) => body.append(&chunk, deadline).await.map_err(|_| out_of_memory())?,
             Ok(None) => return Ok(body.freeze()),
             Err(error) => return Err(classify(&error, url, handshake, quote).into()),
         }

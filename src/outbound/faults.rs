@@ -31,6 +31,12 @@ pub(super) fn asked_for_rest(host: &str, rest: Duration) -> PlatformError {
     PlatformError::new(ErrorKind::RateLimited, detail).retry_after(Some(rest))
 }
 
+/// An answer that takes room that others wait for, and hardly goes on.
+pub(super) fn too_slow(url: &Url) -> PlatformError {
+    let detail = format!("{} sends a large answer too slowly.", host_of(url));
+    PlatformError::new(ErrorKind::Timeout, detail)
+}
+
 pub(super) fn out_of_memory() -> PlatformError {
     PlatformError::new(ErrorKind::Overloaded, "Too many large answers of trackers are being read already.")
         .hint("This service is busy; try again in a moment.")

@@ -19,7 +19,7 @@ use super::scope::Purpose;
 use crate::metrics;
 
 /// How many calls of one tenant, and of all, may wait at one gate before further ones are turned away.
-const MAX_WAITING_OF_TENANT: usize = 2_000;
+const MAX_WAITING_OF_TENANT: usize = MAX_WAITING / 8;
 const MAX_WAITING: usize = 10_000;
 
 /// The gate of one origin, or of one account.

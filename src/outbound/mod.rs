@@ -22,7 +22,7 @@ mod faults;
 mod gate;
 mod handshake;
 mod host;
-pub(crate) mod memory;
+mod memory;
 mod origins;
 mod quiet;
 mod quote;

@@ -34,6 +34,7 @@ pub struct TransportConfig {
 }
 
 /// The process-wide part: connections, name lookups and limits by origin.
+#[derive(Clone)]
 pub(super) struct Shared {
     pub(super) config: TransportConfig,
     pub(super) resolver: Resolver,

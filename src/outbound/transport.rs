@@ -25,6 +25,8 @@ use super::timings::Timings;
 use super::tls::{self, Handshake};
 use super::upstream::{Callee, Trip, Upstream};
 use super::wall::Dialect;
+use crate::shares::Owner;
+use crate::sizing::Sizing;
 
 /// The longest a public document may take to arrive.
 const DOCUMENT_PATIENCE: Duration = Duration::from_secs(10);
@@ -51,7 +53,7 @@ impl Transport {
         let origins = Cache::builder().max_capacity(2_000).time_to_idle(idle).build();
         let accounts = Cache::builder().max_capacity(MAX_ACCOUNTS).time_to_idle(idle).build();
         let names = account::own_names();
-        let memory = Memory::default();
+        let memory = Memory::of(&Sizing::default());
         let shared = Shared { config, resolver, tls, memory, origins, accounts, names, budget: None };
         Ok(Self { shared: Arc::new(shared), tenant: 0 })
     }
@@ -60,17 +62,14 @@ impl Transport {
     /// and has to be the same in all of them.
     #[must_use]
     pub fn sharing(self, names: hmac::Key, budget: Arc<dyn SharedBudget>) -> Self {
-        let Shared { config, resolver, tls, memory, origins, accounts, .. } = &*self.shared;
-        let shared = Shared {
-            config: config.clone(),
-            resolver: resolver.clone(),
-            tls: tls.clone(),
-            memory: memory.clone(),
-            origins: origins.clone(),
-            accounts: accounts.clone(),
-            names,
-            budget: Some(budget),
-        };
+        let shared = Shared { names, budget: Some(budget), ..Shared::clone(&self.shared) };
+        Self { shared: Arc::new(shared), tenant: self.tenant }
+    }
+
+    /// The same transport with as much memory for trackers' answers as this says.
+    #[must_use]
+    pub fn within(self, sizing: &Sizing) -> Self {
+        let shared = Shared { memory: Memory::of(sizing), ..Shared::clone(&self.shared) };
         Self { shared: Arc::new(shared), tenant: self.tenant }
     }
 
@@ -95,7 +94,8 @@ impl Transport {
         match response.status() {
             status if status.is_redirection() => Err(redirected(url, response.headers(), plain)),
             status if status.is_success() => {
-                Ok(read_bounded(response, url, &self.shared.memory, &handshake, plain).await?)
+                let body = self.shared.memory.body(Owner::of("documents"), response.content_length());
+                Ok(read_bounded(response, url, body, Instant::now() + patience, &handshake, plain).await?)
             }
             status => Err(PlatformError::bad_response(format!("{} answered {}.", host_of(url), status.as_u16()))),
         }

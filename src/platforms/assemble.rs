@@ -1,16 +1,38 @@
 //! From what a client reads to what the caller asked for: filters applied exactly, weeks and months put together from
 //! days, the extra columns taken out again, and rows of the same key added up.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use compact_str::CompactString;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use hashbrown::HashTable;
 use smallvec::SmallVec;
+use tokio::sync::Mutex;
 
 use super::cycle::Cycle;
-use super::stats::{Batch, Currency, Dimension, Filters, Key, Report, Row, StatsQuery};
-use crate::outbound::error::PlatformError;
+use super::stats::{Batch, Dimension, Filters, Key, Report, Row, StatsQuery};
+use crate::outbound::error::{ErrorKind, PlatformError};
+use crate::shares::{Exhausted, Owner, Pool, Share};
+
+/// Where rows are held.
+pub struct Room {
+    /// The most of them that are added up.
+    pub max_rows: usize,
+    /// The memory of all rows that come out: it is taken here, and belongs to who takes them.
+    pub share: Arc<Mutex<Share>>,
+    /// How long they wait for it.
+    pub deadline: Instant,
+}
+
+impl From<usize> for Room {
+    /// So many rows, in as much memory as there is.
+    fn from(max_rows: usize) -> Self {
+        let share = Pool::new(usize::MAX, usize::MAX).share_of(Owner::of(()));
+        Self { max_rows, share: Arc::new(Mutex::new(share)), deadline: Instant::now() }
+    }
+}
 
 /// The dimensions that a client has to read, so that rows by `group_by` can be made of its answer: days in the place of
 /// weeks and months, then what is filtered. Where that is nothing at all, `undivided` is what the platform is asked by.
@@ -27,13 +49,13 @@ pub fn read_along(group_by: &[Dimension], filters: &Filters, undivided: &[Dimens
 
 /// The rows of `report`, keyed by `group_by` alone and unique.
 ///
-/// Streams through where the report allows it. Where rows must be added up they are held in memory, at most
-/// `max_rows` of them; one more and the report is refused.
+/// Streams through where the report allows it. Where rows must be added up they are held in memory, at most as many as
+/// there is `room` for; one more and the report is refused.
 pub fn assemble<'a>(
     query: &'a StatsQuery,
     group_by: &'a [Dimension],
     report: Report<'a>,
-    max_rows: usize,
+    room: impl Into<Room>,
 ) -> BoxStream<'a, Result<Batch, PlatformError>> {
     let exact_keys = report.unique_keys && query.dimensions == group_by;
     let filtered = report.batches.map(move |batch| {
@@ -44,8 +66,15 @@ pub fn assemble<'a>(
             batch
         })
     });
+    let Room { max_rows, share, deadline } = room.into();
     if exact_keys {
-        return filtered.boxed();
+        return Box::pin(async_stream::try_stream! {
+            for await batch in filtered {
+                let batch = batch?;
+                share.lock().await.grow(batch.weight(), deadline).await?;
+                yield batch;
+            }
+        });
     }
     let projection = Projection::of(&query.dimensions, group_by);
     let columns = group_by.len();
@@ -61,12 +90,21 @@ pub fn assemble<'a>(
             if sums.rows.len() > max_rows {
                 Err(too_many_rows(max_rows))?;
             }
+            share.lock().await.grow(std::mem::take(&mut sums.bytes), deadline).await?;
             if !batch.checks.is_empty() || !batch.warnings.is_empty() {
                 yield batch;
             }
         }
         yield Batch::of(sums.rows);
     })
+}
+
+impl From<Exhausted> for PlatformError {
+    fn from(Exhausted: Exhausted) -> Self {
+        Self::new(ErrorKind::Overloaded, "There is no memory left for so many rows.")
+            .hint("Wait until other reports are done, or ask for a shorter range, fewer dimensions or a filter.")
+            .retry_after(Some(Duration::from_secs(5)))
+    }
 }
 
 /// The refusal of a table that would have to be held in memory and is too long for it.
@@ -120,18 +158,33 @@ impl Projection {
 /// Adds rows up by key and currency, in the order of first appearance.
 #[derive(Default)]
 pub(super) struct Sums {
-    places: HashMap<(SmallVec<[CompactString; 3]>, Option<Currency>), usize>,
+    /// Where each key stands among the rows.
+    places: HashTable<usize>,
+    hasher: RandomState,
     /// The sums so far.
     pub(super) rows: Vec<Row>,
+    /// The memory that the new ones take.
+    bytes: usize,
 }
 
 impl Sums {
     /// Adds a row, keyed by its first `columns` dimensions.
     pub(super) fn add(&mut self, mut row: Row, columns: usize) {
         row.key.truncate(columns);
-        let ids = row.key.iter().map(|value| value.id.clone()).collect();
-        let place = *self.places.entry((ids, row.currency)).or_insert(self.rows.len());
-        match self.rows.get_mut(place) {
+        let Self { places, hasher, rows, bytes } = self;
+        let hash_of = |row: &Row| {
+            let mut state = hasher.build_hasher();
+            row.key.iter().for_each(|value| value.id.hash(&mut state));
+            row.currency.hash(&mut state);
+            state.finish()
+        };
+        let is_same = |known: &Row| {
+            known.currency == row.currency
+                && known.key.iter().map(|value| &value.id).eq(row.key.iter().map(|value| &value.id))
+        };
+        let hash = hash_of(&row);
+        let known = places.find(hash, |place| rows.get(*place).is_some_and(is_same)).copied();
+        match known.and_then(|place| rows.get_mut(place)) {
             Some(sum) => {
                 sum.metrics = sum.metrics.add(&row.metrics);
                 // The last label that says more than the id wins: entities are renamed, not re-numbered.
@@ -141,7 +194,11 @@ impl Sums {
                     }
                 }
             }
-            None => self.rows.push(row),
+            None => {
+                places.insert_unique(hash, rows.len(), |place| rows.get(*place).map_or(0, hash_of));
+                *bytes += row.weight();
+                rows.push(row);
+            }
         }
     }
 }
@@ -221,5 +278,48 @@ mod tests {
             }
             prop_assert_eq!(sums, expected);
         }
+    }
+
+    fn hourly(offer: usize, hour: u8) -> Row {
+        let key = [DimensionValue::plain(offer.to_string()), DimensionValue::hour(hour)];
+        Row {
+            key: key.into_iter().collect(),
+            currency: "USD".parse().ok(),
+            metrics: Metrics { clicks: Some(1), ..Metrics::default() },
+        }
+    }
+
+    /// So many offers by the hour, added up by `group_by` in memory for so many rows of them.
+    async fn read(group_by: &[Dimension], offers: usize, room_for: usize) -> (Result<Vec<Row>, ErrorKind>, Pool) {
+        let pool = Pool::new(room_for * hourly(0, 0).weight(), usize::MAX);
+        let day = DateRange::day(date(2026, 3, 2));
+        let query = query(vec![Dimension::Offer, Dimension::Hour], day, Filters::new());
+        let batches = (0..24).map(move |hour| Ok(Batch::of((0..offers).map(|offer| hourly(offer, hour)).collect())));
+        let report = Report { unique_keys: true, batches: futures_util::stream::iter(batches).boxed() };
+        let share = Arc::new(Mutex::new(pool.share_of(Owner::of("acme"))));
+        let room = Room { max_rows: 1_000, share, deadline: Instant::now() };
+        let read: Result<Vec<Batch>, PlatformError> = assemble(&query, group_by, report, room).try_collect().await;
+        let rows = read.map(|batches| batches.into_iter().flat_map(|batch| batch.rows).collect());
+        (rows.map_err(|error| error.kind), pool)
+    }
+
+    #[tokio::test]
+    async fn rows_are_added_up_by_the_key_that_is_asked_for() {
+        let (rows, pool) = read(&[Dimension::Offer], 10, 10).await;
+        let rows = rows.expect("rows");
+        assert_eq!(rows.len(), 10);
+        for (offer, row) in rows.iter().enumerate() {
+            assert_eq!((row.key.len(), row.key[0].id.as_str()), (1, offer.to_string().as_str()));
+            assert_eq!(row.metrics.clicks, Some(24));
+        }
+        assert_eq!(pool.held(), 0, "whoever takes the rows keeps their memory, and nobody does here");
+    }
+
+    #[tokio::test]
+    async fn rows_for_which_there_is_no_memory_are_refused_and_not_waited_for() {
+        let both = [Dimension::Offer, Dimension::Hour];
+        assert_eq!(read(&[Dimension::Offer], 11, 10).await.0, Err(ErrorKind::Overloaded));
+        assert_eq!(read(&both, 10, 239).await.0, Err(ErrorKind::Overloaded));
+        assert_eq!(read(&both, 10, 240).await.0.map(|rows| rows.len()), Ok(240));
     }
 }

@@ -60,6 +60,13 @@ impl Serialize for Currency {
     }
 }
 
+/// The longest id and the longest name, in bytes. No tracker has such long ones; what has is cut.
+const MAX_ID_BYTES: usize = 256;
+const MAX_NAME_BYTES: usize = 1_024;
+
+/// What stands for an id that is cut, so that it is still told from others.
+const DIGEST_BYTES: usize = 16;
+
 /// The value of one dimension in one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DimensionValue {
@@ -76,7 +83,7 @@ impl DimensionValue {
     /// A value with a label; a blank label falls back to the id.
     #[must_use]
     pub fn new(id: impl Into<CompactString>, name: impl AsRef<str>) -> Self {
-        let id = id.into();
+        let id = bounded_id(id.into());
         let name = shown(name.as_ref());
         if name.is_empty() { Self::plain(id) } else { Self { id, name } }
     }
@@ -84,7 +91,7 @@ impl DimensionValue {
     /// A value whose id is its own label.
     #[must_use]
     pub fn plain(id: impl Into<CompactString>) -> Self {
-        let id = id.into();
+        let id = bounded_id(id.into());
         Self { name: shown(&id), id }
     }
 
@@ -110,10 +117,28 @@ impl DimensionValue {
 /// A label without blanks at its ends, and without what stands for characters that its format forbids.
 fn shown(text: &str) -> CompactString {
     let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == MARK);
+    let text = start_of(text, MAX_NAME_BYTES);
     if text.contains(MARK) {
         return text.chars().filter(|letter| *letter != MARK).collect();
     }
     text.into()
+}
+
+/// The first bytes of a text, whole characters of them.
+fn start_of(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
+}
+
+fn bounded_id(id: CompactString) -> CompactString {
+    if id.len() <= MAX_ID_BYTES {
+        return id;
+    }
+    let digest = ring::digest::digest(&ring::digest::SHA256, id.as_bytes());
+    let mut bounded = CompactString::from(start_of(&id, MAX_ID_BYTES - 2 * DIGEST_BYTES));
+    for byte in digest.as_ref().iter().take(DIGEST_BYTES) {
+        bounded.push_str(&compact_str::format_compact!("{byte:02x}"));
+    }
+    bounded
 }
 
 /// The values of a row's dimensions, in the order of [`StatsQuery::dimensions`].
@@ -306,6 +331,20 @@ pub struct Row {
     pub metrics: Metrics,
 }
 
+impl Row {
+    /// What sorting takes of each row, and the few orders that a table is kept with.
+    const ORDER_BYTES: usize = 80;
+
+    /// About how many bytes it takes, in a table.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let heap = |text: &CompactString| if text.is_heap_allocated() { text.capacity() } else { 0 };
+        let texts: usize = self.key.iter().map(|value| heap(&value.id) + heap(&value.name)).sum();
+        let spilled = if self.key.spilled() { self.key.capacity() * size_of::<DimensionValue>() } else { 0 };
+        size_of::<Self>() + Self::ORDER_BYTES + texts + spilled
+    }
+}
+
 /// Ids by dimension: a row passes if each filtered dimension has one of the listed ids.
 pub type Filters = BTreeMap<Dimension, BTreeSet<CompactString>>;
 
@@ -356,6 +395,12 @@ impl Batch {
     #[must_use]
     pub fn of(rows: Vec<Row>) -> Self {
         Self { rows, ..Self::default() }
+    }
+
+    /// About how many bytes its rows take.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.rows.iter().map(Row::weight).sum()
     }
 }
 
@@ -433,6 +478,32 @@ mod tests {
         assert_eq!(DimensionValue::new("71", "  ").name, "71");
         assert_eq!(DimensionValue::new("71", "Loan\u{fdd0}s\u{fdd0} ").name, "Loans");
         assert_eq!(DimensionValue::hour(7), DimensionValue { id: "07".into(), name: "07:00".into() });
+    }
+
+    #[test]
+    fn ids_and_names_are_bounded_and_ids_are_still_told_apart() {
+        let long = "é".repeat(100_000);
+        let values = [DimensionValue::new(&*long, &long), DimensionValue::plain(format!("{long}x"))];
+        for value in &values {
+            assert!(value.id.len() <= MAX_ID_BYTES && value.name.len() <= MAX_NAME_BYTES, "{value:?}");
+        }
+        let [one, other] = values;
+        assert_ne!(one.id, other.id);
+        assert_eq!(one.id, DimensionValue::plain(long).id);
+        let fits = "x".repeat(MAX_ID_BYTES);
+        assert_eq!(DimensionValue::plain(fits.clone()).id, fits);
+    }
+
+    #[test]
+    fn a_row_weighs_what_its_texts_take_too() {
+        let row = |id: &str| Row {
+            key: std::iter::once(DimensionValue::plain(id)).collect(),
+            currency: None,
+            metrics: Metrics::default(),
+        };
+        let (short, long) = (row("1").weight(), row(&"x".repeat(200)).weight());
+        assert!(short < 512, "{short}");
+        assert!(long >= short + 400, "{long}");
     }
 
     #[test]

@@ -10,14 +10,16 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use moka::Expiry;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use ring::digest;
 use uuid::Uuid;
 
 use super::table::Table;
 use crate::metrics;
 use crate::problem::Problem;
+use crate::sizing::Sizing;
 
-/// Bytes of tables, and of written answers, that are kept.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// What the cache itself takes for each entry.
+const ENTRY_BYTES: usize = 512;
 
 /// How old the knowledge of what other processes changed may be while answers come from memory.
 const MOST_STALE: Duration = Duration::from_secs(1);
@@ -39,6 +41,8 @@ pub struct Options {
     pub max_rows: usize,
     /// The most rows held in memory.
     pub max_rows_in_memory: usize,
+    /// How the memory is divided.
+    pub sizing: Sizing,
 }
 
 impl Options {
@@ -50,7 +54,27 @@ impl Options {
 
 pub(super) type Outcome = Result<Brought, Problem>;
 pub(super) type Flight = Shared<BoxFuture<'static, Outcome>>;
-pub(super) type PullKey = (String, Uuid, String);
+
+/// What is kept, by a hash of all that tells it from others: however long a question is, its key is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PullKey {
+    connection: Uuid,
+    hash: [u8; 32],
+}
+
+impl PullKey {
+    pub(super) fn of(connection: Uuid, parts: &[&str]) -> Self {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        for part in parts {
+            hash.update(&(part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        let mut key = Self { connection, hash: [0; 32] };
+        key.hash.copy_from_slice(hash.finish().as_ref());
+        key
+    }
+}
+
 /// Pulls by what they pull and the deadline that their callers chose, each with a number of its own.
 pub(super) type Flights = HashMap<(PullKey, Option<Duration>), (u64, WeakShared<BoxFuture<'static, Outcome>>)>;
 
@@ -59,6 +83,8 @@ pub(in crate::connections) struct Stats {
     pub(super) tables: Cache<PullKey, (Arc<Table>, Instant)>,
     pub(super) answers: Cache<PullKey, (Arc<Answer>, Instant)>,
     pub(super) flights: Mutex<Flights>,
+    /// A larger table is not kept at all.
+    most_of_a_table: usize,
     /// The least version that still counts, of connections that changed.
     forgotten: Cache<Uuid, i64>,
     /// When the database last told what others changed; `None` where there are no others.
@@ -122,6 +148,11 @@ impl<T> Expiry<PullKey, (Arc<T>, Instant)> for UntilThen {
     }
 }
 
+/// What an entry of so many bytes weighs.
+fn in_cache(bytes: usize) -> u32 {
+    u32::try_from(bytes + ENTRY_BYTES).unwrap_or(u32::MAX)
+}
+
 impl Stats {
     /// `others` says whether other processes may change connections too.
     pub(in crate::connections) fn new(options: &Options, others: bool) -> Self {
@@ -129,23 +160,30 @@ impl Stats {
             watched: others.then(|| Mutex::new(Instant::now())),
             era: AtomicU64::new(0),
             tables: Cache::builder()
-                .max_capacity(CACHE_BYTES)
+                .max_capacity(options.sizing.kept_tables as u64)
                 .eviction_policy(EvictionPolicy::lru())
                 .expire_after(UntilThen)
-                .weigher(|_, (table, _): &(Arc<Table>, Instant)| u32::try_from(table.weight()).unwrap_or(u32::MAX))
+                .weigher(|_, (table, _): &(Arc<Table>, Instant)| in_cache(table.weight()))
                 .support_invalidation_closures()
                 .build(),
             answers: Cache::builder()
-                .max_capacity(CACHE_BYTES)
+                .max_capacity(options.sizing.kept_answers as u64)
                 .eviction_policy(EvictionPolicy::lru())
                 .expire_after(UntilThen)
-                .weigher(|_, (answer, _): &(Arc<Answer>, Instant)| {
-                    u32::try_from(answer.body.len() + 512).unwrap_or(u32::MAX)
-                })
+                .weigher(|_, (answer, _): &(Arc<Answer>, Instant)| in_cache(answer.body.len() + answer.etag.len()))
                 .support_invalidation_closures()
                 .build(),
             flights: Mutex::default(),
+            most_of_a_table: options.sizing.kept_tables,
             forgotten: Cache::builder().max_capacity(100_000).time_to_live(options.longest_life() * 2).build(),
+        }
+    }
+
+    /// Keeps a table. Its memory is weighed here from then on.
+    pub(super) fn keep(&self, key: PullKey, table: &Arc<Table>, until: Instant) {
+        if table.weight() + ENTRY_BYTES <= self.most_of_a_table {
+            self.tables.insert(key, (Arc::clone(table), until));
+            table.memory.give_back();
         }
     }
 
@@ -173,11 +211,11 @@ impl Stats {
         }
         self.forgotten.insert(id, version);
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        flights.retain(|((_, connection, _), _), _| *connection != id);
+        flights.retain(|(key, _), _| key.connection != id);
         drop(flights);
         // The closures are registered, not run: an entry they match is never returned again.
-        let _ = self.tables.invalidate_entries_if(move |(_, connection, _), _| *connection == id);
-        let _ = self.answers.invalidate_entries_if(move |(_, connection, _), _| *connection == id);
+        let _ = self.tables.invalidate_entries_if(move |key, _| key.connection == id);
+        let _ = self.answers.invalidate_entries_if(move |key, _| key.connection == id);
         true
     }
 
@@ -239,6 +277,7 @@ mod tests {
             max_upstream_calls: 1,
             max_rows: 1,
             max_rows_in_memory: 1,
+            sizing: Sizing::default(),
         };
         Stats::new(&options, others)
     }
@@ -247,7 +286,7 @@ mod tests {
     fn what_was_just_kept_counts_at_once() {
         let stats = stats(true);
         assert!(stats.is_empty());
-        let key = ("acme".to_owned(), Uuid::nil(), String::new());
+        let key = PullKey::of(Uuid::nil(), &["acme"]);
         stats.answers.insert(key, (answer(), later()));
         assert!(!stats.is_empty());
     }
@@ -265,9 +304,9 @@ mod tests {
                 version: 1,
             })
         };
-        let key = |number: usize| ("acme".to_owned(), Uuid::nil(), number.to_string());
+        let key = |number: usize| PullKey::of(Uuid::nil(), &["acme", &number.to_string()]);
         let many = 64;
-        let bytes = usize::try_from(CACHE_BYTES).expect("a size") / many;
+        let bytes = Sizing::default().kept_answers / many;
         for number in 0..many {
             stats.answers.insert(key(number), (page(bytes), Instant::now() + Duration::from_millis(50)));
         }
@@ -283,7 +322,18 @@ mod tests {
         let kept = (many..many + 30).filter(|number| stats.answers.get(&key(*number)).is_some()).count();
         assert_eq!(kept, 30);
         std::thread::sleep(Duration::from_millis(10));
-        assert!(stats.bytes() <= CACHE_BYTES);
+        assert!(stats.bytes() <= Sizing::default().kept_answers as u64);
+    }
+
+    #[test]
+    fn keys_are_told_apart_by_each_part_and_are_of_one_size() {
+        let key = |parts: &[&str]| PullKey::of(Uuid::nil(), parts);
+        assert_eq!(key(&["acme", "offer"]), key(&["acme", "offer"]));
+        let long = "x".repeat(16 * 1024);
+        for other in [&["acme", "offe", "r"][..], &["acmeo", "ffer"], &["acme"], &["acme", &long]] {
+            assert_ne!(key(&["acme", "offer"]), key(other));
+        }
+        assert_ne!(PullKey::of(Uuid::from_u128(1), &["acme"]), PullKey::of(Uuid::nil(), &["acme"]));
     }
 
     #[test]
@@ -303,7 +353,7 @@ mod tests {
     fn after_everything_was_forgotten_versions_begin_again() {
         let stats = stats(true);
         let id = Uuid::from_u128(1);
-        let key = || ("acme".to_owned(), id, String::new());
+        let key = || PullKey::of(id, &["acme"]);
         let era = stats.era();
         assert!(stats.forget_older(id, i64::MAX));
         stats.answers.insert(key(), (answer(), later()));
@@ -318,7 +368,7 @@ mod tests {
     fn a_connection_is_forgotten_without_the_others() {
         let stats = stats(true);
         let (changed, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let key = |id| ("acme".to_owned(), id, String::new());
+        let key = |id| PullKey::of(id, &["acme"]);
         for id in [changed, other] {
             stats.answers.insert(key(id), (answer(), later()));
         }

@@ -14,13 +14,14 @@ use tracing::Span;
 use uuid::Uuid;
 
 use super::Manner;
-use super::files::Files;
+use super::files::Gathered;
 use super::query::{Asked, Question};
 use super::stream::{Form, Lines, Style};
-use crate::connections::Actor;
 use crate::connections::service::Connections;
+use crate::connections::{Actor, readers};
 use crate::platforms::calendar::Zone;
 use crate::problem::Problem;
+use crate::shares::Owner;
 
 /// The longest file that is complete before its first byte leaves.
 const MOST_WHOLE_BYTES: usize = 8 * 1024 * 1024;
@@ -75,11 +76,11 @@ impl Connections {
         let (opened, query) = self.prepare(actor, id, &asked, self.pull_scope(manner.deadline)).await?;
         let name = name_of(&opened.stored.name, &asked, opened.client.terms(&query).zone.as_ref(), style.form);
         let lines: Lines = if asked.question.compare.is_some() {
-            Box::pin(self.clone().compared_lines(actor.clone(), id, asked, manner.deadline, style))
+            Box::pin(readers::stream(self.clone().compared_lines(actor.clone(), id, asked, manner.deadline, style)))
         } else {
-            Box::pin(self.clone().lines(opened, query, asked, style))
+            self.clone().lines(opened, query, asked, style)
         };
-        let content = self.inner.files.content(lines, style, tell).await.inspect_err(|problem| {
+        let content = self.content(actor, lines, style, tell).await.inspect_err(|problem| {
             self.inner.uses.record_refusal(actor, id, manner.automation.as_deref(), problem);
         })?;
         self.inner.uses.record(actor, id, manner.automation.as_deref());
@@ -104,28 +105,40 @@ impl Connections {
     }
 }
 
-impl Files {
+impl Connections {
     /// What is in a file of these lines, once the first of them are there.
-    pub(super) async fn content(&self, mut lines: Lines, style: Style, tell: Tell) -> Result<Content, Problem> {
+    pub(super) async fn content(
+        &self,
+        actor: &Actor,
+        mut lines: Lines,
+        style: Style,
+        tell: Tell,
+    ) -> Result<Content, Problem> {
         let first = lines.next().await.transpose()?;
         if style.whole {
-            return self.gather(first, lines, style.form, tell).await;
+            let room = self.inner.results.share_of(Owner::of(actor.organisation.as_str()));
+            return gather(Gathered::in_room(room), first, lines, style.form, tell).await;
         }
         Ok(Content::Stream(stream(first.into_iter().collect(), lines, style.form, tell)))
     }
+}
 
-    /// Gathers a file. What is too long, or finds no room, is streamed from where that turns out.
-    async fn gather(&self, first: Option<Bytes>, mut rest: Lines, form: Form, tell: Tell) -> Result<Content, Problem> {
-        let mut held = self.0.body(None);
-        let mut next = first;
-        while let Some(part) = next {
-            if held.len() + part.len() > MOST_WHOLE_BYTES || held.append(&part).is_err() {
-                return Ok(Content::Stream(stream(vec![held.freeze(), part], rest, form, tell)));
-            }
-            next = rest.next().await.transpose()?;
+/// Gathers a file. What is too long, or finds no room, is streamed from where that turns out.
+async fn gather(
+    mut held: Gathered,
+    first: Option<Bytes>,
+    mut rest: Lines,
+    form: Form,
+    tell: Tell,
+) -> Result<Content, Problem> {
+    let mut next = first;
+    while let Some(part) = next {
+        if held.len() + part.len() > MOST_WHOLE_BYTES || held.append(&part).is_err() {
+            return Ok(Content::Stream(stream(vec![held.freeze(), part], rest, form, tell)));
         }
-        Ok(Content::Whole(held.freeze()))
+        next = rest.next().await.transpose()?;
     }
+    Ok(Content::Whole(held.freeze()))
 }
 
 /// What is there already, and the rest as it comes.
@@ -182,7 +195,7 @@ mod tests {
 
     use super::super::query::tests::asked;
     use super::*;
-    use crate::outbound::memory::Memory;
+    use crate::shares::Pool;
 
     fn lines(parts: Vec<Result<Bytes, Problem>>) -> Lines {
         Box::pin(futures_util::stream::iter(parts))
@@ -190,6 +203,10 @@ mod tests {
 
     fn tell() -> Tell {
         Box::new(|_| Vec::new())
+    }
+
+    fn room(bytes: usize) -> Gathered {
+        Gathered::in_room(Pool::new(bytes, bytes).share_of(Owner::of("acme")))
     }
 
     fn part(bytes: usize) -> Bytes {
@@ -200,9 +217,8 @@ mod tests {
     async fn a_file_is_whole_up_to_its_bound_and_streamed_beyond_it() {
         let half = MOST_WHOLE_BYTES / 2;
         for (more, is_whole) in [(half, true), (half + 1, false)] {
-            let files = Files::default();
             let rest = lines(vec![Ok(part(more))]);
-            match files.gather(Some(part(half)), rest, Form::Csv, tell()).await.expect("a file") {
+            match gather(room(usize::MAX), Some(part(half)), rest, Form::Csv, tell()).await.expect("a file") {
                 Content::Whole(bytes) => assert_eq!((bytes.len(), is_whole), (half + more, true)),
                 Content::Stream(body) => {
                     let bytes: usize =
@@ -215,8 +231,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_finds_no_room_is_streamed_and_room_comes_back() {
-        let files = Files(Memory::of(10));
-        let gather = || files.gather(Some(part(6)), lines(vec![Ok(part(4))]), Form::Csv, tell());
+        let results = Pool::new(10, 10);
+        let room = || Gathered::in_room(results.share_of(Owner::of("acme")));
+        let gather = || gather(room(), Some(part(6)), lines(vec![Ok(part(4))]), Form::Csv, tell());
         let first = gather().await.expect("a file");
         assert!(matches!(first, Content::Whole(_)));
         assert!(matches!(gather().await.expect("a file"), Content::Stream(_)));
@@ -227,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn a_short_file_that_fails_is_a_problem_and_nothing_else() {
         let rest = lines(vec![Ok(part(1)), Err(Problem::no_connection())]);
-        assert!(Files::default().gather(Some(part(1)), rest, Form::Csv, tell()).await.is_err());
+        assert!(gather(room(10), Some(part(1)), rest, Form::Csv, tell()).await.is_err());
     }
 
     #[test]

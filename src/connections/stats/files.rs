@@ -1,15 +1,37 @@
-//! Room for files that are complete before their first byte leaves.
+//! Files that are complete before their first byte leaves, and the room they take until they have left.
 
-use crate::outbound::memory::Memory;
+use bytes::{Bytes, BytesMut};
 
-/// Bytes of such files that are in memory at the same time, until they have left.
-const MOST_AT_ONCE: usize = 64 * 1024 * 1024;
+use crate::shares::{Exhausted, Share};
 
-/// Room for files until they have left.
-pub(in crate::connections) struct Files(pub(super) Memory);
+/// A file that is being gathered. It gives its room back when it is dropped, or when its frozen bytes are.
+pub(super) struct Gathered {
+    bytes: BytesMut,
+    room: Share,
+}
 
-impl Default for Files {
-    fn default() -> Self {
-        Self(Memory::of(MOST_AT_ONCE))
+impl Gathered {
+    pub(super) fn in_room(room: Share) -> Self {
+        Self { bytes: BytesMut::new(), room }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn append(&mut self, part: &[u8]) -> Result<(), Exhausted> {
+        self.room.grow_now(part.len())?;
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    pub(super) fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Gathered {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }

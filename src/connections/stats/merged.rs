@@ -170,7 +170,7 @@ impl Connections {
                 yield part;
             }
         });
-        let content = self.inner.files.content(lines, style, tell).await?;
+        let content = self.content(actor, lines, style, tell).await?;
         Ok(File { name, content })
     }
 

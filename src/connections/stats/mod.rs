@@ -7,7 +7,7 @@ pub mod compare;
 pub mod echo;
 mod fetch;
 pub mod file;
-pub(super) mod files;
+mod files;
 pub(super) mod heavy;
 pub mod layout;
 pub mod merged;
@@ -46,10 +46,14 @@ use self::query::{Asked, Question};
 use self::sheet::Part;
 use self::table::Table;
 use super::service::Connections;
-use super::{Actor, cursor, store};
+use super::{Actor, cursor, readers, store};
 use crate::metrics;
 use crate::outbound::error::{ErrorKind, PlatformError};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
+use crate::shares::{Owner, Share};
+
+/// How long an outcome of the last moment has to get here from the threads that read.
+const HANDING_OVER: Duration = Duration::from_millis(250);
 
 /// Connections of one question that are pulled at the same time.
 const MANY_AT_ONCE: usize = 32;
@@ -125,10 +129,10 @@ impl Connections {
         if let Some(range) = after.as_ref().and_then(Place::days) {
             asked.range = range;
         }
-        let organisation = actor.organisation.as_str().to_owned();
-        let cursor_text = asked.question.cursor.clone().unwrap_or_default();
-        let answer_key =
-            (organisation.clone(), id, format!("{} {} {cursor_text}", asked.table_key(), asked.question.limit));
+        let organisation = actor.organisation.as_str();
+        let cursor_text = asked.question.cursor.as_deref().unwrap_or_default();
+        let limit = asked.question.limit.to_string();
+        let answer_key = PullKey::of(id, &[organisation, &asked.table_key(), &limit, cursor_text]);
         let now = Instant::now();
         if !manner.no_cache
             && let Some((answer, until)) = self.inner.stats.answers.get(&answer_key)
@@ -168,7 +172,7 @@ impl Connections {
         asked: &Asked,
         manner: &Manner,
     ) -> Result<(Part, Instant, Origin), Problem> {
-        let key = |asked: &Asked| (actor.organisation.as_str().to_owned(), id, asked.pull_key());
+        let key = |asked: &Asked| PullKey::of(id, &[actor.organisation.as_str(), &asked.pull_key()]);
         let now = self.table(actor, id, asked, key(asked), manner);
         let Some(alignment) = asked.alignment()? else {
             let ((now, until), origin) = now.await?;
@@ -201,10 +205,10 @@ impl Connections {
         }
         let deadline = self.pull_scope(manner.deadline).deadline;
         loop {
-            let (flight, shared) = self.flight(actor, id, asked, key.clone(), manner);
+            let (flight, shared) = self.flight(actor, id, asked, key, manner);
             metrics::cache(if shared { "shared" } else { "miss" });
             // A pull that another request began may take longer than this one has time.
-            let brought = tokio::time::timeout_at(deadline.into(), flight).await;
+            let brought = tokio::time::timeout_at((deadline + HANDING_OVER).into(), flight).await;
             let Brought { table, until, way } = brought.unwrap_or_else(|_| Err(late().into()))?;
             // Who wants the tracker's answer of now does not take what a replica got a while ago.
             if manner.no_cache && way == Way::Replica {
@@ -214,7 +218,7 @@ impl Connections {
             let stored = !left.is_zero() && self.inner.stats.is_current(id, table.version);
             // Whoever shares the pull stores it too: the one who started it may have gone away.
             if stored {
-                self.inner.stats.tables.insert(key, (Arc::clone(&table), until));
+                self.inner.stats.keep(key, &table, until);
             }
             let origin = match way {
                 Way::Replica => Origin::Replica { shared, left, stored },
@@ -230,7 +234,7 @@ impl Connections {
         let mut flights = self.inner.stats.flights.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (key, manner.own_deadline);
         // Everybody may join a pull that has the time of all; one that ends early for its own caller ends for no other.
-        for key in [(key.0.clone(), None), key.clone()] {
+        for key in [(key.0, None), key] {
             if let Some(flight) = flights.get(&key).and_then(|(_, flight)| flight.upgrade())
                 && flight.peek().is_none()
             {
@@ -241,9 +245,9 @@ impl Connections {
             flights.retain(|_, (_, flight)| flight.upgrade().is_some());
         }
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        let (service, actor, asked, own) = (self.clone(), actor.clone(), asked.clone(), key.clone());
+        let (service, actor, asked, own) = (self.clone(), actor.clone(), asked.clone(), key);
         let (no_cache, deadline) = (manner.no_cache, manner.deadline);
-        let flight = async move {
+        let pull = async move {
             let outcome = service.fetch(&actor, id, &asked, no_cache, deadline).await;
             let mut flights = service.inner.stats.flights.lock().unwrap_or_else(PoisonError::into_inner);
             // A change may have sent the next pull on its way already: that one is left alone.
@@ -252,11 +256,9 @@ impl Connections {
             }
             drop(flights);
             outcome
-        }
+        };
         // Whoever waits for it, its lines are those of the request that began it.
-        .instrument(Span::current())
-        .boxed()
-        .shared();
+        let flight = readers::run(pull).instrument(Span::current()).boxed().shared();
         if let Some(weak) = flight.downgrade() {
             flights.insert(key, (number, weak));
         }
@@ -273,12 +275,18 @@ impl Connections {
         ids: Vec<Uuid>,
         question: &Question,
         manner: &Manner,
-    ) -> Result<Vec<(Uuid, Result<Arc<Answer>, Problem>)>, Problem> {
+    ) -> Result<Vec<(Uuid, Result<InRoom, Problem>)>, Problem> {
         let (ids, manner) = self.many(actor, ids, manner).await?;
+        let deadline = self.pull_scope(manner.deadline).deadline;
         let manner = &manner;
         let answers = futures_util::stream::iter(ids.into_iter().enumerate().map(|(place, id)| async move {
-            let answer = self.stats(actor, id, question.clone(), manner).await.map(|(answer, _)| answer);
-            (place, id, answer)
+            let answered = async {
+                let (answer, _) = self.stats(actor, id, question.clone(), manner).await?;
+                let owner = Owner::of(actor.organisation.as_str());
+                let room = self.inner.results.take(owner, answer.body.len(), deadline).await.map_err(|_| no_room())?;
+                Ok(InRoom { answer, room })
+            };
+            (place, id, answered.await)
         }));
         let mut answers: Vec<_> = answers.buffer_unordered(MANY_AT_ONCE).collect().await;
         answers.sort_by_key(|(place, _, _)| *place);
@@ -298,17 +306,33 @@ impl Connections {
     }
 }
 
+/// An answer among others, and its room until all of them are read.
+pub struct InRoom {
+    /// The answer.
+    pub answer: Arc<Answer>,
+    /// Its room.
+    pub room: Share,
+}
+
+fn no_room() -> Problem {
+    Problem::new(Code::Overloaded, "There is no memory left for so many answers at once.")
+        .hint("Ask for fewer connections at a time, or for smaller pages.")
+        .retry_after(Duration::from_secs(5))
+}
+
 fn late() -> PlatformError {
     PlatformError::new(ErrorKind::Timeout, "The tracker did not answer everything in time.")
 }
 
 fn write_page(part: &Part, asked: &Asked, after: Option<&Place>, of: &str, until: Instant) -> Answer {
     let encode = |place: &Place| cursor::encode(of, place);
-    let written = if asked.is_plain() {
+    let mut written = if asked.is_plain() {
         page::of_table(&part.now, asked, after, encode)
     } else {
         page::of_part(part, asked, after, encode)
     };
+    // It is kept, and weighed by what is in it.
+    written.body.shrink_to_fit();
     let data = written.body.get(..written.data_length).unwrap_or_default();
     let hash = ring::digest::digest(&ring::digest::SHA256, data);
     let tag = URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default());

@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::table::{ConnectionRef, Orders, Source, Table};
+use super::table::{ConnectionRef, Memory, Orders, Source, Table};
 use super::tally::Tally;
 use crate::platforms::calendar::Zone;
 use crate::platforms::stats::{
@@ -160,6 +160,7 @@ pub(super) fn unpack(bytes: &[u8], left: Duration) -> Option<Table> {
         pulled_at_micros: packed.pulled_at_micros,
         version: packed.version,
         orders: Orders::default(),
+        memory: Memory::default(),
     })
 }
 
@@ -235,6 +236,7 @@ mod tests {
             pulled_at_micros: 1_799_999_999_000_001,
             version: 4,
             orders: Orders::default(),
+            memory: Memory::default(),
         }
     }
 

@@ -1,14 +1,16 @@
 //! One pull: the connection opened, its platform asked, the rows gathered, and what that taught of its health.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::query::Asked;
-use super::table::{ConnectionRef, Orders, Source, Table};
+use super::table::{ConnectionRef, Memory, Orders, Source, Table};
 use super::tally::Tally;
 use crate::clock::{millis, now_micros};
 use crate::connections::Actor;
@@ -19,9 +21,11 @@ use crate::connections::store::Stored;
 use crate::db::DbError;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{CallScope, Purpose};
+use crate::platforms::assemble::Room;
 use crate::platforms::stats::StatsQuery;
 use crate::platforms::{assemble, verification};
 use crate::problem::Problem;
+use crate::shares::{Owner, Share};
 
 /// How long an answer waits until it is written what its pull taught. That happens anyway.
 const LEARNING: Duration = Duration::from_secs(1);
@@ -107,7 +111,8 @@ impl Connections {
         let options = &self.inner.options.stats;
         let started = Instant::now();
         let report = opened.client.stats(query).await?;
-        let mut batches = assemble::assemble(query, &asked.question.group_by, report, options.max_rows_in_memory);
+        let (room, memory) = self.room_for_rows(opened);
+        let mut batches = assemble::assemble(query, &asked.question.group_by, report, room);
         let mut rows = Vec::new();
         let mut tally = Tally::default();
         while let Some(batch) = batches.next().await {
@@ -119,6 +124,7 @@ impl Connections {
             rows.append(&mut batch.rows);
         }
         Ok(Table {
+            memory: Memory::of(memory.lock().await.detach()),
             connection: reference(opened),
             rows,
             tally,
@@ -131,6 +137,15 @@ impl Connections {
             version: opened.stored.version,
             orders: Orders::default(),
         })
+    }
+
+    /// Room for the rows of a pull, and the memory that is taken for them.
+    pub(super) fn room_for_rows(&self, opened: &Opened) -> (Room, Arc<Mutex<Share>>) {
+        let owner = Owner::of(opened.stored.organisation.as_str());
+        let share = Arc::new(Mutex::new(self.inner.rows.share_of(owner)));
+        let max_rows = self.inner.options.stats.max_rows_in_memory;
+        let room = Room { max_rows, share: Arc::clone(&share), deadline: opened.client.upstream().deadline() };
+        (room, share)
     }
 
     /// Writes what a pull taught about a connection's health. Neither a caller that leaves nor a database that hangs

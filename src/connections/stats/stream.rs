@@ -19,12 +19,14 @@ use super::query::Asked;
 use super::tally::Tally;
 use crate::clock::millis;
 use crate::connections::health::Finding;
+use crate::connections::readers;
 use crate::connections::service::{Connections, Opened};
 use crate::metrics;
 use crate::outbound::error::PlatformError;
 use crate::platforms::assemble;
 use crate::platforms::stats::{Batch, Metrics, Row, StatsQuery};
 use crate::problem::Problem;
+use crate::shares::Share;
 
 /// The form of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +64,34 @@ pub struct Style {
     pub whole: bool,
 }
 
+/// A batch, and the memory of its rows where that goes along with it.
+type Paid = (Batch, Option<Share>);
+
+/// Sorted rows that are written at a time.
+const SORTED_PART: usize = 1_000;
+
+/// What was written of a batch: the memory of its rows is that of their lines now.
+struct Part {
+    bytes: Vec<u8>,
+    _memory: Option<Share>,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// The lines of a table, in parts as they come: none before the first rows are there.
 pub(super) type Lines = Pin<Box<dyn Stream<Item = Result<Bytes, Problem>> + Send>>;
 
 impl Connections {
     /// The lines of a pull's rows, with what stands before and behind them.
-    pub(super) fn lines(
+    pub(super) fn lines(self, opened: Opened, query: StatsQuery, asked: Asked, style: Style) -> Lines {
+        Box::pin(readers::stream(self.written(opened, query, asked, style)))
+    }
+
+    fn written(
         self,
         opened: Opened,
         query: StatsQuery,
@@ -85,12 +109,12 @@ impl Connections {
             let writer = Writer { style, layout };
             let mut tally = Tally::default();
             let mut out = writer.start();
-            while let Some(mut batch) = next {
+            while let Some((mut batch, memory)) = next {
                 batch.rows.retain(|row| sift.keeps(row, |metrics, metric| metrics.get(metric, perspective)));
                 tally.add(&mut batch);
                 writer.rows(batch.rows.iter().map(|row| (row, None)), &mut out);
                 end.set_rows(tally.row_count());
-                yield Bytes::from(std::mem::take(&mut out));
+                yield Bytes::from_owner(Part { bytes: std::mem::take(&mut out), _memory: memory });
                 next = batches.next().await.transpose().inspect_err(|_| end.finish_as("failed"))?;
             }
             writer.end(&Summary::of(&echo, &tally), &writer.layout.plain_totals(&tally), &mut out);
@@ -100,7 +124,7 @@ impl Connections {
     }
 
     /// The batches of a pull as they come in, those without rows put to the next; or, to be sorted, all in one.
-    fn batches(self, opened: Opened, query: StatsQuery, asked: Asked) -> impl Stream<Item = Result<Batch, Problem>> {
+    fn batches(self, opened: Opened, query: StatsQuery, asked: Asked) -> impl Stream<Item = Result<Paid, Problem>> {
         async_stream::stream! {
             let deadline = opened.client.upstream().deadline();
             let options = self.inner.options.stats.clone();
@@ -108,6 +132,7 @@ impl Connections {
             let sort = asked.question.sort;
             let max_rows_in_memory = options.max_rows_in_memory;
             let (client, query, group_by) = (&opened.client, &query, &asked.question.group_by);
+            let (room, memory) = self.room_for_rows(&opened);
             let read = async_stream::stream! {
                 let report = match client.stats(query).await {
                     Ok(report) => report,
@@ -116,7 +141,7 @@ impl Connections {
                         return;
                     }
                 };
-                let mut batches = assemble::assemble(query, group_by, report, max_rows_in_memory);
+                let mut batches = assemble::assemble(query, group_by, report, room);
                 while let Some(batch) = batches.next().await {
                     yield batch;
                 }
@@ -151,14 +176,22 @@ impl Connections {
                     return;
                 }
                 if sort.is_none() && !held.rows.is_empty() {
-                    yield Ok(std::mem::take(&mut held));
+                    let memory = memory.lock().await.detach();
+                    yield Ok((std::mem::take(&mut held), Some(memory)));
                 }
             }
             if sort.is_some() {
                 held.rows.sort_by(|a, b| compare(a, b, sort, &layout));
             }
             self.learn_from_pull(&opened.stored, Finding::Works).await;
-            yield Ok(held);
+            // Written a part at a time: all at once would take as much memory again.
+            let _memory = memory.lock().await.detach();
+            let mut rows = std::mem::take(&mut held.rows).into_iter();
+            while rows.len() > SORTED_PART {
+                yield Ok((Batch::of(rows.by_ref().take(SORTED_PART).collect()), None));
+            }
+            held.rows.extend(rows);
+            yield Ok((held, None));
         }
     }
 }

@@ -14,6 +14,7 @@ use super::query::Sort;
 use super::tally::Tally;
 use crate::platforms::stats::{Perspective, Row, Terms};
 use crate::platforms::{ConnectionType, Platform};
+use crate::shares::Share;
 
 /// Which connection a table is of.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -65,6 +66,26 @@ pub struct Table {
     pub version: i64,
     /// The orders it has been asked for in.
     pub orders: Orders,
+    /// The memory it takes.
+    pub memory: Memory,
+}
+
+/// The memory of a table: taken from what there is for rows, until the table is kept and weighed there.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<Option<Share>>);
+
+impl Memory {
+    /// What was taken for its rows.
+    #[must_use]
+    pub fn of(share: Share) -> Self {
+        Self(Mutex::new(Some(share)))
+    }
+
+    /// It is weighed elsewhere from now on.
+    pub(super) fn give_back(&self) {
+        let share = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(share);
+    }
 }
 
 /// Orders of a table's rows, each sorted once and kept with the table, the latest few of them.
@@ -108,8 +129,9 @@ impl Table {
     /// About how many bytes the table takes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let row = std::mem::size_of::<Row>();
-        1_024 + self.rows.len() * (row + 32 + MAX_ORDERS * std::mem::size_of::<usize>())
+        let Self { connection, rows, tally, .. } = self;
+        let rows: usize = rows.iter().map(Row::weight).sum();
+        size_of::<Self>() + connection.name.capacity() + tally.weight() + rows
     }
 }
 
@@ -141,6 +163,7 @@ pub(super) mod tests {
             pulled_at_micros: 0,
             version: 1,
             orders: Orders::default(),
+            memory: Memory::default(),
         }
     }
 }

@@ -69,6 +69,15 @@ impl Tally {
         }
     }
 
+    /// About how many bytes it takes beside the rows.
+    pub(super) fn weight(&self) -> usize {
+        let totals = self.totals.len() * (size_of::<Metrics>() + 64);
+        let checks = self.checks.iter().filter_map(|check| check.mismatch.as_ref()).map(String::capacity);
+        let warnings = self.warnings.iter().map(|warning| warning.detail.capacity());
+        let lists = self.checks.capacity() * size_of::<Check>() + self.warnings.capacity() * size_of::<Warning>();
+        totals + lists + checks.chain(warnings).sum::<usize>()
+    }
+
     /// Rows so far.
     #[must_use]
     pub fn row_count(&self) -> usize {

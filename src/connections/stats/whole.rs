@@ -14,8 +14,8 @@ use super::page;
 use super::query::Asked;
 use super::sheet::{Part, Sheet};
 use super::stream::{End, Style, Writer};
-use crate::connections::Actor;
 use crate::connections::service::Connections;
+use crate::connections::{Actor, readers};
 use crate::problem::Problem;
 
 /// Rows that are written at once.
@@ -30,12 +30,16 @@ impl Connections {
         asked: &Asked,
         deadline: Option<Instant>,
     ) -> Result<Part, Problem> {
-        let now = self.pull(actor, id, asked, deadline);
+        let pull = |asked: &Asked| {
+            let (service, actor, asked) = (self.clone(), actor.clone(), asked.clone());
+            readers::run(async move { service.pull(&actor, id, &asked, deadline).await })
+        };
+        let now = pull(asked);
         let Some(alignment) = asked.alignment()? else {
             return Ok(Part { now: now.await?.into(), then: None });
         };
         let earlier = asked.then(&alignment);
-        let (now, then) = futures_util::try_join!(now, self.pull(actor, id, &earlier, deadline))?;
+        let (now, then) = futures_util::try_join!(now, pull(&earlier))?;
         Ok(Part { now: now.into(), then: Some((alignment, then.into())) })
     }
 

@@ -10,15 +10,17 @@ mod samples;
 mod tables;
 mod tree;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use actix_web::{App, HttpResponse, Resource, web};
+use actix_web::http::header;
+use actix_web::{App, HttpResponse, Resource, guard, web};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
 use self::tree::object_at;
 use super::routes;
@@ -176,16 +178,34 @@ pub(super) fn swagger_redirect() -> Resource {
     )
 }
 
-/// Swagger UI, from files inside the binary. The base layout has no field for another document, and no badge of a
-/// validator elsewhere.
-pub(super) fn swagger_ui() -> SwaggerUi {
-    let config = Config::from("/api-docs/openapi.json")
-        .use_base_layout()
-        // It warns of every operation id with an underscore.
-        .deep_linking(false)
-        .default_models_expand_depth(0)
-        .persist_authorization(true)
-        .try_it_out_enabled(true)
-        .display_request_duration(true);
-    SwaggerUi::new(SWAGGER_ROUTE).config(config)
+/// Swagger UI, from files inside the binary, whose bytes are served where they are. The base layout has no field for
+/// another document, and no badge of a validator elsewhere.
+pub(super) fn swagger_ui() -> Resource {
+    web::resource(SWAGGER_ROUTE).guard(guard::Get()).to(swagger_file)
+}
+
+async fn swagger_file(path: web::Path<String>) -> HttpResponse {
+    static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
+        let config = Config::from("/api-docs/openapi.json")
+            .use_base_layout()
+            // It warns of every operation id with an underscore.
+            .deep_linking(false)
+            .default_models_expand_depth(0)
+            .persist_authorization(true)
+            .try_it_out_enabled(true)
+            .display_request_duration(true);
+        Arc::new(config)
+    });
+    let Ok(Some(file)) = utoipa_swagger_ui::serve(&path, Arc::clone(&CONFIG)) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let mut response = HttpResponse::Ok();
+    if file.gzpipped {
+        response.insert_header((header::CONTENT_ENCODING, header::ContentEncoding::Gzip));
+    }
+    let bytes = match file.bytes {
+        Cow::Borrowed(bytes) => web::Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
+    response.content_type(file.content_type).body(bytes)
 }

@@ -23,7 +23,7 @@ use crate::connections::stats::echo::QueryEcho;
 use crate::connections::stats::layout::Layout;
 use crate::connections::stats::page;
 use crate::connections::stats::query::Asked;
-use crate::connections::stats::table::{ConnectionRef, Orders, Source, Table};
+use crate::connections::stats::table::{ConnectionRef, Memory, Orders, Source, Table};
 use crate::connections::stats::tally::Tally;
 use crate::connections::stats::values::{DimensionValues, SeenIn, SeenValue};
 use crate::connections::{
@@ -330,6 +330,7 @@ fn table() -> Table {
         pulled_at_micros: 0,
         version: 1,
         orders: Orders::default(),
+        memory: Memory::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::super::list;
 use super::super::number;
 use super::super::stats::Currency;
 use crate::outbound::Answer;
@@ -111,11 +112,14 @@ impl User {
     }
 }
 
+/// Currencies of that list. The world has some two hundred.
+const MOST_CURRENCIES: usize = 2_000;
+
 /// The currency that a network's list marks as its default.
 pub(super) fn default_currency(body: &[u8]) -> Option<Currency> {
     #[derive(Deserialize)]
     struct Body<'a> {
-        #[serde(borrow)]
+        #[serde(borrow, deserialize_with = "list::at_most::<MOST_CURRENCIES, _, _>")]
         quotes: Vec<Quote<'a>>,
     }
     #[derive(Deserialize)]

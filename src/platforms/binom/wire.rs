@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::list::Rows;
+use super::super::list::{Members, Rows};
 use super::super::number;
 use super::super::stats::{Against, Check, Metrics};
 use crate::outbound::Answer;
@@ -58,7 +58,7 @@ impl Notation {
 }
 
 /// One row, by its own keys.
-pub(super) struct Fields<'a>(HashMap<String, &'a RawValue>);
+pub(super) struct Fields<'a>(Members<&'a RawValue>);
 
 impl<'a> Fields<'a> {
     fn read(raw: &'a RawValue) -> Option<Self> {
@@ -68,7 +68,7 @@ impl<'a> Fields<'a> {
     /// The text of the first of `names` that holds one. Nulls and blanks hold none; a number is its own text.
     pub(super) fn text(&self, names: &[&str]) -> Result<Option<Cow<'a, str>>, Odd> {
         for name in names {
-            if let Some(raw) = self.0.get(*name)
+            if let Some(raw) = self.0.0.get(*name)
                 && let Some(text) = scalar(raw).map_err(|()| Odd::field(name, "a text or a number"))?
             {
                 return Ok(Some(text));
@@ -94,7 +94,7 @@ impl<'a> Fields<'a> {
 
     /// Whether one of `names` has a cell with nothing in it.
     fn is_empty_at(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.0.get(*name).is_some_and(|raw| raw.get().trim_matches('"').trim().is_empty()))
+        names.iter().any(|name| self.0.0.get(*name).is_some_and(|raw| raw.get().trim_matches('"').trim().is_empty()))
     }
 
     /// The numbers of a row; the later names are those of versions up to 1.8.
@@ -304,7 +304,7 @@ pub(super) struct NestedPage {
 pub(super) fn nested_page(body: &[u8]) -> Result<NestedPage, Odd> {
     let table = table(body)?;
     // PHP writes an empty object as an empty list.
-    let totals = table.totals.and_then(Fields::read).filter(|totals| !totals.0.is_empty());
+    let totals = table.totals.and_then(Fields::read).filter(|totals| !totals.0.0.is_empty());
     let mut page = NestedPage { rows: Vec::new(), totals: totals.as_ref().map(Totals::read).transpose()? };
     for raw in table.elements {
         let fields = Fields::read(raw).ok_or(Odd::new("a row is not an object"))?;
@@ -377,7 +377,7 @@ fn panel_answer<'a, T>(
 fn refusal(text: &str) -> Option<String> {
     let fields: Fields<'_> = Fields(serde_json::from_str(text).ok()?);
     let said = |name: &str| fields.text(&[name]).ok().flatten();
-    if !fields.0.contains_key("error") && said("status").as_deref() != Some("error") {
+    if !fields.0.0.contains_key("error") && said("status").as_deref() != Some("error") {
         return None;
     }
     let words = ["message", "error", "error_message", "description"].into_iter().find_map(said);
@@ -424,8 +424,8 @@ pub(super) fn is_administrator(user: &str) -> bool {
 
 /// Whether a body is v2's list of period names.
 pub(super) fn is_date_presets(body: &[u8]) -> bool {
-    let presets: Option<Vec<String>> = text_of(body).ok().and_then(|text| serde_json::from_str(text).ok());
-    presets.is_some_and(|presets| presets.iter().any(|preset| preset == "custom_time"))
+    let presets: Option<Rows<String>> = text_of(body).ok().and_then(|text| serde_json::from_str(text).ok());
+    presets.is_some_and(|presets| presets.0.iter().any(|preset| preset == "custom_time"))
 }
 
 /// Country codes by the names a tracker has for them, as `geo/country` lists them, in lower case.

@@ -7,7 +7,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::super::list::{self, Rows};
+use super::super::list::{self, Members, Rows};
 use super::super::number;
 use super::super::stats::{Currency, Metrics};
 use super::portal::Portal;
@@ -185,9 +185,13 @@ pub(super) struct Timezone {
     pub(super) timezone: String,
 }
 
+/// Zones of that list. There are some hundred.
+const MOST_TIMEZONES: usize = 2_000;
+
 /// The whole of `GET /v1/meta/timezones`.
 #[derive(Deserialize)]
 pub(super) struct Timezones {
+    #[serde(deserialize_with = "list::at_most::<MOST_TIMEZONES, _, _>")]
     pub(super) timezones: Vec<Timezone>,
 }
 
@@ -210,8 +214,8 @@ pub(super) fn is_exhausted(body: &[u8]) -> bool {
 
 /// The members of an object by their names in lower case.
 fn members(body: &[u8]) -> Option<BTreeMap<String, &RawValue>> {
-    let members: BTreeMap<String, &RawValue> = serde_json::from_slice(body).ok()?;
-    Some(members.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect())
+    let members: Members<&RawValue> = serde_json::from_slice(body).ok()?;
+    Some(members.0.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect())
 }
 
 /// A text, or a number as it is written; `null` and missing are blank.

@@ -6,7 +6,6 @@
 //! are `{"error": "…"}`, or `{"member": ["…"]}` where the question is not accepted.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -16,7 +15,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
-use super::super::list::Rows;
+use super::super::list::{Members, Rows};
 use super::super::number;
 
 /// An answer that is not what this call answers, in words that quote nothing of it.
@@ -287,15 +286,19 @@ pub(super) fn objection(body: &[u8]) -> Option<String> {
         return Some(words);
     }
     let text = text_of(body);
-    let members: BTreeMap<String, Vec<String>> = serde_json::from_str(&text).ok()?;
+    let members: Members<Rows<String>> = serde_json::from_str(&text).ok()?;
     let told: Vec<String> =
-        members.into_iter().map(|(member, words)| format!("{member}: {}", words.join(" "))).collect();
+        members.0.into_iter().map(|(member, words)| format!("{member}: {}", words.0.join(" "))).collect();
     (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// Whether a body is a list of objects, as the calls that list entities answer.
 pub(super) fn is_list(body: &[u8]) -> bool {
-    serde_json::from_str::<Vec<BTreeMap<String, IgnoredAny>>>(&text_of(body)).is_ok()
+    // Of an object nothing is kept but that it is one.
+    #[derive(Deserialize)]
+    struct Object {}
+
+    serde_json::from_str::<Rows<Object>>(&text_of(body)).is_ok()
 }
 
 /// Which of the columns asked for, by grouping and numbers, an objection is about.

@@ -5,47 +5,18 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use affzero_connections::tenancy::Plan;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{WEEK, add, complaints, path, pulls};
 use crate::app::{TestApp, User};
 use crate::support::affise::{Affise, Owner};
-use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
+use crate::support::tracker::{Fault, Simulator};
 
-/// Six pages of 28 rows.
-const LONG: &str = "group_by=date,offer&from=2026-09-07&to=2026-09-13";
+/// A year by the hour: a table of it is no short file.
+const LONG: &str = "group_by=date,hour,affiliate&from=2025-11-01&to=2026-10-31";
 
-/// A network whose offers have names so long that a table of them is no short file.
-struct LongNames(Affise);
-
-impl LongNames {
-    fn start() -> Simulator {
-        Simulator::start(Self(Affise { rows_per_page: 20, ..Affise::default() }))
-    }
-}
-
-impl Tracker for LongNames {
-    fn answer(&self, request: &Request) -> Reply {
-        let mut reply = self.0.answer(request);
-        if request.path == "/3.0/stats/custom" {
-            let mut body: Value = serde_json::from_slice(&reply.body).expect("JSON");
-            for row in body["stats"].as_array_mut().expect("rows") {
-                if row["slice"].get("offer").is_some() {
-                    row["slice"]["offer"]["title"] = json!("x".repeat(1 << 20));
-                }
-            }
-            reply.body = body.to_string().into_bytes();
-        }
-        reply
-    }
-}
-
-/// Lets so many pages through, and everything after them run into a web page.
-fn fail_after(simulator: &Simulator, pages: usize) {
-    simulator.forget();
-    simulator.inject(std::iter::repeat_n(Fault::None, pages));
-    simulator.always(Some(Fault::Instead(Reply::html(200))));
-}
+/// Fewer rows than that, and more than a short file has.
+const TOO_FEW_ROWS: (&str, &str) = ("STATS_MAX_ROWS", "80000");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn format_wins_over_accept_and_an_unknown_one_is_told_with_everything_else() {
@@ -131,19 +102,18 @@ async fn a_file_has_its_length_and_a_name_and_a_stream_is_held_back_by_nobody() 
 async fn a_long_file_is_streamed_and_shows_that_it_was_cut_off() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
-    let simulator = LongNames::start();
-    let id = add(&user, &simulator, Owner::Network).await;
-    let question = path(&id, &format!("{LONG}&metrics=clicks&format=csv"));
+    let question = path(&user.add_demo("Long").await, &format!("{LONG}&format=csv"));
     let file = user.get(&question).await;
     assert!(file.text.len() > 8 << 20);
     assert_eq!((file.status, file.header("content-length")), (200, None));
     assert_eq!(file.header("x-accel-buffering"), Some("no"));
     assert!(file.header("content-disposition").is_some());
 
-    fail_after(&simulator, 1);
+    let app = TestApp::with(&[TOO_FEW_ROWS]).await;
+    let user = app.user("acme", Plan::Pro);
+    let question = path(&user.add_demo("Long").await, &format!("{LONG}&format=csv"));
     let bearer = format!("Bearer {}", user.token());
     let cut = app.raw("GET", &question, &[("authorization", &bearer)], None).await;
-    // The first page alone is longer than a short file.
     assert_eq!(cut.status().as_u16(), 200);
     assert!(cut.bytes().await.is_err(), "a part of the file looks whole");
 }
@@ -175,13 +145,14 @@ async fn http_1_0_gets_no_chunks() {
         assert_eq!(String::from_utf8(body).expect("text"), user.get(&question).await.text, "{format}");
     }
 
-    let simulator = LongNames::start();
-    let id = add(&user, &simulator, Owner::Network).await;
-    let question = path(&id, &format!("{LONG}&metrics=clicks&format=csv"));
+    let question = path(&id, &format!("{LONG}&format=csv"));
     let (head, body, in_order) = over_http_1_0(&app, &user, &question);
     assert!(!head.contains("transfer-encoding") && !head.contains("content-length"), "{head}");
     assert!(in_order && body == user.get(&question).await.text.as_bytes(), "{} bytes", body.len());
-    fail_after(&simulator, 1);
+
+    let app = TestApp::with(&[TOO_FEW_ROWS]).await;
+    let user = app.user("acme", Plan::Pro);
+    let question = path(&user.add_demo("Old").await, &format!("{LONG}&format=csv"));
     let (_, body, in_order) = over_http_1_0(&app, &user, &question);
     assert!(!in_order, "{} bytes look whole", body.len());
 }

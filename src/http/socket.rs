@@ -1,0 +1,128 @@
+//! A caller's socket as the HTTP server sees it: it reads and writes no further than its [`Line`] allows.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use actix_web::rt::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::lines::{Line, MAX_REFUSED_BYTES, Next, Registered};
+
+/// A caller's socket.
+pub(super) struct Socket {
+    stream: TcpStream,
+    registered: Registered,
+    /// What has been thrown away of a head that was too long.
+    thrown_away: Option<usize>,
+}
+
+/// The answer to a head that is too long: the server itself has not read enough of it to give one.
+const TOO_LONG: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+impl Socket {
+    /// A socket that has just been accepted.
+    pub(super) fn new(stream: TcpStream, registered: Registered) -> Self {
+        // The end of a stream is a short packet, and does not wait for the one before it to be acknowledged.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a caller's short packets are held back");
+        }
+        cut_off_when_stalled(&stream);
+        Self { stream, registered, thrown_away: None }
+    }
+
+    /// What its requests know it by.
+    pub(super) fn line(&self) -> &Arc<Line> {
+        &self.registered.line
+    }
+
+    /// Answers a head that is too long, and reads on without keeping anything, so that its sender gets to see the answer.
+    fn refuse(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.thrown_away.is_none() {
+            // Nothing else is being sent; if this cannot be either, the connection just ends.
+            let _ = self.stream.try_write(TOO_LONG);
+            let _ = Pin::new(&mut self.stream).poll_shutdown(context);
+        }
+        let mut thrown_away = self.thrown_away.unwrap_or_default();
+        while thrown_away < MAX_REFUSED_BYTES {
+            let mut part = [0; 4_096];
+            let mut part = ReadBuf::new(&mut part);
+            self.thrown_away = Some(thrown_away);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+            if part.filled().is_empty() {
+                break;
+            }
+            thrown_away += part.filled().len();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match this.line().next(context) {
+            Next::Read => {}
+            Next::Wait => return Poll::Pending,
+            Next::Refuse => return this.refuse(context),
+            Next::End => return Poll::Ready(Ok(())),
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        this.line().came(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let (_, is_over) = this.line().resets();
+        if is_over {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        match &written {
+            Poll::Ready(Ok(bytes)) => this.line().passed_on(*bytes),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => this.line().stalls(),
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let (resets, _) = self.line().resets();
+        #[cfg(target_os = "linux")]
+        if resets {
+            // One that is closed already shows nothing to anybody.
+            let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(std::time::Duration::ZERO));
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = resets;
+    }
+}
+
+/// Has the system close a connection whose other side reads nothing of what it is sent: the server itself waits for it
+/// once an answer is handed over. Only Linux can.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "only Linux can"))]
+fn cut_off_when_stalled(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    {
+        let timeout = u32::try_from(super::lines::READER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, timeout) {
+            tracing::warn!(%error, "slow readers of this connection are not cut off");
+        }
+    }
+}
