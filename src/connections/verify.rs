@@ -128,11 +128,15 @@ impl Connections {
         let about = About::of(&stored);
         let verification = match self.open(stored, CallScope::check()) {
             Ok(Opened { client, .. }) => {
-                let verification = platforms::verify(&client).await;
-                if verification.status != VerificationStatus::Ok && client.upstream().is_held_up() {
-                    return Ok(None);
+                let checking = async move {
+                    let verification = platforms::verify(&client).await;
+                    let had_no_turn = verification.status != VerificationStatus::Ok && client.upstream().is_held_up();
+                    (!had_no_turn).then_some(verification)
+                };
+                match readers::run(checking).await {
+                    Some(verification) => verification,
+                    None => return Ok(None),
                 }
-                verification
             }
             Err(problem) if problem.code == Code::CredentialsUnreadable => Verification::unreadable(),
             Err(problem) => return Err(problem),
