@@ -22,6 +22,7 @@ mod platforms;
 mod problems;
 mod query;
 pub mod question;
+mod refusals;
 pub mod server;
 mod shape;
 mod socket;

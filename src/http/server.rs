@@ -22,13 +22,11 @@ use utoipa_actix_web::AppExt;
 use super::admission::PIECE_BYTES;
 use super::fallback::Methods;
 use super::lines::Lines;
+use super::refusals::HEAD_TIMEOUT;
 use super::socket::Socket;
 use super::state::State;
 use super::{admission, console, cors, edge, fallback, openapi, routes};
 use crate::shares::Pool;
-
-/// How long the head of a request may take to arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may be silent after an answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);

@@ -9,6 +9,7 @@ use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::lines::{Line, MAX_REFUSED_BYTES, Next, Registered};
+use super::refusals::{Instead, Refusal};
 
 /// A caller's socket.
 pub(super) struct Socket {
@@ -16,11 +17,9 @@ pub(super) struct Socket {
     registered: Registered,
     /// What has been thrown away of a head that was too long.
     thrown_away: Option<usize>,
+    /// What is sent in the place of an answer that would say nothing.
+    instead: Option<Instead>,
 }
-
-/// The answer to a head that is too long: the server itself has not read enough of it to give one.
-const TOO_LONG: &[u8] =
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 impl Socket {
     /// A socket that has just been accepted.
@@ -30,7 +29,7 @@ impl Socket {
             tracing::debug!(%error, "a caller's short packets are held back");
         }
         cut_off_when_stalled(&stream);
-        Self { stream, registered, thrown_away: None }
+        Self { stream, registered, thrown_away: None, instead: None }
     }
 
     /// What its requests know it by.
@@ -38,11 +37,27 @@ impl Socket {
         &self.registered.line
     }
 
+    /// Writes what is sent in the place of the library's own refusal; that counts as written once all of this is.
+    fn poll_instead(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<Option<usize>>> {
+        if self.instead.is_none() {
+            self.instead = Refusal::of(bytes).map(Instead::from);
+        }
+        let Some(instead) = &mut self.instead else { return Poll::Ready(Ok(None)) };
+        while !instead.rest().is_empty() {
+            match ready!(Pin::new(&mut self.stream).poll_write(context, instead.rest()))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => instead.sent += sent,
+            }
+        }
+        self.instead = None;
+        Poll::Ready(Ok(Some(bytes.len())))
+    }
+
     /// Answers a head that is too long, and reads on without keeping anything, so that its sender gets to see the answer.
     fn refuse(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.thrown_away.is_none() {
             // Nothing else is being sent; if this cannot be either, the connection just ends.
-            let _ = self.stream.try_write(TOO_LONG);
+            let _ = self.stream.try_write(&Refusal::TooLong.answer());
             let _ = Pin::new(&mut self.stream).poll_shutdown(context);
         }
         let mut thrown_away = self.thrown_away.unwrap_or_default();
@@ -83,7 +98,12 @@ impl AsyncWrite for Socket {
         if is_over {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        let written = match this.poll_instead(context, bytes) {
+            Poll::Ready(Ok(Some(written))) => Poll::Ready(Ok(written)),
+            Poll::Ready(Ok(None)) => Pin::new(&mut this.stream).poll_write(context, bytes),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
         match &written {
             Poll::Ready(Ok(bytes)) => this.line().passed_on(*bytes),
             Poll::Ready(Err(_)) => {}

@@ -8,7 +8,7 @@ use affzero_connections::db::DbError;
 use affzero_connections::db::schema::automations;
 use affzero_connections::tenancy::Plan;
 use diesel::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::connections::execute;
@@ -67,14 +67,22 @@ async fn long_addresses_and_heads_are_refused() {
     let user = app.user("acme", Plan::Pro);
     let long = format!("/api/v1/connections?q={}", "x".repeat(20_000));
     user.get(&long).await.problem(400, "malformed_request");
-    // Actix answers these before any code of ours, without a body.
     for (name, value) in [("x-padding", "x".repeat(300_000)), ("cookie", "x=y;".repeat(100_000))] {
         let answer = exchange(&app.url, &format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{name}: {value}\r\n\r\n"));
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
     }
     let many: String = (0..500).map(|number| format!("x-{number}: y\r\n")).collect();
     let answer = exchange(&app.url, &format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{many}\r\n"));
-    assert!(answer.starts_with("HTTP/1.1 431") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("malformed_request"), "{answer}");
+    for (sent, status) in
+        [("NONSENSE\r\n\r\n", 400), ("GET / HTTP/3.7\r\n\r\n", 400), ("GET /healthz HTTP/1.1\r\nho st: x\r\n\r\n", 400)]
+    {
+        let answer = exchange(&app.url, sent);
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let body: Value = serde_json::from_str(body).expect("a problem");
+        assert_eq!((&body["status"], &body["code"]), (&json!(status), &json!("malformed_request")), "{sent}");
+        assert!(head.starts_with("HTTP/1.1 400") && head.contains("application/problem+json"), "{head}");
+    }
     user.get("/api/v1/usage").await.ok(200);
 }
 
