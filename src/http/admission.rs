@@ -28,7 +28,7 @@ pub(super) const PIECE_BYTES: usize = 16 * 1024;
 /// Answers up to this size are part of what each request may have.
 const SMALL_ANSWER_BYTES: usize = 32 * 1024;
 
-/// How long an organisation within its share waits for a place, and an answer for room.
+/// How long a request waits for a place, and an answer for room.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(2);
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -85,7 +85,7 @@ pub async fn admit<B: MessageBody + 'static>(
     let place = match (request.path(), &state) {
         ("/healthz" | "/readyz", _) | (_, None) => Ok(None),
         (_, Some(state)) if state.is_draining() => Err(shutting_down()),
-        (_, Some(state)) => enter(state, &request).map(Some),
+        (_, Some(state)) => enter(state, &request).await.map(Some),
     };
     let line = request.conn_data::<Arc<Line>>().cloned();
     let answering = line.as_ref().map(|line| line.begin(length(request.head()), announced(request.headers())));
@@ -164,14 +164,16 @@ pub(super) fn shutting_down() -> Problem {
         .retry_after(Duration::from_secs(1))
 }
 
-fn enter(state: &State, request: &ServiceRequest) -> Result<Share, Problem> {
+/// A place for a request of this address. It waits a moment for one: where a connection that reads nothing has made room
+/// for this one, its place is about to be free.
+async fn enter(state: &State, request: &ServiceRequest) -> Result<Share, Problem> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > MAX_TARGET_BYTES {
         let detail = format!("The address with its query is longer than {} KiB.", MAX_TARGET_BYTES / 1024);
         return Err(Problem::new(Code::MalformedRequest, detail));
     }
     let address = state.proxies.caller(request.peer_addr(), request.headers()).map(network);
-    state.in_flight.take_now(Owner::of(address), 1).map_err(|_| overloaded())
+    state.in_flight.take(Owner::of(address), 1, Instant::now() + PLACE_TIMEOUT).await.map_err(|_| overloaded())
 }
 
 /// A place for a request of this organisation, which is the owner of what the request takes from now on. Whoever has its

@@ -56,7 +56,7 @@ impl Refusal {
 
     fn detail(self) -> String {
         match self {
-            Self::Malformed => "What was sent is no HTTP/1.1 request.".to_owned(),
+            Self::Malformed => "What was sent is no HTTP request.".to_owned(),
             Self::TooSlow => format!("The head of the request took more than {} s.", HEAD_TIMEOUT.as_secs()),
             Self::TooLong => "The head of the request is too long: 32 KiB or a hundred headers.".to_owned(),
         }
