@@ -27,6 +27,8 @@ struct Metrics {
     upstream_seconds: HistogramVec,
     upstream_retries: IntCounterVec,
     upstream_waiting: IntGauge,
+    upstream_accounts: IntGaugeVec,
+    upstream_places: IntGaugeVec,
     breaker_opens: IntCounter,
     breakers_open: IntGauge,
     cache: IntCounterVec,
@@ -75,6 +77,17 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
                 "affzero_upstream_waiting",
                 "Calls that wait for their turn at a tracker.",
             )?,
+            upstream_accounts: IntGaugeVec::new(
+                Opts::new("affzero_upstream_accounts", "Accounts at trackers that were called lately, by platform."),
+                &["platform"],
+            )?,
+            upstream_places: IntGaugeVec::new(
+                Opts::new(
+                    "affzero_upstream_places",
+                    "How many calls at the same time those accounts take in all, as their answers have shown.",
+                ),
+                &["platform"],
+            )?,
             breaker_opens: IntCounter::new(
                 "affzero_breaker_opens_total",
                 "How often a tracker that kept failing was cut off, for everyone or for some.",
@@ -122,6 +135,8 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
         metrics.registry.register(Box::new(metrics.upstream_calls.clone()))?;
         metrics.registry.register(Box::new(metrics.upstream_seconds.clone()))?;
         metrics.registry.register(Box::new(metrics.upstream_waiting.clone()))?;
+        metrics.registry.register(Box::new(metrics.upstream_accounts.clone()))?;
+        metrics.registry.register(Box::new(metrics.upstream_places.clone()))?;
         metrics.registry.register(Box::new(metrics.breaker_opens.clone()))?;
         metrics.registry.register(Box::new(metrics.breakers_open.clone()))?;
         metrics.registry.register(Box::new(metrics.cache.clone()))?;
@@ -201,6 +216,8 @@ pub fn upstream(platform: &str) {
     METRICS.upstream_calls.with_label_values(&[platform, "answered"]);
     METRICS.upstream_seconds.with_label_values(&[platform]);
     METRICS.upstream_retries.with_label_values(&[platform]);
+    METRICS.upstream_accounts.with_label_values(&[platform]);
+    METRICS.upstream_places.with_label_values(&[platform]);
 }
 
 /// Counts a call to a tracker, and how often it was repeated.
@@ -224,6 +241,43 @@ pub struct Waiting;
 impl Drop for Waiting {
     fn drop(&mut self) {
         METRICS.upstream_waiting.dec();
+    }
+}
+
+/// Shows how many calls at once an account of a platform takes, until the guard is dropped.
+#[must_use]
+pub fn places(platform: &str, places: usize) -> Places {
+    let mut shown = Places {
+        accounts: METRICS.upstream_accounts.with_label_values(&[platform]),
+        places: METRICS.upstream_places.with_label_values(&[platform]),
+        number: 0,
+    };
+    shown.accounts.inc();
+    shown.set(places);
+    shown
+}
+
+/// The places of one account, as they are shown.
+#[derive(Debug)]
+pub struct Places {
+    accounts: IntGauge,
+    places: IntGauge,
+    number: i64,
+}
+
+impl Places {
+    /// Shows another number.
+    pub fn set(&mut self, places: usize) {
+        let number = i64::try_from(places).unwrap_or(i64::MAX);
+        self.places.add(number - self.number);
+        self.number = number;
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.places.sub(self.number);
+        self.accounts.dec();
     }
 }
 

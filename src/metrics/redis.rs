@@ -8,6 +8,7 @@ pub(crate) enum RedisOperation {
     Renew,
     Take,
     GiveBack,
+    Resize,
     Hush,
     Unhush,
     Count,
@@ -19,12 +20,13 @@ pub(crate) enum RedisOperation {
 
 impl RedisOperation {
     /// Every operation.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Connect,
         Self::Ping,
         Self::Renew,
         Self::Take,
         Self::GiveBack,
+        Self::Resize,
         Self::Hush,
         Self::Unhush,
         Self::Count,
@@ -42,6 +44,7 @@ impl RedisOperation {
             Self::Renew => "renew",
             Self::Take => "take",
             Self::GiveBack => "give_back",
+            Self::Resize => "resize",
             Self::Hush => "hush",
             Self::Unhush => "unhush",
             Self::Count => "count",

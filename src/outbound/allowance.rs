@@ -12,40 +12,36 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What is left for checks in the background.
-    pub(super) const fn behind(self) -> Self {
-        Self { origin: self.origin.behind(), account: self.account.behind() }
+    /// The most calls of one account at the same time, however well the tracker bears them: a report that has to make
+    /// many begins so many of them.
+    #[must_use]
+    pub const fn most_at_once(self) -> usize {
+        if self.account.most < self.origin.most { self.account.most } else { self.origin.most }
     }
 }
 
 /// So many calls at the same time, so often.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowance {
-    /// Calls at the same time.
+    /// Calls at the same time, as long as nothing else is known of the tracker.
     pub concurrency: usize,
+    /// The most calls at the same time, however well the tracker bears them.
+    pub most: usize,
     /// How often, where the platform documents a limit.
     pub pace: Option<Pace>,
 }
 
 impl Allowance {
-    /// What checks leave free for those that somebody waits for: half of the places, unless there is one only.
-    pub(super) const fn reserved(self) -> usize {
-        self.concurrency / 2
-    }
-
-    /// What is left for checks: the other half, and a quarter of the pace.
-    pub(super) const fn behind(self) -> Self {
-        let pace = match self.pace {
-            Some(pace) => Some(pace.behind()),
-            None => None,
-        };
-        Self { concurrency: self.concurrency - self.reserved(), pace }
-    }
-
     /// Calls at the same time, as often as they come.
     #[must_use]
     pub const fn of(concurrency: usize) -> Self {
-        Self { concurrency, pace: None }
+        Self { concurrency, most: concurrency, pace: None }
+    }
+
+    /// The same to begin with, and up to `most` where the tracker bears that.
+    #[must_use]
+    pub const fn up_to(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// The same, at this pace.
@@ -72,7 +68,7 @@ impl Pace {
     }
 
     /// The pace of checks: a quarter, and no burst.
-    pub(super) const fn behind(self) -> Self {
+    pub(crate) fn behind(self) -> Self {
         Self::new(self.per_second.get() / 4, 1)
     }
 }

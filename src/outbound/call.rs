@@ -225,7 +225,7 @@ impl Call {
     /// 4. The breaker lets it pass. While it tries whether the origin is back it lets one call through at a time, so
     ///    this comes last: a call that passes goes out.
     /// 5. The call goes out, and its answer is read (`exchange`).
-    /// 6. The breaker learns how it ended.
+    /// 6. The breaker learns how it ended, and both gates how many calls at once the tracker bears.
     /// 7. The places are given back, before other processes are informed of anything.
     /// 8. An answer ends a quiet that the call did not heed; a 429 that names a time begins one. Both are passed on to
     ///    other processes.
@@ -254,6 +254,8 @@ impl Call {
         let outcome = self.exchange(origin, url, patience).await;
         pass.report(outcome.as_ref().err(), Instant::now());
         let breaks = turn.breaks;
+        // Before the places are given back: whether all were taken is part of it.
+        self.upstream.learn_places(origin, &account, now, outcome.as_ref().err()).await;
         drop(turn);
         match &outcome {
             Ok(_) => {

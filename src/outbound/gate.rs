@@ -4,16 +4,20 @@
 //! Waiting calls stand in one lane per tenant, and a place that gets free goes to the lanes in rotation, so a tenant
 //! with hundreds of waiting calls delays another's first by one call at most for each place.
 //!
+//! How many places there are is found out as calls go on (`growth`): more where the tracker bears more.
+//!
 //! Checks in the background stand behind all lanes. They leave half of the places free (unless there is one only), and three
 //! quarters of the pace, so that a call that somebody waits for finds a place as if there were none of them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::oneshot;
 
 use super::allowance::{Allowance, Pace};
+use super::growth::{Change, Growth};
 use super::quiet::Quiet;
 use super::scope::Purpose;
 use crate::metrics;
@@ -33,9 +37,11 @@ pub(super) struct Gate {
 }
 
 struct Lanes {
-    free: usize,
-    /// Places that are left free when one is given to a check.
-    reserved: usize,
+    /// Places that are taken; more than there are where their number has just gone down.
+    taken: usize,
+    growth: Growth,
+    /// Shows the number of places of an account.
+    shown: Option<metrics::Places>,
     /// Checks. One that was given up leaves a closed sender behind.
     behind: VecDeque<oneshot::Sender<Place>>,
     /// The lanes in the order of their turns; none is empty.
@@ -58,28 +64,67 @@ pub(super) struct Place {
 }
 
 impl Gate {
-    pub(super) fn new(allowance: Allowance) -> Self {
+    /// The gate of an origin. What one account meets there takes no place away from the others: it never has fewer than
+    /// it begins with.
+    pub(super) fn of_origin(allowance: Allowance) -> Self {
+        Self::new(allowance, allowance.concurrency, None)
+    }
+
+    /// The gate of an account of this platform.
+    pub(super) fn of_account(allowance: Allowance, platform: &str) -> Self {
+        Self::new(allowance, 1, Some(metrics::places(platform, allowance.concurrency)))
+    }
+
+    fn new(allowance: Allowance, least: usize, shown: Option<metrics::Places>) -> Self {
         let limiter = |pace: Pace| RateLimiter::direct(Quota::per_second(pace.per_second).allow_burst(pace.burst));
-        let lanes = Lanes {
-            free: allowance.concurrency,
-            reserved: allowance.reserved(),
-            behind: VecDeque::new(),
-            waiting: VecDeque::new(),
-        };
+        let growth = Growth::new(allowance, least);
+        let lanes = Lanes { taken: 0, growth, shown, behind: VecDeque::new(), waiting: VecDeque::new() };
         Self {
             lanes: Arc::new(Mutex::new(lanes)),
             pace: allowance.pace.map(limiter),
-            pace_behind: allowance.behind().pace.map(limiter),
+            pace_behind: allowance.pace.map(Pace::behind).map(limiter),
             quiet: Quiet::default(),
         }
+    }
+
+    /// How many calls may go at the same time.
+    pub(super) fn places(&self) -> usize {
+        lock(&self.lanes).growth.places()
+    }
+
+    /// A call with a place here was answered after this time.
+    pub(super) fn answered(&self, time: Duration) -> Option<Change> {
+        self.change(|lanes| if lanes.has_no_place() { lanes.growth.answered(time) } else { None })
+    }
+
+    /// A call with a place here, gone out at `began`, was one too many.
+    pub(super) fn overloaded(&self, began: Instant) -> Option<Change> {
+        self.change(|lanes| lanes.growth.overloaded(began, Instant::now()))
+    }
+
+    /// Takes over what other processes have found out about the number of places.
+    pub(super) fn adopt(&self, places: usize) {
+        self.change(|lanes| lanes.growth.adopt(places));
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Lanes) -> T) -> T {
+        let changed = {
+            let mut lanes = lock(&self.lanes);
+            let changed = change(&mut lanes);
+            let places = lanes.growth.places();
+            lanes.shown.iter_mut().for_each(|shown| shown.set(places));
+            changed
+        };
+        hand_out(&self.lanes);
+        changed
     }
 
     /// Waits for a place that nobody else wants. Giving up at any moment loses no place.
     pub(super) async fn enter_behind(&self) -> Result<Place, Full> {
         let turn = {
             let mut lanes = lock(&self.lanes);
-            if lanes.waiting.is_empty() && lanes.free > lanes.reserved {
-                lanes.free -= 1;
+            if lanes.waiting.is_empty() && lanes.free() > lanes.reserved() {
+                lanes.taken += 1;
                 return Ok(Place { lanes: Arc::clone(&self.lanes) });
             }
             let (sender, turn) = oneshot::channel();
@@ -111,8 +156,8 @@ impl Gate {
 
     fn ask(&self, tenant: u64) -> Result<Turn, Full> {
         let mut lanes = lock(&self.lanes);
-        if lanes.free > 0 {
-            lanes.free -= 1;
+        if lanes.free() > 0 {
+            lanes.taken += 1;
             return Ok(Turn::Now(Place { lanes: Arc::clone(&self.lanes) }));
         }
         let (sender, turn) = oneshot::channel();
@@ -127,6 +172,19 @@ enum Turn {
 }
 
 impl Lanes {
+    fn free(&self) -> usize {
+        self.growth.places().saturating_sub(self.taken)
+    }
+
+    /// Places that are left free when one is given to a check: half of them, unless there is one only.
+    fn reserved(&self) -> usize {
+        self.growth.places() / 2
+    }
+
+    fn has_no_place(&self) -> bool {
+        self.taken >= self.growth.places()
+    }
+
     fn queue(&mut self, tenant: u64, call: oneshot::Sender<Place>) -> Result<(), Full> {
         if self.is_full(tenant) {
             self.forget_leavers();
@@ -156,7 +214,7 @@ impl Lanes {
     /// The call whose turn it is; its lane goes to the end. Checks come last, and leave places free.
     fn next(&mut self) -> Option<oneshot::Sender<Place>> {
         let Some(mut lane) = self.waiting.pop_front() else {
-            return if self.free >= self.reserved { self.behind.pop_front() } else { None };
+            return if self.free() > self.reserved() { self.behind.pop_front() } else { None };
         };
         let call = lane.calls.pop_front();
         if !lane.calls.is_empty() {
@@ -168,21 +226,24 @@ impl Lanes {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut lanes = lock(&self.lanes);
-        loop {
-            match lanes.next() {
-                Some(call) if call.is_closed() => {}
-                Some(call) => {
-                    // Unlocked first: if the call is given up just now, its place comes back here.
-                    drop(lanes);
-                    drop(call.send(Self { lanes: Arc::clone(&self.lanes) }));
-                    return;
-                }
-                None => {
-                    lanes.free += 1;
-                    return;
-                }
-            }
+        lock(&self.lanes).taken -= 1;
+        hand_out(&self.lanes);
+    }
+}
+
+/// Gives free places to those whose turn it is.
+fn hand_out(lanes: &Arc<Mutex<Lanes>>) {
+    loop {
+        let mut guard = lock(lanes);
+        if guard.has_no_place() {
+            return;
+        }
+        let Some(call) = guard.next() else { return };
+        if !call.is_closed() {
+            guard.taken += 1;
+            // Unlocked first: if the call is given up just now, its place comes back through here.
+            drop(guard);
+            drop(call.send(Place { lanes: Arc::clone(lanes) }));
         }
     }
 }
@@ -199,7 +260,7 @@ mod tests {
     use super::*;
 
     fn gate(concurrency: usize) -> Gate {
-        Gate::new(Allowance { concurrency, pace: None })
+        Gate::of_origin(Allowance::of(concurrency))
     }
 
     /// Asks for a place, and is in the queue when this returns.
@@ -347,6 +408,57 @@ mod tests {
         let simulation = Simulation::run(&gate, checks, steps);
         assert!(simulation.checked >= checks, "{} of them in {hours} hours", simulation.checked);
         assert_eq!(simulation.waits.iter().max(), Some(&0), "as without any");
+    }
+
+    #[test]
+    fn places_that_a_tracker_turns_out_to_bear_go_to_those_who_wait() {
+        let gate = Gate::of_account(Allowance::of(2).up_to(4), "test");
+        let running = [now(&gate, 1), now(&gate, 1)];
+        let mut waiting: Vec<_> = (0..3).map(|_| queued(&gate, 1)).collect();
+        assert_eq!(
+            [gate.answered(Duration::ZERO), gate.answered(Duration::ZERO)],
+            [None, Some(Change { from: 2, to: 4 })]
+        );
+        let more: Vec<_> = waiting.drain(..2).map(|call| call.now_or_never().expect("a place")).collect();
+        let mut last = waiting.pop().expect("a call");
+        assert!((&mut last).now_or_never().is_none());
+        assert_eq!(gate.overloaded(Instant::now()), Some(Change { from: 4, to: 2 }));
+        drop((running, more));
+        let last = last.now_or_never().expect("a place").ok();
+        let other = now(&gate, 1);
+        drop(queued(&gate, 1));
+        drop((last, other));
+    }
+
+    #[test]
+    fn the_places_of_accounts_are_shown_as_long_as_these_are_known() {
+        let shown = |label: &str| {
+            let text = String::from_utf8(metrics::render(&metrics::Sample::default())).expect("text");
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("{label}{{platform=\"shown\"}} ")));
+            line.and_then(|number| number.parse::<u32>().ok())
+        };
+        let of_platform = || (shown("affzero_upstream_accounts"), shown("affzero_upstream_places"));
+        let gates = [2, 3].map(|places| Gate::of_account(Allowance::of(places).up_to(8), "shown"));
+        assert_eq!(of_platform(), (Some(2), Some(5)));
+        gates[0].adopt(7);
+        assert_eq!(of_platform(), (Some(2), Some(10)));
+        drop(gates);
+        assert_eq!(of_platform(), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn a_place_that_is_not_needed_says_nothing_of_the_tracker() {
+        let gate = Gate::of_account(Allowance::of(2).up_to(4), "test");
+        let running = now(&gate, 1);
+        assert!((0..10).all(|_| gate.answered(Duration::ZERO).is_none()));
+        drop(running);
+    }
+
+    #[test]
+    fn an_origin_keeps_the_places_it_begins_with_whatever_one_account_meets() {
+        let gate = gate(2);
+        assert_eq!(gate.overloaded(Instant::now()), None);
+        assert_eq!(gate.places(), 2);
     }
 
     proptest::proptest! {

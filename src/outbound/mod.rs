@@ -2,7 +2,7 @@
 //!
 //! Every call to a tracker goes through [`Upstream`]: the address is checked and pinned (`egress`), no redirect is
 //! followed, no proxy variable is read, the answer is bounded in time and in bytes after decompression, and reads are
-//! retried within the request's deadline. Calls to one origin and to one account are bounded in number and pace, shared
+//! retried within the request's deadline. Calls to one origin and to one account are bounded in number (`growth`) and pace, shared
 //! fairly between tenants (`gate`) and, where there are several, between processes (`turn`). An origin that keeps
 //! failing is left alone for a while (`breaker`). An error that leaves here carries no URL.
 //!
@@ -20,6 +20,7 @@ pub mod egress;
 pub mod error;
 mod faults;
 mod gate;
+mod growth;
 mod handshake;
 mod host;
 mod memory;
@@ -42,9 +43,10 @@ pub use self::account::AccountId;
 pub use self::allowance::{Allowance, Limits, Pace};
 pub use self::answer::Answer;
 pub use self::call::{Call, MAX_BODY_BYTES};
+pub use self::growth::Change;
 pub use self::origins::TransportConfig;
 pub use self::scope::{CallScope, Purpose, VERIFICATION_DEADLINE};
-pub use self::sharing::{Ask, Bound, Lease, Quiet, SharedBudget, Turn};
+pub use self::sharing::{Ask, Bound, Lease, Places, Quiet, SharedBudget, Turn};
 pub use self::text::MARK;
 pub use self::timings::Timings;
 pub use self::transport::Transport;

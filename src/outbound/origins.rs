@@ -92,13 +92,13 @@ impl Shared {
             tls: self.tls.clone(),
             resolver,
             connect_timeout: self.config.connect_timeout,
-            kept: allowance.concurrency,
+            kept: allowance.most,
             of_threads: ThreadLocal::new(),
         };
         let made = Arc::new(Origin {
             name: key.clone(),
             clients,
-            gate: Gate::new(allowance),
+            gate: Gate::of_origin(allowance),
             breaker: Breaker::default(),
             budget: Budget::default(),
         });

@@ -6,13 +6,16 @@ use async_trait::async_trait;
 
 use super::account::AccountId;
 use super::allowance::Limits;
+use super::growth::Change;
 
 /// Limits that several processes keep together.
 #[async_trait]
 pub trait SharedBudget: Send + Sync {
     /// Asks for the turn of one call. Answers soon, and as if there were no other process where nothing is known of
-    /// them.
-    async fn ask(&self, ask: &Ask<'_>) -> Turn;
+    /// them. Says what is known of the places there are.
+    async fn ask(&self, ask: &Ask<'_>) -> (Turn, Places);
+    /// Has all processes call an origin and an account with so many calls at once, as far as that has changed.
+    async fn resize(&self, origin: &str, account: &AccountId, changes: [Option<Change>; 2]);
     /// Has all processes leave an account alone for this long.
     async fn hush(&self, account: &AccountId, time: Duration);
     /// Ends a quiet of an account that a call broke and was answered all the same.
@@ -28,10 +31,23 @@ pub struct Ask<'a> {
     pub account: &'a AccountId,
     /// How hard they may be worked.
     pub limits: Limits,
+    /// How many calls at once each of them takes, as far as this process knows.
+    pub places: Places<usize>,
+    /// Whether nobody waits for it, so that it leaves half of the places free.
+    pub behind: bool,
     /// How long the call can wait.
     pub patience: Duration,
     /// Whether it leaves an account alone whose tracker asked for that.
     pub heeds_quiet: bool,
+}
+
+/// How many calls at once are taken; where it is an `Option`, as far as anything is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Places<T = Option<usize>> {
+    /// By the origin.
+    pub origin: T,
+    /// By the account.
+    pub account: T,
 }
 
 /// What a call is told.

@@ -10,10 +10,12 @@ use super::account::AccountId;
 use super::gate::{Full, Gate, Place};
 use super::origins::Origin;
 use super::quiet::LONGEST;
+use super::retry::Fault;
 use super::scope::Purpose;
-use super::sharing::{Ask, Bound, Lease, Quiet, SharedBudget, Turn};
+use super::sharing::{Ask, Bound, Lease, Places, Quiet, SharedBudget, Turn};
 use super::upstream::{Trip, Upstream};
 use crate::metrics;
+use crate::outbound::error::ErrorKind;
 
 /// The first pause before other processes are asked again is at most this long; each further one is at most twice as
 /// long.
@@ -55,7 +57,7 @@ impl Upstream {
                 Some(place) => place,
                 None => self.place_at(&origin.gate).await?,
             };
-            match self.ask_others(origin).await {
+            match self.ask_others(origin, &account).await {
                 Turn::Granted { lease, wait, breaks } => {
                     let moment = Instant::now() + wait;
                     let purpose = self.trip.scope.purpose;
@@ -84,7 +86,7 @@ impl Upstream {
 
     pub(super) fn account(&self) -> Arc<Gate> {
         let allowance = self.trip.limits.account;
-        self.shared.accounts.get_with(self.trip.account, || Arc::new(Gate::new(allowance)))
+        self.shared.accounts.get_with(self.trip.account, || Arc::new(Gate::of_account(allowance, self.trip.label)))
     }
 
     /// Has other processes leave the account alone too.
@@ -110,16 +112,42 @@ impl Upstream {
         }
     }
 
-    async fn ask_others(&self, origin: &Origin) -> Turn {
+    async fn ask_others(&self, origin: &Origin, at_account: &Gate) -> Turn {
         let Some(budget) = &self.shared.budget else {
             return Turn::Granted { lease: None, wait: Duration::ZERO, breaks: None };
         };
         let Trip { ref account, limits, scope, .. } = *self.trip;
         let patience = scope.deadline.saturating_duration_since(Instant::now());
         let heeds_quiet = scope.purpose != Purpose::Verify;
-        let limits = if scope.purpose == Purpose::Check { limits.behind() } else { limits };
-        budget.ask(&Ask { origin: &origin.name, account, limits, patience, heeds_quiet }).await
+        let behind = scope.purpose == Purpose::Check;
+        let places = Places { origin: origin.gate.places(), account: at_account.places() };
+        let ask = Ask { origin: &origin.name, account, limits, places, behind, patience, heeds_quiet };
+        let (turn, known) = budget.ask(&ask).await;
+        known.origin.into_iter().for_each(|places| origin.gate.adopt(places));
+        known.account.into_iter().for_each(|places| at_account.adopt(places));
+        turn
     }
+
+    /// Learns from how a call ended that went out at `began` how many calls at once the tracker bears.
+    pub(super) async fn learn_places(&self, origin: &Origin, account: &Gate, began: Instant, fault: Option<&Fault>) {
+        let changes = match fault.map(|fault| fault.error().kind) {
+            None => {
+                let time = began.elapsed();
+                [origin.gate.answered(time), account.answered(time)]
+            }
+            Some(kind) if is_overload(kind) => [origin.gate.overloaded(began), account.overloaded(began)],
+            Some(_) => [None, None],
+        };
+        if changes != [None, None] {
+            let name = origin.name.clone();
+            self.tell(move |budget, account| async move { budget.resize(&name, &account, changes).await }).await;
+        }
+    }
+}
+
+/// What a tracker does that is called too hard.
+const fn is_overload(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::RateLimited | ErrorKind::Failing | ErrorKind::Timeout | ErrorKind::AccessBlocked)
 }
 
 async fn pause(time: Duration) {

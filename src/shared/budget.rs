@@ -1,7 +1,8 @@
 //! How hard all replicas together may work one origin, and one account there.
 //!
 //! A call that runs has a lease in the set of its origin and in that of its account. Leases are renewed with every beat
-//! of the session, so those of a replica that died are gone after [`LEASE`]. The pace is kept as the time at which the
+//! of the session, so those of a replica that died are gone after [`LEASE`]. How many there may be is what any replica has
+//! found out last. The pace is kept as the time at which the
 //! next call would be on schedule (GCRA); a call is told how long it has to wait for its own moment, so nobody asks
 //! twice for that. An account whose tracker asked to be left alone has a name that lasts as long as that. Times are those
 //! of Redis alone.
@@ -16,25 +17,39 @@ use super::Shared;
 use super::inner::{Held, Inner};
 use super::link::Lines;
 use crate::metrics::RedisOperation;
-use crate::outbound::{AccountId, Allowance, Ask, Bound, Quiet, SharedBudget, Turn};
+use crate::outbound::{AccountId, Allowance, Ask, Bound, Change, Places, Quiet, SharedBudget, Turn};
 
 /// How long a lease lasts that is not renewed.
 const LEASE: Duration = Duration::from_secs(10);
+/// How long it is remembered how many calls at once a tracker takes that nobody calls.
+const REMEMBERED: Duration = Duration::from_secs(600);
 /// Leases that are renewed with one command.
 const BATCH: usize = 500;
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
+static RESIZE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("resize.lua")));
 static HUSH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("hush.lua")));
 static UNHUSH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unhush.lua")));
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
 
 #[async_trait]
 impl SharedBudget for Shared {
-    async fn ask(&self, ask: &Ask<'_>) -> Turn {
-        let alone = Turn::Granted { lease: None, wait: Duration::ZERO, breaks: None };
+    async fn ask(&self, ask: &Ask<'_>) -> (Turn, Places) {
+        let alone = (Turn::Granted { lease: None, wait: Duration::ZERO, breaks: None }, Places::default());
         let Some(inner) = &self.inner else { return alone };
         let Some(lines) = inner.link.open_lines() else { return alone };
         inner.ask(&lines, ask).await.unwrap_or(alone)
+    }
+
+    async fn resize(&self, origin: &str, account: &AccountId, changes: [Option<Change>; 2]) {
+        let Some(inner) = &self.inner else { return };
+        for (change, name) in changes.into_iter().zip([origin.as_bytes(), account.as_slice()]) {
+            if let Some(Change { from, to }) = change {
+                let mut resize = RESIZE.prepare_invoke();
+                resize.key(inner.name("concurrency", &[name])).arg(from).arg(to).arg(millis(REMEMBERED));
+                inner.send(RedisOperation::Resize, &resize).await;
+            }
+        }
     }
 
     async fn hush(&self, account: &AccountId, time: Duration) {
@@ -54,7 +69,7 @@ impl SharedBudget for Shared {
 }
 
 impl Inner {
-    async fn ask(self: &Arc<Self>, lines: &Lines, ask: &Ask<'_>) -> Option<Turn> {
+    async fn ask(self: &Arc<Self>, lines: &Lines, ask: &Ask<'_>) -> Option<(Turn, Places)> {
         let (origin, account) = (&[ask.origin.as_bytes()], &[ask.account.as_slice()]);
         let places = [self.name("places", origin), self.name("places", account)];
         let name = format!("{:032x}", fastrand::u128(..));
@@ -62,20 +77,24 @@ impl Inner {
         take.key(&places)
             .key(self.name("pace", origin))
             .key(self.name("pace", account))
-            .key(self.quiet_of(ask.account));
+            .key(self.quiet_of(ask.account))
+            .key(self.name("concurrency", origin))
+            .key(self.name("concurrency", account));
         take.arg(&name).arg(millis(LEASE)).arg(micros(ask.patience));
-        for allowance in [ask.limits.origin, ask.limits.account] {
-            let (interval, burst) = pace_of(allowance);
-            take.arg(allowance.concurrency).arg(interval).arg(burst);
+        for (allowance, places) in [(ask.limits.origin, ask.places.origin), (ask.limits.account, ask.places.account)] {
+            let (interval, burst) = pace_of(allowance, ask.behind);
+            take.arg(places).arg(interval).arg(burst);
         }
-        take.arg(u8::from(ask.heeds_quiet));
+        take.arg(u8::from(ask.heeds_quiet)).arg(u8::from(ask.behind)).arg(millis(REMEMBERED));
         // Held before it is granted: a call that is given up while Redis is asked gives back what it may have got.
         let lease = Lease::new(self, places.map(|set| Held { set, name: name.clone() }));
         let mut quick = lines.quick.clone();
-        let (outcome, wait, quiet): (u8, u64, u64) =
+        let (outcome, wait, quiet, at_origin, at_account): (u8, u64, u64, usize, usize) =
             self.link.run(lines, RedisOperation::Take, take.invoke_async(&mut quick)).await?;
         let wait = Duration::from_micros(wait);
-        Some(match outcome {
+        let known = |places: usize| (places > 0).then_some(places);
+        let places = Places { origin: known(at_origin), account: known(at_account) };
+        let turn = match outcome {
             0 => Turn::Granted { lease: Some(Box::new(lease)), wait, breaks: (quiet > 0).then_some(Quiet(quiet)) },
             refused => {
                 lease.refused();
@@ -86,7 +105,8 @@ impl Inner {
                     _ => Turn::Hushed(wait),
                 }
             }
-        })
+        };
+        Some((turn, places))
     }
 
     fn quiet_of(&self, account: &AccountId) -> String {
@@ -168,8 +188,9 @@ impl Drop for Lease {
 }
 
 /// Microseconds between calls, and how many may come at once; zero where there is no pace to keep.
-fn pace_of(allowance: Allowance) -> (u32, u32) {
-    allowance.pace.map_or((0, 0), |pace| (1_000_000 / pace.per_second.get(), pace.burst.get()))
+fn pace_of(allowance: Allowance, behind: bool) -> (u32, u32) {
+    let pace = allowance.pace.map(|pace| if behind { pace.behind() } else { pace });
+    pace.map_or((0, 0), |pace| (1_000_000 / pace.per_second.get(), pace.burst.get()))
 }
 
 fn millis(time: Duration) -> impl ToRedisArgs {

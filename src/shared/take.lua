@@ -1,15 +1,29 @@
 -- Takes a place of an origin and of an account, and a moment at which the pace of both allows the call.
--- KEYS: places of the origin, of the account; pace of the origin, of the account; the quiet of the account.
+-- KEYS: places of the origin, of the account; pace of the origin, of the account; the quiet of the account; how many
+--       places the origin has, and the account, where that was found out.
 -- ARGV: name of the lease, its milliseconds, the longest wait in microseconds;
---       then for origin and account: places, microseconds between calls (0: no pace), calls at once;
---       1 if the call heeds a quiet, else 0.
+--       then for origin and account: places, as the caller knows, microseconds between calls (0: no pace), calls at once;
+--       1 if the call heeds a quiet, else 0; 1 if it leaves half of the places free, else 0;
+--       milliseconds for which the numbers of places are remembered.
 -- Answers {0, wait, the quiet it goes through or 0}; {1, 0, 0}: the origin is full; {2, 0, 0}: the account is full;
--- {3, wait, 0}: that would be too late; {4, wait, 0}: the account is to be left alone for so long.
+-- {3, wait, 0}: that would be too late; {4, wait, 0}: the account is to be left alone for so long. Each ends in the numbers
+-- of places that were found out, 0 where none was.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local lease = tonumber(ARGV[2])
 
-local function full(places, most)
+local function known(key)
+  redis.call('PEXPIRE', key, ARGV[12])
+  return tonumber(redis.call('GET', key) or 0)
+end
+
+local at_origin, at_account = known(KEYS[6]), known(KEYS[7])
+
+local function full(places, own, shared)
+  local most = shared > 0 and shared or tonumber(own)
+  if ARGV[11] == '1' then
+    most = most - math.floor(most / 2)
+  end
   redis.call('ZREMRANGEBYSCORE', places, '-inf', now)
   return redis.call('ZCARD', places) >= most
 end
@@ -23,15 +37,15 @@ end
 local quiet = redis.call('GET', KEYS[5]) or '0'
 local left = redis.call('PTTL', KEYS[5])
 if left > 0 and ARGV[10] == '1' then
-  return {4, left * 1000, '0'}
+  return {4, left * 1000, '0', at_origin, at_account}
 end
 
 -- The account first: who waits for that stands in nobody else's way.
-if full(KEYS[2], tonumber(ARGV[7])) then
-  return {2, 0, '0'}
+if full(KEYS[2], ARGV[7], at_account) then
+  return {2, 0, '0', at_origin, at_account}
 end
-if full(KEYS[1], tonumber(ARGV[4])) then
-  return {1, 0, '0'}
+if full(KEYS[1], ARGV[4], at_origin) then
+  return {1, 0, '0', at_origin, at_account}
 end
 
 local longest = 0
@@ -45,7 +59,7 @@ for place = 1, 2 do
   end
 end
 if longest > tonumber(ARGV[3]) then
-  return {3, longest, '0'}
+  return {3, longest, '0', at_origin, at_account}
 end
 
 for pace, due in pairs(schedules) do
@@ -55,4 +69,4 @@ for place = 1, 2 do
   redis.call('ZADD', KEYS[place], now + lease * 1000, ARGV[1])
   redis.call('PEXPIRE', KEYS[place], lease)
 end
-return {0, longest, quiet}
+return {0, longest, quiet, at_origin, at_account}

@@ -40,8 +40,9 @@ pub(super) use rows::fuzz;
 /// How its own answers are told from those of something in front of it.
 const DIALECT: Dialect = Dialect { is_own_refusal: wire::is_own_refusal, knows_wrong_keys: true, is_gateway: false };
 
-/// Affise publishes no limit. One report reads four pages at a time; two reports of a network may run side by side.
-const LIMITS: Limits = Limits { origin: Allowance::of(8), account: Allowance::of(4) };
+/// Affise publishes no limit. A key begins with four pages at a time, and takes all eight places of its network where the
+/// network bears that.
+const LIMITS: Limits = Limits { origin: Allowance::of(8), account: Allowance::of(4).up_to(8) };
 
 /// How long a verification waits for something it can do without.
 const OPTIONAL_PATIENCE: Duration = Duration::from_secs(3);

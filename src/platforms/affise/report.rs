@@ -23,11 +23,12 @@ use super::super::calendar::{DateRange, Zone};
 use super::super::kind::ConnectionType;
 use super::super::stats::{Against, Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery};
 use super::rows::{Page, Reading, Slice};
-use super::{Api, Refusal};
+use super::{Api, LIMITS, Refusal};
 use crate::outbound::error::{ErrorKind, PlatformError};
 
 const PATH: &str = "/3.0/stats/custom";
-const PAGES_AT_ONCE: usize = 4;
+/// Pages that are asked for ahead; how many of them are under way is for the limits to say.
+const PAGES_AT_ONCE: usize = LIMITS.most_at_once();
 /// Pages from this size on are read beside the threads that answer requests.
 const LONG_BODY_BYTES: usize = 128 * 1024;
 /// Rows that memory is reserved for when a window is opened, however many are announced.

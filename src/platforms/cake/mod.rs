@@ -54,8 +54,11 @@ pub(super) use wire::fuzz;
 const DIALECT: Dialect =
     Dialect { is_own_refusal: refusal::is_own_refusal, knows_wrong_keys: false, is_gateway: false };
 
-/// No limit is documented and reports are slow: one or two calls at a time is what networks are used to.
-const LIMITS: Limits = Limits { origin: Allowance::of(2), account: Allowance::of(2) };
+/// No limit is documented and reports are slow: one or two calls at a time is what networks are used to, and where they
+/// come no slower by that it may be some more.
+const LIMITS: Limits = Limits { origin: PLACES, account: PLACES };
+
+const PLACES: Allowance = Allowance::of(2).up_to(6);
 
 /// Brings the settings into the form they are stored in.
 ///

@@ -66,7 +66,7 @@ impl<'a> Pull<'a> {
             let mut said = Vec::new();
             let question = Question { road, pushed: &pushed };
             let mut fetched =
-                stream::iter(windows).map(|window| session.window(question, window)).buffered(LIMITS.account.concurrency);
+                stream::iter(windows).map(|window| session.window(question, window)).buffered(LIMITS.most_at_once());
             while let Some(parts) = fetched.next().await {
                 for part in parts? {
                     self.prove_if_empty(&part).await?;

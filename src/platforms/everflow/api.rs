@@ -291,7 +291,7 @@ fn is_quota_low(headers: &HeaderMap) -> bool {
     headers
         .get("x-ratelimit-remaining")
         .and_then(|remaining| remaining.to_str().ok()?.trim().parse::<usize>().ok())
-        .is_some_and(|remaining| remaining < LIMITS.account.concurrency)
+        .is_some_and(|remaining| remaining < LIMITS.most_at_once())
 }
 
 fn known_currency(settings: &Settings, detected: Option<&str>) -> Result<Option<Currency>, PlatformError> {

@@ -37,11 +37,11 @@ const DIALECT: Dialect = Dialect { is_own_refusal: wire::is_own_refusal, knows_w
 
 /// Well below the ten reports that one network may have running at the same time, for all networks together too. The
 /// pace is what the oldest quota lets one network's keys do, though all networks share the gateway.
-const LIMITS: Limits = Limits { origin: GATEWAY, account: Allowance::of(4) };
+const LIMITS: Limits = Limits { origin: GATEWAY, account: Allowance::of(4).up_to(8) };
 
 /// Affiliates' quotas are smaller. One is shared by all affiliates of a network; what the others leave of it shows in
 /// the headers of each answer and is spared by what reads them.
-const AFFILIATE_LIMITS: Limits = Limits { origin: GATEWAY, account: Allowance::of(4).at(Pace::new(5, 20)) };
+const AFFILIATE_LIMITS: Limits = Limits { origin: GATEWAY, account: Allowance::of(4).up_to(8).at(Pace::new(5, 20)) };
 
 const GATEWAY: Allowance = Allowance::of(8).at(Pace::new(20, 50));
 

@@ -123,7 +123,7 @@ impl Work {
     /// The next parts to ask at the same time, `None` when all is done.
     pub(super) fn wave(&mut self) -> Option<Vec<Part>> {
         let mut wave = Vec::new();
-        while wave.len() < LIMITS.account.concurrency
+        while wave.len() < LIMITS.most_at_once()
             && let Some(part) = self.queue.pop_front()
         {
             let (part, rest) = part.cut_after(self.stride);

@@ -11,7 +11,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use compact_str::CompactString;
-use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt};
 use jiff::{Timestamp, ToSpan};
 use smallvec::SmallVec;
 
@@ -20,6 +20,7 @@ use super::super::stats::{
     Batch, Check, Currency, Dimension, DimensionValue, Key, Metrics, Report, Row, StatsQuery, Warning,
 };
 use super::super::total::Sum;
+use super::LIMITS;
 use super::api::Api;
 use super::parts::{Listing, MAX_DAYS, Narrow, Part, ROW_CAP, Work};
 use super::portal::Portal;
@@ -60,10 +61,11 @@ pub(super) fn start<'a>(api: &'a Api, query: &'a StatsQuery, terms: Terms<'_>) -
         let before = if reader.is_over() { None } else { reader.total().await };
         let mut sum = Sum::default();
         while let Some(wave) = work.wave() {
-            let outcomes = try_join_all(wave.iter().map(|part| reader.read(part))).await?;
             let mut again = Vec::new();
-            for (part, outcome) in wave.into_iter().zip(outcomes) {
-                match outcome {
+            let read = |part| async { (reader.read(&part).await, part) };
+            let mut outcomes = stream::iter(wave).map(read).buffered(LIMITS.most_at_once());
+            while let Some((outcome, part)) = outcomes.next().await {
+                match outcome? {
                     Outcome::Rows(rows) => {
                         work.whole(&part, rows.len());
                         rows.iter().for_each(|row| sum.add(&row.metrics));

@@ -65,7 +65,7 @@ pub(super) async fn start<'a>(
             yield Batch::of(reader.take(&mut pages, number, first)?);
             {
                 let mut ahead =
-                    stream::iter(2..=planned).map(|number| reader.page(&part, number)).buffered(LIMITS.account.concurrency);
+                    stream::iter(2..=planned).map(|number| reader.page(&part, number)).buffered(LIMITS.most_at_once());
                 while pages.more {
                     number += 1;
                     let page = match ahead.next().await {

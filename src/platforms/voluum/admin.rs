@@ -6,8 +6,7 @@
 
 use async_stream::try_stream;
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -30,6 +29,9 @@ const FAR_ZONE: &str = "Etc/GMT-12";
 
 /// A first page, and the words in which it was asked for.
 type Opening = (Habits, Page);
+
+/// Pages that are asked for before they are needed; `None` once they turned out to begin elsewhere.
+type Ahead<'a> = Option<BoxStream<'a, (u64, Result<Page, Refusal>)>>;
 
 pub(super) struct AdminClient {
     report: Url,
@@ -110,7 +112,7 @@ impl AdminClient {
     /// Reads a short table whole, and the first page of a long one, which may be there already. A table that moves
     /// meanwhile is read once more.
     async fn begin<'a>(
-        &self,
+        &'a self,
         question: &'a Question,
         dimensions: &'a [Dimension],
         opening: Option<Opening>,
@@ -122,7 +124,7 @@ impl AdminClient {
     }
 
     async fn begin_once<'a>(
-        &self,
+        &'a self,
         question: &'a Question,
         dimensions: &'a [Dimension],
         opening: Option<Opening>,
@@ -132,14 +134,42 @@ impl AdminClient {
             None => self.first_page(question).await?,
         };
         let mut reading = Reading::begin(question, dimensions, self.terms.currency, habits, first)?;
-        while reading.is_short() && !reading.is_complete() {
-            self.advance(&mut reading).await?;
+        if reading.is_short() {
+            let mut ahead = self.ahead(&reading);
+            while !reading.is_complete() {
+                self.advance(&mut reading, &mut ahead).await?;
+            }
         }
         Ok(reading)
     }
 
-    async fn advance(&self, reading: &mut Reading<'_>) -> Result<(), PlatformError> {
-        let page = self.page(reading.question, &reading.habits, reading.received()).await?;
+    /// The pages after the first, asked for ahead, each with the number of rows before it if all are as long as the first.
+    fn ahead<'s>(&'s self, reading: &Reading<'s>) -> Ahead<'s> {
+        let (question, habits) = (reading.question, reading.habits.clone());
+        let offsets = (1..).map_while({
+            let (first, all) = (reading.received(), reading.total_rows());
+            move |page: u64| page.checked_mul(first).filter(|offset| (1..all).contains(offset))
+        });
+        let page = move |offset| {
+            let habits = habits.clone();
+            async move { (offset, self.page(question, &habits, offset).await) }
+        };
+        Some(stream::iter(offsets).map(page).buffered(LIMITS.most_at_once()).boxed())
+    }
+
+    async fn advance<'s>(&'s self, reading: &mut Reading<'s>, ahead: &mut Ahead<'s>) -> Result<(), PlatformError> {
+        let next = match ahead {
+            Some(pages) => pages.next().await.filter(|(offset, _)| *offset == reading.received()),
+            None => None,
+        };
+        let page = match next {
+            Some((_, page)) => page?,
+            // A page was shorter than the first, so those asked for ahead begin elsewhere.
+            None => {
+                *ahead = None;
+                self.page(reading.question, &reading.habits, reading.received()).await?
+            }
+        };
         reading.take(page)
     }
 
@@ -253,20 +283,19 @@ impl AdminClient {
     ) -> BoxStream<'a, Result<Batch, PlatformError>> {
         Box::pin(try_stream! {
             let mut empty = true;
-            // Never more begun than waited for: a call that nobody polls would keep its place among the few there are.
-            for together in questions.chunks(LIMITS.account.concurrency) {
-                let begun = together.iter().map(|question| self.begin(question, &query.dimensions, opening.take()));
-                let readings = try_join_all(begun).await?;
-                for mut reading in readings {
-                    loop {
-                        let batch = reading.batch();
-                        empty &= batch.rows.is_empty();
-                        yield batch;
-                        if reading.is_complete() {
-                            break;
-                        }
-                        self.advance(&mut reading).await?;
+            let begin = questions.iter().map(|question| self.begin(question, &query.dimensions, opening.take()));
+            let mut begun = stream::iter(begin.collect::<Vec<_>>()).buffered(LIMITS.most_at_once());
+            while let Some(reading) = begun.next().await {
+                let mut reading = reading?;
+                let mut ahead = self.ahead(&reading);
+                loop {
+                    let batch = reading.batch();
+                    empty &= batch.rows.is_empty();
+                    yield batch;
+                    if reading.is_complete() {
+                        break;
                     }
+                    self.advance(&mut reading, &mut ahead).await?;
                 }
             }
             if !empty && !warnings.is_empty() {

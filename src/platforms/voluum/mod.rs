@@ -32,5 +32,5 @@ const CONVERSION_TIME_SETTING: &str = "conversion_time";
 
 /// Voluum counts calls by the caller's address, so all accounts together stay at the few at once that one may make.
 /// The published 15 calls a second are kept as a burst only, because another limit by the minute is not published.
-/// One account never takes all the places.
-const LIMITS: Limits = Limits { origin: Allowance::of(3).at(Pace::new(5, 15)), account: Allowance::of(2) };
+/// One account takes all the places only where it is served no slower by that.
+const LIMITS: Limits = Limits { origin: Allowance::of(3).at(Pace::new(5, 15)), account: Allowance::of(2).up_to(3) };

@@ -73,6 +73,11 @@ impl<'a> Reading<'a> {
         self.received
     }
 
+    /// How many rows there are in all.
+    pub(super) fn total_rows(&self) -> u64 {
+        self.total_rows
+    }
+
     /// Whether all rows have come.
     pub(super) fn is_complete(&self) -> bool {
         self.received >= self.total_rows

@@ -74,7 +74,11 @@ async fn a_tracker_is_called_by_all_processes_together_as_by_one() {
         answer.ok(200);
     }
     assert_eq!(network.requests().len(), 60);
-    assert_eq!(network.most_at_once(), 4, "one account takes four calls at a time");
+    let most = network.most_at_once();
+    assert!(
+        (4..=8).contains(&most),
+        "one account begins with four calls at a time and never takes more than eight: {most}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -572,7 +572,7 @@ async fn a_failed_window_fails_the_report() {
     let simulator = Simulator::start(Cake::with(|cake| cake.currency_list = false));
     // A page of the moment is asked for once more.
     let page = || Fault::Instead(Reply::html(200));
-    simulator.inject([Fault::None, Fault::None, page(), page(), page(), page()]);
+    simulator.inject([Fault::None, Fault::None].into_iter().chain(std::iter::repeat_with(page).take(12)));
     let error = Connection::affiliate(&simulator)
         .pull(&query(&[Dimension::Date, Dimension::Offer], september()))
         .await

@@ -11,6 +11,7 @@ mod leases;
 mod leaving;
 #[cfg(target_os = "linux")]
 mod memory;
+mod places;
 mod queue;
 mod retries;
 #[cfg(target_os = "linux")]
