@@ -65,6 +65,42 @@ impl Sizes {
     }
 }
 
+/// Anything else that was found out of accounts, remembered for as long.
+#[derive(Clone)]
+pub(super) struct Facts<T: Clone + Send + Sync + 'static>(Cache<AccountId, T>);
+
+impl<T: Clone + Send + Sync + 'static> Default for Facts<T> {
+    fn default() -> Self {
+        Self(Cache::builder().max_capacity(MOST_ACCOUNTS).time_to_live(FORGET_AFTER).build())
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Facts<T> {
+    /// What is known of one account.
+    pub(super) fn of(&self, upstream: &Upstream) -> Fact<T> {
+        Fact { known: self.0.clone(), account: *upstream.account_id() }
+    }
+}
+
+/// What was found out of one account.
+#[derive(Clone)]
+pub(super) struct Fact<T: Clone + Send + Sync + 'static> {
+    known: Cache<AccountId, T>,
+    account: AccountId,
+}
+
+impl<T: Clone + Default + Send + Sync + 'static> Fact<T> {
+    /// What is known.
+    pub(super) fn get(&self) -> T {
+        self.known.get(&self.account).unwrap_or_default()
+    }
+
+    /// Remembers something.
+    pub(super) fn set(&self, fact: T) {
+        self.known.insert(self.account, fact);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -191,6 +191,10 @@ pub struct Readings {
     pub older_build: bool,
     /// The answers do not say that they are JSON.
     pub vague_content_type: bool,
+    /// What v2 calls its groupings by day and by hour, where it has any.
+    pub times: Option<(&'static str, &'static str)>,
+    /// By which hours they are off.
+    pub times_are_off_by: i64,
     /// Totals carry the noise of binary floats.
     pub noise: bool,
 
@@ -226,6 +230,8 @@ impl Default for Readings {
             ambiguity: Ambiguity::First,
             older_build: false,
             vague_content_type: false,
+            times: None,
+            times_are_off_by: 0,
             noise: false,
             wrong_key: WrongKey::ErrorObject,
             no_data: NoData::NoClicks,
@@ -467,14 +473,17 @@ impl Binom {
             _ => return Err(refused(404, "NotFoundHttpException", "No route found")),
         };
         let unproven = |name: &&str| {
-            !matches!(*name, "campaign" | "offer" | "affiliateNetwork" | "geoCountry") && token_of(name).is_none()
+            !matches!(*name, "campaign" | "offer" | "affiliateNetwork" | "geoCountry")
+                && token_of(name).is_none()
+                && self.readings.times.is_none_or(|(day, hour)| ![day, hour].contains(name))
         };
         if let Some(name) = groupings.iter().find(|name| unproven(name)) {
             return Err(invalid(&format!("Unknown grouping {name}")));
         }
         let events: Vec<&Event> = events.into_iter().filter(|event| ids.contains(&owner(event))).collect();
         let mut rows = Vec::new();
-        self.nest(&events, &groupings, 1, &mut rows);
+        let zone = request.param("timezone").and_then(listed_zone).ok_or_else(|| invalid("Unknown timezone"))?;
+        self.nest(&events, &groupings, &zone, 1, &mut rows);
         let (limit, offset) = self.paging(request, 25)?;
         let page = if self.readings.limit_counts_outermost {
             let starts: Vec<usize> =
@@ -499,7 +508,14 @@ impl Binom {
         })
     }
 
-    fn nest(&self, events: &[&Event], groupings: &[&str], level: usize, rows: &mut Vec<(usize, Value)>) {
+    fn nest(
+        &self,
+        events: &[&Event],
+        groupings: &[&str],
+        zone: &TimeZone,
+        level: usize,
+        rows: &mut Vec<(usize, Value)>,
+    ) {
         let Some((grouping, deeper)) = groupings.split_first() else { return };
         let mut groups: BTreeMap<(Option<u32>, &str, String), Vec<&Event>> = BTreeMap::new();
         for event in events {
@@ -508,6 +524,12 @@ impl Binom {
                 "offer" => (event.offer, "", String::new()),
                 "affiliateNetwork" => (event.network(), "", String::new()),
                 "geoCountry" => (None, event.country, String::new()),
+                time if self.readings.times.is_some_and(|(day, hour)| [day, hour].contains(&time)) => {
+                    let at = event.at + SignedDuration::from_hours(self.readings.times_are_off_by);
+                    let local = zone.to_datetime(at);
+                    let is_day = self.readings.times.is_some_and(|(day, _)| day == time);
+                    (None, "", if is_day { local.date().to_string() } else { format!("{:02}:00", local.hour()) })
+                }
                 token => (None, "", event.token(token_of(token).expect("a token"))),
             };
             groups.entry(key).or_default().push(event);
@@ -529,7 +551,7 @@ impl Binom {
             row.insert("entity_id".to_owned(), json!(id.map(|id| id.to_string())));
             row.insert("name".to_owned(), json!(name));
             rows.push((level, Value::Object(row)));
-            self.nest(&events, deeper, level + 1, rows);
+            self.nest(&events, deeper, zone, level + 1, rows);
         }
     }
 

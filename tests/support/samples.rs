@@ -82,6 +82,12 @@ pub fn of(pair: Pair, last: Date) -> Vec<Sample> {
         Pair::AffiseAffiliate => vec![affise(pair, affise::AFFILIATE_KEY, affise::ADMIN_KEY, last)],
         Pair::BinomAdmin => vec![
             binom("v2", &["[]"], "", binom::Binom::v2("", binom_events(last))),
+            binom(
+                "v2 that groups by day and hour",
+                &["[]"],
+                "",
+                binom::Binom::v2("", binom_events(last)).reading(|readings| readings.times = Some(("day", "hour"))),
+            ),
             binom("v1", &["null", "[]"], "/panel.php", binom::Binom::v1("/panel.php", binom_events(last))),
             binom(
                 "v1 with a threshold and empty cells",

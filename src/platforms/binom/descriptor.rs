@@ -3,7 +3,8 @@
 use super::super::address;
 use super::super::descriptor::{Compiled, Descriptor, PlatformDescriptor};
 use super::super::kind::{ConnectionType, Platform};
-use super::{AdminClient, DIALECT, LIMITS, catalogue, normalise, unpaste};
+use super::limits::LIMITS;
+use super::{AdminClient, DIALECT, catalogue, normalise, unpaste};
 
 pub(in super::super) static PLATFORM: PlatformDescriptor =
     PlatformDescriptor { title: "Binom", summary: catalogue::SUMMARY, counts_toward_limit: true };

@@ -14,6 +14,7 @@
 mod catalogue;
 mod countries;
 pub(super) mod descriptor;
+mod limits;
 mod report;
 mod v1;
 mod v2;
@@ -24,24 +25,20 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use self::report::CONCURRENCY;
 use super::address;
 use super::calendar::Zone;
 use super::client::{Account, PlatformClient, Platforms};
 use super::kind::{ConnectionType, FieldError, Settings};
-use super::learned::{Learned, Sizes};
+use super::learned::{Facts, Learned, Sizes};
 use super::stats::{Currency, Report, StatsQuery};
 use super::verification::Detected;
 use crate::outbound::error::{ErrorKind, PlatformError, Stage};
-use crate::outbound::{Allowance, Dialect, Limits, Upstream};
+use crate::outbound::{Dialect, Upstream};
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
 
 /// How its own answers are told from those of something in front of it.
 const DIALECT: Dialect = Dialect { is_own_refusal: wire::is_own_refusal, knows_wrong_keys: false, is_gateway: false };
-
-/// It is somebody's live tracking server, so it is asked gently.
-const LIMITS: Limits = Limits { origin: Allowance::of(CONCURRENCY), account: Allowance::of(CONCURRENCY) };
 
 /// Brings the address into the form it is stored in.
 fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
@@ -107,7 +104,7 @@ impl Generation {
 /// An installation whose generation is known.
 enum Tracker {
     V1(v1::Panel),
-    V2(v2::Api),
+    V2(Box<v2::Api>),
 }
 
 /// The owner of a Binom installation, or a user with a key of its own.
@@ -116,6 +113,7 @@ struct AdminClient {
     base: String,
     key: SecretString,
     pages: Sizes,
+    times: v2::Known,
     currency: Option<Currency>,
     remembered: Option<Generation>,
     /// Whose key it is, where the last verification found out.
@@ -132,6 +130,7 @@ impl AdminClient {
         })?;
         Ok(Self {
             pages: platforms.kept::<Learned<v2::Pages>>().of(&upstream, v2::PAGE_ROWS),
+            times: platforms.kept::<Facts<v2::Names>>().of(&upstream),
             upstream,
             base,
             key,
@@ -142,7 +141,7 @@ impl AdminClient {
     }
 
     fn api(&self) -> v2::Api {
-        v2::Api::new(self.upstream.clone(), &self.base, self.key.clone(), self.pages.clone())
+        v2::Api::new(self.upstream.clone(), &self.base, self.key.clone(), self.pages.clone(), self.times.clone())
     }
 
     /// The panel whose file the address names.
@@ -153,7 +152,7 @@ impl AdminClient {
     /// The tracker, as the last verification found it.
     async fn recall(&self) -> Result<Tracker, PlatformError> {
         match self.remembered {
-            Some(Generation::V2) => Ok(Tracker::V2(self.api())),
+            Some(Generation::V2) => Ok(Tracker::V2(Box::new(self.api()))),
             Some(Generation::V1) => match self.named_panel() {
                 Some(panel) => Ok(Tracker::V1(panel)),
                 None => self.guess_panel().await.map(Tracker::V1),
@@ -174,7 +173,7 @@ impl AdminClient {
         let api = self.api();
         // Trackers redirect paths they do not know, so a redirect alone does not rule v1 out.
         let redirect = match api.greet().await {
-            Ok(v2::Greeting::Binom { user }) => return Ok((Tracker::V2(api), user)),
+            Ok(v2::Greeting::Binom { user }) => return Ok((Tracker::V2(Box::new(api)), user)),
             Ok(v2::Greeting::Stranger) => None,
             Err(error) if error.kind == ErrorKind::Redirected => Some(error),
             Err(error) => return Err(error),
@@ -249,7 +248,7 @@ impl PlatformClient for AdminClient {
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
         match self.recall().await? {
             Tracker::V1(panel) => v1::report(panel, query, self.currency).await,
-            Tracker::V2(api) => v2::report(api, query, self.currency).await,
+            Tracker::V2(api) => v2::report(*api, query, self.currency).await,
         }
     }
 }

@@ -9,12 +9,10 @@ use smallvec::SmallVec;
 use super::super::stats::{
     Batch, Check, Currency, Dimension, DimensionValue, Metrics, Report, Row, StatsQuery, Warning, WarningCode,
 };
+use super::limits::LIMITS;
 use super::wire::Nested;
 use crate::outbound::Upstream;
 use crate::outbound::error::PlatformError;
-
-/// How many calls of one report are under way at once.
-pub(super) const CONCURRENCY: usize = 2;
 
 /// Values by dimension, in no particular order.
 pub(super) type Values = SmallVec<[(Dimension, DimensionValue); 4]>;
@@ -50,7 +48,7 @@ where
     let batches = Box::pin(async_stream::try_stream! {
         let mut columns = Columns::default();
         let mut sum = Metrics::ZERO;
-        let mut parts = Box::pin(questions.buffered(CONCURRENCY));
+        let mut parts = Box::pin(questions.buffered(LIMITS.most_at_once()));
         while let Some(part) = parts.next().await {
             let part = part?;
             columns.see(&part.lines);

@@ -62,7 +62,19 @@ pub(super) struct Window {
 pub(super) struct Wording {
     pub(super) from: String,
     pub(super) to: String,
-    pub(super) timezone: &'static str,
+    pub(super) timezone: String,
+}
+
+impl Wording {
+    /// Whole days of a zone, as an installation that knows the zone counts them.
+    pub(super) fn local(zone: &Zone, range: DateRange) -> Self {
+        let is_utc = *zone.rules() == TimeZone::UTC || zone.canonical_name() == "Etc/UTC";
+        Self {
+            from: format!("{} 00:00:00", range.from()),
+            to: format!("{} 23:59:59", range.to()),
+            timezone: if is_utc { "UTC" } else { zone.canonical_name() }.to_owned(),
+        }
+    }
 }
 
 /// Cuts a range into windows, in order. Together they cover every instant of its days exactly once.
@@ -119,7 +131,14 @@ impl Window {
     /// then the same wall-clock times would be other instants there.
     pub(super) fn wording(&self) -> Wording {
         let clock = |instant: Timestamp| TimeZone::UTC.to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S").to_string();
-        Wording { from: clock(self.from), to: clock(self.until - SECOND), timezone: "UTC" }
+        Wording { from: clock(self.from), to: clock(self.until - SECOND), timezone: "UTC".to_owned() }
+    }
+
+    /// The stretch that windows make which follow each other.
+    pub(super) fn joined(windows: &[Self]) -> Option<Self> {
+        let follow = windows.iter().zip(windows.iter().skip(1)).all(|(one, next)| one.until == next.from);
+        let (first, last) = (windows.first()?, windows.last()?);
+        follow.then_some(Self { until: last.until, ..*first })
     }
 }
 

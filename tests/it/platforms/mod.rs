@@ -2,6 +2,7 @@
 
 mod affise;
 mod binom;
+mod binom_times;
 mod cake;
 mod demo;
 mod everflow;

@@ -2,10 +2,14 @@
 //!
 //! One entity is asked for with `stats/{entity}`, which gives ids and ends in a row of totals with the number of rows;
 //! several at once, and countries, with `report/{page}`, which wants the ids of the page's entities listed and answers
-//! a flat, depth-first list. Groupings by day, by hour and by traffic source are unproven, so none is used: days and
-//! hours are windows of their own, and a traffic source is the only id of its page.
+//! a flat, depth-first list. Groupings by day, by hour and by traffic source are unproven: days and hours are windows of
+//! their own until the installation has proven that it groups by them (`native`), and a traffic source is the only id of
+//! its page.
 
+mod names;
+mod native;
 mod plan;
+mod road;
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -18,7 +22,7 @@ use url::Url;
 
 use super::super::calendar::{DateRange, Zone};
 use super::super::learned::Sizes;
-use super::super::stats::{Against, Check, Dimension, DimensionValue, Metrics, SubId};
+use super::super::stats::{Against, Check, Dimension, DimensionValue, Metrics};
 use super::super::words::speaks_of_addresses;
 use super::countries;
 use super::report::{Outline, Part};
@@ -27,6 +31,9 @@ use super::wire::{self, Entity, Nested, Totals};
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{Answer, Upstream};
 
+use self::road::grouping;
+
+pub(super) use names::{Known, Names};
 pub(super) use plan::report;
 
 pub(super) const KEY_HINT: &str =
@@ -54,11 +61,15 @@ pub(super) struct Api {
     root: String,
     key: SecretString,
     pages: Sizes,
+    /// What the installation is known to call days and hours.
+    times: Known,
+    /// What they are called in the questions of this copy.
+    named: Names,
 }
 
 impl Api {
-    pub(super) fn new(upstream: Upstream, base: &str, key: SecretString, pages: Sizes) -> Self {
-        Self { upstream, root: format!("{base}/public/api/v1"), key, pages }
+    pub(super) fn new(upstream: Upstream, base: &str, key: SecretString, pages: Sizes, times: Known) -> Self {
+        Self { upstream, root: format!("{base}/public/api/v1"), key, pages, times, named: Names::default() }
     }
 
     /// Finds out whether this is Binom v2, and whether it accepts the key.
@@ -324,7 +335,8 @@ impl Api {
         let mut parameters = paging(&limit, &offset);
         parameters.extend(dates(period));
         parameters.extend(ids.iter().map(|id| ("ids[]", id.as_str())));
-        parameters.extend(groupings.iter().filter_map(|dimension| Some(("groupings[]", grouping(*dimension)?))));
+        let name = |dimension: &Dimension| grouping(*dimension).or_else(|| self.named.get(*dimension));
+        parameters.extend(groupings.iter().filter_map(|dimension| Some(("groupings[]", name(dimension)?))));
         self.read(&format!("report/{page}"), &parameters).await
     }
 
@@ -337,7 +349,7 @@ impl Api {
 }
 
 fn dates(period: &Wording) -> [(&str, &str); 4] {
-    [("datePreset", "custom_time"), ("dateFrom", &period.from), ("dateTo", &period.to), ("timezone", period.timezone)]
+    [("datePreset", "custom_time"), ("dateFrom", &period.from), ("dateTo", &period.to), ("timezone", &period.timezone)]
 }
 
 fn paging<'a>(limit: &'a str, offset: &'a str) -> Vec<(&'a str, &'a str)> {
@@ -370,63 +382,13 @@ fn differences(outline: &Outline<'_>, totals: Option<&Totals>) -> impl Iterator<
     std::iter::once(inner).chain(outer)
 }
 
-/// The name of an entity in `stats/{entity}`.
-const fn entity(dimension: Dimension) -> Option<&'static str> {
-    match dimension {
-        Dimension::Campaign => Some("campaign"),
-        Dimension::Offer => Some("offer"),
-        Dimension::AffiliateNetwork => Some("affiliate_network"),
-        Dimension::TrafficSource => Some("traffic_source"),
-        Dimension::Date
-        | Dimension::Week
-        | Dimension::Month
-        | Dimension::Hour
-        | Dimension::Affiliate
-        | Dimension::Advertiser
-        | Dimension::Country
-        | Dimension::Sub(_) => None,
-    }
-}
-
-/// The name of a grouping in `report/{page}`, where it is proven.
-const fn grouping(dimension: Dimension) -> Option<&'static str> {
-    match dimension {
-        Dimension::Campaign => Some("campaign"),
-        Dimension::Offer => Some("offer"),
-        Dimension::AffiliateNetwork => Some("affiliateNetwork"),
-        Dimension::Country => Some("geoCountry"),
-        Dimension::TrafficSource
-        | Dimension::Date
-        | Dimension::Week
-        | Dimension::Month
-        | Dimension::Hour
-        | Dimension::Affiliate
-        | Dimension::Advertiser => None,
-        Dimension::Sub(number) => Some(token(number)),
-    }
-}
-
-/// The tokens of that number, whatever a campaign's traffic source calls them.
-const fn token(number: SubId) -> &'static str {
-    match number.number() {
-        1 => "token_1",
-        2 => "token_2",
-        3 => "token_3",
-        4 => "token_4",
-        5 => "token_5",
-        6 => "token_6",
-        7 => "token_7",
-        8 => "token_8",
-        9 => "token_9",
-        _ => "token_10",
-    }
-}
-
 /// What a row of a nested report stands for. Traffic that belongs to no entity has no id, or a zero and no name.
 fn meaning(dimension: Dimension, row: &Nested) -> Option<DimensionValue> {
     let nameless = row.name.trim().is_empty();
     Some(match (dimension, row.id.as_deref()) {
         (Dimension::Country, _) => countries::read(&row.name),
+        (Dimension::Date, _) => return names::day(&row.name),
+        (Dimension::Hour, _) => return names::hour(&row.name),
         // Every letter of what a link carried counts.
         (Dimension::Sub(_), _) => DimensionValue::plain(row.name.as_str()),
         (_, Some(id)) if id != "0" || !nameless => DimensionValue::new(id, &row.name),

@@ -4,59 +4,18 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use compact_str::CompactString;
+use futures_util::future::ready;
 use futures_util::stream;
 
 use super::super::countries;
 use super::super::report::{Control, Line, Part, Values, afford, assemble, is_idle};
 use super::super::windows::{Grain, Window, Wording, cut};
 use super::super::wire;
-use super::{Api, entity, grouping};
+use super::road::{IDS_PER_CALL, Road};
+use super::{Api, native};
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::platforms::stats::{Against, Check, Currency, Dimension, DimensionValue, Metrics, Report, StatsQuery};
 use crate::platforms::total;
-
-/// Ids in one question: some hundreds still fit into the 8 KiB that a web server takes as an address.
-const IDS_PER_CALL: usize = 300;
-
-/// The most groupings of a nested report.
-const MAX_GROUPINGS: usize = 3;
-
-/// Which calls answer a query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Road {
-    /// The row of totals alone.
-    Totals,
-    /// One kind of entity.
-    Entities(Dimension, &'static str),
-    /// A nested report over the campaigns.
-    ByCampaign(Vec<Dimension>),
-    /// A nested report over one traffic source at a time.
-    BySource(Vec<Dimension>),
-}
-
-impl Road {
-    fn of(query: &StatsQuery) -> Result<Self, PlatformError> {
-        let others: Vec<Dimension> =
-            query.dimensions.iter().copied().filter(|dimension| !dimension.is_time()).collect();
-        if others.is_empty() {
-            return Ok(Self::Totals);
-        }
-        if let [one] = *others.as_slice()
-            && let Some(name) = entity(one)
-        {
-            return Ok(Self::Entities(one, name));
-        }
-        let groupings: Vec<Dimension> =
-            others.iter().copied().filter(|dimension| *dimension != Dimension::TrafficSource).collect();
-        if groupings.len() > MAX_GROUPINGS || groupings.iter().any(|dimension| grouping(*dimension).is_none()) {
-            return Err(PlatformError::unsupported(
-                "Binom v2 groups by date, hour, traffic source and up to three of campaign, offer, affiliate network, \
-                 country and sub1 to sub10.",
-            ));
-        }
-        Ok(if groupings.len() < others.len() { Self::BySource(groupings) } else { Self::ByCampaign(groupings) })
-    }
-}
 
 /// One question of a nested report: the ids it is about, and what they mean for its rows.
 #[derive(Clone)]
@@ -75,8 +34,13 @@ pub(in super::super) async fn report<'a>(
     let grain = Grain::of(query);
     let windows = cut(&query.zone, query.range, grain)?;
     let scale = (grain != Grain::Whole).then(|| query.range.len_days());
+    if let Some(mut part) = native::part(&api, query, &road, windows.len()).await? {
+        let codes = api.codes_for(query).await?;
+        part.lines.iter_mut().for_each(|line| name_country(line, &codes));
+        return Ok(assemble(query, currency, false, stream::iter([ready(Ok(part))]), None));
+    }
     afford(&api.upstream, windows.len(), scale)?;
-    let codes = if query.has(Dimension::Country) { api.country_codes().await? } else { HashMap::new() };
+    let codes = api.codes_for(query).await?;
     let slices = api.slices(&road, query).await?;
     afford(&api.upstream, windows.len() * slices.len(), scale)?;
     // A nested report is put together from several questions, any of which may have a part of a key.
@@ -138,6 +102,11 @@ fn are_told_apart(windows: &[Window], query: &StatsQuery) -> bool {
 }
 
 impl Api {
+    /// The codes of countries, as far as the query asks for any.
+    async fn codes_for(&self, query: &StatsQuery) -> Result<HashMap<String, String>, PlatformError> {
+        if query.has(Dimension::Country) { self.country_codes().await } else { Ok(HashMap::new()) }
+    }
+
     /// The questions to ask for every window.
     async fn slices(&self, road: &Road, query: &StatsQuery) -> Result<Vec<Slice>, PlatformError> {
         let wanted = |dimension: Dimension| query.filters.get(&dimension);
