@@ -7,6 +7,7 @@
 //!
 //! - `--smoke` does a little of everything in a few seconds, to see that it all works; its numbers mean nothing.
 //! - `--only WORD` leaves out the measurements without the word in their name.
+//! - `--delay MS`: how long the slow trackers take for a call, half a second by default.
 //! - `--python-dlt PATH`, `--python-airbyte PATH`: interpreters that can import `dlt` and `airbyte_cdk`.
 //! - `TEST_DATABASE_URL`: a PostgreSQL server to list connections on too; a database is made there and dropped.
 //!
@@ -25,6 +26,11 @@ mod start;
 mod store;
 mod table;
 mod tracker;
+mod waits;
+
+#[path = "../../tests/support/mod.rs"]
+#[expect(dead_code, reason = "the tests use more of the simulators")]
+mod support;
 
 use std::process::ExitCode;
 
@@ -46,7 +52,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let measurements: [(&str, Measurement); 6] = [
+    let measurements: [(&str, Measurement); 7] = [
+        ("rounds", waits::rounds),
         ("rows", rows::streams),
         ("memory", rows::memory),
         ("cached", answers::cached),

@@ -1,6 +1,7 @@
 //! How much is measured.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Sizes and repetitions, and what to compare with.
 pub(crate) struct Plan {
@@ -16,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) calls: usize,
     /// Connections in the database, besides the organisation's own.
     pub(crate) stored: usize,
+    /// How long the slow trackers take for a call.
+    pub(crate) delay: Duration,
     /// Another build of the service.
     pub(crate) service: Option<PathBuf>,
     /// An interpreter with `dlt`.
@@ -35,6 +38,7 @@ impl Plan {
             hits: 60_000,
             calls: 400,
             stored: 1_000_000,
+            delay: Duration::from_millis(500),
             service: None,
             dlt: None,
             airbyte: None,
@@ -48,6 +52,9 @@ impl Plan {
                 "--service" => plan.service = Some(value()?.into()),
                 "--python-dlt" => plan.dlt = Some(value()?.into()),
                 "--python-airbyte" => plan.airbyte = Some(value()?.into()),
+                "--delay" => {
+                    plan.delay = Duration::from_millis(value()?.parse().map_err(|_| "--delay is milliseconds")?)
+                }
                 "--only" => plan.only = Some(value()?),
                 other => return Err(format!("there is no {other}; see the head of examples/load/main.rs")),
             }
@@ -58,5 +65,6 @@ impl Plan {
     fn shrink(&mut self) {
         (self.rows, self.many_rows, self.rounds) = (2_000, 4_000, 1);
         (self.hits, self.calls, self.stored) = (200, 10, 1_000);
+        self.delay = Duration::from_millis(10);
     }
 }

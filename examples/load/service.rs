@@ -29,18 +29,27 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it over a new SQLite database and waits until it is ready.
     pub(crate) fn start(plan: &Plan) -> Self {
-        Self::over(plan, None)
+        Self::beside(plan, &[])
+    }
+
+    /// Starts it over a new SQLite database, with these variables also.
+    pub(crate) fn beside(plan: &Plan, variables: &[(&str, String)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let sqlite = format!("sqlite://{}", folder.path().join("load.db").display());
+        Self::start_with(plan, &sqlite, folder, variables).0
     }
 
     /// Starts it over this database.
-    pub(crate) fn over(plan: &Plan, database: Option<&str>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let sqlite = format!("sqlite://{}", folder.path().join("load.db").display());
-        Self::start_in(plan, database.unwrap_or(&sqlite), folder).0
+    pub(crate) fn over(plan: &Plan, database: &str) -> Self {
+        Self::start_in(plan, database, tempfile::tempdir().expect("a folder")).0
     }
 
     /// Starts it, and tells how long that took.
     pub(crate) fn start_in(plan: &Plan, database: &str, folder: TempDir) -> (Self, Duration) {
+        Self::start_with(plan, database, folder, &[])
+    }
+
+    fn start_with(plan: &Plan, database: &str, folder: TempDir, variables: &[(&str, String)]) -> (Self, Duration) {
         // Free now, and nobody else on this machine asks for ports all the time.
         let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = probe.local_addr().expect("an address");
@@ -60,6 +69,7 @@ impl Service {
                 ("DATABASE_URL", database),
                 ("BIND_ADDR", &address.to_string()),
             ])
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -25,7 +25,7 @@ pub(crate) fn lists(plan: &Plan, table: &mut Table) {
     drop(service);
     if let Ok(server) = std::env::var("TEST_DATABASE_URL") {
         let database = Postgres::create(&server);
-        let service = Service::over(plan, Some(&database.url));
+        let service = Service::over(plan, &database.url);
         measure(plan, table, &service, "PostgreSQL", |stored| {
             let mut connection = PgConnection::establish(&database.url).expect("the database");
             connection.batch_execute(&fill_postgres(stored)).expect("the rows are stored");
