@@ -6,7 +6,7 @@ import { attempt, complain, el, find, waiting } from './draw.js';
 import { closeForm } from './form.js';
 import { loadConnections, startConnections } from './connections.js';
 import { openEvents, startEvents } from './events.js';
-import { leaveStatistics, openStatistics } from './statistics.js';
+import { forgetQuestion, leaveStatistics, openStatistics } from './statistics.js';
 
 const problem = find('token-problem');
 const tokenForm = find('token-form');
@@ -23,11 +23,10 @@ function route({ isFirst = false } = {}) {
   const view = Object.hasOwn(VIEWS, name) ? name : 'connections';
   leaveStatistics();
   if (view !== 'connections') closeForm();
-  for (const key of Object.keys(VIEWS)) {
-    find(key === 'connections' ? 'connections-view' : `${key}-view`).hidden = key !== view;
-    document.querySelector(`nav a[href="#${key}"]`).toggleAttribute('data-current', key === view);
-    if (key === view) document.querySelector(`nav a[href="#${key}"]`).setAttribute('aria-current', 'page');
-    else document.querySelector(`nav a[href="#${key}"]`).removeAttribute('aria-current');
+  for (const key of Object.keys(VIEWS)) find(`${key}-view`).hidden = key !== view;
+  for (const link of document.querySelectorAll('nav a')) {
+    if (link.dataset.view === view) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
   }
   if (!isFirst) find(`${view}-view`).querySelector('h2').focus();
   document.title = `${view.charAt(0).toUpperCase()}${view.slice(1)} · affzero connections`;
@@ -41,6 +40,7 @@ function signedOut(error) {
   find('navigation').hidden = true;
   find('signed-out').hidden = false;
   closeForm();
+  forgetQuestion();
   problem.replaceChildren();
   if (error) complain(problem, tokenForm, error);
   tokenForm.elements.token.focus();

@@ -5,6 +5,7 @@ import { catalogue, entryOf, metricLabel, typeOf } from './catalogue.js';
 import { attempt, choice, el, field, find, group, isComplete, named, select, stopWaiting, waiting } from './draw.js';
 import { clearAnswer, drawAnswer } from './answer.js';
 import { Filters } from './filters.js';
+import { count } from './numbers.js';
 import { goTogether, linkOf, parametersOf, questionOf } from './question.js';
 
 const form = find('stats-form');
@@ -52,7 +53,9 @@ export const openStatistics = (parameters) => attempt(outcome, form, async () =>
   const usual = { ...defaults(), group_by: type.dimensions.slice(0, 1).map(({ key }) => key) };
   const question = questionOf(parameters, { ...usual, connection: connection.id });
   drawForm(question, connection, type, list);
-  await pull();
+  // Platforms are asked for what somebody wants to know, and an address without a question wants nothing yet.
+  if (parameters.size > 0) await pull();
+  else outcome.replaceChildren(el('p', { class: 'empty' }, 'Choose what to see, then show it.'));
 });
 
 /** The connections to choose from, and the one that is meant: the first, where none is. */
@@ -79,7 +82,7 @@ function drawForm(question, connection, type, connections) {
     form.elements.connection.focus();
   } });
   which.value = connection.id;
-  const range = rangeFields(question);
+  const range = rangeFields(question, type);
   const zone = el('input', { name: 'timezone', list: 'list-zones', value: question.timezone, required: true, spellcheck: 'false', autocomplete: 'off' });
   const sort = select('sort', []);
   const filters = new Filters({ connection: connection.id, type, zone: () => zone.value, filters: question.filters, settle });
@@ -110,10 +113,6 @@ function drawForm(question, connection, type, connections) {
 
   const compare = select('compare', COMPARISONS);
   compare.value = question.compare ?? '';
-  const limit = select('limit', [['25', '25'], ['100', '100'], ['1000', '1000']]);
-  limit.value = question.limit;
-  if (limit.value === '') limit.value = '100';
-  const search = el('input', { name: 'search', type: 'search', value: question.search, maxlength: 200, dir: 'auto', autocomplete: 'off' });
 
   form.replaceChildren(
     el('div', { class: 'row' },
@@ -121,17 +120,12 @@ function drawForm(question, connection, type, connections) {
       field('/timezone', 'Time zone', zone, { hint: ZONES[type.timezone] }),
       field('/compare', 'Compare with', compare)),
     group('/group_by', 'Group by', 'ticks', dimensions, `Up to ${type.combinations.max}, in the order you tick them.`),
-    el('details', { open: Object.keys(question.filters).length > 0 || Boolean(question.search) }, el('summary', {}, 'Filters and search'),
-      type.combinations.only !== null && el('p', { class: 'hint' }, 'Here a filter has to go together with what is grouped by.'),
-      filters.node,
-      field('/search', 'Name or id contains', search, { hint: 'In any of the columns that rows are grouped by.', optional: true })),
+    filterDetails(question, type, filters),
     el('details', {}, el('summary', {}, 'Metrics, order and size'),
       group('/metrics', 'Metrics', 'ticks', metrics,
         type.unavailable_metrics.length > 0 && `This platform does not know: ${type.unavailable_metrics.map(metricLabel).join(', ')}.`),
-      el('div', { class: 'row' }, field('/sort', 'Sort', sort), field('/limit', 'Rows a page', limit))),
-    el('details', { open: Object.keys({ ...question.min, ...question.max }).length > 0 }, el('summary', {}, 'Bounds of metrics'),
-      el('p', { class: 'hint' }, 'Keeps rows whose numbers lie there; a number that is not known never does. A rate of 5 percent is 0.05.'),
-      el('div', { class: 'row bounds' }, type.metrics.map((metric) => boundFields(metric, question)))),
+      el('div', { class: 'row' }, field('/sort', 'Sort', sort), field('/limit', 'Rows a page', limitOf(question)))),
+    boundDetails(question, type),
     el('div', { class: 'actions' }, el('button', { class: 'primary' }, 'Show statistics')));
   drawSort();
   settle();
@@ -158,7 +152,7 @@ function drawForm(question, connection, type, connections) {
 }
 
 /** The range by name, or from a day to another. */
-function rangeFields(question) {
+function rangeFields(question, type) {
   const days = ['from', 'to'].map((name) => el('input', { type: 'date', name, required: true, value: question[name] }));
   const named = select('preset', [...catalogue.presets.map((key) => [key, catalogue.preset_labels[key]]), ['', 'From … to …']]);
   named.value = question.preset ?? '';
@@ -167,9 +161,30 @@ function rangeFields(question) {
     input.closest('.field').hidden = input.disabled;
   });
   named.onchange = settle;
-  const nodes = [field('/preset', 'Days', named), field('/from', 'From', days[0]), field('/to', 'To', days[1])];
+  const nodes = [field('/preset', 'Days', named, { hint: `At most ${count(type.max_range_days)} days.` }), field('/from', 'From', days[0]), field('/to', 'To', days[1])];
   settle();
   return { nodes };
+}
+
+function limitOf(question) {
+  const limit = select('limit', [['25', '25'], ['100', '100'], ['1000', '1000']]);
+  limit.value = question.limit;
+  if (limit.value === '') limit.value = '100';
+  return limit;
+}
+
+function filterDetails(question, type, filters) {
+  const search = el('input', { name: 'search', type: 'search', value: question.search, maxlength: 200, dir: 'auto', autocomplete: 'off' });
+  return el('details', { open: Object.keys(question.filters).length > 0 || Boolean(question.search) }, el('summary', {}, 'Filters and search'),
+    type.combinations.only !== null && el('p', { class: 'hint' }, 'Here a filter has to go together with what is grouped by.'),
+    filters.node,
+    field('/search', 'Name or id contains', search, { hint: 'In any of the columns that rows are grouped by.', optional: true }));
+}
+
+function boundDetails(question, type) {
+  return el('details', { open: Object.keys({ ...question.min, ...question.max }).length > 0 }, el('summary', {}, 'Bounds of metrics'),
+    el('p', { class: 'hint' }, 'Keeps rows whose numbers lie there; a number that is not known never does. A rate of 5 percent is 0.05.'),
+    el('div', { class: 'row bounds' }, type.metrics.map((metric) => boundFields(metric, question))));
 }
 
 function boundFields({ key, label }, question) {
@@ -198,6 +213,7 @@ async function pull({ isFresh = false } = {}) {
   const question = current.read();
   const link = linkOf(question);
   if (link !== location.hash) history.pushState(null, '', link);
+  ownLink().setAttribute('href', link);
   const column = document.activeElement.closest('th')?.dataset.column;
   clearAnswer();
   const ask = (asked, text, options) => waiting(outcome, text, (signal) =>
@@ -217,10 +233,22 @@ async function pull({ isFresh = false } = {}) {
     },
     showChart: (key) => {
       showChart(key);
-      history.replaceState(null, '', linkOf(current.read()));
+      const charted = linkOf(current.read());
+      history.replaceState(null, '', charted);
+      ownLink().setAttribute('href', charted);
     },
   });
   if (column) document.querySelector(`#stats-answer th[data-column="${column}"] button`)?.focus();
+}
+
+/** The way back to the last question. */
+const ownLink = () => document.querySelector('nav [data-view=statistics]');
+
+export function forgetQuestion() {
+  ownLink().setAttribute('href', '#statistics');
+  clearAnswer();
+  form.replaceChildren();
+  outcome.replaceChildren();
 }
 
 export function leaveStatistics() {

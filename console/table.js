@@ -17,7 +17,8 @@ export class Table {
     this.count = body.row_count;
     this.dimensions = columns.filter(({ kind }) => kind === 'dimension');
     this.metrics = columns.filter(({ kind }) => kind === 'metric');
-    this.hasCurrency = columns.some(({ kind }) => kind === 'currency') && columns.some(({ type }) => type === 'money');
+    // Rows of several currencies are told apart by them, whether there are amounts or not.
+    this.hasCurrency = columns.some(({ type }) => type === 'money') || totals.length > 1;
     this.rows = el('tbody');
     this.foot = el('tfoot', {}, this.#measured(totals).map((total) => this.#row(total,
       el('th', { scope: 'row', colspan: Math.max(1, this.dimensions.length) }, 'Total'))));

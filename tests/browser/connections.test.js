@@ -445,3 +445,44 @@ test('what is saved at once is verified in the background, and its history has e
   isQuiet();
   await close();
 });
+
+test('what keeps a connection from being checked, a plan that is exceeded and a key of another type are shown', async () => {
+  const [warning, reason] = [
+    { code: 'access_blocked', detail: 'A firewall answered instead.', since: new Date(Date.now() - 3 * 3_600_000).toISOString() },
+    { code: 'wrong_portal', owner: 'you', pointer: '/connection_type', detail: 'The key is an affiliate’s.', hint: 'Add it as an affiliate.', source: 'background' },
+  ];
+  await api(service, 'POST', '/connections', demo('Walled'));
+  await api(service, 'POST', '/connections', demo('Of the other type'));
+  const { page, isQuiet, close } = await openConsole(browser, service, {
+    prepare: async (page) => {
+      await page.route(/api\/v1\/connections(\?|$)/, async (route) => {
+        const response = await route.fetch();
+        const json = await response.json();
+        for (const connection of json.data) {
+          if (connection.name === 'Walled') connection.health.warning = warning;
+          if (connection.name === 'Of the other type') Object.assign(connection, { status: 'failing', health: { ...connection.health, reason } });
+        }
+        await route.fulfill({ response, json });
+      });
+      await page.route('**/api/v1/usage', async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, json: { plan: 'starter', limit: 1, used: 3, remaining: 0, over_limit: true, demo_used: 2 } });
+      });
+    },
+  });
+  const walled = await item(page, 'Walled').innerText();
+  assert.ok(walled.includes(warning.detail) && /Since 3 hours ago\./.test(walled), walled);
+  assert.match(await page.locator('#usage').innerText(), /Starter plan: 3 of 1 connection used.*More than the plan has/);
+  const other = item(page, 'Of the other type');
+  assert.match(await other.innerText(), /Found by a check in the background\./);
+  const affiliate = catalogue.data.find(({ platform }) => platform === 'demo').connection_types.find((type) => type.connection_type === 'affiliate');
+  await page.getByRole('button', { name: `Add again as ${affiliate.title}: Of the other type` }).click();
+  assert.ok(await page.locator('[name=platform][value=demo]').isChecked());
+  assert.ok(await page.locator('[name=connection_type][value=affiliate]').isChecked());
+  for (const name of ['Walled', 'Of the other type']) {
+    const { body: { data: [{ id }] } } = await api(service, 'GET', `/connections?q=${encodeURIComponent(name)}`);
+    await api(service, 'DELETE', `/connections/${id}`);
+  }
+  isQuiet();
+  await close();
+});

@@ -270,7 +270,7 @@ async function everyState(page, look) {
   await add(page, { name: 'Out of order', platform: 'demo', settings: { scenario: 'rejected_key' } });
   assert.equal((await openStats(page, 'Out of order')).status, 424);
   await look('statistics-refused');
-  await page.getByRole('link', { name: 'Connections' }).click();
+  await page.getByRole('link', { name: 'Connections', exact: true }).click();
   await item(page, 'Out of order').locator('.badge.failing').waitFor();
   await look('connections');
   await act(page, 'Verify', body.name);
@@ -283,6 +283,12 @@ async function everyState(page, look) {
   await page.getByRole('link', { name: 'Events' }).click();
   await page.locator('#events > li').first().waitFor();
   await look('events');
+  await page.getByRole('link', { name: 'Connections' }).click();
+  await add(page, { name: 'Slow one', platform: 'demo', settings: { scenario: 'slow' } });
+  await page.getByRole('link', { name: 'Statistics: Slow one' }).click();
+  await page.locator('#stats-outcome .busy').getByText(/[1-9] s/).waitFor();
+  await look('statistics-loading');
+  await page.getByRole('button', { name: 'Cancel' }).click();
   await page.getByRole('link', { name: 'Connections' }).click();
   await add(page, { name: 'Statistics to look at', platform: 'demo' });
   await openStats(page, 'Statistics to look at');

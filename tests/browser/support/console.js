@@ -124,7 +124,7 @@ export function expected({ columns, rows, totals }) {
     if (key === 'hour') return name;
     return name === null || name === id ? id : name + id;
   };
-  const hasMoney = columns.some(({ type }) => type === 'money');
+  const hasMoney = columns.some(({ type }) => type === 'money') || totals.length > 1;
   const values = (row) => [...(hasMoney ? [row.currency ?? '–'] : []), ...of('metric').map(({ key }) => spelled(row[key]))];
   return {
     head: [...of('dimension').map(({ label }) => label), ...(hasMoney ? ['Currency'] : []), ...of('metric').map(({ label }) => label)],
