@@ -48,9 +48,9 @@ export async function open(browser, url, { origins, prepare, ...options }) {
   await prepare?.(page);
   await page.goto(url);
 
-  /** Nothing was asked of anybody else, nothing was complained of, and only what the test provoked was refused. */
+  /** Nothing was asked of anybody else, nothing was complained of, and only what the test provoked was refused, in any order. */
   const isQuiet = (provoked = []) => {
-    assert.deepEqual({ strangers, complaints, refusals }, { strangers: [], complaints: [], refusals: provoked });
+    assert.deepEqual({ strangers, complaints, refusals: refusals.toSorted() }, { strangers: [], complaints: [], refusals: provoked.toSorted() });
   };
   return { page, complaints, isQuiet, close: () => context.close() };
 }
