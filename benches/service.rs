@@ -136,8 +136,8 @@ fn sealing(criterion: &mut Criterion) {
     let vault = Vault::new(KeyRing::parse(SEALING_KEY).expect("keys"));
     let binding = Binding {
         organisation: "bench",
-        connection: Uuid::nil(),
-        platform: Platform::Affise,
+        row: Uuid::nil(),
+        platform: Some(Platform::Affise),
         purpose: Purpose::Credentials,
     };
     let credentials = br#"{"api_key":"a5c1d7e2f4b80913a5c1d7e2f4b80913"}"#;
@@ -170,7 +170,7 @@ fn cached(criterion: &mut Criterion) {
     let config = Config::load(lookup, folder.path()).expect("a configuration");
     let db = Db::open(&config.database_url, 2).expect("a database");
     db.migrate().expect("migrations");
-    let (state, _) = serve::assemble(&config, db).expect("the service");
+    let serve::Service { state, .. } = serve::assemble(&config, db).expect("the service");
     let runtime = runtime();
     let service = runtime.block_on(init_service(http::server::app(&state)));
     let bearer = ("authorization", format!("Bearer {}", hs256().token()));

@@ -11,7 +11,6 @@ use clap::Parser;
 use crate::auth::{Grant, MintError, mint};
 use crate::cli::{Cli, Command, TokenArgs};
 use crate::config::{Config, ConfigError, Setting, Variables};
-use crate::connections::rotation;
 use crate::db::{DatabaseUrl, Db};
 use crate::doctor;
 use crate::http;
@@ -20,6 +19,7 @@ use crate::serve::{CONNECTIONS, HAND_OVER, open_db, serve};
 use crate::telemetry;
 use crate::terminal::{Progress, Steps, one_line, print};
 use crate::vault::Vault;
+use crate::webhooks::rotation;
 
 /// What the exit code says; the help lists them.
 const USAGE: u8 = 2;
@@ -150,7 +150,7 @@ fn rotate_keys(config: Config) -> Result<(), Failure> {
         while !db.pending_migrations().await?.is_empty() {
             db.migrate_next().await?;
         }
-        let mut progress = Progress::new("connections", rotation::count(&db).await?);
+        let mut progress = Progress::new("connections and webhooks", rotation::count(&db).await?);
         progress.at(0);
         Ok(rotation::rotate(&db, &vault, |done| progress.at(done)).await?)
     })?;

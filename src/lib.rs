@@ -1,6 +1,6 @@
 //! Saved, verified and encrypted credentials for affiliate tracking platforms, and exact live statistics through them.
 //!
-//! A request goes http -> connections -> {vault, db, shared, platforms} -> outbound and back. `auth` stands beside
+//! A request goes http -> webhooks, connections -> {vault, db, shared, platforms} -> outbound and back. `auth` stands beside
 //! `connections`: `http` asks it who the caller is. Each module knows only what is below it; `docs/architecture.md` has
 //! the map.
 
@@ -29,6 +29,7 @@ pub mod tenancy;
 mod terminal;
 pub mod vault;
 mod version;
+pub mod webhooks;
 
 /// The Rust on this page is compiled and run by `.ci/run contract`, which has a service for it to call.
 #[cfg(doctest)]

@@ -144,6 +144,8 @@ codes! {
         "The body must be JSON: send `Content-Type: application/json` (PATCH also takes application/merge-patch+json)."
     ConnectionLimitReached "connection_limit_reached" 409 "Connection limit reached"
         "The organisation already has as many connections as its plan allows; plan, limit and used say how many. Delete one or move to a larger plan. Demo connections do not count, but there may be at most 100 of them."
+    WebhookLimitReached "webhook_limit_reached" 409 "Webhook limit reached"
+        "The organisation already has as many webhooks as this service allows; limit and used say how many. Delete one that is no longer needed."
     NameTaken "name_taken" 409 "Name already taken"
         "Another connection of the organisation has this name; neither letter case nor letters that look alike distinguish names."
     RequestInProgress "request_in_progress" 409 "Request still in progress"
@@ -151,7 +153,7 @@ codes! {
     ConnectionDeleted "connection_deleted" 410 "Connection deleted"
         "The connection existed and was deleted; its credentials are destroyed. Add it again and use the new id, also in automations."
     VersionConflict "version_conflict" 412 "Changed in the meantime"
-        "The connection is not at the version the request was made for. Read it again, and repeat the change on what is there now."
+        "The connection or webhook is not at the version the request was made for. Read it again, and repeat the change on what is there now."
     ValidationFailed "validation_failed" 422 "Validation failed"
         "Fields or parameters are wrong; errors lists all of them, each with a pointer, a code and the mend."
     SecretRequired "secret_required" 422 "Secrets needed again"
@@ -167,7 +169,7 @@ codes! {
     PlatformUnavailable "platform_unavailable" 422 "Platform not available yet"
         "Connections to this platform cannot be made yet; the catalogue lists it as coming soon."
     EgressBlocked "egress_blocked" 422 "Address not allowed"
-        "The connection's address is not one this service may call: only public hosts over https, unless the operator allows more."
+        "The address of the connection or webhook is not one this service may call: only public hosts over https, unless the operator allows more."
     CredentialsRejected "credentials_rejected" 424 "Tracker rejected the credentials"
         "The tracker does not accept the stored credentials any more. Renew them there and update the connection."
     InsufficientPermissions "insufficient_permissions" 424 "Tracker denies reporting"
@@ -271,10 +273,10 @@ pub(crate) struct ProblemMembers {
     /// The organisation's plan, where it is used up.
     #[schema(required = false, nullable = false)]
     plan: Option<Plan>,
-    /// What is allowed: connections of the plan, or requests in the time.
+    /// What is allowed: connections of the plan, webhooks, or requests in the time.
     #[schema(required = false, nullable = false, example = 3)]
     limit: Option<u32>,
-    /// Connections that count.
+    /// Connections that count, or webhooks.
     #[schema(required = false, nullable = false, example = 3)]
     used: Option<u32>,
     /// What is limited, unless it is the organisation.
@@ -345,6 +347,12 @@ impl Problem {
     #[must_use]
     pub fn no_connection() -> Self {
         Self::new(Code::NotFound, "There is no connection with this id.")
+    }
+
+    /// No webhook is there that the organisation may see.
+    #[must_use]
+    pub fn no_webhook() -> Self {
+        Self::new(Code::NotFound, "There is no webhook with this id.")
     }
 
     /// The body, for a request.

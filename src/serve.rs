@@ -21,6 +21,7 @@ use crate::shared::Shared;
 use crate::shares::Pool;
 use crate::tenancy::{OrgId, Plan};
 use crate::vault::Vault;
+use crate::webhooks::{self, service::Webhooks};
 
 /// How long a connection that asks for metrics may ask nothing.
 const METRICS_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -50,11 +51,29 @@ pub(crate) fn open_db(config: &Config) -> Result<Db, Failure> {
     Ok(Db::open(&config.database_url, CONNECTIONS)?)
 }
 
+/// The parts of the service that are used from outside of it.
+#[derive(Clone)]
+pub struct Service {
+    /// What handlers share.
+    pub state: Arc<State>,
+    /// Connections, and everything that hangs on them.
+    pub connections: Connections,
+    /// Webhooks, and what is sent to them.
+    pub webhooks: Webhooks,
+}
+
+impl Service {
+    /// Works in the background until [`Connections::stop_work`], or until the future is dropped.
+    pub async fn work(self) {
+        tokio::join!(self.connections.work(), self.webhooks.work());
+    }
+}
+
 /// Puts the service together.
 ///
 /// # Errors
 /// A database that cannot be reached, or TLS or tokens that cannot be set up.
-pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Failure> {
+pub fn assemble(config: &Config, db: Db) -> Result<Service, Failure> {
     let vault = Arc::new(Vault::new(config.credentials_keys.clone()));
     let shared = match &config.redis_url {
         Some(address) => Shared::over(address.clone(), Arc::clone(&vault)),
@@ -67,7 +86,7 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
     })?;
     let transport = transport.within(&config.sizing).sharing(vault.pseudonyms("account"), Arc::new(shared.clone()));
     let verifier = Verifier::new(&config.auth, &transport)?;
-    let platforms = Platforms::new(transport, config.gateways.clone());
+    let platforms = Platforms::new(transport.clone(), config.gateways.clone());
     let options = Options {
         plan_limits: config.plan_limits,
         verify_failures_per_minute: config.rate_limits.verify_failures_per_minute.map_or(0, Into::into),
@@ -84,9 +103,14 @@ pub fn assemble(config: &Config, db: Db) -> Result<(Arc<State>, Connections), Fa
             sizing: config.sizing,
         },
     };
-    let connections = Connections::new(db, vault, platforms, shared, options);
-    let state = State::new(connections.clone(), verifier, config);
-    Ok((state, connections))
+    let connections = Connections::new(db.clone(), Arc::clone(&vault), platforms, shared, options);
+    let options = webhooks::service::Options {
+        timeout: config.webhook_timeout,
+        max_per_organisation: config.webhook_max_per_org,
+    };
+    let webhooks = Webhooks::new(db, vault, transport, &connections, options);
+    let state = State::new(connections.clone(), webhooks.clone(), verifier, config);
+    Ok(Service { state, connections, webhooks })
 }
 
 pub(crate) fn serve(config: Config) -> Result<(), Failure> {
@@ -109,7 +133,8 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     have_descriptors();
     let db = open_db(&config)?;
     db.migrate()?;
-    let (state, connections) = assemble(&config, db)?;
+    let service = assemble(&config, db)?;
+    let Service { state, connections, .. } = service.clone();
     connections.note_active_key().await;
 
     let (notice, grace) = (config.shutdown_notice, config.shutdown_grace);
@@ -117,12 +142,12 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     let (addresses, server) = http::server::listen(&state, config.bind_addr, workers, grace)
         .map_err(|error| format!("cannot listen on {}: {error}", config.bind_addr))?;
     let handle = server.handle();
-    let metrics_server = config.metrics_addr.map(|address| serve_metrics(address, &connections)).transpose()?;
+    let metrics_server = config.metrics_addr.map(|address| serve_metrics(address, &service)).transpose()?;
     let metrics_handle = metrics_server.as_ref().map(actix_web::dev::Server::handle);
     if let Some(server) = metrics_server {
         actix_web::rt::spawn(server);
     }
-    let background = actix_web::rt::spawn(connections.clone().work());
+    let background = actix_web::rt::spawn(service.work());
     let worker = connections.clone();
     for address in addresses {
         announce(&config, address);
@@ -178,14 +203,14 @@ fn development_token(config: &Config) -> Option<String> {
     mint(&config.auth, &Grant::new(organisation, Plan::Business)).ok()
 }
 
-fn serve_metrics(address: std::net::SocketAddr, connections: &Connections) -> Result<actix_web::dev::Server, Failure> {
-    let connections = web::Data::new(connections.clone());
+fn serve_metrics(address: std::net::SocketAddr, service: &Service) -> Result<actix_web::dev::Server, Failure> {
+    let service = web::Data::new(service.clone());
     let lines =
         http::lines::Lines::watched(METRICS_IDLE_TIMEOUT, METRICS_CONNECTIONS, Pool::new(0, 0), Proxies::default());
     let door = http::server::Door { address, workers: 1, grace: Duration::ZERO, lines };
     let opened = door.open(move || {
         actix_web::App::new()
-            .app_data(connections.clone())
+            .app_data(service.clone())
             .route("/metrics", web::get().to(show_metrics))
             .wrap(actix_web::middleware::from_fn(http::admission::admit))
     });
@@ -194,8 +219,9 @@ fn serve_metrics(address: std::net::SocketAddr, connections: &Connections) -> Re
     Ok(server)
 }
 
-async fn show_metrics(connections: web::Data<Connections>) -> actix_web::HttpResponse {
-    let sample = connections.sample().await;
+async fn show_metrics(service: web::Data<Service>) -> actix_web::HttpResponse {
+    let (sample, undelivered) = tokio::join!(service.connections.sample(), service.webhooks.undelivered());
+    let sample = metrics::Sample { undelivered, ..sample };
     actix_web::HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(metrics::render(&sample))

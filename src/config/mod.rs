@@ -89,6 +89,10 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// `HEALTH_CHECK_INTERVAL_S`: how long after it was last seen to work a connection is checked; never, if `None`.
     pub check_interval: Option<Duration>,
+    /// `WEBHOOK_TIMEOUT_MS`: the longest that a webhook's receiver may take to answer.
+    pub webhook_timeout: Duration,
+    /// `WEBHOOK_MAX_PER_ORG`: webhooks that an organisation may have.
+    pub webhook_max_per_org: u32,
     /// `SHUTDOWN_NOTICE_S`: how long everything is still answered after SIGTERM, while readiness says no.
     pub shutdown_notice: Duration,
     /// `CORS_ALLOWED_ORIGINS`, exact.
@@ -212,6 +216,8 @@ impl Config {
             check_interval: Some(reader.number("HEALTH_CHECK_INTERVAL_S", 21_600, 0..=31_536_000))
                 .filter(|seconds| *seconds > 0)
                 .map(Duration::from_secs),
+            webhook_timeout: millis(reader, "WEBHOOK_TIMEOUT_MS", 10_000),
+            webhook_max_per_org: reader.number("WEBHOOK_MAX_PER_ORG", 20, 0..=10_000),
             audit_retention_days: NonZeroU32::new(reader.number("AUDIT_RETENTION_DAYS", 365, 0..=36_500)),
             trusted_proxies: reader.list("TRUSTED_PROXIES", proxies),
             sizing: Sizing::of(reader.number("MEMORY_MIB", DEFAULT_MEMORY_MIB, MEMORY_MIB)),

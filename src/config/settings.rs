@@ -86,6 +86,8 @@ impl Config {
             check_interval,
             trusted_proxies,
             sizing,
+            webhook_timeout,
+            webhook_max_per_org,
             shutdown_grace,
             shutdown_notice,
             cors_allowed_origins,
@@ -141,6 +143,8 @@ impl Config {
         list.add("MEMORY_MIB", sizing.memory_mib);
         list.add("AUDIT_RETENTION_DAYS", audit_retention_days.map_or(0, NonZeroU32::get));
         list.add("HEALTH_CHECK_INTERVAL_S", check_interval.map_or(0, |interval| interval.as_secs()));
+        list.add("WEBHOOK_TIMEOUT_MS", webhook_timeout.as_millis());
+        list.add("WEBHOOK_MAX_PER_ORG", webhook_max_per_org);
         list.add("STATS_MAX_RANGE_DAYS", max_range_days);
         list.add("STATS_MAX_UPSTREAM_CALLS", max_upstream_calls);
         list.add("STATS_MAX_ROWS", max_rows);

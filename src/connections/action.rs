@@ -25,6 +25,24 @@ pub enum Action {
     /// Credentials were tried and not saved.
     #[serde(rename = "credentials.verified")]
     CredentialsVerified,
+    /// A webhook was added.
+    #[serde(rename = "webhook.created")]
+    WebhookCreated,
+    /// It was changed, or turned on or off.
+    #[serde(rename = "webhook.changed")]
+    WebhookChanged,
+    /// It got another secret.
+    #[serde(rename = "webhook.secret_rotated")]
+    WebhookSecretRotated,
+    /// It was deleted.
+    #[serde(rename = "webhook.deleted")]
+    WebhookDeleted,
+    /// A test event was sent to it.
+    #[serde(rename = "webhook.tested")]
+    WebhookTested,
+    /// It was turned off because its receiver failed for days, or is gone.
+    #[serde(rename = "webhook.paused")]
+    WebhookPaused,
 }
 
 impl Action {
@@ -37,6 +55,12 @@ impl Action {
             Self::ConnectionUsed => "connection.used",
             Self::ConnectionDeleted => "connection.deleted",
             Self::CredentialsVerified => "credentials.verified",
+            Self::WebhookCreated => "webhook.created",
+            Self::WebhookChanged => "webhook.changed",
+            Self::WebhookSecretRotated => "webhook.secret_rotated",
+            Self::WebhookDeleted => "webhook.deleted",
+            Self::WebhookTested => "webhook.tested",
+            Self::WebhookPaused => "webhook.paused",
         }
     }
 }
@@ -57,6 +81,12 @@ mod tests {
             Action::ConnectionUsed,
             Action::ConnectionDeleted,
             Action::CredentialsVerified,
+            Action::WebhookCreated,
+            Action::WebhookChanged,
+            Action::WebhookSecretRotated,
+            Action::WebhookDeleted,
+            Action::WebhookTested,
+            Action::WebhookPaused,
         ];
         assert_eq!(schema["enum"], serde_json::json!(all.map(Action::key)));
     }

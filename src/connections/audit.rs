@@ -32,19 +32,19 @@ struct AuditRow {
 
 /// Something to be put into the audit trail.
 #[derive(Debug, Clone)]
-pub(super) struct Event {
+pub(crate) struct Event {
     /// What was done.
-    pub(super) action: Action,
+    pub(crate) action: Action,
     /// How it ended.
-    pub(super) outcome: String,
+    pub(crate) outcome: String,
     /// To which connection.
-    pub(super) connection: Option<Uuid>,
+    pub(crate) connection: Option<Uuid>,
     /// More about it; never a secret.
-    pub(super) detail: serde_json::Value,
+    pub(crate) detail: serde_json::Value,
 }
 
 /// Appends to the audit trail, in the transaction of the change itself.
-pub(super) fn append(db: &mut DbConnection, actor: &Actor, event: &Event, now: i64) -> Result<(), DbError> {
+pub(crate) fn append(db: &mut DbConnection, actor: &Actor, event: &Event, now: i64) -> Result<(), DbError> {
     let request_id = Some(actor.request_id.clone());
     insert(db, &AuditRow { address: actor.address.clone(), request_id, ..row(actor, event, now) })
 }

@@ -16,17 +16,17 @@ const LEASE: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(3);
 
 /// When a lease ends that is given or renewed now.
-pub(super) fn lease_end() -> i64 {
+pub(crate) fn lease_end() -> i64 {
     now_micros() + micros(LEASE)
 }
 
 /// A name for the holder of a lease that no other holder has.
-pub(super) fn owner() -> String {
+pub(crate) fn owner() -> String {
     Uuid::now_v7().simple().to_string()
 }
 
 /// Does work to its end while its lease is renewed. A renewal that fails is tried again.
-pub(super) async fn held<T, Renewal: Future<Output = ()>>(
+pub(crate) async fn held<T, Renewal: Future<Output = ()>>(
     renew: impl FnMut() -> Renewal,
     work: impl Future<Output = T>,
 ) -> T {
@@ -69,20 +69,25 @@ pub(super) struct Claim {
     pub(super) owner: String,
 }
 
-/// Claims that this process holds.
-#[derive(Default)]
-pub(super) struct Claims(Mutex<HashMap<String, Claim>>);
+/// Claims that this process holds, by the id of their row.
+pub(crate) struct Claims<C>(Mutex<HashMap<String, C>>);
 
-impl Claims {
-    pub(super) fn add(&self, claim: &Claim) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.id.clone(), claim.clone());
+impl<C> Default for Claims<C> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<C: Clone> Claims<C> {
+    pub(crate) fn add(&self, id: &str, claim: &C) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), claim.clone());
     }
 
-    pub(super) fn remove(&self, claim: &Claim) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&claim.id);
+    pub(crate) fn remove(&self, id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    pub(super) fn take(&self) -> Vec<Claim> {
+    pub(crate) fn take(&self) -> Vec<C> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, claim)| claim).collect()
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn last_under_another_key(db: &mut DbConnection, active: &str, now: i
 
 /// An `Idempotency-Key` with the body it came with. Neither is kept here, nor stored: only fingerprints are.
 #[derive(Clone)]
-pub(super) struct IdempotencyKey {
+pub(crate) struct IdempotencyKey {
     key_hash: String,
     body: Zeroizing<[u8; 32]>,
     body_hash: String,
@@ -68,14 +68,14 @@ pub(super) struct IdempotencyKey {
 impl IdempotencyKey {
     const LABEL: &'static str = "idempotent body";
 
-    pub(super) fn new(vault: &Vault, key: &str, body: &Wiped) -> Self {
+    pub(crate) fn new(vault: &Vault, key: &str, body: &Wiped) -> Self {
         // Order and blanks do not make another body.
         let body = body.digest();
         let body_hash = vault.keyed_hash(Self::LABEL, &*body);
         Self { key_hash: cursor::fingerprint(&[key]), body, body_hash, owner: claims::owner() }
     }
 
-    pub(super) fn begin(
+    pub(crate) fn begin(
         &self,
         db: &mut DbConnection,
         vault: &Vault,
@@ -115,7 +115,7 @@ impl IdempotencyKey {
         }
     }
 
-    pub(super) fn keep(&self, db: &mut DbConnection, organisation: &OrgId, id: Uuid, now: i64) -> Result<(), Problem> {
+    pub(crate) fn keep(&self, db: &mut DbConnection, organisation: &OrgId, id: Uuid, now: i64) -> Result<(), Problem> {
         let kept = diesel::update(self.held(organisation))
             .set((
                 idempotency_keys::connection_id.eq(Some(id.to_string())),

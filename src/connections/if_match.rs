@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ring::digest::{SHA256, digest};
+use serde::Serialize;
 
 use super::ConnectionView;
 
@@ -17,9 +18,9 @@ pub enum IfMatch {
 }
 
 impl IfMatch {
-    /// Whether a connection may be changed whose version was made then, in microseconds since 1970. What a pull or a
+    /// Whether something may be changed whose version was made then, in microseconds since 1970. What a pull or a
     /// check has changed since counts for nothing.
-    pub(super) fn allows(&self, version: i64, made_at: i64) -> bool {
+    pub(crate) fn allows(&self, version: i64, made_at: i64) -> bool {
         match self {
             Self::Any => true,
             Self::Versions(tags) => tags.iter().any(|tag| {
@@ -30,7 +31,7 @@ impl IfMatch {
     }
 }
 
-/// A connection as it is, as its `ETag` names it: `<version>.<state>`.
+/// Something as it is, as its `ETag` names it: `<version>.<state>`.
 ///
 /// The number alone is not enough: after a failover that lost a change, the next change gets the same number. So the first
 /// half of the state tells edits apart that have the same number, and `If-Match` looks at that. The second half follows the
@@ -52,9 +53,15 @@ impl VersionTag {
     /// The tag of a connection as it is.
     #[must_use]
     pub fn of(connection: &ConnectionView) -> Self {
-        let edit = fingerprint(&connection.updated_at.as_microsecond().to_be_bytes());
-        let shown = fingerprint(&serde_json::to_vec(connection).unwrap_or_default());
-        Self { version: connection.version, state: Some(State { edit, shown }) }
+        Self::of_version(connection.version, connection.updated_at.as_microsecond(), connection)
+    }
+
+    /// The tag of what is shown so, at a version that was made then, in microseconds since 1970.
+    #[must_use]
+    pub fn of_version(version: i64, made_at: i64, shown: &impl Serialize) -> Self {
+        let edit = fingerprint(&made_at.to_be_bytes());
+        let shown = fingerprint(&serde_json::to_vec(shown).unwrap_or_default());
+        Self { version, state: Some(State { edit, shown }) }
     }
 }
 

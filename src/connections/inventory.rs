@@ -37,10 +37,14 @@ pub struct Inventory {
     pub refused: BTreeMap<String, u64>,
     /// Connections that cannot be used: their settings or their credentials do not open.
     pub unusable: u64,
+    /// Webhooks looked at.
+    pub webhooks: u64,
+    /// Webhooks that cannot be used: their address or their secret does not open.
+    pub unusable_webhooks: u64,
 }
 
 impl Inventory {
-    /// Opens everything that is stored. `progress` hears how many connections are done.
+    /// Opens everything that is stored of connections. `progress` hears how many connections are done.
     ///
     /// # Errors
     /// A failing database.
@@ -84,7 +88,7 @@ impl Inventory {
     }
 
     /// Counts one blob; says whether it opens.
-    fn count(&mut self, blob: Option<&[u8]>, opened: Result<(), VaultError>) -> bool {
+    pub(crate) fn count(&mut self, blob: Option<&[u8]>, opened: Result<(), VaultError>) -> bool {
         match opened {
             Ok(()) => {
                 let key = blob.and_then(vault::key_id).unwrap_or_default();

@@ -174,12 +174,12 @@ impl Connections {
 }
 
 /// A page cut to its limit, not yet shown.
-struct Rows<T> {
+pub(crate) struct Rows<T> {
     rows: Vec<T>,
     next_cursor: Option<String>,
 }
 
-fn page<T>(mut rows: Vec<T>, limit: i64, cursor: impl FnOnce(&T) -> Option<String>) -> Rows<T> {
+pub(crate) fn page<T>(mut rows: Vec<T>, limit: i64, cursor: impl FnOnce(&T) -> Option<String>) -> Rows<T> {
     let limit = usize::try_from(limit).unwrap_or_default();
     let more = rows.len() > limit;
     rows.truncate(limit);
@@ -188,7 +188,7 @@ fn page<T>(mut rows: Vec<T>, limit: i64, cursor: impl FnOnce(&T) -> Option<Strin
 }
 
 impl<T> Rows<T> {
-    fn map<V>(self, show: impl FnMut(&T) -> Option<V>) -> Page<V> {
+    pub(crate) fn map<V>(self, show: impl FnMut(&T) -> Option<V>) -> Page<V> {
         Page { data: self.rows.iter().filter_map(show).collect(), next_cursor: self.next_cursor }
     }
 }

@@ -5,9 +5,9 @@
 //! alike.
 
 pub mod action;
-mod audit;
+pub(crate) mod audit;
 mod background;
-mod claims;
+pub(crate) mod claims;
 pub mod create;
 pub mod cursor;
 pub mod draft;
@@ -32,7 +32,7 @@ pub mod service;
 pub mod stats;
 mod status;
 pub mod store;
-mod supervision;
+pub(crate) mod supervision;
 pub mod update;
 mod uses;
 pub(crate) mod verdict;

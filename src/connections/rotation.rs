@@ -26,7 +26,7 @@ const MAX_PASSES: u32 = 5;
 /// What a rotation did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rotated {
-    /// Connections looked at.
+    /// Connections and webhooks looked at.
     pub rows: u64,
     /// Blobs sealed anew.
     pub sealed: u64,
@@ -70,15 +70,26 @@ impl fmt::Display for Rotated {
     }
 }
 
-/// Seals everything anew that is not under the active key. `progress` hears of every batch.
+/// Seals everything anew of connections that is not under the active key, and has `others` do the same with what else is
+/// sealed. `progress` hears of every batch.
 ///
 /// # Errors
 /// A failing database. What was done until then stays done.
-pub async fn rotate(db: &Db, vault: &Vault, mut progress: impl FnMut(u64)) -> Result<Rotated, DbError> {
+pub(crate) async fn rotate_with(
+    db: &Db,
+    vault: &Vault,
+    mut others: impl AsyncFnMut(&mut Rotated) -> Result<(), DbError>,
+    mut progress: impl FnMut(u64),
+) -> Result<Rotated, DbError> {
     let mut sealed = 0;
     let mut report = Rotated::default();
     for _ in 0..MAX_PASSES {
         report = pass(db, vault, &mut progress).await?;
+        let of_connections = report.rows;
+        others(&mut report).await?;
+        if report.rows > of_connections {
+            progress(report.rows);
+        }
         sealed += report.sealed;
         if report.left == 0 {
             break;
@@ -170,10 +181,16 @@ fn renew(
     seal: impl FnOnce(&[u8]) -> Result<Vec<u8>, VaultError>,
 ) -> Option<Renewed> {
     let old = blob.filter(|blob| vault.needs_rotation(blob))?;
-    match seal(&old) {
+    let new = sealed_anew(report, || seal(&old))?;
+    Some(Renewed { old, new })
+}
+
+/// A blob that is sealed anew, counted whether that is possible or not.
+pub(crate) fn sealed_anew(report: &mut Rotated, seal: impl FnOnce() -> Result<Vec<u8>, VaultError>) -> Option<Vec<u8>> {
+    match seal() {
         Ok(new) => {
             report.left += 1;
-            Some(Renewed { old, new })
+            Some(new)
         }
         Err(_) => {
             report.unreadable += 1;

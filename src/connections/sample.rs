@@ -26,6 +26,7 @@ impl Connections {
             key_ages,
             deferred,
             checks,
+            undelivered: None,
             cache_bytes: self.inner.stats.bytes(),
         }
     }

@@ -44,7 +44,7 @@ impl<'a> Sealer<'a> {
     }
 
     fn binding(&self, purpose: Purpose) -> Binding<'a> {
-        Binding { organisation: self.organisation, connection: self.connection, platform: self.platform, purpose }
+        Binding { organisation: self.organisation, row: self.connection, platform: Some(self.platform), purpose }
     }
 
     fn seal<T: Serialize>(&self, purpose: Purpose, value: &T) -> Result<Vec<u8>, VaultError> {

@@ -13,7 +13,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::audit::{self, Event};
-use super::claims::Claims;
+use super::claims::{Claim, Claims};
 use super::failures::FailureMeter;
 use super::learning::Learner;
 use super::schedule::Schedule;
@@ -74,7 +74,7 @@ pub(super) struct Inner {
     pub(super) work: Notify,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) tasks: Tasks,
-    pub(super) claims: Claims,
+    pub(super) claims: Claims<Claim>,
     pub(super) schedule: Schedule,
     pub(super) failures: FailureMeter,
     pub(super) shared: Shared,
@@ -179,6 +179,11 @@ impl Connections {
         self.inner.uses.finish().await;
     }
 
+    /// How far the end of the work in the background is off.
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.inner.phase.subscribe()
+    }
+
     /// What is shared with other replicas.
     #[must_use]
     pub fn shared(&self) -> &Shared {
@@ -216,7 +221,7 @@ impl Connections {
 }
 
 /// Does to its end what must not be left half done, whatever becomes of the caller.
-pub(super) async fn to_the_end<T: Send + 'static>(
+pub(crate) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
     tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| Err(Problem::internal(error)))

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use crate::metrics;
 
 /// How often the background looks for work that nobody announced.
-pub(super) const TICK: Duration = Duration::from_millis(900);
+pub(crate) const TICK: Duration = Duration::from_millis(900);
 /// A task that did not come round for so long is stalled. Waiting for a database that does not answer takes less.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// How long a task that panicked rests before it is started again; each further time in a row twice as long.
@@ -17,24 +17,24 @@ const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// One part of the background.
-pub(super) struct Task {
+pub(crate) struct Task {
     name: &'static str,
     last_round: Mutex<Instant>,
 }
 
 impl Task {
-    pub(super) fn named(name: &'static str) -> Self {
+    pub(crate) fn named(name: &'static str) -> Self {
         metrics::background_task(name);
         Self { name, last_round: Mutex::new(Instant::now()) }
     }
 
     /// Says that the task has come round.
-    pub(super) fn beat(&self) {
+    pub(crate) fn beat(&self) {
         *self.last_round.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Whether it has not come round for too long.
-    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+    pub(crate) fn is_stalled(&self, now: Instant) -> bool {
         let last_round = *self.last_round.lock().unwrap_or_else(PoisonError::into_inner);
         now.saturating_duration_since(last_round) > STALLED_AFTER
     }
@@ -42,7 +42,7 @@ impl Task {
 
 /// How far the end of the work is off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// It is not in sight.
     Work,
     /// Nothing new is begun.
@@ -52,11 +52,11 @@ pub(super) enum Phase {
 }
 
 /// The parts of the background. They run side by side, so that none waits for another.
-pub(super) struct Tasks {
-    pub(super) upkeep: Task,
-    pub(super) watch: Task,
-    pub(super) deferred: Task,
-    pub(super) sharing: Task,
+pub(crate) struct Tasks {
+    pub(crate) upkeep: Task,
+    pub(crate) watch: Task,
+    pub(crate) deferred: Task,
+    pub(crate) sharing: Task,
 }
 
 impl Default for Tasks {
@@ -71,7 +71,7 @@ impl Default for Tasks {
 }
 
 /// Runs a task until it ends by itself. One that panics is started again after a rest.
-pub(super) async fn supervise<Work: Future<Output = ()>>(task: &Task, start: impl Fn() -> Work) {
+pub(crate) async fn supervise<Work: Future<Output = ()>>(task: &Task, start: impl Fn() -> Work) {
     let mut rest = FIRST_REST;
     loop {
         let started = Instant::now();

@@ -114,3 +114,60 @@ diesel::table! {
         created_at -> BigInt,
     }
 }
+
+diesel::table! {
+    webhooks (id) {
+        id -> Text,
+        organisation_id -> Text,
+        url_sealed -> Binary,
+        secret_sealed -> Binary,
+        former_secret_sealed -> Nullable<Binary>,
+        former_secret_until -> Nullable<BigInt>,
+        events -> Text,
+        description -> Nullable<Text>,
+        active -> Bool,
+        paused_reason -> Nullable<Text>,
+        version -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        created_by -> Text,
+        progress -> BigInt,
+        failures -> BigInt,
+        rest_until -> BigInt,
+        retry_at -> Nullable<BigInt>,
+        served_at -> BigInt,
+        lease_until -> Nullable<BigInt>,
+        lease_owner -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    webhook_retries (webhook_id, sequence) {
+        webhook_id -> Text,
+        sequence -> BigInt,
+        event_id -> Text,
+        event_type -> Text,
+        attempts -> BigInt,
+        first_at -> BigInt,
+        next_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    webhook_deliveries (id) {
+        id -> Text,
+        webhook_id -> Text,
+        event_id -> Text,
+        event_type -> Text,
+        attempt -> BigInt,
+        outcome -> Text,
+        status -> Nullable<BigInt>,
+        duration_ms -> BigInt,
+        error -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(organisations, webhooks);
+diesel::allow_tables_to_appear_in_same_query!(events, webhooks);
+diesel::allow_tables_to_appear_in_same_query!(events, webhook_retries);

@@ -10,12 +10,12 @@ use super::check::Check;
 use crate::clock::millis;
 use crate::config::Config;
 use crate::connections::inventory::{self, Inventory};
-use crate::connections::rotation;
 use crate::db::{DatabaseUrl, Db, DbError};
 use crate::metrics::Checks;
 use crate::telemetry;
 use crate::terminal::Progress;
 use crate::vault::Vault;
+use crate::webhooks;
 
 /// How far clocks may be apart before tokens, leases and other replicas' changes suffer, and before they fail.
 const WORTH_A_LOOK: Duration = Duration::from_secs(1);
@@ -170,23 +170,31 @@ async fn future(db: &Db) -> Option<Check> {
 
 async fn keys(db: &Db, vault: Vault) -> Check {
     const CHECK: &str = "key_ring";
-    let total = rotation::count(db).await.unwrap_or_default();
-    let mut progress = Progress::new("connections opened", total);
-    match Inventory::take(db, &vault, |done| progress.at(done)).await {
+    let total = webhooks::rotation::count(db).await.unwrap_or_default();
+    let mut progress = Progress::new("connections and webhooks opened", total);
+    match webhooks::inventory::take(db, &vault, |done| progress.at(done)).await {
         Ok(inventory) => judge(&inventory, vault.active_key_id(), vault.key_ids()),
         Err(error) => Check::fail(CHECK, telemetry::chain(&error), "look at the database"),
     }
 }
 
+/// How many connections do not open, and webhooks where some do not.
+fn unusable(inventory: &Inventory) -> String {
+    let Inventory { rows, unusable, webhooks, unusable_webhooks, .. } = inventory;
+    let connections = format!("{unusable} of {rows} connections");
+    match unusable_webhooks {
+        0 => connections,
+        lost => format!("{connections} and {lost} of {webhooks} webhooks"),
+    }
+}
+
 fn judge<'a>(inventory: &Inventory, active: &str, ring: impl Iterator<Item = &'a str>) -> Check {
     const CHECK: &str = "key_ring";
-    let Inventory { rows, readable, keyless, damaged, refused, unusable } = inventory;
+    let Inventory { readable, keyless, damaged, refused, .. } = inventory;
+    let unusable = unusable(inventory);
     if !keyless.is_empty() {
         let lost: Vec<String> = keyless.iter().map(|(key, count)| format!("{count} under `{key}`")).collect();
-        let found = format!(
-            "the ring has no key for what is sealed {}; {unusable} of {rows} connections cannot be used",
-            lost.join(" and ")
-        );
+        let found = format!("the ring has no key for what is sealed {}; {unusable} cannot be used", lost.join(" and "));
         let mend = "put the missing keys at the end of CREDENTIALS_KEYS, or have users enter their credentials again";
         return Check::fail(CHECK, found, mend);
     }
@@ -196,13 +204,13 @@ fn judge<'a>(inventory: &Inventory, active: &str, ring: impl Iterator<Item = &'a
         .map(|(key, count)| format!("none of {count} under `{key}`"))
         .collect();
     if !foreign.is_empty() {
-        let found = format!("{} opens; {unusable} of {rows} connections cannot be used", foreign.join(" and "));
+        let found = format!("{} opens; {unusable} cannot be used", foreign.join(" and "));
         let mend = "this is probably another key than the one of this name that they were sealed with: put the former \
                     one back into CREDENTIALS_KEYS; if it is the same, restore a backup";
         return Check::fail(CHECK, found, mend);
     }
     if *damaged > 0 {
-        let found = format!("damaged blobs: {damaged}; {unusable} of {rows} connections cannot be used");
+        let found = format!("damaged blobs: {damaged}; {unusable} cannot be used");
         let mend = "restore a backup, or have users enter their credentials again: this was changed by other hands";
         return Check::fail(CHECK, found, mend);
     }
@@ -243,7 +251,10 @@ mod tests {
         assert!(between.found.contains("2 under `k1`, 6 under `k2`"));
         let lost = told(&Inventory { rows: 3, keyless: counts(&[("k0", 4)]), unusable: 1, ..Inventory::default() });
         assert_eq!(lost.status, Verdict::Fail);
-        assert!(lost.found.contains("4 under `k0`") && lost.found.contains("1 of 3"));
+        assert!(lost.found.contains("4 under `k0`") && lost.found.contains("1 of 3 connections cannot"));
+        let webhooks =
+            Inventory { keyless: counts(&[("k0", 2)]), webhooks: 2, unusable_webhooks: 1, ..Inventory::default() };
+        assert!(told(&webhooks).found.contains("0 of 0 connections and 1 of 2 webhooks cannot be used"));
         assert_eq!(told(&Inventory { damaged: 1, ..Inventory::default() }).status, Verdict::Fail);
     }
 

@@ -323,8 +323,13 @@ impl OneConnection {
 
 /// A connection's id, only in its canonical spelling: one connection has one address.
 pub(super) fn canonical(text: &str) -> Result<Uuid, Problem> {
+    canonical_id(text).ok_or_else(Problem::no_connection)
+}
+
+/// An id in its canonical spelling.
+pub(super) fn canonical_id(text: &str) -> Option<Uuid> {
     let is_canonical = |id: &Uuid| id.to_string() == text.to_ascii_lowercase();
-    text.parse().ok().filter(is_canonical).ok_or_else(Problem::no_connection)
+    text.parse().ok().filter(is_canonical)
 }
 
 /// What an `If-Match` header allows. A weak tag counts as well: behind a proxy that compresses there is no other.

@@ -78,7 +78,7 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
     }
     let blocked = reasons.keys().any(|check| *check != "standby");
     // Requests are answered without these, so they are told but turn nobody away.
-    if !state.connections.is_working() {
+    if !state.connections.is_working() || !state.webhooks.is_working() {
         reasons.insert("background", "A part of the background work does not come round; restart this instance.");
     }
     let redis = state.connections.shared().standing();

@@ -31,6 +31,7 @@ mod stats;
 mod tags;
 mod types;
 mod values;
+mod webhooks;
 
 use actix_web::web;
 use utoipa_actix_web::scope;
@@ -63,7 +64,15 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
                 .service(history::verifications)
                 .service(history::automations)
                 .service(history::events)
-                .service(history::audit_events),
+                .service(history::audit_events)
+                .service(webhooks::create)
+                .service(webhooks::list)
+                .service(webhooks::show)
+                .service(webhooks::update)
+                .service(webhooks::delete)
+                .service(webhooks::test)
+                .service(webhooks::rotate_secret)
+                .service(webhooks::deliveries),
         )
         .service(problems::page)
         .service(health::healthz)

@@ -11,10 +11,12 @@ use crate::config::Config;
 use crate::connections::service::Connections;
 use crate::shares::Pool;
 use crate::sizing::Sizing;
+use crate::webhooks::service::Webhooks;
 
 /// What handlers share.
 pub struct State {
     pub(super) connections: Connections,
+    pub(super) webhooks: Webhooks,
     pub(super) verifier: Verifier,
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) auth_failures: Option<AuthFailures>,
@@ -35,10 +37,11 @@ pub struct State {
 impl State {
     /// Puts the state together.
     #[must_use]
-    pub fn new(connections: Connections, verifier: Verifier, config: &Config) -> Arc<Self> {
+    pub fn new(connections: Connections, webhooks: Webhooks, verifier: Verifier, config: &Config) -> Arc<Self> {
         let (limits, sizing) = (&config.rate_limits, config.sizing);
         Arc::new(Self {
             connections,
+            webhooks,
             verifier,
             rate_limit: limits.requests_per_second.map(RateLimit::new),
             auth_failures: limits.auth_failures_per_minute.map(AuthFailures::new),

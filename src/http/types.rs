@@ -19,6 +19,8 @@ use crate::platforms::causes::{self, FailureCodeEntry};
 use crate::platforms::currency::{self, CurrencyEntry};
 use crate::platforms::stats::Warning;
 use crate::platforms::verification::Verification;
+use crate::webhooks::view::{DeliveryView, WebhookView};
+use crate::webhooks::wanted::WantedEvent;
 
 /// The catalogue.
 #[derive(Serialize, ToSchema)]
@@ -223,6 +225,62 @@ pub(super) struct ConnectionTry {}
 #[schema(as = ConnectionPatch)]
 pub(super) struct ConnectionPatch {}
 
+/// The body of a create call for a webhook.
+#[derive(ToSchema)]
+#[schema(as = WebhookCreate)]
+#[expect(dead_code, reason = "describes what the drafts of webhooks read")]
+pub(super) struct WebhookCreate {
+    /// Where events are sent: a public https address. It may not hold a user name or a password.
+    #[schema(
+        max_length = 2048,
+        pattern = "^[ ]*[Hh][Tt][Tt][Pp][Ss]?://",
+        example = "https://hooks.example.com/affzero"
+    )]
+    url: String,
+    /// Which events; all of them by default.
+    #[schema(min_items = 1, max_items = 50, example = json!(["connection.failing", "connection.recovered"]))]
+    events: Option<Vec<WantedEvent>>,
+    /// Whether events are sent, which is so by default.
+    #[schema(example = true)]
+    active: Option<bool>,
+    /// What it is for.
+    #[schema(
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$",
+        example = "Alerts of the operations team"
+    )]
+    description: Option<String>,
+}
+
+/// A JSON merge patch of a webhook.
+#[derive(ToSchema)]
+#[schema(as = WebhookPatch)]
+#[expect(dead_code, reason = "describes what the drafts of webhooks read")]
+pub(super) struct WebhookPatch {
+    /// Where events are sent.
+    #[schema(
+        required = false,
+        nullable = false,
+        max_length = 2048,
+        pattern = "^[ ]*[Hh][Tt][Tt][Pp][Ss]?://",
+        example = "https://hooks.example.com/affzero"
+    )]
+    url: Option<String>,
+    /// Which events.
+    #[schema(required = false, nullable = false, min_items = 1, max_items = 50, example = json!(["*"]))]
+    events: Option<Vec<WantedEvent>>,
+    /// Whether events are sent. `true` resumes what was paused.
+    #[schema(required = false, nullable = false, example = true)]
+    active: Option<bool>,
+    /// What it is for; `null` takes it away.
+    #[schema(
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$",
+        example = "Alerts of the operations team"
+    )]
+    description: Option<String>,
+}
+
 /// Describes the pages of lists; [`crate::connections::Page`] is what is written.
 macro_rules! pages {
     ($($(#[$doc:meta])* $name:ident of $entry:ty;)*) => {$(
@@ -248,4 +306,8 @@ pages! {
     AutomationPage of AutomationView;
     /// A page of audit events.
     AuditEventPage of AuditEventView;
+    /// A page of webhooks.
+    WebhookPage of WebhookView;
+    /// A page of attempts to deliver events.
+    WebhookDeliveryPage of DeliveryView;
 }

@@ -16,7 +16,7 @@ use prometheus::{
 };
 
 pub(crate) use self::redis::RedisOperation;
-pub use self::sample::{Checks, Deferred, KeyAges, Pool, Sample};
+pub use self::sample::{Checks, Deferred, KeyAges, Pool, Sample, Undelivered};
 
 struct Metrics {
     registry: Registry,
@@ -40,6 +40,7 @@ struct Metrics {
     shared_cache: IntCounterVec,
     redis_up: IntGauge,
     redis_errors: IntCounterVec,
+    webhook_deliveries: IntCounterVec,
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
@@ -129,6 +130,11 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
             )?,
             redis_up: IntGauge::new("affzero_redis_up", "Whether Redis is there; 0 also where none is used.")?,
             redis_errors: counter("affzero_redis_errors_total", "Failures of Redis by operation.", &["operation"])?,
+            webhook_deliveries: counter(
+                "affzero_webhook_deliveries_total",
+                "Attempts to deliver an event to a webhook, by outcome.",
+                &["outcome"],
+            )?,
         };
         metrics.registry.register(Box::new(metrics.requests.clone()))?;
         metrics.registry.register(Box::new(metrics.request_seconds.clone()))?;
@@ -150,6 +156,7 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
         metrics.registry.register(Box::new(metrics.shared_cache.clone()))?;
         metrics.registry.register(Box::new(metrics.redis_up.clone()))?;
         metrics.registry.register(Box::new(metrics.redis_errors.clone()))?;
+        metrics.registry.register(Box::new(metrics.webhook_deliveries.clone()))?;
         metrics.start_at_zero();
         Ok(metrics)
     };
@@ -172,6 +179,9 @@ impl Metrics {
         }
         for outcome in ["hit", "miss", "stored", "outdated", "too_large", "failed"] {
             self.shared_cache.with_label_values(&[outcome]);
+        }
+        for outcome in ["delivered", "retrying", "failed"] {
+            self.webhook_deliveries.with_label_values(&[outcome]);
         }
         for operation in RedisOperation::ALL {
             self.redis_errors.with_label_values(&[operation.key()]);
@@ -339,6 +349,11 @@ pub fn redis_up(up: bool) {
 /// Counts a failure of Redis.
 pub(crate) fn redis_error(operation: RedisOperation) {
     METRICS.redis_errors.with_label_values(&[operation.key()]).inc();
+}
+
+/// Counts an attempt to deliver an event: `delivered`, `retrying` or `failed`.
+pub fn webhook_delivery(outcome: &str) {
+    METRICS.webhook_deliveries.with_label_values(&[outcome]).inc();
 }
 
 /// Everything in the text format.

@@ -18,6 +18,8 @@ pub struct Sample {
     pub deferred: Option<Deferred>,
     /// Checks in the background.
     pub checks: Option<Checks>,
+    /// Events that are still to be delivered.
+    pub undelivered: Option<Undelivered>,
     /// Bytes of statistics in memory.
     pub cache_bytes: u64,
 }
@@ -64,6 +66,15 @@ pub struct Checks {
     pub late: i64,
 }
 
+/// Events that are still to be delivered to webhooks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Undelivered {
+    /// How many, counted for each webhook.
+    pub events: i64,
+    /// How long ago the oldest of them happened, or was first tried, in microseconds.
+    pub oldest: i64,
+}
+
 fn seconds(micros: Option<i64>) -> i64 {
     micros.unwrap_or_default() / 1_000_000
 }
@@ -108,6 +119,12 @@ impl Gauges {
             self.plain("affzero_checks_due", "Connections of all replicas that are due to be checked.", due)?;
             let help = "How long the connection has been due to be checked that has been for longest.";
             self.plain("affzero_check_lateness_seconds", help, late / 1_000_000)?;
+        }
+        if let Some(Undelivered { events, oldest }) = sample.undelivered {
+            let help = "Events still to be delivered to webhooks of all replicas, those that are tried again too.";
+            self.plain("affzero_events_undelivered", help, events)?;
+            let help = "How long the oldest event that is still to be delivered has waited.";
+            self.plain("affzero_event_oldest_undelivered_seconds", help, oldest / 1_000_000)?;
         }
         Ok(())
     }

@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) tls: rustls::ClientConfig,
     pub(super) memory: Memory,
     pub(super) origins: Cache<String, Arc<Origin>>,
+    /// Origins that webhooks are sent to: they share nothing with those of trackers but what is checked and trusted.
+    pub(super) receivers: Cache<String, Arc<Clients>>,
     pub(super) accounts: Cache<AccountId, Arc<Gate>>,
     pub(super) names: hmac::Key,
     pub(super) budget: Option<Arc<dyn SharedBudget>>,
@@ -81,6 +83,23 @@ impl Shared {
         if let Some(origin) = self.origins.get(&key) {
             return Ok(origin);
         }
+        let made = Arc::new(Origin {
+            name: key.clone(),
+            clients: self.clients(url, allowance.most),
+            gate: Gate::of_origin(allowance),
+            breaker: Breaker::default(),
+            budget: Budget::default(),
+        });
+        Ok(self.origins.get_with(key, || made))
+    }
+
+    /// The clients of an address that webhooks are sent to.
+    pub(super) fn receiver(&self, url: &Url) -> Arc<Clients> {
+        self.receivers.get_with(url.origin().ascii_serialization(), || Arc::new(self.clients(url, 1)))
+    }
+
+    /// Clients that reach the origin of this address, as far as it may be called, and keep so many connections.
+    fn clients(&self, url: &Url, kept: usize) -> Clients {
         let https = url.scheme() == "https";
         let port = url.port_or_known_default().unwrap_or_default();
         let policy = self.config.egress.clone();
@@ -88,21 +107,13 @@ impl Shared {
             resolver: self.resolver.clone(),
             permits: Arc::new(move |address| policy.permits(SocketAddr::new(address.ip(), port), https)),
         };
-        let clients = Clients {
+        Clients {
             tls: self.tls.clone(),
             resolver,
             connect_timeout: self.config.connect_timeout,
-            kept: allowance.most,
+            kept,
             of_threads: ThreadLocal::new(),
-        };
-        let made = Arc::new(Origin {
-            name: key.clone(),
-            clients,
-            gate: Gate::of_origin(allowance),
-            breaker: Breaker::default(),
-            budget: Budget::default(),
-        });
-        Ok(self.origins.get_with(key, || made))
+        }
     }
 }
 

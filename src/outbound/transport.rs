@@ -51,10 +51,11 @@ impl Transport {
         let resolver = Resolver::new(config.connect_timeout);
         let idle = Duration::from_secs(600);
         let origins = Cache::builder().max_capacity(2_000).time_to_idle(idle).build();
+        let receivers = Cache::builder().max_capacity(2_000).time_to_idle(idle).build();
         let accounts = Cache::builder().max_capacity(MAX_ACCOUNTS).time_to_idle(idle).build();
         let names = account::own_names();
         let memory = Memory::of(&Sizing::default());
-        let shared = Shared { config, resolver, tls, memory, origins, accounts, names, budget: None };
+        let shared = Shared { config, resolver, tls, memory, origins, receivers, accounts, names, budget: None };
         Ok(Self { shared: Arc::new(shared), tenant: 0 })
     }
 
@@ -71,6 +72,10 @@ impl Transport {
     pub fn within(self, sizing: &Sizing) -> Self {
         let shared = Shared { memory: Memory::of(sizing), ..Shared::clone(&self.shared) };
         Self { shared: Arc::new(shared), tenant: self.tenant }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The same transport, used for this tenant: all tenants get their turn at an origin, however much one asks.
@@ -144,7 +149,7 @@ impl Transport {
 }
 
 /// Words of a host that was not given any secret.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     quote::quote(text, [])
 }
 

@@ -1,4 +1,4 @@
-//! Sealing of everything private that is stored: credentials, settings, verifications.
+//! Sealing of everything private that is stored: credentials, settings, verifications, and what webhooks are signed with.
 //!
 //! AES-256-GCM from `ring`. A blob is
 //!
@@ -6,7 +6,7 @@
 //! version (1 byte) · length of the key id (1) · key id · nonce (12) · ciphertext · tag (16)
 //! ```
 //!
-//! and its associated data names the row it was made for: organisation, connection, platform and purpose, beside the
+//! and its associated data names the row it was made for: organisation, connection or webhook, platform and purpose, beside the
 //! version and the key id. A blob that is copied to another row therefore does not open, whoever copies it.
 //!
 //! Nonces are random, which is safe for some 2³² blobs under one key; rotate long before.
@@ -42,6 +42,12 @@ pub enum Purpose {
     Verification,
     /// Why a connection is failing, which names the host.
     Health,
+    /// The address of a webhook: it may hold what only its receiver should know.
+    WebhookUrl,
+    /// What a webhook is signed with.
+    WebhookSecret,
+    /// What it was signed with before.
+    FormerWebhookSecret,
 }
 
 impl Purpose {
@@ -52,6 +58,9 @@ impl Purpose {
             Self::Credentials => "credentials",
             Self::Verification => "verification",
             Self::Health => "health",
+            Self::WebhookUrl => "webhook url",
+            Self::WebhookSecret => "webhook secret",
+            Self::FormerWebhookSecret => "former webhook secret",
         }
     }
 }
@@ -61,10 +70,10 @@ impl Purpose {
 pub struct Binding<'a> {
     /// Whose it is.
     pub organisation: &'a str,
-    /// The connection it belongs to.
-    pub connection: Uuid,
-    /// The platform of that connection.
-    pub platform: Platform,
+    /// The connection or webhook it belongs to.
+    pub row: Uuid,
+    /// The platform, of a connection.
+    pub platform: Option<Platform>,
     /// What it holds.
     pub purpose: Purpose,
 }
@@ -75,8 +84,8 @@ impl Binding<'_> {
         let parts = [
             key_id.as_bytes(),
             self.organisation.as_bytes(),
-            self.connection.as_bytes(),
-            self.platform.key().as_bytes(),
+            self.row.as_bytes(),
+            self.platform.map_or("", Platform::key).as_bytes(),
             self.purpose.key().as_bytes(),
         ];
         let mut data = vec![VERSION];
@@ -266,8 +275,8 @@ mod tests {
     fn place() -> Binding<'static> {
         Binding {
             organisation: "org-1",
-            connection: Uuid::from_u128(7),
-            platform: Platform::Affise,
+            row: Uuid::from_u128(7),
+            platform: Some(Platform::Affise),
             purpose: Purpose::Credentials,
         }
     }
@@ -286,11 +295,15 @@ mod tests {
         let elsewhere = [
             Binding { organisation: "org-2", ..place() },
             Binding { organisation: "", ..place() },
-            Binding { connection: Uuid::from_u128(8), ..place() },
-            Binding { platform: Platform::Cake, ..place() },
+            Binding { row: Uuid::from_u128(8), ..place() },
+            Binding { platform: Some(Platform::Cake), ..place() },
+            Binding { platform: None, ..place() },
             Binding { purpose: Purpose::Settings, ..place() },
             Binding { purpose: Purpose::Verification, ..place() },
             Binding { purpose: Purpose::Health, ..place() },
+            Binding { purpose: Purpose::WebhookUrl, ..place() },
+            Binding { purpose: Purpose::WebhookSecret, ..place() },
+            Binding { purpose: Purpose::FormerWebhookSecret, ..place() },
         ];
         for binding in elsewhere {
             assert_eq!(vault.open(&binding, &blob), Err(VaultError::Damaged), "{binding:?}");

@@ -153,9 +153,10 @@ impl TestApp {
         watch::listen();
         let db = Db::open(&config.database_url, 4).expect("a database");
         db.migrate().expect("migrations");
-        let (state, connections) = serve::assemble(&config, db.clone()).expect("the service");
+        let service = serve::assemble(&config, db.clone()).expect("the service");
+        let serve::Service { state, connections, .. } = service.clone();
         let (send, receive) = mpsc::channel();
-        let worker = connections.clone();
+        let worker = service;
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let any_port = ([127, 0, 0, 1], 0).into();

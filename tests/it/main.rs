@@ -40,3 +40,4 @@ mod tokens;
 mod trust;
 mod upgrade;
 mod watch;
+mod webhooks;

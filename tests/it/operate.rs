@@ -247,7 +247,7 @@ async fn rotation_stops_cleanly_at_ctrl_c_and_goes_on_later() {
     let mut said = std::io::BufReader::new(child.stderr.take().expect("standard error"));
     let mut line = String::new();
     std::io::BufRead::read_line(&mut said, &mut line).expect("a line");
-    assert_eq!(line, "0 of 1 connections (0 %)\n");
+    assert_eq!(line, "0 of 1 connections and webhooks (0 %)\n");
     let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().expect("a shell");
     assert!(sent.success());
     hog.batch_execute("ROLLBACK").expect("room for others");

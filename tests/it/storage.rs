@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use affzero_connections::connections::names;
-use affzero_connections::connections::rotation::rotate;
 use affzero_connections::db::schema::{connections, verifications};
 use affzero_connections::db::{DbConnection, DbError};
 use affzero_connections::tenancy::Plan;
 use affzero_connections::vault::{self, KeyRing, Vault};
+use affzero_connections::webhooks::rotation::rotate;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -21,8 +21,18 @@ use crate::support::tracker::{Reply, Request, Simulator, Tracker};
 
 /// A second key, for rotation.
 const NEW_KEY: &str = "k2:Y2FuYXJ5LW9mLXRoZS1zZWNvbmQta2V5LTAxMjM0NTY=";
-const TABLES: [&str; 7] =
-    ["organisations", "connections", "verifications", "automations", "audit_events", "events", "idempotency_keys"];
+const TABLES: [&str; 10] = [
+    "organisations",
+    "connections",
+    "verifications",
+    "automations",
+    "audit_events",
+    "events",
+    "idempotency_keys",
+    "webhooks",
+    "webhook_retries",
+    "webhook_deliveries",
+];
 
 #[derive(QueryableByName)]
 struct Line {

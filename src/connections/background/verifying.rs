@@ -137,7 +137,7 @@ impl Connections {
             .write(organisation.to_owned(), now, move |db| background::claim(db, &wanted, now, lease_end))
             .await?;
         Ok(taken.map(|(attempts, stored)| {
-            self.inner.claims.add(&claim);
+            self.inner.claims.add(&claim.id, &claim);
             Claimed { claim, attempts, stored: stored.map(Box::new) }
         }))
     }
@@ -177,7 +177,7 @@ impl Connections {
             // If this cannot be written either, the lease ends some time.
             let _ = self.put_back(claim.clone(), next).await;
         }
-        self.inner.claims.remove(&claim);
+        self.inner.claims.remove(&claim.id);
         claim
     }
 

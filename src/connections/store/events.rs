@@ -104,6 +104,38 @@ pub(crate) fn after(
     rows.into_iter().map(|row| KeptEvent::try_from(row).map_err(DbError::from)).collect()
 }
 
+/// The event of an organisation with this number, while it is kept.
+pub(crate) fn at(db: &mut DbConnection, organisation: &OrgId, sequence: i64) -> Result<Option<KeptEvent>, DbError> {
+    let row: Option<EventRow> = events::table
+        .filter(events::organisation_id.eq(organisation.as_str()))
+        .filter(events::sequence.eq(sequence))
+        .select(EventRow::as_select())
+        .get_result(db)
+        .optional()?;
+    row.map(|row| KeptEvent::try_from(row).map_err(DbError::from)).transpose()
+}
+
+/// The first event of an organisation after this number, of these types if they are given.
+pub(crate) fn next(
+    db: &mut DbConnection,
+    organisation: &OrgId,
+    sequence: i64,
+    types: Option<Vec<&'static str>>,
+) -> Result<Option<KeptEvent>, DbError> {
+    let mut rows = events::table
+        .filter(events::organisation_id.eq(organisation.as_str().to_owned()))
+        .filter(events::sequence.gt(sequence))
+        .order(events::sequence.asc())
+        .limit(1)
+        .select(EventRow::as_select())
+        .into_boxed();
+    if let Some(types) = types {
+        rows = rows.filter(events::event_type.eq_any(types));
+    }
+    let row: Option<EventRow> = rows.get_result(db).optional()?;
+    row.map(|row| KeptEvent::try_from(row).map_err(DbError::from)).transpose()
+}
+
 /// The last of the oldest events made before `before`, a batch of them at most. Their ids begin with the time.
 pub(crate) fn oldest_before(db: &mut DbConnection, before: i64) -> Result<Option<String>, DbError> {
     let millis = u64::try_from(before.div_euclid(1_000)).unwrap_or_default();

@@ -3,7 +3,7 @@
 
 pub(super) mod automations;
 pub(super) mod background;
-pub(super) mod events;
+pub(crate) mod events;
 pub(super) mod health;
 mod rows;
 mod stored;

@@ -104,7 +104,8 @@ fn headers(response: &mut Map<String, Value>) {
         let schema = header.get_mut("schema");
         let required = !schema.is_some_and(parameters::no_null);
         header.insert("required".to_owned(), Value::Bool(required));
-        if let Some(example) = super::samples::header(name, of_table) {
+        let description = header.get("description").and_then(Value::as_str).unwrap_or_default();
+        if let Some(example) = super::samples::header(name, description, of_table) {
             header.insert("example".to_owned(), example);
         }
     }

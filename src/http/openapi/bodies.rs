@@ -31,10 +31,21 @@ pub(super) fn complete(document: &mut Value) {
             content.insert("examples".to_owned(), examples());
         }
     }
+    if let Some(content) = object_at(document, "/paths/~1api~1v1~1webhooks/post/requestBody/content/application~1json")
+    {
+        content.insert("examples".to_owned(), webhook_examples());
+    }
     for kind in ["application~1merge-patch+json", "application~1json"] {
-        let place = format!("/paths/~1api~1v1~1connections~1{{id}}/patch/requestBody/content/{kind}");
-        if let Some(content) = object_at(document, &place) {
-            content.insert("examples".to_owned(), patch_examples());
+        for (path, examples) in [("connections", patch_examples()), ("webhooks", webhook_patch_examples())] {
+            let place = format!("/paths/~1api~1v1~1{path}~1{{id}}/patch/requestBody/content/{kind}");
+            if let Some(content) = object_at(document, &place) {
+                content.insert("examples".to_owned(), examples);
+            }
+        }
+    }
+    for name in ["WebhookCreate", "WebhookPatch"] {
+        if let Some(schema) = object_at(document, &format!("/components/schemas/{name}")) {
+            schema.insert("additionalProperties".to_owned(), json!(false));
         }
     }
 }
@@ -212,6 +223,22 @@ fn patch_examples() -> Value {
         "another_name": { "summary": "Another name", "value": { "name": "Demo network (renamed)" } },
         "failing_tracker": { "summary": "Demo: see a failing tracker", "value": { "settings": { "scenario": "down" } } },
         "renewed_secret": { "summary": "A renewed API key", "value": { "credentials": { "api_key": "0123456789abcdef0123456789abcdef" } } },
+    })
+}
+
+fn webhook_examples() -> Value {
+    json!({
+        "failures": { "summary": "What fails, and what works again", "value": {
+            "url": "https://hooks.example.com/affzero", "events": ["connection.failing", "connection.recovered"],
+            "description": "Alerts of the operations team" } },
+        "all_events": { "summary": "Every event", "value": { "url": "https://hooks.example.com/affzero" } },
+    })
+}
+
+fn webhook_patch_examples() -> Value {
+    json!({
+        "resume": { "summary": "Resume what was paused", "value": { "active": true } },
+        "other_events": { "summary": "Other events", "value": { "events": ["connection.expiring"] } },
     })
 }
 

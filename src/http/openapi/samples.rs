@@ -46,9 +46,14 @@ use crate::problem::{Code, Problem};
 use crate::shared::Standing;
 use crate::tenancy::Plan;
 use crate::vault::VaultError;
+use crate::webhooks::edit;
+use crate::webhooks::view::{DeliveryOutcome, DeliveryView, TestView, WebhookView, WebhookWithSecret};
 
 /// The connection of all examples, as in those of parameters.
 const ID: &str = "01990000-0000-7000-8000-000000000000";
+/// The webhook of all examples, and its secret.
+const WEBHOOK: &str = "01990000-0000-7000-8000-000000000001";
+const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const NAME: &str = "Brand A";
 const HOST: &str = "brand-a.affise.com";
 pub(super) const CHALLENGE: &str = edge::CHALLENGE;
@@ -104,11 +109,12 @@ fn are_met(code: Code) -> bool {
     )
 }
 
-/// An example of a header; `of_table` in an answer with statistics.
-pub(super) fn header(name: &str, of_table: bool) -> Option<Value> {
+/// An example of a header that is described so; `of_table` in an answer with statistics.
+pub(super) fn header(name: &str, description: &str, of_table: bool) -> Option<Value> {
     Some(match name {
         "ETag" if of_table => "\"0123456789abcdef\"".into(),
         "ETag" => "\"1.9b2f04c17d5e3a86\"".into(),
+        "Location" if description.contains("webhook") => format!("/api/v1/webhooks/{WEBHOOK}").into(),
         "Location" => format!("/api/v1/connections/{ID}").into(),
         "Idempotency-Replayed" => "true".into(),
         "Age" => 12.into(),
@@ -159,6 +165,11 @@ fn example(path: &str, status: &str, kind: &str, schema: &str) -> Option<Value> 
         ("EventPage", _) => {
             value(EventPage { data: vec![event()], next_cursor: "eyJvZiI6IiJ9".to_owned(), has_more: false })
         }
+        ("Webhook", _) => value(webhook()),
+        ("WebhookWithSecret", _) => value(WebhookWithSecret::new(webhook(), SECRET.into())),
+        ("WebhookPage", _) => page(value(webhook())),
+        ("WebhookDeliveryPage", _) => page(value(delivery())),
+        ("WebhookTest", _) => value(TestView { delivered: true, status: Some(204), duration_ms: 84, error: None }),
         ("StatsPage", _) => stats(),
         ("StatsAnswers", _) => json!({ "results": [stats()], "failures": [failure()] }),
         ("StatsLines", _) => lines().into(),
@@ -266,6 +277,32 @@ fn event() -> EventView {
             connection_type: ConnectionType::Admin.key().to_owned(),
         },
         data: value(data),
+    }
+}
+
+fn webhook() -> WebhookView {
+    WebhookView {
+        id: WEBHOOK.parse().unwrap_or_default(),
+        url: "https://hooks.example.com/affzero".to_owned(),
+        events: vec![EventType::Failing.key(), EventType::Recovered.key()],
+        active: true,
+        paused_reason: None,
+        description: Some("Alerts of the operations team".to_owned()),
+        created_at: now(),
+    }
+}
+
+fn delivery() -> DeliveryView {
+    DeliveryView {
+        id: id(),
+        event_id: id(),
+        event_type: EventType::Failing.key().to_owned(),
+        attempt: 1,
+        at: now(),
+        outcome: DeliveryOutcome::Retrying,
+        status: Some(503),
+        duration_ms: 84,
+        error: Some("The receiver answered 503.".to_owned()),
     }
 }
 
@@ -404,6 +441,7 @@ fn path_of(code: Code) -> String {
         Code::NotFound | Code::ConnectionDeleted | Code::VersionConflict | Code::SecretRequired => {
             format!("/api/v1/connections/{ID}")
         }
+        Code::WebhookLimitReached => "/api/v1/webhooks".to_owned(),
         Code::MalformedRequest
         | Code::Unauthorized
         | Code::Forbidden
@@ -442,6 +480,7 @@ fn occurrence(code: Code) -> Problem {
         Code::PayloadTooLarge => extract::too_large(),
         Code::UnsupportedMediaType => extract::not_json(),
         Code::ConnectionLimitReached => create::limit_reached(Plan::Pro, 3, 3),
+        Code::WebhookLimitReached => edit::limit_reached(20, 20),
         Code::NameTaken => service::name_is_taken(),
         Code::RequestInProgress => idempotency::in_progress(),
         Code::ConnectionDeleted => service::deleted(),

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use affzero_connections::connections::rotation::{Rotated, rotate};
+use affzero_connections::connections::rotation::Rotated;
 use affzero_connections::db::DbError;
 use affzero_connections::db::schema::{connections, verifications};
 use affzero_connections::tenancy::Plan;
 use affzero_connections::vault::{KeyRing, Vault, key_id};
+use affzero_connections::webhooks::rotation::rotate;
 use diesel::prelude::*;
 use serde_json::json;
 
