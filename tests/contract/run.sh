@@ -165,8 +165,16 @@ run_schemathesis() {
     changed=$(add_demo "Changed")
     deleted=$(add_demo "Deleted")
     (cd "$here" && AFFZERO_KEPT=$kept AFFZERO_CHANGED=$changed AFFZERO_DELETED=$deleted \
-        PYTHONDONTWRITEBYTECODE=1 NO_COLOR=1 "$work/venv/bin/schemathesis" --config-file schemathesis.toml \
+        AFFZERO_WEBHOOK_KEPT=$(add_webhook) AFFZERO_WEBHOOK_CHANGED=$(add_webhook) \
+        AFFZERO_WEBHOOK_DELETED=$(add_webhook) PYTHONDONTWRITEBYTECODE=1 NO_COLOR=1 "$work/venv/bin/schemathesis" --config-file schemathesis.toml \
         run "$AFFZERO_URL/api-docs/openapi.json" --checks all)
+}
+
+# One whose receiver is nowhere.
+add_webhook() {
+    curl --silent --show-error --fail-with-body --header "Authorization: Bearer $AFFZERO_TOKEN" \
+        --header "X-Org-Id: contract" --json '{"url": "https://hooks.invalid/affzero"}' \
+        "$AFFZERO_URL/api/v1/webhooks" | jq --raw-output .id
 }
 
 add_demo() {

@@ -28,7 +28,7 @@ const RUN_ELSEWHERE: [(&str, &str); 2] =
     [("docs/reading-the-files.md", ".ci/run files"), ("docs/service-to-service.md", ".ci/run contract")];
 
 /// Commands in running text that stand in no block: they name something rather than tell to do it.
-const ONLY_NAMED: [&str; 4] = [".ci/run", ".ci/run files", ".ci/run proxies", ".ci/run test"];
+const ONLY_NAMED: [&str; 5] = [".ci/run", ".ci/run files", ".ci/run proxies", ".ci/run test", ".ci/run webhooks"];
 
 /// What stands in for `cargo`, and for the installed program.
 const CARGO: &str = r#"#!/usr/bin/env bash

@@ -12,7 +12,7 @@ use crate::process::Service;
 use crate::servers::PrivatePostgres;
 
 /// Debian's `faketime` puts it below a folder of the machine's kind.
-fn library() -> String {
+pub(crate) fn library() -> String {
     let kinds = std::fs::read_dir("/usr/lib").expect("libraries").filter_map(Result::ok);
     let found = kinds.map(|kind| kind.path().join("faketime/libfaketimeMT.so.1")).find(|path: &PathBuf| path.exists());
     found.expect("faketime is installed").display().to_string()

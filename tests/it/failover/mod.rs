@@ -2,7 +2,7 @@
 //!
 //! They run where `TEST_DATABASE_URL` and `TEST_REDIS_URL` are set.
 
-mod clocks;
+pub(crate) mod clocks;
 mod pooler;
 mod postgres;
 mod proxy;

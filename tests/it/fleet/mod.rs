@@ -9,6 +9,7 @@ mod load;
 mod outages;
 mod restarts;
 mod upgrade;
+mod webhooks;
 mod work;
 
 use std::path::{Path, PathBuf};
