@@ -31,7 +31,7 @@ export function drawAnswer({ body, headers }, about) {
     ...warningsOf(warnings, isOfZone, about),
     el('section', { 'aria-labelledby': 'totals-title' },
       el('h3', { id: 'totals-title' }, 'Totals'),
-      totals.length === 0 ? el('p', { class: 'empty' }, 'Nothing happened in these days.') : el('div', { class: 'totals' }, totals.map((total) => totalOf(total, metrics))),
+      totals.length === 0 ? el('p', { class: 'empty' }, 'No traffic in these days.') : el('div', { class: 'totals' }, totals.map((total) => totalOf(total, metrics))),
       ...warningsOf(warnings, isOfMoney, about),
       integrityOf(integrity)),
     chart,
@@ -39,7 +39,7 @@ export function drawAnswer({ body, headers }, about) {
       el('div', { class: 'bar' }, el('h3', { id: 'rows-title' }, 'Rows'), tools(about)),
       ...warningsOf(warnings, (code) => !isOfZone(code) && !isOfMoney(code), about),
       table.node),
-    el('p', { class: 'quiet' }, `${/\bhit\b/.test(headers.get('Cache-Status') ?? '') ? 'Kept since' : 'Fetched'} ${moment(body.fetched_at)}, `,
+    el('p', { class: 'quiet' }, `${/\bhit\b/.test(headers.get('Cache-Status') ?? '') ? 'Cached since' : 'Fetched'} ${moment(body.fetched_at)}, `,
       `in ${counted(body.source.upstream_calls, 'call', 'calls')} and ${count(body.source.duration_ms)} ms. `,
       button('Ask the platform again', about.refresh, { class: 'plain' })));
   if (totals.length > 0) offerChart(chart, body, about);

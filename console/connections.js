@@ -42,7 +42,7 @@ function showUsage(found) {
     el('meter', { min: 0, max: Math.max(limit, 1), value: Math.min(used, limit), 'aria-label': 'Connections of the plan that are used' }),
     `${words(plan)} plan: ${count(used)} of ${counted(limit, 'connection', 'connections')} used`,
     free > 0 ? `, and ${count(free)} that ${free === 1 ? 'does' : 'do'} not count` : '',
-    isOver ? el('span', { class: 'doubt' }, ' More than the plan has; all of them go on working.') : '');
+    isOver ? el('span', { class: 'doubt' }, ' More than the plan allows. All of them keep working.') : '');
 }
 
 function append({ data, next_cursor: cursor }, query) {
@@ -57,7 +57,7 @@ function append({ data, next_cursor: cursor }, query) {
   });
 }
 
-const noneFound = () => el('p', { class: 'empty' }, 'No connection is like that. ',
+const noneFound = () => el('p', { class: 'empty' }, 'No connection matches. ',
   button('Show all', () => { search.reset(); loadConnections(); }, { class: 'plain' }));
 
 /** Nothing is there yet: what can be tried at once is offered. */
@@ -144,7 +144,7 @@ const dialog = find('delete-dialog');
 const users = find('delete-users');
 
 function askToDelete({ id, name }, outcome) {
-  find('delete-text').replaceChildren(named(name), ' and its stored secrets are gone at once, and what still uses it stops working.');
+  find('delete-text').replaceChildren(named(name), ' and its stored secrets are deleted at once. Everything that still uses it stops working.');
   showUsers(id);
   dialog.returnValue = 'keep';
   dialog.onclose = () => attempt(outcome, list, async () => {
@@ -160,7 +160,7 @@ function askToDelete({ id, name }, outcome) {
 /** Lists the automations that would stop working. */
 const showUsers = (id) => attempt(users, null, async () => {
   const query = { limit: 100 };
-  const { body } = await waiting(users, 'Looking for what uses it', (signal) => call('GET', `/connections/${id}/automations`, { query, signal }));
+  const { body } = await waiting(users, 'Looking for automations', (signal) => call('GET', `/connections/${id}/automations`, { query, signal }));
   users.replaceChildren(body.data.length === 0
     ? el('p', { class: 'quiet' }, 'No automation has pulled statistics through it.')
     : el('div', {},

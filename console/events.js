@@ -37,10 +37,10 @@ async function readOn() {
     return true;
   });
   if (list.children.length === 0) {
-    box.replaceChildren(el('p', { class: 'empty' }, 'Nothing has happened yet. When a connection stops working, works again or its key is about to expire, it stands here.'));
+    box.replaceChildren(el('p', { class: 'empty' }, 'Nothing has happened yet. When a connection stops working, works again or its key is about to expire, it is listed here.'));
   }
   later.hidden = false;
-  later.textContent = hasMore ? 'Read on: there are later ones' : 'Look for later ones';
+  later.textContent = hasMore ? 'Show later events' : 'Look for later events';
 }
 
 function eventItem({ type, created_at: at, connection, data }) {

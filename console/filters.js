@@ -146,8 +146,8 @@ export class Filters {
           el('input', { type: 'checkbox', value: value.id, checked: chosen.has(value.id), change: (event) => this.#choose(key, value.id, event.target.checked, chips) }),
           named(nameOf(value)), value.name !== null && value.name !== value.id && value.id !== '' && el('small', {}, named(value.id)),
           el('small', {}, `${count(value.clicks)} clicks`))))),
-        el('p', { class: 'hint', role: 'status' }, body.data.length === 0 ? 'Nothing of the last 30 days is called so; an id can be typed all the same.'
-          : body.truncated ? 'The ones with most clicks of the last 30 days; type to find others.' : 'All of the last 30 days.'));
+        el('p', { class: 'hint', role: 'status' }, body.data.length === 0 ? 'No value of the last 30 days has such a name. You can still type an id.'
+          : body.truncated ? 'The values with the most clicks in the last 30 days. Type to find others.' : 'These are all values of the last 30 days.'));
     });
   }
 }

@@ -126,7 +126,7 @@ const submit = (type, send, refused) => attempt(outcome, form, async () => {
 function showRefusal(found, refused) {
   const again = Object.keys(found.stages).length > 0 && form.querySelector('[data-pointer^="/credentials/"]');
   outcome.replaceChildren(
-    el('p', { class: 'problem' }, 'Nothing was saved.', again && ' Keys are not kept: enter it again to try again.'), verification(found));
+    el('p', { class: 'problem' }, 'Nothing was saved.', again && ' Enter the key again to retry: keys are not kept.'), verification(found));
   if (found.failure?.pointer) mark(form, found.failure.pointer, found.failure.detail)?.focus();
   refused?.(found);
 }
@@ -142,7 +142,7 @@ export function openAdd({ platform, type, settings } = {}, usage) {
       el('b', {}, entry.title), isComing && el('em', {}, 'Coming soon'), el('small', {}, entry.summary));
   });
   form.replaceChildren(
-    usage?.remaining === 0 && el('p', { class: 'warning' }, 'All connections of the plan are used. Delete one, or take a larger plan; what does not count can still be added.') || '',
+    usage?.remaining === 0 && el('p', { class: 'warning' }, 'All connections of the plan are used. Delete one or take a larger plan. Connections that do not count can still be added.') || '',
     group('/platform', 'Platform', 'cards', platforms), el('div', { id: 'form-types' }), el('div', { id: 'form-fields' }));
   form.onsubmit = (event) => event.preventDefault();
   if (platform === undefined) return;
@@ -274,7 +274,7 @@ function changes({ name, settings, credentials_expire_at: expiry }, now) {
 async function update(connection, etag) {
   const body = changes(connection, filledIn());
   if (Object.keys(body).length === 0) {
-    outcome.replaceChildren(el('p', { class: 'quiet' }, 'Nothing is changed.'));
+    outcome.replaceChildren(el('p', { class: 'quiet' }, 'Nothing has changed.'));
     return;
   }
   const { body: saved } = await waiting(outcome, body.settings || body.credentials ? 'Verifying' : 'Saving', (signal) =>

@@ -55,7 +55,7 @@ export const openStatistics = (parameters) => attempt(outcome, form, async () =>
   drawForm(question, connection, type, list);
   // Platforms are asked for what somebody wants to know, and an address without a question wants nothing yet.
   if (parameters.size > 0) await pull();
-  else outcome.replaceChildren(el('p', { class: 'empty' }, 'Choose what to see, then show it.'));
+  else outcome.replaceChildren(el('p', { class: 'empty' }, 'Choose what to see, then press Show statistics.'));
 });
 
 /** The connections to choose from, and the one that is meant: the first, where none is. */
@@ -176,14 +176,14 @@ function limitOf(question) {
 function filterDetails(question, type, filters) {
   const search = el('input', { name: 'search', type: 'search', value: question.search, maxlength: 200, dir: 'auto', autocomplete: 'off' });
   return el('details', { open: Object.keys(question.filters).length > 0 || Boolean(question.search) }, el('summary', {}, 'Filters and search'),
-    type.combinations.only !== null && el('p', { class: 'hint' }, 'Here a filter has to go together with what is grouped by.'),
+    type.combinations.only !== null && el('p', { class: 'hint' }, 'On this platform a filter must go together with the grouping.'),
     filters.node,
     field('/search', 'Name or id contains', search, { hint: 'In any of the columns that rows are grouped by.', optional: true }));
 }
 
 function boundDetails(question, type) {
   return el('details', { open: Object.keys({ ...question.min, ...question.max }).length > 0 }, el('summary', {}, 'Bounds of metrics'),
-    el('p', { class: 'hint' }, 'Keeps rows whose numbers lie there; a number that is not known never does. A rate of 5 percent is 0.05.'),
+    el('p', { class: 'hint' }, 'Keeps rows whose numbers lie between the bounds; unknown numbers never do. Write a rate of 5 percent as 0.05.'),
     el('div', { class: 'row bounds' }, type.metrics.map((metric) => boundFields(metric, question))));
 }
 

@@ -49,7 +49,7 @@ export class Table {
       if (at > 0) await breathe();
       this.rows.append(...rows.slice(at, at + SLICE).map((row) => this.#row(row, this.#labels(row))));
     }
-    this.progress.textContent = this.count === 0 ? 'No rows: nothing is like what was asked for.' : `${count(this.rows.rows.length)} of ${count(this.count)} rows`;
+    this.progress.textContent = this.count === 0 ? 'No rows match.' : `${count(this.rows.rows.length)} of ${count(this.count)} rows`;
     this.more.hidden = cursor === null;
     const { about } = this;
     this.more.onclick = () => about.attempt(async () => {
@@ -111,5 +111,5 @@ function valueCell(key, { id, name, partial }, isFirst) {
   const shown = id === '' ? el('span', { class: 'quiet' }, 'without one') : named(isTime ? dayOrMonth(key === 'hour' ? name : id) : name ?? id);
   return el(isFirst ? 'th' : 'td', isFirst ? { scope: 'row' } : {}, shown,
     !isTime && id !== '' && name !== null && name !== id && el('small', {}, named(id)),
-    partial && el('small', {}, 'in part'));
+    partial && el('small', {}, 'partial'));
 }

@@ -3,7 +3,7 @@
 import { el, words } from './draw.js';
 import { daysUntil, day, fromNow, moment } from './numbers.js';
 
-export const OUTCOMES = { ok: 'It works', failed: 'It does not work', inconclusive: 'It could not be found out' };
+export const OUTCOMES = { ok: 'It works', failed: 'It does not work', inconclusive: 'It could not be determined' };
 const STAGES = { ok: 'passed', failed: 'failed', skipped: 'skipped' };
 const OWNERS = {
   you: 'You can fix this.',

@@ -208,7 +208,7 @@ test('an edit is filled in, sends what is different, and leaves secrets alone un
   assert.equal(await control(page, '/settings/base_url').inputValue(), body.settings.base_url);
   assert.equal(await control(page, '/credentials/api_key').inputValue(), '');
   await page.getByRole('button', { name: 'Save', exact: true }).click();
-  await page.getByText('Nothing is changed.').waitFor();
+  await page.getByText('Nothing has changed.').waitFor();
   await control(page, '/name').fill('Renamed');
   await control(page, '/settings/currency').fill('EUR');
   const first = await patch();
@@ -292,7 +292,7 @@ test('a connection shows why it fails, since when, when it is checked next and w
   await good.waitFor({ state: 'detached' });
   assert.ok(await bad.isVisible());
   await page.getByLabel('Name contains').fill('nothing is called so');
-  await page.getByText('No connection is like that.').waitFor();
+  await page.getByText('No connection matches.').waitFor();
   await page.getByRole('button', { name: 'Show all' }).click();
   await good.waitFor();
   await page.getByLabel('Status').selectOption('failing');
@@ -419,7 +419,7 @@ test('events of connections are listed with the newest first, and later ones are
   await events.first().getByText('Failing').waitFor();
   assert.match(await events.first().innerText(), /Failing · Eventful/);
   await api(service, 'DELETE', `/connections/${id}`);
-  await page.getByRole('button', { name: 'Look for later ones' }).click();
+  await page.getByRole('button', { name: 'Look for later events' }).click();
   await events.first().getByText('Deleted').waitFor();
   isQuiet();
   await close();
@@ -472,7 +472,7 @@ test('what keeps a connection from being checked, a plan that is exceeded and a 
   });
   const walled = await item(page, 'Walled').innerText();
   assert.ok(walled.includes(warning.detail) && /Since 3 hours ago\./.test(walled), walled);
-  assert.match(await page.locator('#usage').innerText(), /Starter plan: 3 of 1 connection used.*More than the plan has/);
+  assert.match(await page.locator('#usage').innerText(), /Starter plan: 3 of 1 connection used.*More than the plan allows/);
   const other = item(page, 'Of the other type');
   assert.match(await other.innerText(), /Found by a check in the background\./);
   const affiliate = catalogue.data.find(({ platform }) => platform === 'demo').connection_types.find((type) => type.connection_type === 'affiliate');

@@ -202,7 +202,7 @@ test('the same question is answered from what is kept, and the platform is asked
   const says = page.locator('#stats-answer > p.quiet');
   assert.match(await says.innerText(), /^Fetched /);
   await pull(page);
-  assert.match(await says.innerText(), /^Kept since /);
+  assert.match(await says.innerText(), /^Cached since /);
   const { url } = await answered(page, () => page.getByRole('button', { name: 'Ask the platform again' }).click());
   assert.equal(query(url).fresh, 'true');
   assert.match(await says.innerText(), /^Fetched /);
@@ -225,7 +225,7 @@ test('a view without a question asks no platform, and its link leads back to the
   await page.locator('#events-view').waitFor();
   asked.length = 0;
   await statistics.click();
-  await page.getByText('Choose what to see, then show it.').waitFor();
+  await page.getByText('Choose what to see, then press Show statistics.').waitFor();
   assert.deepEqual(asked, []);
   assert.equal((await pull(page)).status, 200);
   isQuiet();

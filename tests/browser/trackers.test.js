@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch } from './support/browser.js';
-import { act, add, api, control, errorAt, expected, fill, item, openAdd, openConsole, openStats, remove, save, table } from './support/console.js';
+import { act, add, api, control, errorAt, expected, fill, item, openAdd, openConsole, openStats, pull, remove, save, table } from './support/console.js';
 import { startService, startTrackers } from './support/processes.js';
 
 let browser;
@@ -29,6 +29,23 @@ test('every platform and connection type that is available has a simulator here,
   const simulated = trackers.connections.map(({ body }) => `${body.platform} ${body.connection_type}`);
   assert.deepEqual([...new Set(simulated)].sort(), pairs.sort());
 });
+
+/** Values are offered by their names, and one that is chosen filters. */
+async function filtersByName(page) {
+  await page.getByRole('checkbox', { name: 'Date', exact: true }).uncheck();
+  await page.getByText('Filters and search').click();
+  const dimensions = await page.getByLabel('Filter to add').locator('option:enabled').evaluateAll((nodes) => nodes.map(({ value }) => value));
+  const dimension = dimensions.find((key) => !['date', 'week', 'month', 'hour'].includes(key));
+  await page.getByLabel('Filter to add').selectOption(dimension);
+  await page.getByRole('button', { name: 'Add filter' }).click();
+  const first = page.locator('.values input[type=checkbox]').first();
+  const id = await first.getAttribute('value');
+  await first.check();
+  const { status, body } = await pull(page);
+  assert.equal(status, 200, JSON.stringify(body));
+  assert.deepEqual(body.query.filters, { [dimension]: [id] });
+  assert.ok(body.rows.length > 0);
+}
 
 test('each is refused with a wrong key, saved, edited, verified, read and deleted', async (context) => {
   for (const { body, wrong_credentials: wrong } of trackers.connections) {
@@ -76,6 +93,8 @@ async function goThrough(body, wrong) {
   const said = await page.locator('#stats-answer').innerText();
   for (const { detail } of answer.warnings) assert.ok(said.includes(detail), detail);
   assert.equal(await page.locator('.picture svg[role=img]').count(), 1);
+
+  await filtersByName(page);
 
   await page.getByRole('link', { name: 'Connections' }).click();
   await remove(page, body.name);
