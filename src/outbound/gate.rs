@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::allowance::{Allowance, Pace};
 use super::growth::{Change, Growth};
 use super::quiet::Quiet;
+use super::recent::Recent;
 use super::scope::Purpose;
 use crate::metrics;
 
@@ -32,6 +33,8 @@ pub(super) struct Gate {
     pace: Option<DefaultDirectRateLimiter>,
     /// What checks keep to besides.
     pace_behind: Option<DefaultDirectRateLimiter>,
+    /// Of an account: how long its calls took lately.
+    pub(super) recent: Recent,
     /// Of an account: how long it asked to be left alone.
     pub(super) quiet: Quiet,
 }
@@ -83,6 +86,7 @@ impl Gate {
             lanes: Arc::new(Mutex::new(lanes)),
             pace: allowance.pace.map(limiter),
             pace_behind: allowance.pace.map(Pace::behind).map(limiter),
+            recent: Recent::default(),
             quiet: Quiet::default(),
         }
     }

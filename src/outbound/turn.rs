@@ -133,6 +133,9 @@ impl Upstream {
         let changes = match fault.map(|fault| fault.error().kind) {
             None => {
                 let time = began.elapsed();
+                if self.trip.scope.purpose == Purpose::Pull {
+                    account.recent.add(time, Instant::now());
+                }
                 [origin.gate.answered(time), account.answered(time)]
             }
             Some(kind) if is_overload(kind) => [origin.gate.overloaded(began), account.overloaded(began)],

@@ -15,11 +15,15 @@ use uuid::Uuid;
 
 use super::table::Table;
 use crate::metrics;
+use crate::platforms::calendar::DateRange;
 use crate::problem::Problem;
 use crate::sizing::Sizing;
 
 /// What the cache itself takes for each entry.
 const ENTRY_BYTES: usize = 512;
+
+/// Questions whose ranges are remembered.
+const MOST_SERIES: u64 = 10_000;
 
 /// How old the knowledge of what other processes changed may be while answers come from memory.
 const MOST_STALE: Duration = Duration::from_secs(1);
@@ -82,6 +86,8 @@ pub(super) type Flights = HashMap<(PullKey, Option<Duration>), (u64, WeakShared<
 pub(in crate::connections) struct Stats {
     pub(super) tables: Cache<PullKey, (Arc<Table>, Instant)>,
     pub(super) answers: Cache<PullKey, (Arc<Answer>, Instant)>,
+    /// Which tables there are of a question, whatever their range.
+    pub(super) series: Cache<PullKey, Arc<[(DateRange, PullKey)]>>,
     pub(super) flights: Mutex<Flights>,
     /// A larger table is not kept at all.
     most_of_a_table: usize,
@@ -173,6 +179,7 @@ impl Stats {
                 .weigher(|_, (answer, _): &(Arc<Answer>, Instant)| in_cache(answer.body.len() + answer.etag.len()))
                 .support_invalidation_closures()
                 .build(),
+            series: Cache::builder().max_capacity(MOST_SERIES).time_to_live(options.longest_life()).build(),
             flights: Mutex::default(),
             most_of_a_table: options.sizing.kept_tables,
             forgotten: Cache::builder().max_capacity(100_000).time_to_live(options.longest_life() * 2).build(),
@@ -225,6 +232,7 @@ impl Stats {
         self.forgotten.invalidate_all();
         self.flights.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.tables.invalidate_all();
+        self.series.invalidate_all();
         self.answers.invalidate_all();
     }
 

@@ -4,6 +4,7 @@
 
 pub(super) mod cache;
 pub mod compare;
+mod days;
 pub mod echo;
 mod fetch;
 pub mod file;
@@ -203,6 +204,19 @@ impl Connections {
             metrics::cache("hit");
             return Ok((kept, Origin::Hit));
         }
+        if !manner.no_cache
+            && let Some(known) = self.known_days(actor, id, asked)
+            && let Some(((table, until), origin)) = self.complete(actor, id, asked, manner, known).await?
+        {
+            if until > Instant::now() && self.inner.stats.is_current(id, table.version) {
+                self.inner.stats.keep(key, &table, until);
+                self.note_days(actor, id, asked, key);
+            }
+            if origin == Origin::Hit {
+                metrics::cache("hit");
+            }
+            return Ok(((table, until), origin));
+        }
         let deadline = self.pull_scope(manner.deadline).deadline;
         loop {
             let (flight, shared) = self.flight(actor, id, asked, key, manner);
@@ -219,6 +233,7 @@ impl Connections {
             // Whoever shares the pull stores it too: the one who started it may have gone away.
             if stored {
                 self.inner.stats.keep(key, &table, until);
+                self.note_days(actor, id, asked, key);
             }
             let origin = match way {
                 Way::Replica => Origin::Replica { shared, left, stored },

@@ -208,15 +208,14 @@ impl Asked {
 
     /// What makes two pulls the same: everything but how the table is sorted, cut and shown.
     pub(super) fn pull_key(&self) -> String {
+        format!("{} {} {}", self.range.from(), self.range.to(), self.series_key())
+    }
+
+    /// What makes two pulls the same, but for the days that are asked for.
+    pub(super) fn series_key(&self) -> String {
         let filters: BTreeMap<&str, &BTreeSet<CompactString>> =
             self.question.filters.iter().map(|(dimension, ids)| (dimension.key(), ids)).collect();
-        format!(
-            "{:?} {} {} {} {filters:?}",
-            self.question.group_by,
-            self.range.from(),
-            self.range.to(),
-            self.question.zone.name()
-        )
+        format!("{:?} {} {filters:?}", self.question.group_by, self.question.zone.name())
     }
 
     /// What makes two answers the same, but for the page: the pull, which rows are kept, what they are compared with, the

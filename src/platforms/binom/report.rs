@@ -144,7 +144,7 @@ pub(super) fn afford(upstream: &Upstream, calls: usize, days: Option<u32>) -> Re
     let left = upstream.max_calls().saturating_sub(upstream.calls());
     let left = usize::try_from(left).unwrap_or(usize::MAX);
     if calls <= left {
-        return Ok(());
+        return upstream.has_time_for(calls, days);
     }
     let refusal = format!("Binom has to be asked {calls} times for this and may be asked {left} times");
     let days = days.map(|days| usize::try_from(days).unwrap_or(usize::MAX));

@@ -96,7 +96,8 @@ impl<'a> Pull<'a> {
         let left = upstream.max_calls().saturating_sub(upstream.calls());
         // One more than the windows: for the list of currencies, or to prove an empty answer.
         if usize::try_from(left).is_ok_and(|left| planned < left) {
-            return Ok(());
+            let days = u32::try_from(planned).unwrap_or(u32::MAX).saturating_mul(days_per_call);
+            return upstream.has_time_for(planned, Some(days));
         }
         let longest = left.saturating_sub(1).saturating_mul(days_per_call);
         Err(PlatformError::unsupported(format!(

@@ -325,7 +325,7 @@ impl AdminClient {
         let left = self.upstream.max_calls().saturating_sub(self.upstream.calls()).saturating_sub(1);
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         if windows.len() <= left {
-            return Ok(());
+            return self.upstream.has_time_for(windows.len(), Some(windows.iter().map(DateRange::len_days).sum()));
         }
         let days: u32 = windows.iter().take(left).map(DateRange::len_days).sum();
         Err(PlatformError::unsupported(format!(

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use affzero_connections::tenancy::Plan;
 use futures_util::future::join_all;
+use serde_json::json;
 
-use super::{Stage, report_of_day};
-use crate::support::tracker::{Fault, Reply};
+use super::{Stage, report_of_day, uncached};
+use crate::support::binom::{Binom, KEY};
+use crate::support::tracker::{Fault, Reply, Simulator};
 
 /// Longer than it takes until all questions have come in, so that the places decide how many are under way.
 const STALL: Fault = Fault::Stall(Duration::from_millis(150));
@@ -38,4 +41,26 @@ async fn a_tracker_that_refuses_is_called_less_at_once_and_won_back_one_by_one()
         let most = stage.network.most_at_once();
         assert!((4..=6).contains(&most), "{most}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_tracker_is_too_slow_for_is_refused_before_it_is_called() {
+    let tracker = Simulator::start(Binom::v2("", Vec::new()));
+    let app = uncached(&[("STATS_DEADLINE_MS", "10000")]).await;
+    let user = app.user("acme", Plan::Pro);
+    let id = user
+        .add(json!({
+            "name": "Tracker", "platform": "binom", "connection_type": "admin",
+            "settings": { "base_url": tracker.url }, "credentials": { "api_key": KEY },
+        }))
+        .await;
+    tracker.always(Some(Fault::Stall(Duration::from_millis(400))));
+    let question = |from: &str| format!("/api/v1/connections/{id}/stats?group_by=date,offer&from={from}&to=2026-09-08");
+    user.get(&question("2026-09-01")).await.ok(200);
+    tracker.forget();
+    // A year of calls takes eighteen seconds with eight of them at once.
+    let problem = user.get(&question("2025-09-09")).await.problem(422, "unsupported_query");
+    let detail = problem["detail"].as_str().expect("a detail");
+    assert!(detail.contains("365 calls") && detail.contains("the longest range that would be is"), "{problem}");
+    assert_eq!(tracker.requests().len(), 0);
 }

@@ -22,7 +22,7 @@ fn cache_status(answer: &Answer) -> &str {
     answer.header("cache-status").expect("a Cache-Status")
 }
 
-async fn rename(user: &User<'_>, id: &str, name: &str) {
+pub(super) async fn rename(user: &User<'_>, id: &str, name: &str) {
     user.patch(&format!("/api/v1/connections/{id}"), &json!({ "name": name })).await.ok(200);
 }
 

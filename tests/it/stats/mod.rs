@@ -2,6 +2,7 @@
 
 mod affise;
 mod cache;
+mod days;
 mod demo;
 mod files;
 mod health;
