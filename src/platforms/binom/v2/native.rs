@@ -25,6 +25,9 @@ use crate::platforms::{total, zone_changes};
 /// Fewer windows than these are asked for as soon as something else.
 const FEW_WINDOWS: usize = 8;
 
+/// About how many calls it takes to find out that there are no such groupings.
+const TRIAL_CALLS: usize = 16;
+
 /// So many hours of a day are asked for by themselves: a shift by an hour shows in them.
 const PROOF_HOURS: u8 = 12;
 
@@ -54,6 +57,12 @@ pub(super) async fn part(
         return Ok(None);
     }
     let Some(native) = Native::of(api, query, road) else { return Ok(None) };
+    // Trying leaves as many calls as windows take: what they cannot do is refused before the first call.
+    let left = api.upstream.max_calls().saturating_sub(api.upstream.calls());
+    let is_free = usize::try_from(left).is_ok_and(|left| windows + TRIAL_CALLS <= left);
+    if !is_free && !native.is_proven() {
+        return Ok(None);
+    }
     match native.read().await {
         Ok(part) => Ok(part),
         // It may be a word that this installation does not know.
@@ -86,6 +95,12 @@ impl<'a> Native<'a> {
             groupings,
             period,
         })
+    }
+
+    /// Whether the groupings that it needs are known already.
+    fn is_proven(&self) -> bool {
+        let names = self.api.times.get();
+        self.times.iter().all(|time| names.get(*time).is_some())
     }
 
     /// Remembers that it is windows here.
