@@ -7,6 +7,7 @@ import { closeForm } from './form.js';
 import { loadConnections, startConnections } from './connections.js';
 import { openEvents, startEvents } from './events.js';
 import { forgetQuestion, leaveStatistics, openStatistics } from './statistics.js';
+import { openWebhooks, startWebhooks } from './webhooks.js';
 
 const problem = find('token-problem');
 const tokenForm = find('token-form');
@@ -15,6 +16,7 @@ const VIEWS = {
   connections: loadConnections,
   statistics: (parameters) => openStatistics(parameters),
   events: openEvents,
+  webhooks: openWebhooks,
 };
 
 /** Shows the view that the address names, and moves the focus there unless the page has just been opened. */
@@ -69,6 +71,7 @@ find('list-zones').replaceChildren(...['UTC', ...Intl.supportedValuesOf('timeZon
 whenRefused(signedOut);
 startConnections();
 startEvents();
+startWebhooks();
 addEventListener('hashchange', () => {
   if (takeTokenFromAddress()) open();
   else if (hasToken() && catalogue) route();

@@ -62,6 +62,7 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         "statistics.js": SCRIPT,
         "table.js": SCRIPT,
         "verification.js": SCRIPT,
+        "webhooks.js": SCRIPT,
     }
 });
 

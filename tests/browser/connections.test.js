@@ -1,6 +1,7 @@
 // The connections of the console over Demo: what it draws, what it sends, and what it shows when something fails.
 
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { launch } from './support/browser.js';
 import {
@@ -422,6 +423,47 @@ test('events of connections are listed with the newest first, and later ones are
   await page.getByRole('button', { name: 'Look for later events' }).click();
   await events.first().getByText('Deleted').waitFor();
   isQuiet();
+  await close();
+});
+
+test('a webhook is added, tried, turned off and on, given another secret and deleted', async () => {
+  const { page, isQuiet, close } = await openConsole(browser, service);
+  const deliveries = [];
+  const receiver = createServer((request, response) => {
+    deliveries.push(request.headers['webhook-signature']);
+    request.resume().on('end', () => response.writeHead(204).end());
+  });
+  await new Promise((resolve) => { receiver.listen(0, '127.0.0.1', resolve); });
+  const url = `http://127.0.0.1:${receiver.address().port}/`;
+  await page.getByRole('link', { name: 'Webhooks' }).click();
+  await page.locator('#webhooks-problem .empty').waitFor();
+  await page.getByRole('button', { name: 'Add the webhook' }).click();
+  await errorAt(page, '/url');
+  await page.locator('[data-pointer="/url"]').fill('https://10.0.0.1/');
+  await page.getByRole('button', { name: 'Add the webhook' }).click();
+  assert.match(await errorAt(page, '/url'), /public hosts/);
+  await page.locator('[data-pointer="/url"]').fill(url);
+  await page.locator('[data-pointer="/description"]').fill('Alerts');
+  await page.getByRole('button', { name: 'Add the webhook' }).click();
+  const secret = await page.locator('#webhook-outcome code').innerText();
+  assert.match(secret, /^whsec_.{44}$/);
+  const hook = page.locator('#webhooks > li').filter({ has: page.getByRole('heading', { name: 'Alerts' }) });
+  await act(page, 'Test', 'Alerts');
+  await hook.getByText('The receiver took it: 204.').waitFor();
+  assert.equal(deliveries.length, 1);
+  await act(page, 'Turn off', 'Alerts');
+  await hook.locator('.badge').getByText('Off').waitFor();
+  await act(page, 'Turn on', 'Alerts');
+  await hook.locator('.badge').getByText('Active').waitFor();
+  await act(page, 'New secret', 'Alerts');
+  assert.notEqual(await hook.locator('code').innerText(), secret);
+  await act(page, 'Deliveries', 'Alerts');
+  await hook.getByText('Delivered: webhook.test').waitFor();
+  await act(page, 'Delete', 'Alerts');
+  await hook.waitFor({ state: 'detached' });
+  assert.deepEqual((await api(service, 'GET', '/webhooks')).body.data, []);
+  receiver.close();
+  isQuiet(['422 /api/v1/webhooks']);
   await close();
 });
 
