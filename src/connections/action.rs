@@ -46,6 +46,27 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::ConnectionCreated,
+        Self::ConnectionUpdated,
+        Self::ConnectionVerified,
+        Self::ConnectionUsed,
+        Self::ConnectionDeleted,
+        Self::CredentialsVerified,
+        Self::WebhookCreated,
+        Self::WebhookChanged,
+        Self::WebhookSecretRotated,
+        Self::WebhookDeleted,
+        Self::WebhookTested,
+        Self::WebhookPaused,
+    ];
+
+    /// The action of this key.
+    pub(crate) fn find(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.key() == key)
+    }
+
     /// The key in JSON and the database.
     pub(crate) const fn key(self) -> &'static str {
         match self {
@@ -74,20 +95,6 @@ mod tests {
     #[test]
     fn the_document_names_the_keys_that_are_stored() {
         let schema = serde_json::to_value(Action::schema()).expect("a schema");
-        let all = [
-            Action::ConnectionCreated,
-            Action::ConnectionUpdated,
-            Action::ConnectionVerified,
-            Action::ConnectionUsed,
-            Action::ConnectionDeleted,
-            Action::CredentialsVerified,
-            Action::WebhookCreated,
-            Action::WebhookChanged,
-            Action::WebhookSecretRotated,
-            Action::WebhookDeleted,
-            Action::WebhookTested,
-            Action::WebhookPaused,
-        ];
-        assert_eq!(schema["enum"], serde_json::json!(all.map(Action::key)));
+        assert_eq!(schema["enum"], serde_json::json!(Action::ALL.map(Action::key)));
     }
 }

@@ -1,9 +1,11 @@
 //! The audit trail: what was done, by whom. Events are only ever added, and go when they are old.
 
 use diesel::prelude::*;
+use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::action::Action;
+use super::expiry::Day;
 use super::store::Damaged;
 use super::{Actor, AuditEventView};
 use crate::clock::time;
@@ -28,6 +30,42 @@ struct AuditRow {
     request_id: Option<String>,
     detail: String,
     created_at: i64,
+}
+
+/// By how much an event's id may be later than its time, in microseconds: a transaction takes no longer.
+const LATEST_ID: i64 = 3_600 * 1_000_000;
+
+/// Which audit events are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct AuditQuery {
+    /// Only of this connection.
+    pub connection: Option<Uuid>,
+    /// Only what was done this way.
+    pub action: Option<Action>,
+    /// Only what this token's subject did.
+    pub actor: Option<String>,
+    /// Not before this day, in UTC.
+    pub from: Option<Date>,
+    /// Not after this day, in UTC.
+    pub to: Option<Date>,
+}
+
+impl AuditQuery {
+    /// What a cursor of this query holds on to. Nothing that is left out reads like something that is there.
+    pub(super) fn cursor_key(&self) -> String {
+        let Self { connection, action, actor, from, to } = self;
+        match (action, actor, from, to) {
+            // As it was written before there was anything else to ask for: a cursor of then goes on.
+            (None, None, None, None) => connection.map(|id| id.to_string()).unwrap_or_default(),
+            _ => format!("{connection:?} {:?} {actor:?} {from:?} {to:?}", action.map(Action::key)),
+        }
+    }
+}
+
+/// Less than the id of any row made at this time or later.
+fn first_id_at(time: i64) -> String {
+    let millis = u64::try_from(time.div_euclid(1_000)).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid().to_string()
 }
 
 /// Something to be put into the audit trail.
@@ -90,7 +128,7 @@ fn insert(db: &mut DbConnection, row: &AuditRow) -> Result<(), DbError> {
 pub(super) fn events_of(
     db: &mut DbConnection,
     organisation: &OrgId,
-    connection: Option<Uuid>,
+    wanted: &AuditQuery,
     after: Option<String>,
     limit: i64,
 ) -> Result<Vec<AuditEventView>, DbError> {
@@ -100,8 +138,22 @@ pub(super) fn events_of(
         .order(audit_events::id.desc())
         .limit(limit)
         .into_boxed();
-    if let Some(connection) = connection {
+    if let Some(connection) = wanted.connection {
         rows = rows.filter(audit_events::connection_id.eq(connection.to_string()));
+    }
+    if let Some(action) = wanted.action {
+        rows = rows.filter(audit_events::action.eq(action.key()));
+    }
+    if let Some(actor) = &wanted.actor {
+        rows = rows.filter(audit_events::actor.eq(actor.clone()));
+    }
+    // Ids begin with the time, and are what is indexed; an event may get its id a little after its time.
+    if let Some(from) = wanted.from.map(|day| Day::of(day).begins()) {
+        rows = rows.filter(audit_events::id.ge(first_id_at(from))).filter(audit_events::created_at.ge(from));
+    }
+    if let Some(end) = wanted.to.map(|day| Day::of(day).ends()) {
+        let latest = end.saturating_add(LATEST_ID);
+        rows = rows.filter(audit_events::id.lt(first_id_at(latest))).filter(audit_events::created_at.lt(end));
     }
     if let Some(after) = after {
         rows = rows.filter(audit_events::id.lt(after));
@@ -136,8 +188,7 @@ impl TryFrom<AuditRow> for AuditEventView {
 /// # Errors
 /// A failing database.
 pub(super) fn oldest_before(db: &mut DbConnection, before: i64) -> Result<Option<String>, DbError> {
-    let millis = u64::try_from(before.div_euclid(1_000)).unwrap_or_default();
-    let first_kept = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid().to_string();
+    let first_kept = first_id_at(before);
     let batch: Vec<String> = audit_events::table
         .filter(audit_events::id.lt(first_kept))
         .order(audit_events::id.asc())

@@ -47,6 +47,16 @@ impl Day {
         Some(Self::of(date)).filter(|day| day.0 >= 0)
     }
 
+    /// When it begins in UTC, in microseconds since 1970.
+    pub(crate) const fn begins(self) -> i64 {
+        self.0.saturating_mul(DAY)
+    }
+
+    /// When the next one begins.
+    pub(crate) const fn ends(self) -> i64 {
+        Self(self.0.saturating_add(1)).begins()
+    }
+
     /// When it is first told of that this day comes near.
     pub(crate) const fn first_told(self) -> i64 {
         self.told_before(14)

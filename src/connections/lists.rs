@@ -2,10 +2,11 @@
 
 use uuid::Uuid;
 
+use super::audit::{self, AuditQuery};
 use super::events::{EventPage, EventView};
 use super::service::{Connections, live, plan_of};
 use super::store::{self, ListQuery, Listed, Place, automations, events as stored_events, verifications};
-use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, audit, cursor};
+use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, cursor};
 use crate::platforms::verification::Verification;
 use crate::problem::Problem;
 use crate::tenancy::OrgId;
@@ -139,16 +140,15 @@ impl Connections {
     pub async fn audit_events(
         &self,
         organisation: &OrgId,
-        connection: Option<Uuid>,
+        wanted: AuditQuery,
         limit: i64,
         cursor: Option<&str>,
     ) -> Result<Page<AuditEventView>, Problem> {
-        let about = connection.map(|id| id.to_string()).unwrap_or_default();
-        let of = cursor::fingerprint(&[organisation.as_str(), "audit-events", &about]);
+        let of = cursor::fingerprint(&[organisation.as_str(), "audit-events", &wanted.cursor_key()]);
         let after = cursor.map(|cursor| cursor::decode::<String>(&of, cursor)).transpose()?;
         self.inner.uses.flush_of(organisation).await;
         let owner = organisation.clone();
-        let rows = self.inner.db.read(move |db| audit::events_of(db, &owner, connection, after, limit + 1)).await?;
+        let rows = self.inner.db.read(move |db| audit::events_of(db, &owner, &wanted, after, limit + 1)).await?;
         Ok(page(rows, limit, |event| cursor::encode(&of, event.id)).map(|event| Some(event.clone())))
     }
 

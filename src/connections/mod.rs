@@ -5,7 +5,7 @@
 //! alike.
 
 pub mod action;
-pub(crate) mod audit;
+pub mod audit;
 mod background;
 pub(crate) mod claims;
 pub mod create;

@@ -6,7 +6,7 @@ use super::edge::ApiError;
 use super::extract::{Caller, OneConnection, ReadConnections};
 use super::listing;
 use super::negotiation::{Accepts, JsonOnly};
-use super::params::{AboutConnection, Paging};
+use super::params::{Paging, WhichAuditEvents};
 use super::query::Query;
 use super::state::State;
 use super::types::{AuditEventPage, AutomationPage, VerificationPage};
@@ -59,9 +59,10 @@ pub(super) async fn automations(
 
 /// List who did what with the organisation's connections, newest first.
 ///
-/// For one connection: `?connection_id=01990000-0000-7000-8000-000000000000`. Events of deleted connections stay.
+/// For one connection: `?connection_id=01990000-0000-7000-8000-000000000000`. Who deleted something in November:
+/// `?action=connection.deleted&from=2026-11-01&to=2026-11-30`. Events of deleted connections stay.
 #[utoipa::path(tag = "History", operation_id = "list_audit_events",
-    security(("bearer" = ["connections:read"])), params(Paging, AboutConnection),
+    security(("bearer" = ["connections:read"])), params(Paging, WhichAuditEvents),
     responses((status = 200, description = "A page", body = AuditEventPage)))]
 #[get("/audit-events")]
 pub(super) async fn audit_events(
@@ -70,9 +71,9 @@ pub(super) async fn audit_events(
     accepts: Accepts<JsonOnly>,
     query: Query,
 ) -> Answered {
-    let (page, connection) = listing::audit_events(&query)?;
+    let (page, wanted) = listing::audit_events(&query)?;
     let organisation = &caller.actor.organisation;
-    let found = state.connections.audit_events(organisation, connection, page.limit, page.cursor.as_deref()).await?;
+    let found = state.connections.audit_events(organisation, wanted, page.limit, page.cursor.as_deref()).await?;
     Ok(accepts.ok(&found))
 }
 

@@ -1,9 +1,10 @@
 //! Which part of a list is asked for.
 
-use uuid::Uuid;
-
-use super::query::{Parameters, Query};
+use super::query::{Parameters, Query, date};
+use crate::auth::MAX_SUBJECT;
 use crate::connections::Status;
+use crate::connections::action::Action;
+use crate::connections::audit::AuditQuery;
 use crate::connections::draft::MAX_NAME;
 use crate::connections::store::{ListQuery, SortColumn};
 use crate::input::InputCode;
@@ -34,12 +35,30 @@ pub(super) fn plain(query: &Query) -> Result<PageOf, Problem> {
     parameters.finish(Some(page))
 }
 
-/// A page of audit events, and of which connection.
-pub(super) fn audit_events(query: &Query) -> Result<(PageOf, Option<Uuid>), Problem> {
-    let mut parameters = Parameters::of(&query.0, &["limit", "cursor", "connection_id"], &[]);
+/// A page of audit events, and which of them.
+pub(super) fn audit_events(query: &Query) -> Result<(PageOf, AuditQuery), Problem> {
+    let known = ["limit", "cursor", "connection_id", "action", "actor", "from", "to"];
+    let mut parameters = Parameters::of(&query.0, &known, &[]);
     let page = PageOf::read(&mut parameters);
     let connection = parameters.connections("connection_id").into_iter().next();
-    parameters.finish(Some((page, connection)))
+    let action = parameters.read("action", |key| {
+        Action::find(key)
+            .ok_or_else(|| (InputCode::UnknownValue, super::query::possible(key, &Action::ALL.map(Action::key))))
+    });
+    let actor = parameters.read("actor", subject).map(str::to_owned);
+    let (from, to) = (parameters.read("from", date), parameters.read("to", date));
+    parameters.finish(Some((page, AuditQuery { connection, action, actor, from, to })))
+}
+
+/// What the subject of a token could be.
+fn subject(text: &str) -> Result<&str, (InputCode, String)> {
+    if text.chars().count() > MAX_SUBJECT {
+        Err((InputCode::TooLong, format!("No token's subject has more than {MAX_SUBJECT} characters.")))
+    } else if text.chars().any(char::is_control) {
+        Err((InputCode::InvalidCharacters, "No token's subject contains control characters.".to_owned()))
+    } else {
+        Ok(text)
+    }
 }
 
 /// A page of connections.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::types::{ColumnOrder, ConnectionOrder};
 use super::{listing, question};
 use crate::connections::Status;
+use crate::connections::action::Action;
 use crate::connections::create::VerifyMode;
 use crate::connections::stats::compare::Comparison;
 use crate::platforms::calendar::Preset;
@@ -195,13 +196,25 @@ pub(super) struct WhichConnections {
     connection_id: Option<Vec<Uuid>>,
 }
 
-/// Whose audit events.
+/// Which audit events.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct AboutConnection {
+pub(super) struct WhichAuditEvents {
     /// Only this connection
     #[param(example = "01990000-0000-7000-8000-000000000000")]
     connection_id: Option<Uuid>,
+    /// Only this action
+    #[param(example = "connection.deleted")]
+    action: Option<Action>,
+    /// Only what this token's subject did
+    #[param(max_length = 255, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$", example = "user-1")]
+    actor: Option<String>,
+    /// The first day, in UTC
+    #[param(format = Date, example = "2026-11-01")]
+    from: Option<String>,
+    /// The last day, in UTC
+    #[param(format = Date, example = "2026-11-30")]
+    to: Option<String>,
 }
 
 /// How a pull is made, and for whom.

@@ -6,11 +6,18 @@ use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::edge::ApiError;
 use crate::input::{Collector, InputCode, did_you_mean};
 use crate::problem::{FieldProblem, Problem};
+
+/// A day as it is written in a query.
+pub(super) fn date(text: &str) -> Result<Date, (InputCode, String)> {
+    let date = (text.len() == 10).then(|| text.parse().ok()).flatten();
+    date.ok_or_else(|| (InputCode::Format, "Write the date as YYYY-MM-DD.".to_owned()))
+}
 
 /// The decoded pairs of the query string.
 pub(super) struct Query(pub(super) Vec<(String, String)>);

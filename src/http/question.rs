@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use compact_str::CompactString;
-use jiff::civil::Date;
 use rust_decimal::Decimal;
 
 use super::listing::direction;
 use super::negotiation::{MERGE, Media, Offer, Table};
-use super::query::Parameters;
+use super::query::{Parameters, date};
 use super::shape::{self, Shape};
 use crate::connections::stats::compare::Comparison;
 use crate::connections::stats::query::{Column, Period, Question, Sort};
@@ -212,11 +211,6 @@ fn days(parameters: &mut Parameters<'_>) -> Option<Period> {
         parameters.wrong("to", InputCode::Conflict, "The range ends before it starts.");
     }
     range.map(Period::Days)
-}
-
-fn date(text: &str) -> Result<Date, (InputCode, String)> {
-    let date = (text.len() == 10).then(|| text.parse().ok()).flatten();
-    date.ok_or_else(|| (InputCode::Format, "Write the date as YYYY-MM-DD.".to_owned()))
 }
 
 fn filters(parameters: &mut Parameters<'_>) -> Filters {

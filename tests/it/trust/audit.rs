@@ -236,26 +236,88 @@ struct PostgresStep {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_trail_of_one_connection_is_found_by_its_index_among_many_events() {
+async fn a_part_of_the_trail_is_found_by_its_index_among_many_events() {
+    const INDEXES: [(&str, &str); 3] = [
+        ("connection_id", "audit_events_of_connection"),
+        ("action", "audit_events_of_action"),
+        ("actor", "audit_events_of_actor"),
+    ];
     let app = TestApp::start().await;
     remember(&app, 3_000, 1).await;
     let is_sqlite = on_sqlite(&app);
-    let plan: Vec<String> = app
+    let plans: Vec<(&str, Vec<String>)> = app
         .db
         .write("acme".to_owned(), now_micros(), move |db: &mut DbConnection| -> Result<_, DbError> {
-            const PAGE: &str = "SELECT id FROM audit_events WHERE organisation_id = 'acme' AND connection_id = 'none' \
-                                AND id < 'z' ORDER BY id DESC LIMIT 51";
             db.batch_execute("ANALYZE audit_events")?;
-            Ok(if is_sqlite {
-                let steps: Vec<SqliteStep> = sql_query(format!("EXPLAIN QUERY PLAN {PAGE}")).load(db)?;
-                steps.into_iter().map(|step| step.detail).collect()
-            } else {
-                let steps: Vec<PostgresStep> = sql_query(format!("EXPLAIN {PAGE}")).load(db)?;
-                steps.into_iter().map(|step| step.detail).collect()
-            })
+            let mut plans = Vec::new();
+            for (column, index) in INDEXES {
+                let page = format!(
+                    "SELECT id FROM audit_events WHERE organisation_id = 'acme' AND {column} = 'none' AND id < 'z' \
+                     ORDER BY id DESC LIMIT 51"
+                );
+                let plan: Vec<String> = if is_sqlite {
+                    let steps: Vec<SqliteStep> = sql_query(format!("EXPLAIN QUERY PLAN {page}")).load(db)?;
+                    steps.into_iter().map(|step| step.detail).collect()
+                } else {
+                    let steps: Vec<PostgresStep> = sql_query(format!("EXPLAIN {page}")).load(db)?;
+                    steps.into_iter().map(|step| step.detail).collect()
+                };
+                plans.push((index, plan));
+            }
+            Ok(plans)
         })
         .await
         .expect("a plan");
-    assert!(plan.iter().any(|step| step.contains("audit_events_of_connection")), "{plan:#?}");
-    assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE") || step.contains("Sort")), "{plan:#?}");
+    for (index, plan) in plans {
+        assert!(plan.iter().any(|step| step.contains(index)), "{plan:#?}");
+        assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE") || step.contains("Sort")), "{plan:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_is_filtered_by_action_actor_and_days() {
+    let app = TestApp::start().await;
+    remember(&app, 3, 2).await;
+    remember(&app, 2, 5).await;
+    let user = app.user("acme", Plan::Pro);
+    let id = user.add_demo("A").await;
+    user.send("DELETE", &format!("/api/v1/connections/{id}"), &[], None).await.ok(204);
+    let count = async |query: &str| {
+        let found = user.get(&format!("/api/v1/audit-events?{query}")).await.ok(200);
+        found["data"].as_array().expect("data").len()
+    };
+    assert_eq!(count("action=connection.deleted").await, 1);
+    assert_eq!(count("action=connection.updated").await, 0);
+    let mine = user.get("/api/v1/audit-events?action=connection.created").await.ok(200)["data"][0]["actor"].clone();
+    assert_eq!(count(&format!("actor={}", mine.as_str().expect("an actor"))).await, 2);
+    assert_eq!(count("actor=user-1&limit=100").await, if mine == "user-1" { 7 } else { 5 });
+    assert_eq!(count("actor=nobody").await, 0);
+    let day = |back: i64| {
+        let at = jiff::Timestamp::from_microsecond(now_micros() - back * DAY).expect("a time");
+        at.to_string().chars().take(10).collect::<String>()
+    };
+    assert_eq!(count(&format!("to={}", day(5))).await, 2);
+    assert_eq!(count(&format!("from={}&to={}", day(5), day(2))).await, 5);
+    assert_eq!(count(&format!("from={}&to={}", day(4), day(3))).await, 0);
+    assert_eq!(
+        count(&format!("from={}&actor=user-1&action=connection.deleted", day(0))).await.min(1),
+        usize::from(mine == "user-1")
+    );
+    assert_eq!(
+        count(&format!("from={}&to={}", day(0), day(3))).await,
+        0,
+        "a range that ends before it begins is empty"
+    );
+
+    let page = user.get(&format!("/api/v1/audit-events?limit=2&to={}", day(1))).await.ok(200);
+    let cursor = page["next_cursor"].as_str().expect("a cursor");
+    assert_eq!(count(&format!("limit=100&to={}&cursor={cursor}", day(1))).await, 3);
+    let other = format!("/api/v1/audit-events?to={}&cursor={cursor}", day(2));
+    user.get(&other).await.problem(422, "validation_failed");
+
+    let wrong = user.get("/api/v1/audit-events?action=connection.made&actor=%00&from=yesterday&to=2026-02-30").await;
+    let errors = wrong.problem(422, "validation_failed")["errors"].clone();
+    let pointers: Vec<_> = errors.as_array().expect("errors").iter().map(|error| error["pointer"].as_str()).collect();
+    assert_eq!(pointers, [Some("/action"), Some("/actor"), Some("/from"), Some("/to")]);
+    assert!(errors[0]["detail"].as_str().is_some_and(|detail| detail.contains("connection.deleted")), "{errors}");
 }
