@@ -69,8 +69,8 @@ function webhookItem(webhook) {
   return item;
 }
 
-const secretOf = ({ secret }, besides) => el('div', { class: 'done' },
-  el('p', {}, 'Deliveries are signed with this secret. It is shown only now: keep it where the receiver finds it. ', besides),
+const secretOf = ({ secret }, note) => el('div', { class: 'done' },
+  el('p', {}, 'Deliveries are signed with this secret. It is shown only now: keep it where the receiver finds it. ', note),
   el('p', {}, el('code', {}, secret)));
 
 const deliveries = (attempts) => attempts.length === 0

@@ -127,7 +127,7 @@ macro_rules! codes {
 
 codes! {
     MalformedRequest "malformed_request" 400 "Malformed request"
-        "The request cannot be read: the JSON has a syntax error, a header is missing or unreadable, or the body is not text. Mend what the detail names and send it again."
+        "The request cannot be read: the JSON has a syntax error, a header is missing or unreadable, or the body is not text. Fix what the detail names and send it again."
     Unauthorized "unauthorized" 401 "Not authenticated"
         "There is no bearer token, or it is not valid: expired, of another issuer or audience, or signed with another key or algorithm. Get a new token and send it as `Authorization: Bearer …`."
     Forbidden "forbidden" 403 "Not allowed"
@@ -155,7 +155,7 @@ codes! {
     VersionConflict "version_conflict" 412 "Changed in the meantime"
         "The connection or webhook is not at the version the request was made for. Read it again, and repeat the change on what is there now."
     ValidationFailed "validation_failed" 422 "Validation failed"
-        "Fields or parameters are wrong; errors lists all of them, each with a pointer, a code and the mend."
+        "Fields or parameters are wrong; errors lists all of them, each with a pointer, a code and the fix."
     SecretRequired "secret_required" 422 "Secrets needed again"
         "The change moves the connection to another host. Stored secrets never go to a host they were not saved for: send them again with the change."
     VerificationFailed "verification_failed" 422 "Verification failed"

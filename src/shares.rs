@@ -2,7 +2,7 @@
 //!
 //! A [`Pool`] has so many units. One owner (an organisation, an address) has at most a fixed part of them, and at most
 //! an eighth while others wait. Who finds none waits, and the owner that holds least is next: one with hundreds of
-//! requests delays nobody's first. Whoever has waited past its deadline goes without.
+//! requests delays nobody's first. A request that has waited past its deadline goes without.
 //!
 //! A [`Share`] may grow until it settles, and keeps what it has while it waits for more. Once an owner has its eighth,
 //! only the oldest of its growing shares goes on growing: a hundred tables are built one after the other then, and not
@@ -197,7 +197,7 @@ impl State {
         waiting.age.zip(oldest).is_some_and(|(age, oldest)| age > *oldest)
     }
 
-    /// Takes the one out of the queue whose turn it is, if there is room for it. Whoever has its own bound in the way is
+    /// Takes the one out of the queue whose turn it is, if there is room for it. One that has its own bound in the way is
     /// passed over. Of the others those within their eighth come first, then those who have begun, then who holds least;
     /// a small request does not overtake a large one.
     fn next(&mut self) -> Option<Waiting> {

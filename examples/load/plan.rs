@@ -15,7 +15,7 @@ pub(crate) struct Plan {
     pub(crate) hits: usize,
     /// Live pulls and verifications.
     pub(crate) calls: usize,
-    /// Connections in the database, besides the organisation's own.
+    /// Connections in the database, beside the organisation's own.
     pub(crate) stored: usize,
     /// How long the slow trackers take for a call.
     pub(crate) delay: Duration,

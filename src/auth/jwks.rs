@@ -30,7 +30,7 @@ pub(super) const MAX_AGE: Duration = Duration::from_secs(600);
 const REFRESH_AGE: Duration = Duration::from_secs(300);
 
 /// How long anybody waits for an issuer while there are keys, if old ones.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// RSA keys shorter than 2048 bits can be broken.
 const MIN_RSA_BYTES: usize = 256;
@@ -100,14 +100,14 @@ impl Jwks {
         // A failure is logged where it happens; what counts here is which keys there are afterwards.
         let refresh = self.refresh(now);
         match known {
-            // Also for a key that is not among them: whoever makes up names of keys holds no place for long.
-            Some(_) => drop(tokio::time::timeout(PATIENCE, refresh).await),
+            // Also for a key that is not among them: a caller that makes up names of keys holds no place for long.
+            Some(_) => drop(tokio::time::timeout(TIMEOUT, refresh).await),
             None => drop(refresh.await),
         }
         self.shared.known().ok_or(AuthError::KeysUnavailable)?.find(id).ok_or(AuthError::UnknownKey)
     }
 
-    /// Which set of keys there is, unless it is too old to be believed unasked. Who asks for it has it fetched anew
+    /// Which set of keys there is, unless it is too old to be believed by default. Who asks for it has it fetched anew
     /// before that, behind.
     pub(super) fn generation(&self, now: Instant) -> Option<u64> {
         let known = self.shared.known()?;
@@ -384,10 +384,10 @@ pub(super) mod tests {
         assert_eq!(outcome(&jwks, "a", now).await, Ok(()));
         let asked = Instant::now();
         assert_eq!(outcome(&jwks, "a", now + MAX_AGE * 2).await, Ok(()));
-        assert!((PATIENCE..PATIENCE * 3).contains(&asked.elapsed()), "{:?}", asked.elapsed());
+        assert!((TIMEOUT..TIMEOUT * 3).contains(&asked.elapsed()), "{:?}", asked.elapsed());
         let asked = Instant::now();
         assert_eq!(outcome(&jwks, "made up", now + MAX_AGE * 3).await, Err(AuthError::UnknownKey));
-        assert!((PATIENCE..PATIENCE * 3).contains(&asked.elapsed()), "{:?}", asked.elapsed());
+        assert!((TIMEOUT..TIMEOUT * 3).contains(&asked.elapsed()), "{:?}", asked.elapsed());
     }
 
     #[tokio::test]

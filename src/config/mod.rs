@@ -79,7 +79,7 @@ pub struct Config {
     pub stats_limits: StatsLimits,
     /// `RATE_LIMIT_…`
     pub rate_limits: RateLimits,
-    /// `AUDIT_RETENTION_DAYS`: how long audit events are kept; `None` is for ever, written `0`.
+    /// `AUDIT_RETENTION_DAYS`: how long audit events are kept; `None` is forever, written `0`.
     pub audit_retention_days: Option<NonZeroU32>,
     /// `TRUSTED_PROXIES`: who is believed whose requests it passes on.
     pub trusted_proxies: Vec<IpNet>,

@@ -2,7 +2,7 @@
 //!
 //! A place is taken before the tracker is asked and given back when the credentials turn out to be good, so that
 //! guesses made at the same time are no more than guesses made one after the other. What is saved without being
-//! verified keeps its place until the background has verified it: whoever pulls through it meanwhile may learn as much.
+//! verified keeps its place until the background has verified it: a pull through it meanwhile may learn as much.
 //!
 //! Where replicas share counters a place is taken among all of them too. One that another replica verifies in the
 //! background comes back there when its time is over, not before: only who took a place knows how to give it back.
@@ -153,7 +153,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Verifies in this place. Only a good answer gives it back: whoever goes away while the tracker is asked has
+    /// Verifies in this place. Only a good answer gives it back: a caller that goes away while the tracker is asked has
     /// asked all the same.
     pub(super) async fn verify(mut self, client: &Client) -> Verification {
         self.keep = true;

@@ -144,7 +144,7 @@ pub(crate) struct Moment {
 }
 
 /// A connection is unreachable when no check could be finished for so many intervals.
-const PATIENCE: u32 = 3;
+const SILENT_INTERVALS: u32 = 3;
 
 /// The health of one connection as it is kept, sealed: what a tracker says names its host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,7 +238,7 @@ impl Condition {
         let finished = *self.finished_at.get_or_insert(moment.now);
         let finished = moment.last_success.map_or(finished, |last| last.max(finished));
         let silence = Duration::try_from(moment.now.duration_since(finished)).unwrap_or_default();
-        moment.interval.is_some_and(|interval| silence >= interval.saturating_mul(PATIENCE))
+        moment.interval.is_some_and(|interval| silence >= interval.saturating_mul(SILENT_INTERVALS))
     }
 
     fn enter(&mut self, status: Status, now: Timestamp) -> Option<Change> {
@@ -367,7 +367,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever hears of changes alone knows the status and whether it can be reached, whatever happens.
+        /// Changes alone are enough to know the status and whether it can be reached, whatever happens.
         #[test]
         fn the_changes_say_all_that_changes(findings in findings()) {
             let mut condition = Condition::new(Status::Unverified, at(0).now);

@@ -29,7 +29,7 @@ async fn note(db: &Db, vault: &Vault, is_rotated: bool) -> Result<(), DbError> {
     let id = vault.active_key_id().to_owned();
     let now = now_micros();
     db.write_all(move |db| -> Result<(), DbError> {
-        // Others may write the same row at the same moment: whoever comes second finds it there.
+        // Others may write the same row at the same moment: the second one finds it there.
         let row = (vault_keys::id.eq(&id), vault_keys::first_used_at.eq(now));
         match db {
             DbConnection::Postgres(db) => {

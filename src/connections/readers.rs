@@ -23,7 +23,7 @@ fn threads() -> Handle {
     RUNTIME.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
 }
 
-/// Does this on the threads that read. It ends early with whoever waits for it.
+/// Does this on the threads that read. It ends early when its caller goes away.
 pub(super) async fn run<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let mut running = JoinSet::new();
     running.spawn_on(work.instrument(Span::current()), &threads());

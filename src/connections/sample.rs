@@ -10,13 +10,13 @@ use crate::db::DbError;
 use crate::metrics::{Checks, Deferred, KeyAges, Sample};
 
 /// A scrape does not wait longer for the database.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Connections {
     /// Looks at the pool, the caches and the key ring, and asks the database what is left to do.
     pub async fn sample(&self) -> Sample {
         let pool = self.inner.db.pool();
-        let told = tokio::time::timeout(PATIENCE, self.ask_database()).await;
+        let told = tokio::time::timeout(TIMEOUT, self.ask_database()).await;
         let told = told.ok().and_then(Result::ok);
         let (deferred, checks, key_ages) =
             told.map_or((None, None, None), |(deferred, checks, ages)| (Some(deferred), checks, Some(ages)));

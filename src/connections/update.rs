@@ -216,7 +216,7 @@ impl Connections {
     }
 
     async fn bury(&self, owner: Actor, id: Uuid, if_match: Option<IfMatch>) -> Result<(), Problem> {
-        // Whoever used it a moment ago is told of as well.
+        // A use of a moment ago is included.
         self.inner.uses.flush_of(&owner.organisation).await;
         let (now, vault) = (now_micros(), Arc::clone(&self.inner.vault));
         self.inner

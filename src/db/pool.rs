@@ -1,6 +1,6 @@
 //! Connections to the database: how long they may take, which are kept open, and how many are in use.
 //!
-//! Whoever needs one waits for a place first, which takes no thread; only then does a thread fetch a connection and run
+//! A query waits for a place first, which takes no thread; only then does a thread fetch a connection and run
 //! the queries. What does not end in time is given up: its caller is told so and its place is free for others, while
 //! thread and connection end by themselves, as soon as the system has noticed that nobody is there.
 //!
@@ -342,7 +342,7 @@ impl Pool {
         Ok(writes)
     }
 
-    /// Fetches a connection that answers, or opens one: for threads that may wait, of whoever has a place. On PostgreSQL a
+    /// Fetches a connection that answers, or opens one: for threads that may wait, with a place. On PostgreSQL a
     /// transaction has begun on it.
     pub(super) fn fetch(self: &Arc<Self>) -> Result<Fetched, DbError> {
         // The lock is not held while a connection is tried, and closed if it is no good.
@@ -436,7 +436,7 @@ pub(super) struct Fetched {
     pool: Arc<Pool>,
     connection: Option<DbConnection>,
     age: Age,
-    /// When whoever uses it was to be done.
+    /// When its user was to be done.
     deadline: Option<Instant>,
 }
 
@@ -479,7 +479,7 @@ impl Fetched {
             return Err(DbError::TooSlow);
         };
         if let DbConnection::Sqlite(connection) = connection {
-            // Whoever waits for the file's lock ends by itself, and is not given up.
+            // A wait for the file's lock ends by itself, and is not given up.
             let timeout = left.saturating_sub(Duration::from_millis(200)).as_millis();
             connection.batch_execute(&format!("PRAGMA busy_timeout = {timeout}")).map_err(unavailable)?;
         }

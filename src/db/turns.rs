@@ -1,7 +1,7 @@
 //! Whose turn it is to write.
 //!
-//! PostgreSQL lets one transaction at a time write an organisation's row, and SQLite one at a time write at all. Whoever
-//! has to wait for that waits here, where it takes neither a thread nor a connection from those who need not wait.
+//! PostgreSQL lets one transaction at a time write an organisation's row, and SQLite one at a time write at all. A
+//! transaction that has to wait for that waits here, where it takes neither a thread nor a connection from others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -40,7 +40,7 @@ impl Turns {
         }
     }
 
-    /// Waits for the turn of an organisation, or of whoever writes for several.
+    /// Waits for the turn of an organisation, or of a writer for several.
     pub(super) async fn take(&self, organisation: Option<&str>) -> Held {
         let organisation = match organisation {
             Some(organisation) => Some(self.turn(organisation).lock_owned().await),

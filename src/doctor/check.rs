@@ -24,19 +24,20 @@ pub struct Check {
     /// What was found.
     pub found: String,
     /// What to do; `null` if nothing.
-    pub mend: Option<String>,
+    #[serde(rename = "mend")]
+    pub fix: Option<String>,
 }
 
 impl Check {
     pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, status: Verdict::Ok, found: found.into(), mend: None }
+        Self { check, status: Verdict::Ok, found: found.into(), fix: None }
     }
 
-    pub(super) fn warn(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { check, status: Verdict::Warn, found: found.into(), mend: Some(mend.into()) }
+    pub(super) fn warn(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { check, status: Verdict::Warn, found: found.into(), fix: Some(fix.into()) }
     }
 
-    pub(super) fn fail(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { check, status: Verdict::Fail, found: found.into(), mend: Some(mend.into()) }
+    pub(super) fn fail(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { check, status: Verdict::Fail, found: found.into(), fix: Some(fix.into()) }
     }
 }

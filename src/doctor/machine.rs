@@ -114,8 +114,8 @@ pub(super) fn addresses(config: &Config) -> Vec<Check> {
     let api = config.bind_addr;
     if let Some(metrics) = config.metrics_addr.filter(|metrics| overlap(api, *metrics)) {
         let found = format!("METRICS_ADDR is {metrics}, where BIND_ADDR={api} listens already");
-        let mend = "give METRICS_ADDR a port of its own";
-        return vec![listen("bind_addr", "BIND_ADDR", api), Check::fail("metrics_addr", found, mend)];
+        let fix = "give METRICS_ADDR a port of its own";
+        return vec![listen("bind_addr", "BIND_ADDR", api), Check::fail("metrics_addr", found, fix)];
     }
     let metrics = config.metrics_addr.map(|address| listen("metrics_addr", "METRICS_ADDR", address));
     std::iter::once(listen("bind_addr", "BIND_ADDR", config.bind_addr)).chain(metrics).collect()

@@ -1,4 +1,4 @@
-//! The `doctor` command: looks at everything the service stands on, and says what to mend.
+//! The `doctor` command: looks at everything the service stands on, and says what to fix.
 //!
 //! A check says what it found, never a secret. A failure is what keeps the service from working as configured, or what
 //! endangers what it keeps; what may be meant so, or may be the network's mood, is a warning.
@@ -51,7 +51,7 @@ impl Report {
     pub fn text(&self) -> String {
         let width = self.checks.iter().map(|check| check.check.len()).max().unwrap_or_default();
         let mut text = String::new();
-        for Check { check, status, found, mend } in &self.checks {
+        for Check { check, status, found, fix } in &self.checks {
             let status = match status {
                 Verdict::Ok => "ok",
                 Verdict::Warn => "warn",
@@ -59,8 +59,8 @@ impl Report {
             };
             // Writing to memory cannot fail. What is found may be a foreign program's words: they stay on their line.
             let _ = write!(text, "{status:<4}  {check:<width$}  {}", one_line(found));
-            if let Some(mend) = mend {
-                let _ = write!(text, " -> {mend}");
+            if let Some(fix) = fix {
+                let _ = write!(text, " -> {fix}");
             }
             text.push('\n');
         }
@@ -80,9 +80,9 @@ pub async fn examine(variables: Result<Variables, ConfigError>) -> Report {
     let (config, misspelt) = match configured {
         Ok(configured) => configured,
         Err(ConfigError { problems }) => {
-            let mend = "set the variable as .env.example says";
+            let fix = "set the variable as .env.example says";
             return Report::of(
-                problems.into_iter().map(|problem| Check::fail("configuration", problem, mend)).collect(),
+                problems.into_iter().map(|problem| Check::fail("configuration", problem, fix)).collect(),
             );
         }
     };
@@ -128,11 +128,11 @@ mod tests {
         let report = Report::of(vec![
             Check::ok("a", "fine"),
             Check::warn("longer", "so\nso\u{1b}[31m", "look"),
-            Check::fail("b", "bad", "mend it"),
+            Check::fail("b", "bad", "fix it"),
         ]);
         assert_eq!(
             report.text(),
-            "ok    a       fine\nwarn  longer  so so [31m -> look\nFAIL  b       bad -> mend it\n\
+            "ok    a       fine\nwarn  longer  so so [31m -> look\nFAIL  b       bad -> fix it\n\
              1 ok, 1 warn, 1 FAIL"
         );
         assert!(report.has_failures());

@@ -13,7 +13,7 @@ use crate::outbound::{Transport, TransportConfig};
 use crate::shared::{self, Refusal};
 
 /// The longest that anything outside is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn cors(config: &Config) -> Check {
     let origins = &config.cors_allowed_origins;
@@ -21,8 +21,8 @@ pub(super) fn cors(config: &Config) -> Check {
     match (origins.len(), config.environment) {
         (0, _) => Check::ok("cors", "no browser application of another origin may call"),
         (_, Environment::Production) if !plain.is_empty() => {
-            let mend = "serve it over https: whoever is between can change the page, and take its tokens";
-            Check::warn("cors", format!("{} is not https", plain.join(", ")), mend)
+            let fix = "serve it over https: anyone in between can change the page, and take its tokens";
+            Check::warn("cors", format!("{} is not https", plain.join(", ")), fix)
         }
         (count, _) => Check::ok("cors", format!("{count} origins may call: {}", origins.join(", "))),
     }
@@ -36,8 +36,8 @@ pub(super) fn egress(config: &Config) -> Check {
     let found = format!("public hosts over {schemes}{beyond}");
     let wide: Vec<String> = policy.allow.iter().filter(|net| net.is_wide()).map(ToString::to_string).collect();
     if !wide.is_empty() {
-        let mend = "name the trackers' own networks, best with a port: every user can have these called";
-        return Check::warn("egress", format!("{found}; {} is wide open", wide.join(", ")), mend);
+        let fix = "name the trackers' own networks, best with a port: every user can have these called";
+        return Check::warn("egress", format!("{found}; {} is wide open", wide.join(", ")), fix);
     }
     if policy.allow_http && config.environment == Environment::Production {
         return Check::warn("egress", found, "set EGRESS_ALLOW_HTTP=false: keys go over the line in the clear");
@@ -51,9 +51,9 @@ pub(super) async fn redis(config: &Config) -> Option<Check> {
     let place = config.redis_url.as_ref()?;
     Some(match shared::knock(place.clone()).await {
         Ok(took) => Check::ok(CHECK, format!("{place} reads and writes, joined in {} ms", millis(took))),
-        Err(Refusal { cause, mend, may_pass }) => {
+        Err(Refusal { cause, fix, may_pass }) => {
             let found = format!("{place} {cause}; each replica keeps its own cache and limits");
-            if may_pass { Check::warn(CHECK, found, mend) } else { Check::fail(CHECK, found, mend) }
+            if may_pass { Check::warn(CHECK, found, fix) } else { Check::fail(CHECK, found, fix) }
         }
     })
 }
@@ -62,8 +62,8 @@ pub(super) async fn redis(config: &Config) -> Option<Check> {
 pub(super) async fn outside(config: &Config) -> Vec<Check> {
     let transport = Transport::new(TransportConfig {
         egress: config.egress.clone(),
-        timeout: PATIENCE,
-        connect_timeout: config.upstream_connect_timeout.min(PATIENCE),
+        timeout: TIMEOUT,
+        connect_timeout: config.upstream_connect_timeout.min(TIMEOUT),
     });
     let transport = match transport {
         Ok(transport) => transport,
@@ -88,16 +88,16 @@ pub(super) async fn outside(config: &Config) -> Vec<Check> {
 
 async fn gateway(transport: &Transport, check: &'static str, address: &str) -> Check {
     let Ok(url) = Url::parse(address) else {
-        return Check::fail(check, format!("{address} is no address"), "mend its variable");
+        return Check::fail(check, format!("{address} is no address"), "fix its variable");
     };
     match transport.probe(&url).await {
         Ok(took) => Check::ok(check, format!("{address} answers in {} ms", millis(took))),
         Err(error) if error.kind == ErrorKind::EgressBlocked => {
-            Check::fail(check, error.detail, "add its network to EGRESS_ALLOW, or mend its variable")
+            Check::fail(check, error.detail, "add its network to EGRESS_ALLOW, or fix its variable")
         }
         Err(error) => {
-            let mend = "look at this machine's DNS, routes, firewall and clock; fine if nobody needs this platform";
-            Check::warn(check, error.detail, mend)
+            let fix = "look at this machine's DNS, routes, firewall and clock; fine if nobody needs this platform";
+            Check::warn(check, error.detail, fix)
         }
     }
 }
@@ -105,13 +105,13 @@ async fn gateway(transport: &Transport, check: &'static str, address: &str) -> C
 async fn issuer(transport: &Transport, url: Option<&Url>) -> Option<Check> {
     const CHECK: &str = "token_issuer";
     let url = url?;
-    let mend = "mend AUTH_JWKS_URL or the way there: without its keys no token is believed";
+    let fix = "fix AUTH_JWKS_URL or the way there: without its keys no token is believed";
     Some(match transport.fetch_public(url).await {
         Ok(body) => match keys_in(&body) {
             Some(count @ 1..) => Check::ok(CHECK, format!("{url} publishes {count} keys")),
-            Some(0) | None => Check::fail(CHECK, format!("{url} answers without any key"), mend),
+            Some(0) | None => Check::fail(CHECK, format!("{url} answers without any key"), fix),
         },
-        Err(error) => Check::fail(CHECK, error.detail, mend),
+        Err(error) => Check::fail(CHECK, error.detail, fix),
     })
 }
 

@@ -67,11 +67,11 @@ async fn open(config: &Config) -> Result<Db, DbError> {
 }
 
 fn unreachable(config: &Config, error: &DbError) -> Check {
-    let mend = match &config.database_url {
+    let fix = match &config.database_url {
         DatabaseUrl::Sqlite(path) => mend_file(path),
-        DatabaseUrl::Postgres(_) => "start the database, or mend DATABASE_URL and the way to it".to_owned(),
+        DatabaseUrl::Postgres(_) => "start the database, or fix DATABASE_URL and the way to it".to_owned(),
     };
-    Check::fail(DATABASE, telemetry::chain(error), mend)
+    Check::fail(DATABASE, telemetry::chain(error), fix)
 }
 
 fn mend_file(path: &Path) -> String {
@@ -93,9 +93,9 @@ fn to_be_made(path: &Path) -> Check {
         Err(error) => {
             let found =
                 format!("{} is not there yet, and cannot be made: {}: {error}", path.display(), folder.display());
-            let mend =
-                format!("let the service's user own and write the folder {}, or mend DATABASE_URL", folder.display());
-            Check::fail(DATABASE, found, mend)
+            let fix =
+                format!("let the service's user own and write the folder {}, or fix DATABASE_URL", folder.display());
+            Check::fail(DATABASE, found, fix)
         }
     }
 }
@@ -109,11 +109,11 @@ fn try_file_in(folder: &Path) -> io::Result<()> {
 fn skew(micros: i64) -> Check {
     const CHECK: &str = "clock_skew";
     let apart = Duration::from_micros(micros.unsigned_abs());
-    let mend = "have both machines follow a time server";
+    let fix = "have both machines follow a time server";
     let found = format!("the database's clock is {} ms {}", millis(apart), if micros < 0 { "behind" } else { "ahead" });
     match apart {
-        apart if apart > TOO_FAR => Check::fail(CHECK, found, mend),
-        apart if apart > WORTH_A_LOOK => Check::warn(CHECK, found, mend),
+        apart if apart > TOO_FAR => Check::fail(CHECK, found, fix),
+        apart if apart > WORTH_A_LOOK => Check::warn(CHECK, found, fix),
         _ => Check::ok(CHECK, "the database's clock agrees with this machine's"),
     }
 }
@@ -138,19 +138,19 @@ fn judge_checks(due: Checks, interval: Duration) -> Check {
     if late < interval {
         return Check::ok(CHECK, found);
     }
-    let mend = "see that a replica runs, and that it can reach the trackers; add one, or raise HEALTH_CHECK_INTERVAL_S";
-    Check::warn(CHECK, found, mend)
+    let fix = "see that a replica runs, and that it can reach the trackers; add one, or raise HEALTH_CHECK_INTERVAL_S";
+    Check::warn(CHECK, found, fix)
 }
 
 fn written(config: &Config, outcome: Result<(), DbError>) -> Check {
     match outcome {
         Ok(()) => Check::ok("writable", "a row was written and taken back"),
         Err(error) => {
-            let mend = match &config.database_url {
+            let fix = match &config.database_url {
                 DatabaseUrl::Sqlite(path) => format!("make room, and {}", mend_file(path)),
                 DatabaseUrl::Postgres(_) => "make room, and give the service's role the right to write".to_owned(),
             };
-            Check::fail("writable", telemetry::chain(&error), mend)
+            Check::fail("writable", telemetry::chain(&error), fix)
         }
     }
 }
@@ -163,7 +163,7 @@ async fn future(db: &Db) -> Option<Check> {
         Check::warn(
             "clock_went_back",
             format!("the latest change is {} s in the future", ahead.as_secs()),
-            "set the clocks of all replicas; leases and caches mend themselves once that time has come",
+            "set the clocks of all replicas; leases and caches recover by themselves once that time has come",
         )
     })
 }
@@ -195,8 +195,8 @@ fn judge<'a>(inventory: &Inventory, active: &str, ring: impl Iterator<Item = &'a
     if !keyless.is_empty() {
         let lost: Vec<String> = keyless.iter().map(|(key, count)| format!("{count} under `{key}`")).collect();
         let found = format!("the ring has no key for what is sealed {}; {unusable} cannot be used", lost.join(" and "));
-        let mend = "put the missing keys at the end of CREDENTIALS_KEYS, or have users enter their credentials again";
-        return Check::fail(CHECK, found, mend);
+        let fix = "put the missing keys at the end of CREDENTIALS_KEYS, or have users enter their credentials again";
+        return Check::fail(CHECK, found, fix);
     }
     let foreign: Vec<String> = refused
         .iter()
@@ -205,14 +205,14 @@ fn judge<'a>(inventory: &Inventory, active: &str, ring: impl Iterator<Item = &'a
         .collect();
     if !foreign.is_empty() {
         let found = format!("{} opens; {unusable} cannot be used", foreign.join(" and "));
-        let mend = "this is probably another key than the one of this name that they were sealed with: put the former \
+        let fix = "this is probably another key than the one of this name that they were sealed with: put the former \
                     one back into CREDENTIALS_KEYS; if it is the same, restore a backup";
-        return Check::fail(CHECK, found, mend);
+        return Check::fail(CHECK, found, fix);
     }
     if *damaged > 0 {
         let found = format!("damaged blobs: {damaged}; {unusable} cannot be used");
-        let mend = "restore a backup, or have users enter their credentials again: this was changed by other hands";
-        return Check::fail(CHECK, found, mend);
+        let fix = "restore a backup, or have users enter their credentials again: this was changed by other hands";
+        return Check::fail(CHECK, found, fix);
     }
     let counts: Vec<String> = readable.iter().map(|(key, count)| format!("{count} under `{key}`")).collect();
     let sealed = if counts.is_empty() { "nothing is sealed yet".to_owned() } else { counts.join(", ") };
@@ -266,7 +266,7 @@ mod tests {
         let another = told(&sealed);
         assert_eq!(another.status, Verdict::Fail);
         assert_eq!(another.found, "none of 8 under `k1` opens; 2 of 2 connections cannot be used");
-        assert!(another.mend.is_some_and(|mend| mend.contains("put the former one back")));
+        assert!(another.fix.is_some_and(|fix| fix.contains("put the former one back")));
         let beside = told(&Inventory { readable: counts(&[("k0", 4)]), ..sealed.clone() });
         assert!(beside.found.starts_with("none of 8 under `k1`"));
         let tampered =

@@ -176,7 +176,7 @@ async fn enter(state: &State, request: &ServiceRequest) -> Result<Share, Problem
     state.in_flight.take(Owner::of(address), 1, Instant::now() + PLACE_TIMEOUT).await.map_err(|_| overloaded())
 }
 
-/// A place for a request of this organisation, which is the owner of what the request takes from now on. Whoever has its
+/// A place for a request of this organisation, which is the owner of what the request takes from now on. One that has its
 /// eighth already gets what is free, and does not wait.
 ///
 /// # Errors

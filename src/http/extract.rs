@@ -51,7 +51,7 @@ impl Needs for ReadStats {
     const SCOPE: Scope = Scope::StatsRead;
 }
 
-/// Whoever holds a valid token, for what is no organisation's. A service need not name one.
+/// Anyone with a valid token, for what belongs to no organisation. A service need not name one.
 pub(super) struct Holder;
 
 impl FromRequest for Holder {
@@ -74,7 +74,7 @@ impl FromRequest for Holder {
     }
 }
 
-/// Whoever asks, with the scope that the call needs.
+/// The caller, with the scope that the call needs.
 pub(super) struct Caller<N> {
     /// For which organisation, and as whom.
     pub(super) actor: Actor,
@@ -179,7 +179,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let text = match (all.next(), all.next()) {
         (Some(only), None) => only.to_str().unwrap_or_default(),
         (None, _) => return Err(no_token()),
-        // Whoever stands in front may have looked at the other one.
+        // A proxy in front may have looked at the other one.
         (Some(_), Some(_)) => {
             let detail = "The request has more than one Authorization header.";
             return Err(Problem::new(Code::Unauthorized, detail).hint("Send one Authorization header."));

@@ -12,8 +12,8 @@ use crate::db::{DbError, Writes};
 use crate::problem::Problem;
 use crate::shared::Standing;
 
-/// Whoever asks is told before this is over, even by a database that hangs.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Health is answered within this, even when the database hangs.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Clocks of machines that follow a time server differ by far less.
 const MOST_AHEAD: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ pub(super) const fn alive() -> Health {
 #[expect(clippy::disallowed_methods, reason = "a probe is answered whatever it accepts")]
 pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
     let mut reasons = BTreeMap::new();
-    let answered = tokio::time::timeout(PATIENCE, state.connections.ready()).await;
+    let answered = tokio::time::timeout(TIMEOUT, state.connections.ready()).await;
     let cause = match answered {
         Ok(Ok(writes)) => {
             if writes == Writes::WaitForStandby {
@@ -69,7 +69,7 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
         }
         Err(_) => {
             reasons.insert("database", "The database, or a free connection to it, took too long.");
-            Some(format!("no answer within {} s", PATIENCE.as_secs()))
+            Some(format!("no answer within {} s", TIMEOUT.as_secs()))
         }
     };
     state.note_database(cause);

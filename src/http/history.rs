@@ -80,7 +80,7 @@ pub(super) async fn audit_events(
 /// List what happened to the organisation's connections, oldest first.
 ///
 /// Keep `next_cursor` of the last page, and ask with it later: it goes on where the page ends, and no event is missed or
-/// read twice, whoever writes meanwhile. `has_more` says whether to ask again at once. An event names no host and no secret;
+/// read twice while others write. `has_more` says whether to ask again at once. An event names no host and no secret;
 /// events are kept as long as audit events.
 #[utoipa::path(tag = "History", operation_id = "list_events",
     security(("bearer" = ["connections:read"])), params(Paging),

@@ -1,6 +1,6 @@
 //! JSON as strictly as it can be read: no name stands twice in one object.
 //!
-//! Of two that do, some readers take the first and some the last. Whoever checks a body before it comes here must not
+//! Of two that do, some readers take the first and some the last. What checks a body before it comes here must not
 //! have checked another than the one that counts.
 
 use std::fmt;

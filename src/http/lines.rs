@@ -293,7 +293,7 @@ impl Line {
         is_chunked
     }
 
-    /// Whether the connection may read on. Whoever may not is woken when that changes.
+    /// Whether the connection may read on. If not, it is woken when that changes.
     pub(super) fn next(&self, context: &Context<'_>) -> Next {
         let mut usage = self.usage();
         if !usage.waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {

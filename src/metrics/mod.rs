@@ -212,7 +212,7 @@ pub fn request(method: &str, route: &str, status: &str, time: Duration) {
     METRICS.request_seconds.with_label_values(&[route]).observe(time.as_secs_f64());
 }
 
-/// The methods that are told apart: whoever invents others must not make a series of each, nor write into the log.
+/// The methods that are told apart: a caller that invents others must not make a series of each, nor write into the log.
 #[must_use]
 pub fn known_method(method: &str) -> &str {
     match method {

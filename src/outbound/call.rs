@@ -147,7 +147,7 @@ impl Call {
         running.spawn(self.run().instrument(Span::current()));
         match running.join_next().await {
             Some(Ok(outcome)) => outcome,
-            // As if it had been driven here: whoever asked panics with it, and no answer is made up.
+            // As if it had been driven here: the caller panics with it, and no answer is made up.
             Some(Err(failed)) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
             _ => Err(PlatformError::bad_response("The call was given up.".to_owned())),
         }
@@ -247,11 +247,11 @@ impl Call {
         };
         let now = Instant::now();
         let pass = origin.breaker.admit(scope.purpose, asker, now).map_err(retry::Fault::last)?;
-        let patience = scope.deadline.saturating_duration_since(now).min(self.upstream.shared.config.timeout);
-        if patience.is_zero() {
+        let timeout = scope.deadline.saturating_duration_since(now).min(self.upstream.shared.config.timeout);
+        if timeout.is_zero() {
             return Err(timed_out(&self.url, None).into());
         }
-        let outcome = self.exchange(origin, url, patience).await;
+        let outcome = self.exchange(origin, url, timeout).await;
         pass.report(outcome.as_ref().err(), Instant::now());
         let breaks = turn.breaks;
         // Before the places are given back: whether all were taken is part of it.
@@ -300,13 +300,13 @@ impl Call {
         Ok(())
     }
 
-    async fn exchange(&self, origin: &Origin, url: &Url, patience: Duration) -> Result<Answer, retry::Fault> {
+    async fn exchange(&self, origin: &Origin, url: &Url, timeout: Duration) -> Result<Answer, retry::Fault> {
         let mut request = origin
             .clients
             .own()?
             .request(self.method.clone(), url.clone())
             .headers(self.headers.clone())
-            .timeout(patience);
+            .timeout(timeout);
         if let Some(body) = &self.body {
             request = request.body(body.clone());
         }
@@ -318,7 +318,7 @@ impl Call {
         if status.is_redirection() {
             return Err(redirected(&self.url, &headers, quote).into());
         }
-        let (owner, deadline) = (Owner::of(self.upstream.trip.tenant), Instant::now() + patience);
+        let (owner, deadline) = (Owner::of(self.upstream.trip.tenant), Instant::now() + timeout);
         let memory = &self.upstream.shared.memory;
         let body = memory.body(owner, response.content_length());
         let body = read_bounded(response, &self.url, body, deadline, &handshake, quote).await?;

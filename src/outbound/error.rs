@@ -156,7 +156,7 @@ impl Stage {
 pub enum Owner {
     /// The person who entered the connection.
     You,
-    /// Whoever runs the tracker.
+    /// The operator of the tracker.
     TrackerAdmin,
     /// The platform's vendor.
     Platform,

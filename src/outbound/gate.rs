@@ -31,7 +31,7 @@ const MAX_WAITING: usize = 10_000;
 pub(super) struct Gate {
     lanes: Arc<Mutex<Lanes>>,
     pace: Option<DefaultDirectRateLimiter>,
-    /// What checks keep to besides.
+    /// What checks also keep to.
     pace_behind: Option<DefaultDirectRateLimiter>,
     /// Of an account: how long its calls took lately.
     pub(super) recent: Recent,

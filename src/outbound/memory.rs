@@ -1,6 +1,6 @@
 //! How much of trackers' answers is in memory at the same time, of all of them together and of each organisation's.
 //!
-//! One tracker's answer is bounded anyway; this bounds many large ones at once, whoever sends them. An honest page is far
+//! One tracker's answer is bounded anyway; this bounds many large ones at once, from all trackers. An honest page is far
 //! below a mebibyte, so that nobody meets this bound but those who try.
 
 use std::time::{Duration, Instant};

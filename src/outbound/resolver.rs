@@ -23,13 +23,13 @@ pub(super) enum ResolveError {
 #[derive(Clone)]
 pub(super) struct Resolver {
     known: Cache<String, Arc<[SocketAddr]>>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Resolver {
-    pub(super) fn new(patience: Duration) -> Self {
+    pub(super) fn new(timeout: Duration) -> Self {
         let known = Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(15)).build();
-        Self { known, patience }
+        Self { known, timeout }
     }
 
     /// All addresses of a name, with port 0.
@@ -38,7 +38,7 @@ impl Resolver {
         if let Some(addresses) = self.known.get(&host) {
             return Ok(addresses);
         }
-        let found = tokio::time::timeout(self.patience, tokio::net::lookup_host((host.as_str(), 0)))
+        let found = tokio::time::timeout(self.timeout, tokio::net::lookup_host((host.as_str(), 0)))
             .await
             .map_err(|_| ResolveError::TimedOut)?
             .map_err(|_| ResolveError::NotFound)?;

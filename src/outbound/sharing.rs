@@ -36,7 +36,7 @@ pub struct Ask<'a> {
     /// Whether nobody waits for it, so that it leaves half of the places free.
     pub behind: bool,
     /// How long the call can wait.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// Whether it leaves an account alone whose tracker asked for that.
     pub heeds_quiet: bool,
 }
@@ -63,7 +63,7 @@ pub enum Turn {
     },
     /// So many calls are under way already.
     Full(Bound),
-    /// The pace would make it wait this long: beyond its patience.
+    /// The pace would make it wait this long: beyond its timeout.
     TooLate(Duration),
     /// The tracker asked some process to leave the account alone, for this long from now on.
     Hushed(Duration),

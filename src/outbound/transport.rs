@@ -29,7 +29,7 @@ use crate::shares::Owner;
 use crate::sizing::Sizing;
 
 /// The longest a public document may take to arrive.
-const DOCUMENT_PATIENCE: Duration = Duration::from_secs(10);
+const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Accounts whose limits are remembered.
 const MAX_ACCOUNTS: u64 = 50_000;
@@ -92,15 +92,15 @@ impl Transport {
     pub async fn fetch_public(&self, url: &Url) -> Result<Bytes, PlatformError> {
         self.shared.check(url).await?;
         let origin = self.shared.origin(url, Allowance::of(2))?;
-        let patience = self.shared.config.timeout.min(DOCUMENT_PATIENCE);
-        let request = origin.clients.own()?.get(url.clone()).header("accept", "application/json").timeout(patience);
+        let timeout = self.shared.config.timeout.min(DOCUMENT_TIMEOUT);
+        let request = origin.clients.own()?.get(url.clone()).header("accept", "application/json").timeout(timeout);
         let (response, handshake) = Handshake::watch(request.send()).await;
         let response = response.map_err(|error| classify(&error, url, &handshake, plain))?;
         match response.status() {
             status if status.is_redirection() => Err(redirected(url, response.headers(), plain)),
             status if status.is_success() => {
                 let body = self.shared.memory.body(Owner::of("documents"), response.content_length());
-                Ok(read_bounded(response, url, body, Instant::now() + patience, &handshake, plain).await?)
+                Ok(read_bounded(response, url, body, Instant::now() + timeout, &handshake, plain).await?)
             }
             status => Err(PlatformError::bad_response(format!("{} answered {}.", host_of(url), status.as_u16()))),
         }

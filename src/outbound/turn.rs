@@ -117,11 +117,11 @@ impl Upstream {
             return Turn::Granted { lease: None, wait: Duration::ZERO, breaks: None };
         };
         let Trip { ref account, limits, scope, .. } = *self.trip;
-        let patience = scope.deadline.saturating_duration_since(Instant::now());
+        let timeout = scope.deadline.saturating_duration_since(Instant::now());
         let heeds_quiet = scope.purpose != Purpose::Verify;
         let behind = scope.purpose == Purpose::Check;
         let places = Places { origin: origin.gate.places(), account: at_account.places() };
-        let ask = Ask { origin: &origin.name, account, limits, places, behind, patience, heeds_quiet };
+        let ask = Ask { origin: &origin.name, account, limits, places, behind, timeout, heeds_quiet };
         let (turn, known) = budget.ask(&ask).await;
         known.origin.into_iter().for_each(|places| origin.gate.adopt(places));
         known.account.into_iter().for_each(|places| at_account.adopt(places));

@@ -147,7 +147,7 @@ impl Projection {
         }
         let value = |(place, cycle): &(usize, Option<Cycle>)| {
             let value = key.get(*place)?;
-            // Whoever wrote the day wrote it as one.
+            // The plan wrote the day as one.
             let whole = cycle.and_then(|cycle| value.id.parse().ok().map(|day| cycle.value(day)));
             Some(whole.unwrap_or_else(|| value.clone()))
         };
@@ -312,7 +312,7 @@ mod tests {
             assert_eq!((row.key.len(), row.key[0].id.as_str()), (1, offer.to_string().as_str()));
             assert_eq!(row.metrics.clicks, Some(24));
         }
-        assert_eq!(pool.held(), 0, "whoever takes the rows keeps their memory, and nobody does here");
+        assert_eq!(pool.held(), 0, "the taker of the rows keeps their memory, and there is none here");
     }
 
     #[tokio::test]

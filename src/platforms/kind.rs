@@ -170,7 +170,7 @@ pub type Settings = BTreeMap<String, String>;
 /// The secrets of a connection by field.
 pub type Credentials = BTreeMap<String, SecretString>;
 
-/// A value that cannot be what its field says, with the mend.
+/// A value that cannot be what its field says, with the fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
     /// The key of the field within `settings`.

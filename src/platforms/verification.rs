@@ -177,7 +177,7 @@ impl From<ErrorKind> for FailureCode {
 pub struct Failure {
     /// The cause.
     pub code: FailureCode,
-    /// Who can mend it.
+    /// Who can fix it.
     pub owner: Owner,
     /// Whether trying again later may help without changing anything.
     pub retryable: bool,
@@ -349,7 +349,7 @@ fn stage_of(error: &PlatformError) -> Stage {
     })
 }
 
-/// What an error means, whoever met it: a verification or a pull.
+/// What an error means, in a verification or a pull.
 #[must_use]
 pub fn failure(subject: Subject, error: &PlatformError) -> Failure {
     diagnose(subject, error).1
@@ -458,7 +458,7 @@ fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Fai
     (status, failure)
 }
 
-/// Who acts where a platform's own gateway is out of reach: its vendor, or whoever runs this service.
+/// Who acts where a platform's own gateway is out of reach: its vendor, or the operator of this service.
 fn at_gateway(kind: ErrorKind) -> Option<(Owner, &'static str)> {
     match kind {
         ErrorKind::InvalidUrl | ErrorKind::EgressBlocked | ErrorKind::DnsFailed => Some((

@@ -80,7 +80,7 @@ impl Inner {
             .key(self.quiet_of(ask.account))
             .key(self.name("concurrency", origin))
             .key(self.name("concurrency", account));
-        take.arg(&name).arg(millis(LEASE)).arg(micros(ask.patience));
+        take.arg(&name).arg(millis(LEASE)).arg(micros(ask.timeout));
         for (allowance, places) in [(ask.limits.origin, ask.places.origin), (ask.limits.account, ask.places.account)] {
             let (interval, burst) = pace_of(allowance, ask.behind);
             take.arg(places).arg(interval).arg(burst);

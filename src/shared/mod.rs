@@ -20,9 +20,9 @@
 //!
 //! It remains that each change is announced, within a second and whatever dies:
 //!
-//! - Whoever makes a change announces it before the answer goes out.
+//! - The process that makes a change announces it before the answer goes out.
 //! - Every replica looks into the database about once a second and announces what it finds there. The same
-//!   announcement twice changes nothing, so the death of whoever made the change, or its losing Redis, costs a second.
+//!   announcement twice changes nothing, so if that process dies or loses Redis, it costs a second.
 //! - A failed announcement ends the session, and so does whatever else fails. Before a session is opened for tables, all
 //!   changes of the time that any table could have lived through are read from the database and announced; what is
 //!   found after that read has begun is announced in the session.

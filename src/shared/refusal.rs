@@ -12,27 +12,27 @@ pub struct Refusal {
     /// What happened.
     pub cause: String,
     /// What to do.
-    pub mend: &'static str,
+    pub fix: &'static str,
     /// Whether it may be over in a while without anybody doing anything.
     pub may_pass: bool,
 }
 
 impl Refusal {
-    fn lasting(cause: impl Into<String>, mend: &'static str) -> Self {
-        Self { cause: cause.into(), mend, may_pass: false }
+    fn lasting(cause: impl Into<String>, fix: &'static str) -> Self {
+        Self { cause: cause.into(), fix, may_pass: false }
     }
 
-    fn passing(cause: impl Into<String>, mend: &'static str) -> Self {
-        Self { cause: cause.into(), mend, may_pass: true }
+    fn passing(cause: impl Into<String>, fix: &'static str) -> Self {
+        Self { cause: cause.into(), fix, may_pass: true }
     }
 
     pub(super) fn silence(tls: bool) -> Self {
-        let mend = if tls {
+        let fix = if tls {
             "look at the way there and at what listens; a server without TLS needs redis://"
         } else {
             "look at the way there and at what listens; a server that wants TLS needs rediss://"
         };
-        Self::passing("does not answer in time", mend)
+        Self::passing("does not answer in time", fix)
     }
 
     /// What a server's own list says of why it is of no use, although it answers.
@@ -62,11 +62,11 @@ impl Refusal {
         match error.kind() {
             ErrorKind::Io => of_the_line(error, tls),
             ErrorKind::AuthenticationFailed => {
-                Self::lasting("refuses the password", "mend the user and the password in REDIS_URL")
+                Self::lasting("refuses the password", "fix the user and the password in REDIS_URL")
             }
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Self::lasting(
                 "answers, but not as Redis does",
-                "mend the host and the port in REDIS_URL; a server that wants TLS needs rediss://",
+                "fix the host and the port in REDIS_URL; a server that wants TLS needs rediss://",
             ),
             ErrorKind::Server(kind) => of_the_server(error, kind),
             ErrorKind::Extension => of_its_word(error),
@@ -74,7 +74,7 @@ impl Refusal {
                 "has no primary of this name that answers, by what its Sentinels say",
                 "fix the name in REDIS_URL, or wait until the Sentinels have agreed on a primary",
             ),
-            kind => Self::lasting(format!("cannot be used: {kind:?}"), "mend REDIS_URL"),
+            kind => Self::lasting(format!("cannot be used: {kind:?}"), "fix REDIS_URL"),
         }
     }
 }
@@ -82,7 +82,7 @@ impl Refusal {
 /// One line for the log.
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "it {}: {}", self.cause, self.mend)
+        write!(out, "it {}: {}", self.cause, self.fix)
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) fn value<'a>(about: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn of_the_line(error: &RedisError, tls: bool) -> Refusal {
-    let start = "start Redis, or mend the host and the port in REDIS_URL";
+    let start = "start Redis, or fix the host and the port in REDIS_URL";
     if error.is_connection_refusal() {
         return Refusal::passing("refuses connections", start);
     }
@@ -100,8 +100,8 @@ fn of_the_line(error: &RedisError, tls: bool) -> Refusal {
         return Refusal::silence(tls);
     }
     if tls {
-        let mend = "use redis:// for a server without TLS; with TLS it needs a certificate of a public authority";
-        return Refusal::lasting("no TLS connection could be made", mend);
+        let fix = "use redis:// for a server without TLS; with TLS it needs a certificate of a public authority";
+        return Refusal::lasting("no TLS connection could be made", fix);
     }
     if error.is_connection_dropped() {
         return Refusal::passing("ends the connection", "look at its log; a server that wants TLS needs rediss://");
@@ -123,7 +123,7 @@ fn of_the_server(error: &RedisError, kind: ServerErrorKind) -> Refusal {
         }
         // The crate's words for a refused SELECT are the only ones that tell it from other errors.
         _ if error.to_string().starts_with("Redis server refused to switch database") => {
-            Refusal::lasting("has no database of this number", "mend the number at the end of REDIS_URL")
+            Refusal::lasting("has no database of this number", "fix the number at the end of REDIS_URL")
         }
         _ => of_its_word(error),
     }
@@ -133,7 +133,7 @@ fn of_the_server(error: &RedisError, kind: ServerErrorKind) -> Refusal {
 fn of_its_word(error: &RedisError) -> Refusal {
     match word(error).as_str() {
         "NOAUTH" => Refusal::lasting("wants a password (NOAUTH)", "put the user and the password into REDIS_URL"),
-        "WRONGPASS" => Refusal::lasting("refuses the password", "mend the user and the password in REDIS_URL"),
+        "WRONGPASS" => Refusal::lasting("refuses the password", "fix the user and the password in REDIS_URL"),
         "NOPERM" => Refusal::lasting(
             "does not give this user the rights it needs (NOPERM)",
             "give the user the keys, the channel and the commands that docs/operations.md lists",
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_the_server_says_has_a_cause_and_a_mend_in_our_words() {
-        for (line, cause, mend, may_pass) in [
+        for (line, cause, fix, may_pass) in [
             ("NOAUTH Authentication required.", "NOAUTH", "password", false),
             ("WRONGPASS invalid username-password pair", "refuses the password", "password", false),
             ("NOPERM User x has no permissions to run 'set'", "NOPERM", "docs/operations.md", false),
@@ -176,7 +176,7 @@ mod tests {
         ] {
             let refusal = Refusal::of(&said(line), false);
             assert!(refusal.cause.contains(cause), "{line}: {refusal:?}");
-            assert!(refusal.mend.contains(mend), "{line}: {refusal:?}");
+            assert!(refusal.fix.contains(fix), "{line}: {refusal:?}");
             assert_eq!(refusal.may_pass, may_pass, "{line}");
         }
     }
@@ -204,8 +204,8 @@ mod tests {
         let refused = Refusal::of(&broken(std::io::ErrorKind::ConnectionRefused), true);
         assert!(refused.may_pass && refused.cause.contains("refuses connections"));
         let garbled = Refusal::of(&broken(std::io::ErrorKind::InvalidData), true);
-        assert!(!garbled.may_pass && garbled.mend.contains("redis://"));
+        assert!(!garbled.may_pass && garbled.fix.contains("redis://"));
         let ended = Refusal::of(&broken(std::io::ErrorKind::UnexpectedEof), false);
-        assert!(ended.may_pass && ended.mend.contains("rediss://"));
+        assert!(ended.may_pass && ended.fix.contains("rediss://"));
     }
 }

@@ -33,7 +33,7 @@ impl<W: Write> Lines<W> {
         Self { waiting: Mutex::default(), some: Condvar::new(), out: Mutex::new(out) }
     }
 
-    /// Writes for ever.
+    /// Writes until the process ends.
     pub(super) fn write_always(&self) {
         loop {
             let mut waiting = lock(&self.waiting);

@@ -67,7 +67,7 @@ pub fn is_discreet(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
 }
 
-/// Drops the line of level ERROR that the HTTP library writes, without any id, for bytes that are no HTTP. Whoever gets
+/// Drops the line of level ERROR that the HTTP library writes, without any id, for bytes that are no HTTP. The caller gets
 /// at the port can send those, and is answered with 400; lines of level ERROR are what alerts send people to.
 struct NoStrangersNoise;
 

@@ -11,7 +11,7 @@ const MAX_CHARS: usize = 128;
 
 /// An organisation: 1 to 128 printable characters, without blanks at its ends.
 ///
-/// It comes from a token, or from an internal service's header. Whoever holds one has been allowed to act for it.
+/// It comes from a token, or from an internal service's header. Code that holds one has been allowed to act for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct OrgId(Arc<str>);
@@ -33,7 +33,7 @@ impl FromStr for OrgId {
     type Err = BadOrgId;
 
     fn from_str(text: &str) -> Result<Self, BadOrgId> {
-        // Blanks at the ends are refused, not cut: whoever gives out ids may tell them apart by them.
+        // Blanks at the ends are refused, not cut: the issuer of ids may tell them apart by them.
         let fits = !text.is_empty() && text.trim() == text && text.chars().count() <= MAX_CHARS;
         if fits && text.chars().all(is_printable) { Ok(Self(text.into())) } else { Err(BadOrgId) }
     }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! and its associated data names the row it was made for: organisation, connection or webhook, platform and purpose, beside the
-//! version and the key id. A blob that is copied to another row therefore does not open, whoever copies it.
+//! version and the key id. A blob that is copied to another row therefore does not open.
 //!
 //! Nonces are random, which is safe for some 2³² blobs under one key; rotate long before.
 //!

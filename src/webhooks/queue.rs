@@ -1,7 +1,7 @@
 //! What is to be sent, and by whom: the queries of the background, which go through the webhooks of all organisations.
 //! Nothing that a caller asks for may use them.
 //!
-//! The right to send to a webhook is a lease on its row. Whoever has it takes one event after the other: those that are due
+//! The right to send to a webhook is a lease on its row. Its holder takes one event after the other: those that are due
 //! to be tried again, and those after the number that the webhook has come to. While a receiver answers well, what is tried
 //! again comes first, so that events stay in order after a failure; after a failure the two take turns, so that one kind
 //! of event that always fails holds up no other.

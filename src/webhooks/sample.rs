@@ -11,12 +11,12 @@ use crate::db::{Db, DbConnection, DbError};
 use crate::metrics::Undelivered;
 
 /// A scrape does not wait longer for the database.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Webhooks {
     /// What is still to be delivered; `None` while the database does not answer.
     pub async fn undelivered(&self) -> Option<Undelivered> {
-        let counted = tokio::time::timeout(PATIENCE, undelivered(&self.inner.db)).await;
+        let counted = tokio::time::timeout(TIMEOUT, undelivered(&self.inner.db)).await;
         counted.ok()?.ok()
     }
 }

@@ -1,4 +1,4 @@
-//! Keys that run out: told once at each mark, whoever comes to it first.
+//! Keys that run out: reported once at each mark, by the replica that comes to it first.
 
 use uuid::Uuid;
 

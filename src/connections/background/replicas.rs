@@ -1,7 +1,7 @@
 //! What this replica tells the others, and what it learns of them: changes of connections.
 //!
-//! The database tells of every change within about a second ([`super`]). Where there is Redis, changes are told at once
-//! besides, and tables are shared; see [`crate::shared`] for what keeps those true.
+//! The database shows every change within about a second ([`super`]). Where there is Redis, changes are also announced at
+//! once, and tables are shared; see [`crate::shared`] for what keeps those true.
 
 use std::sync::PoisonError;
 use std::time::Duration;

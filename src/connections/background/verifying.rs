@@ -104,7 +104,7 @@ impl Connections {
         loop {
             let left_out = match work {
                 Work::Deferred => turns.left_out(),
-                // What has been due for longest comes first, whoever it is of: nobody waits for it.
+                // What has been due for longest comes first, of any organisation: nobody waits for it.
                 Work::Check => turns.busy(),
             };
             let now = now_micros();

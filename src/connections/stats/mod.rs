@@ -230,7 +230,7 @@ impl Connections {
             }
             let left = until.saturating_duration_since(Instant::now());
             let stored = !left.is_zero() && self.inner.stats.is_current(id, table.version);
-            // Whoever shares the pull stores it too: the one who started it may have gone away.
+            // Each request that shares the pull stores it: the one that started it may have gone away.
             if stored {
                 self.inner.stats.keep(key, &table, until);
                 self.note_days(actor, id, asked, key);
@@ -272,7 +272,7 @@ impl Connections {
             drop(flights);
             outcome
         };
-        // Whoever waits for it, its lines are those of the request that began it.
+        // However many wait for it, its lines are those of the request that began it.
         let flight = readers::run(pull).instrument(Span::current()).boxed().shared();
         if let Some(weak) = flight.downgrade() {
             flights.insert(key, (number, weak));

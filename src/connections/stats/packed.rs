@@ -1,7 +1,7 @@
 //! The form in which a table passes from one replica to another.
 //!
 //! Integers are as short as they are small, decimals are their digits and their scale, so that nothing is ever rounded.
-//! Totals are not written: they come out of the rows. Whoever changes what is written here changes [`FORM`] with it.
+//! Totals are not written: they come out of the rows. A change of what is written here changes [`FORM`] too.
 
 use std::borrow::Cow;
 use std::str::FromStr;

@@ -204,8 +204,8 @@ pub(super) async fn in_time<T>(
     deadline: Instant,
     asking: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, Problem> {
-    let patience = deadline.saturating_duration_since(Instant::now()) / 2;
-    let told = tokio::time::timeout(patience.max(A_MOMENT), asking).await;
+    let timeout = deadline.saturating_duration_since(Instant::now()) / 2;
+    let told = tokio::time::timeout(timeout.max(A_MOMENT), asking).await;
     told.unwrap_or_else(|_| Err(DbError::TooSlow.into()))
 }
 

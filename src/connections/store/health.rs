@@ -12,7 +12,7 @@ use crate::tenancy::OrgId;
 #[derive(Debug)]
 pub(crate) struct Learnt {
     pub(crate) status: Status,
-    /// Why, since when, and what is wrong besides.
+    /// Why, since when, and what else is wrong.
     pub(crate) sealed: Vec<u8>,
     /// Whether it was just seen to work.
     pub(crate) works: bool,

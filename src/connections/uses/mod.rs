@@ -71,7 +71,7 @@ impl Uses {
         self.note(actor, connection, automation, OK);
     }
 
-    /// Notes a pull that worked, whoever it was for: it counts as a check of the connection.
+    /// Notes a pull that worked, for any caller: it counts as a check of the connection.
     pub(super) fn record_success(&self, organisation: &OrgId, connection: Uuid) {
         let seen = Seen { used: None, worked: Some(now_micros()) };
         self.pending().entry(organisation.clone()).or_default().see(connection, seen);

@@ -128,7 +128,7 @@ fn build() -> (Vec<String>, Value) {
         components.insert(
             "securitySchemes".to_owned(),
             json!({ "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                "description": "The scopes that a call needs stand beside it. A service's token has `org:any` besides, and names the organisation in `X-Org-Id`." } }),
+                "description": "The scopes that a call needs stand beside it. A service's token also has `org:any`, and names the organisation in `X-Org-Id`." } }),
         );
     }
     bodies::complete(&mut document);

@@ -1,7 +1,7 @@
 //! The made-up network: who sends which traffic where.
 //!
 //! The cast is fixed and small; a connection only differs from another in how much traffic each [`Route`] carries.
-//! Names are written in many scripts on purpose, so that whoever builds on this service meets them early.
+//! Names are written in many scripts on purpose, so that developers on this service meet them early.
 //!
 //! The order of [`ROUTES`] is part of what past numbers are made from: new routes go to the end.
 

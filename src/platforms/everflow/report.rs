@@ -2,7 +2,7 @@
 //!
 //! The range is asked at once. An answer at the cap is thrown away and its range halved; a single day is cut by the
 //! ids of one of the report's own columns, which are listed first. Parts are disjoint and together complete, and both
-//! is checked: a part must hold every id it was cut for and none besides. So rows of parts never have to be added up
+//! is checked: a part must hold every id it was cut for and no other. So rows of parts never have to be added up
 //! unless they would have to be without the cap.
 //!
 //! Cutting by offer, affiliate, advertiser and campaign is enough. What a day then has left are countries by hours,

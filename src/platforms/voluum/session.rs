@@ -134,8 +134,8 @@ impl Keeper {
     /// The outcome of a login later than `since`, made now if nobody else has made it. An earlier session that is
     /// not over yet serves too, if `any_live` says so.
     async fn obtain(&self, since: u64, any_live: bool) -> Result<Ticket, PlatformError> {
-        let patience = self.upstream.deadline().saturating_duration_since(Instant::now());
-        let mut slot = tokio::time::timeout(patience, self.known.slot.lock()).await.map_err(|_| {
+        let timeout = self.upstream.deadline().saturating_duration_since(Instant::now());
+        let mut slot = tokio::time::timeout(timeout, self.known.slot.lock()).await.map_err(|_| {
             PlatformError::new(ErrorKind::Timeout, format!("{} did not open a session in time.", self.upstream.host()))
         })?;
         if let Some(refusal) = slot.refusal.as_ref().filter(|refusal| refusal.login > since) {

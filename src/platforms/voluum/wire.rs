@@ -303,7 +303,7 @@ pub(super) enum Refusal {
     Query(PlatformError),
     /// A malformed parameter, such as a time or the limit.
     Parameter(PlatformError),
-    /// Nothing that asking differently could mend.
+    /// Nothing that asking differently could fix.
     Final(PlatformError),
 }
 

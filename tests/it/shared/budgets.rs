@@ -20,7 +20,7 @@ const WIDE: Allowance = Allowance::of(1_000);
 
 fn ask<'a>(origin: &'a str, account: &'a [u8; 32], limits: Limits) -> Ask<'a> {
     let places = Places { origin: limits.origin.concurrency, account: limits.account.concurrency };
-    Ask { origin, account, limits, places, behind: false, patience: Duration::from_secs(30), heeds_quiet: true }
+    Ask { origin, account, limits, places, behind: false, timeout: Duration::from_secs(30), heeds_quiet: true }
 }
 
 fn granted(turn: Turn) -> Option<affzero_connections::outbound::Lease> {
@@ -169,7 +169,7 @@ async fn the_pace_holds_for_all_processes_together() {
         assert!(*moment + Duration::from_millis(10) >= due, "call {place} at {moment:?}");
     }
     // Who cannot wait so long takes nobody's moment.
-    let hasty = Ask { patience: Duration::from_millis(100), ..ask("https://t.example", &[9; 32], limits) };
+    let hasty = Ask { timeout: Duration::from_millis(100), ..ask("https://t.example", &[9; 32], limits) };
     assert!(matches!(one.ask(&hasty).await.0, Turn::TooLate(_)));
 }
 
