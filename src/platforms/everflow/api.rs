@@ -316,7 +316,7 @@ mod tests {
                 remaining.parse().expect("a value"),
             )]))
         };
-        assert!(low("0") && low("3"));
-        assert!(!low("4") && !low("29") && !low("many") && !is_quota_low(&HeaderMap::new()));
+        assert!(low("0") && low("7"));
+        assert!(!low("8") && !low("29") && !low("many") && !is_quota_low(&HeaderMap::new()));
     }
 }
