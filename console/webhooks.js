@@ -80,7 +80,7 @@ const deliveries = (attempts) => attempts.length === 0
     el('span', { class: 'quiet' }, ' · ', el('time', { datetime: at, title: moment(at) }, fromNow(at))))));
 
 export function startWebhooks() {
-  const url = el('input', { name: 'url', type: 'url', required: true, maxlength: 2048, autocomplete: 'off', placeholder: 'https://hooks.example.com/affzero' });
+  const url = el('input', { name: 'url', type: 'url', required: true, maxlength: 2048, autocomplete: 'off' });
   const description = el('input', { name: 'description', maxlength: 200, autocomplete: 'off', dir: 'auto' });
   form.replaceChildren(
     el('div', { class: 'row' },

@@ -199,7 +199,7 @@ async fn the_fixtures_of_affise_are_read_as_they_say() {
 
 #[tokio::test]
 async fn the_fixtures_of_binom_are_read_as_they_say() {
-    let (v2, v1) = (0, 1);
+    let (v2, v1) = (0, 2);
     let offers = "/stats/offer";
     let stage = reciting(Pair::BinomAdmin, v2, &[(offers, 200, fixture!("fixtures/binom/admin/stats_ok.json"))]);
     assert_eq!(

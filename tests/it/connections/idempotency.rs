@@ -55,6 +55,8 @@ async fn a_caller_that_leaves_while_another_has_the_key_frees_nothing() {
     tracker.inject([Fault::Stall(Duration::from_millis(1_500))]);
     let first = create(&user, "key-1", &body);
     let others = async {
+        eventually("the first request is at the tracker", async || (!tracker.requests().is_empty()).then_some(()))
+            .await;
         for _ in 0..5 {
             tokio::time::sleep(Duration::from_millis(150)).await;
             let _ = tokio::time::timeout(Duration::from_millis(1), create(&user, "key-1", &body)).await;

@@ -206,7 +206,7 @@ async fn tracker(table: &mut Table) {
                        "credentials": { "api_key": cake::AFFILIATE_KEY } });
     table.add("Affiliate ID missing", "CAKE wants it beside the key", &verify(&user, &body).await);
     let throttled = Reply::text(429, "text/plain", "").with_header("retry-after", "3600");
-    table.add("Throttled", "429, whoever sends it", &answered(&user, Fault::Instead(throttled)).await);
+    table.add("Throttled", "429, from any sender", &answered(&user, Fault::Instead(throttled)).await);
     let failing = Reply::text(500, "text/plain", "oops");
     table.add("Failing", "500", &answered(&user, Fault::Instead(failing)).await);
     let tracker = Simulator::start(Affise::default());
