@@ -5,7 +5,7 @@
 //! to be sent. So an event that is committed is sent, whichever process dies in between. What failed stands in a table of
 //! its own until it is delivered or given up.
 //!
-//! One process at a time sends to a webhook, one event after the other: the right to is a lease on its row ([`queue`]). What
+//! One process at a time sends to a webhook, one event after the other: the right to is a lease on its row (`queue`). What
 //! comes of an attempt is written in one transaction with the step forward, so that a process that dies in between has an
 //! event sent twice at most, and never lost.
 //!
