@@ -29,10 +29,26 @@ impl Operation {
     fn scope(&self) -> Option<&'static str> {
         match self.id.as_str() {
             "list_platforms" | "show_platform" => None,
-            "show_usage" | "list_connections" | "show_connection" | "list_verifications" | "list_automations"
-            | "list_audit_events" | "list_events" => Some("connections:read"),
-            "create_connection" | "try_connection" | "update_connection" | "delete_connection"
-            | "verify_connection" => Some("connections:write"),
+            "show_usage"
+            | "list_connections"
+            | "show_connection"
+            | "list_verifications"
+            | "list_automations"
+            | "list_audit_events"
+            | "list_events"
+            | "list_webhooks"
+            | "show_webhook"
+            | "list_webhook_deliveries" => Some("connections:read"),
+            "create_connection"
+            | "try_connection"
+            | "update_connection"
+            | "delete_connection"
+            | "verify_connection"
+            | "create_webhook"
+            | "update_webhook"
+            | "delete_webhook"
+            | "test_webhook"
+            | "rotate_webhook_secret" => Some("connections:write"),
             "connection_stats" | "stats" | "dimension_values" => Some("stats:read"),
             other => panic!("{other} is new: say which scope it needs"),
         }
@@ -43,6 +59,8 @@ impl Operation {
             "create_connection" => Some(json!({"name": "Another", "platform": "demo"})),
             "try_connection" => Some(json!({"platform": "demo"})),
             "update_connection" => Some(json!({"name": "Renamed"})),
+            "create_webhook" => Some(json!({ "url": RECEIVER })),
+            "update_webhook" => Some(json!({"description": "Renamed"})),
             _ => None,
         }
     }
@@ -52,14 +70,25 @@ impl Operation {
     }
 }
 
-/// Every operation, those on a connection for this one; the deletion last.
-fn operations(connection: &str) -> Vec<Operation> {
+const NONE: &str = "01990000-0000-7000-8000-000000000000";
+
+/// A receiver of webhooks that nobody is.
+const RECEIVER: &str = "http://127.0.0.1:9/hook";
+
+async fn add_webhook(user: &User<'_>) -> String {
+    let created = user.post("/api/v1/webhooks", &json!({ "url": RECEIVER })).await.ok(201);
+    created["id"].as_str().expect("an id").to_owned()
+}
+
+/// Every operation, those on a connection or a webhook for this one; deletions last.
+fn operations(connection: &str, webhook: &str) -> Vec<Operation> {
     let document: Value = serde_json::from_str(openapi::document()).expect("the document");
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("methods") {
             let query = if path.ends_with("/stats") { "?group_by=date&preset=today" } else { "" };
-            let path = path.replace("{id}", connection).replace("{platform}", "demo").replace("{code}", "internal");
+            let id = if path.starts_with("/api/v1/webhooks/") { webhook } else { connection };
+            let path = path.replace("{id}", id).replace("{platform}", "demo").replace("{code}", "internal");
             let path = path.replace("{dimension}", "affiliate");
             operations.push(Operation {
                 id: operation["operationId"].as_str().expect("an id").to_owned(),
@@ -97,7 +126,7 @@ fn claims_but(changes: &Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_token_only_the_open_addresses_answer() {
     let app = TestApp::start().await;
-    for operation in operations("01990000-0000-7000-8000-000000000000") {
+    for operation in operations(NONE, NONE) {
         let body = operation.body().map(|body| body.to_string().into_bytes());
         let headers = [("content-type", "application/json")];
         let answer = app.send(&operation.method, &operation.path, &headers, body).await;
@@ -204,7 +233,8 @@ async fn issuer_and_audience_are_checked_where_they_are_configured() {
 async fn every_operation_needs_its_scope_and_no_other() {
     let app = TestApp::start().await;
     let id = app.user("acme", Plan::Pro).add_demo("Try").await;
-    for operation in operations(&id).iter().filter(|operation| !operation.is_open) {
+    let webhook = add_webhook(&app.user("acme", Plan::Pro)).await;
+    for operation in operations(&id, &webhook).iter().filter(|operation| !operation.is_open) {
         let needed = operation.scope();
         let others = SCOPES.into_iter().filter(|scope| Some(*scope) != needed).collect::<Vec<_>>().join(" ");
         for scopes in [others.as_str(), "", "openid profile", "connections:READ connections", "connections:*"] {
@@ -232,15 +262,18 @@ async fn another_organisation_finds_nothing_here() {
     let owner = app.user("acme", Plan::Pro);
     let id = owner.add_demo("Try").await;
     let stranger = app.user("other", Plan::Business);
+    let webhook = add_webhook(&owner).await;
     let mut tried = 0;
-    for operation in operations(&id).iter().filter(|operation| operation.path.contains(&id)) {
+    let is_on_one = |path: &str| path.contains(&id) || path.contains(&webhook);
+    for operation in operations(&id, &webhook).iter().filter(|operation| is_on_one(&operation.path)) {
         operation.send(&stranger, &[]).await.problem(404, "not_found");
         tried += 1;
     }
-    assert_eq!(tried, 8, "all operations on a connection");
+    assert_eq!(tried, 8 + 6, "all operations on a connection or a webhook");
     let many = stranger.get(&format!("/api/v1/stats?group_by=date&preset=today&connection_id={id}")).await.ok(200);
     assert_eq!(many["results"], json!([]));
     assert_eq!(many["failures"][0]["problem"]["code"], "not_found");
+    assert_eq!(stranger.get("/api/v1/webhooks").await.ok(200)["data"], json!([]));
     for path in ["/api/v1/connections", "/api/v1/audit-events", &format!("/api/v1/audit-events?connection_id={id}")] {
         assert_eq!(stranger.get(path).await.ok(200)["data"], json!([]), "{path}");
     }
@@ -248,7 +281,7 @@ async fn another_organisation_finds_nothing_here() {
     assert_eq!(owner.get(&format!("/api/v1/connections/{id}")).await.ok(200)["name"], "Try");
 
     assert_eq!(owner.delete(&format!("/api/v1/connections/{id}")).await.status, 204);
-    for operation in operations(&id).iter().filter(|operation| operation.path.contains(&id)) {
+    for operation in operations(&id, &webhook).iter().filter(|operation| is_on_one(&operation.path)) {
         operation.send(&stranger, &[]).await.problem(404, "not_found");
     }
 }
@@ -314,7 +347,8 @@ async fn a_service_names_the_organisation_on_each_call_and_the_plan_where_it_cou
     grant.scope = format!("org:any {ALL_SCOPES}");
     let service = app.holder(&mint(&app.config.auth, &grant).expect("a token"));
     let id = app.user("acme", Plan::Pro).add_demo("Try").await;
-    for operation in operations(&id).iter().filter(|operation| !operation.is_open) {
+    let webhook = add_webhook(&app.user("acme", Plan::Pro)).await;
+    for operation in operations(&id, &webhook).iter().filter(|operation| !operation.is_open) {
         let unnamed = operation.send(&service, &[]).await;
         if operation.scope().is_some() {
             unnamed.problem(400, "malformed_request");
@@ -336,7 +370,8 @@ async fn a_service_names_the_organisation_on_each_call_and_the_plan_where_it_cou
             assert!((200..300).contains(&answer.status), "{}: {}", operation.id, answer.text);
         }
         let answer = operation.send(&service, &[("x-org-id", "acme"), ("x-org-plan", "business")]).await;
-        assert!((200..300).contains(&answer.status), "{}: {}", operation.id, answer.text);
+        let is_gone = operation.id == "delete_webhook" && answer.status == 404;
+        assert!(is_gone || (200..300).contains(&answer.status), "{}: {}", operation.id, answer.text);
     }
     let usage = service.send("GET", "/api/v1/usage", &[("x-org-id", "acme"), ("x-org-plan", "starter")], None).await;
     assert_eq!(usage.ok(200)["plan"], "starter");
