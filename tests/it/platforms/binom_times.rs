@@ -108,3 +108,18 @@ async fn what_stops_adding_up_goes_back_to_windows_at_once() {
     stage.rows("group_by=date,hour").await;
     assert_eq!(stage.reports(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_that_is_away_for_a_moment_keeps_its_groupings() {
+    let stage = Stage::set(Some(("day", "hour")), 0).await;
+    let (expected, _) = stage.rows("group_by=date,hour").await;
+    let away = Reply::json(500, &json!({"error": "Internal Server Error"}));
+    // The campaigns, then the report and what it is held against, and what is tried again of them.
+    stage.tracker.inject([Fault::None].into_iter().chain((0..4).map(|_| Fault::Instead(away.clone()))));
+    let (rows, _) = stage.rows("group_by=date,hour").await;
+    assert_eq!(rows, expected, "windows have the same");
+    assert!(stage.tracker.requests().len() > 100, "it was windows");
+    let (rows, _) = stage.rows("group_by=date,hour").await;
+    assert_eq!(rows, expected);
+    assert!(stage.reports() > 0 && stage.tracker.requests().len() <= 6, "nothing bad is remembered of it");
+}
