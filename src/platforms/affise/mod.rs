@@ -13,6 +13,7 @@ mod affiliate;
 mod catalogue;
 pub(super) mod descriptor;
 mod identity;
+mod numbers;
 mod report;
 mod rows;
 mod sizes;

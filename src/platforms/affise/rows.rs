@@ -8,7 +8,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -23,6 +22,7 @@ use super::super::kind::ConnectionType;
 use super::super::list::MOST_ROWS;
 use super::super::number;
 use super::super::stats::{Currency, DimensionValue, Key, Metrics, Row, SubId};
+use super::numbers::{Actions, Block, Part, Traffic};
 #[cfg(fuzzing)]
 use super::wire::{Envelope, User, default_currency};
 use super::wire::{SUCCESS, text_of};
@@ -371,71 +371,6 @@ impl<'a> Given<'a> {
     }
 }
 
-#[derive(Default, Deserialize)]
-struct Traffic {
-    #[serde(default, deserialize_with = "number::count")]
-    raw: Option<i64>,
-    #[serde(default, deserialize_with = "number::count")]
-    uniq: Option<i64>,
-}
-
-/// The conversions of one state.
-#[derive(Clone, Copy, Default, Deserialize)]
-struct Tally {
-    #[serde(default, deserialize_with = "number::count")]
-    count: Option<i64>,
-}
-
-/// The same with their money, which is parsed only where it is used, because some of it has no meaning under an
-/// affiliate's key.
-#[derive(Default, Deserialize)]
-struct Block<'a> {
-    #[serde(default, deserialize_with = "number::count")]
-    count: Option<i64>,
-    #[serde(borrow)]
-    charge: Option<&'a RawValue>,
-    #[serde(borrow)]
-    revenue: Option<&'a RawValue>,
-}
-
-/// An object, an empty one written as `[]`, or nothing.
-struct Part<T>(Option<T>);
-
-impl<T> Default for Part<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Part<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PartVisitor(PhantomData)).map(Self)
-    }
-}
-
-struct PartVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Default + Deserialize<'de>> Visitor<'de> for PartVisitor<T> {
-    type Value = Option<T>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object or an empty array")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(Some)
-    }
-
-    /// What is left over in the array is refused by the reader of it.
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-        Ok(Some(T::default()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-}
-
 /// Reads an entity out of anything.
 struct Anything;
 
@@ -477,91 +412,6 @@ impl<'de> Visitor<'de> for Anything {
 
     fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
         Ok(Entity::default())
-    }
-}
-
-/// The blocks of a row by state.
-#[derive(Default)]
-struct Actions<'a> {
-    total: Option<Tally>,
-    confirmed: Option<Block<'a>>,
-    pending: Option<Tally>,
-    declined: Option<Tally>,
-    hold: Option<Tally>,
-    /// The sum of all states, also of those with names not known here; the inner one is `None` where one has no count.
-    sum_of_states: Option<Option<i64>>,
-    /// Whether there is any state at all, be it an empty one.
-    is_filled: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "snake_case")]
-enum State {
-    Total,
-    Confirmed,
-    Pending,
-    Declined,
-    Hold,
-    #[serde(other)]
-    Other,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Actions<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ActionsVisitor)
-    }
-}
-
-struct ActionsVisitor;
-
-impl<'de> Visitor<'de> for ActionsVisitor {
-    type Value = Actions<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("conversions by state")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut actions = Actions::default();
-        while let Some(state) = map.next_key()? {
-            if let State::Confirmed = state {
-                let Part(block) = map.next_value::<Part<Block<'de>>>()?;
-                actions.put(&state, block.as_ref().map(|block| Tally { count: block.count }));
-                actions.confirmed = block;
-            } else {
-                let Part(tally) = map.next_value()?;
-                actions.put(&state, tally);
-            }
-        }
-        Ok(actions)
-    }
-}
-
-impl Actions<'_> {
-    fn put(&mut self, state: &State, tally: Option<Tally>) {
-        self.is_filled = true;
-        if !matches!(state, State::Total)
-            && let Some(tally) = tally
-        {
-            let sum = self.sum_of_states.unwrap_or(Some(0));
-            self.sum_of_states = Some(sum.zip(tally.count).and_then(|(sum, count)| sum.checked_add(count)));
-        }
-        match state {
-            State::Total => self.total = tally,
-            State::Pending => self.pending = tally,
-            State::Declined => self.declined = tally,
-            State::Hold => self.hold = tally,
-            State::Confirmed | State::Other => {}
-        }
-    }
-
-    /// All conversions: the total if there is one, else the sum of all states. A row without any block has none.
-    fn conversions(&self) -> Option<i64> {
-        match &self.total {
-            Some(total) => total.count.or(self.sum_of_states.flatten()),
-            None if self.is_filled => self.sum_of_states.flatten(),
-            None => Some(0),
-        }
     }
 }
 
