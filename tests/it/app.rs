@@ -314,7 +314,13 @@ impl Drop for TestApp {
 
 /// A client that does nothing of its own accord.
 pub(crate) fn client() -> reqwest::Client {
+    client_from(None)
+}
+
+/// A client that calls from this address of the machine, or from any.
+pub(crate) fn client_from(address: Option<std::net::IpAddr>) -> reqwest::Client {
     reqwest::Client::builder()
+        .local_address(address)
         .redirect(reqwest::redirect::Policy::none())
         .tls_backend_preconfigured(no_tls())
         .no_proxy()

@@ -10,6 +10,8 @@ mod sockets;
 mod tables;
 mod uses;
 
+#[cfg(target_os = "linux")]
+use std::net::Ipv4Addr;
 use std::net::TcpStream;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -18,7 +20,9 @@ use affzero_connections::tenancy::Plan;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::app::Answer;
+#[cfg(target_os = "linux")]
+use crate::app::client_from;
+use crate::app::{Answer, client};
 use crate::process::{Service, run};
 use crate::servers::Schema;
 
@@ -74,6 +78,29 @@ impl Victim {
         self.service.send(token, "GET", path, None).await
     }
 
+    /// What an attacker asks: no answer is owed to one that takes more than its share of connections.
+    async fn try_to_get(&self, token: &str, path: &str) {
+        let request = client().get(format!("{}{path}", self.service.url)).bearer_auth(token);
+        if let Ok(answer) = request.send().await {
+            // Read to its end, however that comes.
+            drop(answer.bytes().await);
+        }
+    }
+
+    /// What a bystander asks, from an address of its own.
+    #[cfg(target_os = "linux")]
+    async fn get_from_elsewhere(&self, token: &str, path: &str) -> Answer {
+        let client = client_from(Some(Ipv4Addr::new(127, 0, 0, 2).into()));
+        let request = client.get(format!("{}{path}", self.service.url)).bearer_auth(token);
+        Answer::read(request.send().await.expect("an answer")).await
+    }
+
+    /// Elsewhere than on Linux there is one address.
+    #[cfg(not(target_os = "linux"))]
+    async fn get_from_elsewhere(&self, token: &str, path: &str) -> Answer {
+        self.get(token, path).await
+    }
+
     async fn add_demo(&self, token: &str, name: &str, scenario: &str) -> String {
         let body = json!({ "name": name, "platform": "demo", "settings": { "scenario": scenario } });
         let created = self.service.send(token, "POST", "/api/v1/connections", Some(&body)).await.ok(201);
@@ -103,7 +130,7 @@ impl Victim {
         let outcome = loop {
             let asked = async {
                 let started = Instant::now();
-                let answer = self.get(&token, &path).await;
+                let answer = self.get_from_elsewhere(&token, &path).await;
                 let time = started.elapsed();
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 (answer, time)

@@ -26,9 +26,9 @@ async fn all_attacks_at_once_take_what_the_service_is_sized_for_and_nobody_else_
         futures_util::join!(
             flood(&victim.service.url, 500, asks_for_a_file(), stay),
             flood(&victim.service.url, 1_500, endless_head(), stay),
-            join_all((0..300).map(|_| victim.get(&token, &slow))),
-            join_all((0..3).map(|_| victim.get(&token, &all))),
-            join_all(sorted.iter().map(|path| victim.get(&token, path))),
+            join_all((0..300).map(|_| victim.try_to_get(&token, &slow))),
+            join_all((0..3).map(|_| victim.try_to_get(&token, &all))),
+            join_all(sorted.iter().map(|path| victim.try_to_get(&token, path))),
         )
     };
     let (_, _, waits) = victim.under("everything", attack).await;
