@@ -24,6 +24,7 @@ pub struct Check {
     /// What was found.
     pub found: String,
     /// What to do; `null` if nothing.
+    // As 0.1.0 wrote it: programs read this.
     #[serde(rename = "mend")]
     pub fix: Option<String>,
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::allowance::Allowance;
 
-/// Answers that take this much longer than those of the round before are slower, by more than chance.
-const SLOWER: f64 = 1.5;
+/// Answers that take longer than three halves of the round before are slower, by more than chance.
+const SLOWER: (u32, u32) = (3, 2);
 /// Differences up to this are chance, however short the answers are.
 const CHANCE: Duration = Duration::from_millis(20);
 
@@ -67,7 +67,7 @@ impl Growth {
             return None;
         }
         let mean = self.time / self.answers;
-        let is_slower = self.before.is_some_and(|before| mean > before.mul_f64(SLOWER).max(before + CHANCE));
+        let is_slower = self.before.is_some_and(|before| mean > (before * SLOWER.0 / SLOWER.1).max(before + CHANCE));
         self.begin_round(Some(mean));
         if is_slower {
             self.doubles = false;

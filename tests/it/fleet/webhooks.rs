@@ -1,4 +1,4 @@
-//! Webhooks with several real processes: whoever writes an event, it is sent once and in its order.
+//! Webhooks with several real processes: any of them may write an event, and it is sent once and in its order.
 
 use std::time::Duration;
 

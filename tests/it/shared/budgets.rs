@@ -96,7 +96,7 @@ async fn what_one_replica_finds_out_about_a_tracker_holds_for_all() {
     one.resize("https://t.example", &account, [change(2, 4), change(1, 2)]).await;
     assert_eq!(known().await, Places { origin: Some(4), account: Some(2) });
     let leases = [granted(one.ask(&ask).await.0), granted(other.ask(&ask).await.0)];
-    assert!(leases.iter().all(Option::is_some), "there are two places now, whoever asks");
+    assert!(leases.iter().all(Option::is_some), "there are two places now, for any caller");
     assert!(matches!(one.ask(&ask).await.0, Turn::Full(Bound::Account)));
     assert!(matches!(one.ask(&Ask { behind: true, ..ask }).await.0, Turn::Full(Bound::Account)));
     // Both grew from the same number: once is enough.
