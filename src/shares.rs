@@ -12,9 +12,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 /// The part of a pool that one owner has while others wait.
@@ -105,7 +106,7 @@ impl Pool {
     /// A share of nothing that is going to grow.
     #[must_use]
     pub fn share_of(&self, owner: Owner) -> Share {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.next_age += 1;
         Share { pool: self.clone(), owner, units: 0, age: Some(state.next_age) }
     }
@@ -137,26 +138,22 @@ impl Pool {
     /// How many units are held.
     #[must_use]
     pub fn held(&self) -> usize {
-        let state = self.lock();
+        let state = self.0.lock();
         state.size - state.free
     }
 
     /// Whether an owner may take a unit and still have no more than it has while others wait.
     #[must_use]
     pub fn is_within_share(&self, owner: Owner) -> bool {
-        let state = self.lock();
+        let state = self.0.lock();
         state.held(owner) < state.size / PART_WHILE_OTHERS_WAIT
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a request into the queue, behind what is served at once.
     fn ask(&self, share: &Share, units: usize) -> (oneshot::Receiver<Share>, Refused) {
         let (granted, answer) = oneshot::channel();
         let (owner, age, holds, refused) = (share.owner, share.age, share.units > 0, Refused::default());
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.waiting.push(Waiting { owner, units, age, holds, granted, refused: Arc::clone(&refused) });
         if holds {
             state.pause(owner);
@@ -328,7 +325,7 @@ impl Share {
     /// It does not grow any more: the next one may.
     pub fn settle(&mut self) {
         if let Some(age) = self.age.take() {
-            let mut state = self.pool.lock();
+            let mut state = self.pool.0.lock();
             state.settle(self.owner, Some(age));
             self.pool.serve(state, self.owner);
         }
@@ -343,7 +340,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         if self.units > 0 {
-            let mut state = self.pool.lock();
+            let mut state = self.pool.0.lock();
             state.take_back(self.owner, self.units, self.age);
             self.pool.serve(state, self.owner);
         }
@@ -369,7 +366,7 @@ impl Drop for Pause<'_> {
         if self.is_over {
             return;
         }
-        let mut state = self.share.pool.lock();
+        let mut state = self.share.pool.0.lock();
         state.waiting.retain(|waiting| !Arc::ptr_eq(&waiting.refused, &self.refused));
         if self.share.units > 0 && !self.refused.load(Ordering::Relaxed) {
             state.resume(self.share.owner);
@@ -537,7 +534,7 @@ mod tests {
             }
             drop((waiting, held));
             proptest::prop_assert_eq!(pool.held(), 0);
-            let state = pool.lock();
+            let state = pool.0.lock();
             proptest::prop_assert_eq!((state.running, state.owners.len(), state.waiting.len()), (0, 0, 0));
         }
     }

@@ -109,7 +109,9 @@ impl Drop for Steps {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -118,7 +120,7 @@ mod tests {
 
     impl Write for Paper {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("paper").write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -131,7 +133,7 @@ mod tests {
         let mut progress = Progress { what: "rows", total, out: Box::new(paper.clone()), is_terminal, told: None };
         steps.iter().for_each(|done| progress.at(*done));
         drop(progress);
-        let bytes = paper.0.lock().expect("paper").clone();
+        let bytes = paper.0.lock().clone();
         String::from_utf8(bytes).expect("text")
     }
 
@@ -155,7 +157,7 @@ mod tests {
             steps.finish();
         }
         drop(steps);
-        let bytes = paper.0.lock().expect("paper").clone();
+        let bytes = paper.0.lock().clone();
         String::from_utf8(bytes).expect("text")
     }
 

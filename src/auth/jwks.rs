@@ -3,7 +3,7 @@
 //! The algorithm of a key follows from its type: RSA is RS256, P-256 is ES256, Ed25519 is EdDSA. A key that says
 //! otherwise, that is meant for encryption, or that is too weak is passed over.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use jsonwebtoken::{Algorithm, DecodingKey};
+use parking_lot::RwLock;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Mutex;
@@ -126,7 +127,7 @@ impl Jwks {
 
 impl Shared {
     fn known(&self) -> Option<Arc<Known>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known.read().clone()
     }
 
     /// Whether a fetch would begin if it were asked for now.
@@ -153,7 +154,7 @@ impl Shared {
         }
         let generation = self.known().map_or(0, |known| known.generation + 1);
         let known = Arc::new(Known { keys, since: now, generation });
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        *self.known.write() = Some(known);
     }
 }
 
@@ -259,13 +260,13 @@ pub(super) mod tests {
     /// Answers with these documents in turn, then not at all.
     #[derive(Clone, Default)]
     pub(in crate::auth) struct Script {
-        documents: Arc<std::sync::Mutex<VecDeque<Option<Value>>>>,
+        documents: Arc<parking_lot::Mutex<VecDeque<Option<Value>>>>,
         fetches: Arc<AtomicUsize>,
     }
 
     impl Script {
         pub(in crate::auth) fn new(documents: impl IntoIterator<Item = Option<Value>>) -> Self {
-            let documents = Arc::new(std::sync::Mutex::new(documents.into_iter().collect()));
+            let documents = Arc::new(parking_lot::Mutex::new(documents.into_iter().collect()));
             Self { documents, ..Self::default() }
         }
 
@@ -279,7 +280,7 @@ pub(super) mod tests {
         async fn fetch(&self) -> Result<Bytes, PlatformError> {
             self.fetches.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
-            let document = self.documents.lock().expect("unpoisoned").pop_front().flatten();
+            let document = self.documents.lock().pop_front().flatten();
             let document = document.ok_or_else(|| PlatformError::new(ErrorKind::ConnectFailed, "down"))?;
             Ok(Bytes::from(document.to_string()))
         }

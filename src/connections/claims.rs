@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::clock::{micros, now_micros};
@@ -80,15 +80,15 @@ impl<C> Default for Claims<C> {
 
 impl<C: Clone> Claims<C> {
     pub(crate) fn add(&self, id: &str, claim: &C) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), claim.clone());
+        self.0.lock().insert(id.to_owned(), claim.clone());
     }
 
     pub(crate) fn remove(&self, id: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.0.lock().remove(id);
     }
 
     pub(crate) fn take(&self) -> Vec<C> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, claim)| claim).collect()
+        self.0.lock().drain().map(|(_, claim)| claim).collect()
     }
 }
 

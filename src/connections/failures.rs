@@ -8,9 +8,10 @@
 //! background comes back there when its time is over, not before: only who took a place knows how to give it back.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::platforms::verification::{Verification, VerificationStatus};
@@ -78,7 +79,7 @@ impl FailureMeter {
 
     fn take(&self, organisation: &OrgId, attempt: Uuid) -> Result<(), Problem> {
         let now = Instant::now();
-        let mut all = self.places.lock();
+        let mut all = self.places.taken.lock();
         if all.len() >= MANY {
             all.retain(|_, taken| taken.back().is_some_and(|place| !place.is_over(now)));
         }
@@ -112,12 +113,8 @@ impl FailureMeter {
 }
 
 impl Places {
-    fn lock(&self) -> MutexGuard<'_, HashMap<OrgId, VecDeque<Place>>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn note(&self, organisation: &OrgId, attempt: Uuid, token: Token) {
-        let mut all = self.lock();
+        let mut all = self.taken.lock();
         let place = all.get_mut(organisation).and_then(|taken| taken.iter_mut().find(|it| it.attempt == attempt));
         if let Some(place) = place {
             place.token = Some(token);
@@ -126,7 +123,7 @@ impl Places {
 
     fn give_back(&self, organisation: &OrgId, attempt: Uuid) {
         let token = {
-            let mut all = self.lock();
+            let mut all = self.taken.lock();
             let Some(taken) = all.get_mut(organisation) else { return };
             let Some(at) = taken.iter().position(|place| place.attempt == attempt) else { return };
             let place = taken.remove(at);
@@ -210,7 +207,7 @@ mod tests {
         meter.forgive(&acme, Uuid::from_u128(5));
         meter.forgive(&other, Uuid::from_u128(2));
         drop(meter.reserve(&acme, Uuid::from_u128(7)).await.expect("the place that was forgiven"));
-        assert_eq!(meter.places.lock().len(), 1, "nothing is kept of who has no place");
+        assert_eq!(meter.places.taken.lock().len(), 1, "nothing is kept of who has no place");
     }
 
     #[tokio::test]
@@ -219,7 +216,7 @@ mod tests {
         let acme = organisation("acme");
         meter.reserve(&acme, Uuid::nil()).await.expect("a place").leave();
         assert!(meter.reserve(&acme, Uuid::nil()).await.is_err());
-        meter.places.lock().insert(acme.clone(), of_a_minute_ago());
+        meter.places.taken.lock().insert(acme.clone(), of_a_minute_ago());
         meter.reserve(&acme, Uuid::nil()).await.expect("the place of a minute ago").leave();
     }
 
@@ -229,16 +226,16 @@ mod tests {
         for attempt in 0..1_000 {
             meter.reserve(&organisation("acme"), Uuid::from_u128(attempt)).await.expect("no limit").leave();
         }
-        assert!(meter.places.lock().is_empty());
+        assert!(meter.places.taken.lock().is_empty());
     }
 
     #[tokio::test]
     async fn organisations_beyond_number_take_no_more_memory() {
         let meter = meter(1);
         for number in 0..MANY {
-            meter.places.lock().insert(organisation(&format!("org-{number}")), of_a_minute_ago());
+            meter.places.taken.lock().insert(organisation(&format!("org-{number}")), of_a_minute_ago());
         }
         meter.reserve(&organisation("one more"), Uuid::nil()).await.expect("a place").leave();
-        assert_eq!(meter.places.lock().len(), 1);
+        assert_eq!(meter.places.taken.lock().len(), 1);
     }
 }

@@ -5,9 +5,10 @@
 //! if the connection did not change meanwhile.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tracing::Instrument;
 use uuid::Uuid;

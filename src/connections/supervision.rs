@@ -1,10 +1,10 @@
 //! Keeps the parts of the background alive, knows when each last came round, and how far the end of the work is off.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 
 use crate::metrics;
 
@@ -30,12 +30,12 @@ impl Task {
 
     /// Says that the task has come round.
     pub(crate) fn beat(&self) {
-        *self.last_round.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last_round.lock() = Instant::now();
     }
 
     /// Whether it has not come round for too long.
     pub(crate) fn is_stalled(&self, now: Instant) -> bool {
-        let last_round = *self.last_round.lock().unwrap_or_else(PoisonError::into_inner);
+        let last_round = *self.last_round.lock();
         now.saturating_duration_since(last_round) > STALLED_AFTER
     }
 }
@@ -114,7 +114,7 @@ mod tests {
         assert!(!task.is_stalled(now));
         let later = now + STALLED_AFTER + Duration::from_secs(1);
         assert!(task.is_stalled(later));
-        *task.last_round.lock().expect("a lock") = later;
+        *task.last_round.lock() = later;
         assert!(!task.is_stalled(later));
     }
 }

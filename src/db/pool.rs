@@ -7,13 +7,14 @@
 //! The usual pools do not go with that: they try a connection without a bound, and one that hangs keeps its place.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::connection::{AnsiTransactionManager, CacheSize, SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::ExposeSecret;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -263,12 +264,12 @@ impl Pool {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock()
     }
 
     /// The history that the database writes, where that is known.
     pub(super) fn timeline(&self) -> Option<Timeline> {
-        *self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.timeline.lock()
     }
 
     /// How many connections are open and idle, and how many are in use.
@@ -332,7 +333,7 @@ impl Pool {
         };
         // Within a savepoint: a server that does not know the question has not failed.
         let Ok(found) = connection.transaction(server::timeline) else { return Ok(writes) };
-        let mut known = self.timeline.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.timeline.lock();
         if known.is_some_and(|known| found.is_before(known)) {
             return Err(DbError::ReadOnly(ReadOnly::OldPrimary));
         }

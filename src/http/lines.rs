@@ -8,9 +8,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::callers::{Proxies, network};
 use crate::shares::{Owner, Pool, Share};
@@ -96,7 +98,7 @@ impl Lines {
     pub(super) fn add(&self, peer: Option<IpAddr>) -> Option<Registered> {
         let address = network(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
         let is_bound = !peer.is_some_and(|peer| self.proxies.trusts(peer));
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         let share = if open.count * 2 < self.most { self.most / 2 } else { self.most / 4 };
         let own = open.by_address.get(&address).map_or(0, HashMap::len);
         if is_bound && own >= share.max(1) {
@@ -117,7 +119,7 @@ impl Lines {
 
 /// Closes what has asked nothing for too long and what is not read, and lets those go on who waited for memory.
 fn sweep(open: &Mutex<Open>, now: Instant, timeout: Duration) {
-    let lines: Vec<Arc<Line>> = lock(open).by_address.values().flat_map(HashMap::values).cloned().collect();
+    let lines: Vec<Arc<Line>> = open.lock().by_address.values().flat_map(HashMap::values).cloned().collect();
     for line in lines {
         line.look(now, timeout);
     }
@@ -156,12 +158,8 @@ pub(super) struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        lock(&self.open).remove(self.line.address, self.number);
+        self.open.lock().remove(self.line.address, self.number);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One connection.
@@ -355,7 +353,7 @@ impl Line {
     }
 
     fn usage(&self) -> MutexGuard<'_, Usage> {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+        self.usage.lock()
     }
 
     fn idle(&self, now: Instant) -> Option<Idle> {
@@ -489,7 +487,7 @@ mod tests {
             (2..6).map(|n| add(&lines, &format!("192.0.2.{n}")).expect("a connection")).collect();
         assert!(others.iter().all(|one| !is_closed(&one.line)));
         drop((first_used, used, others, own));
-        let open = lock(&lines.open);
+        let open = lines.open.lock();
         assert_eq!((open.count, open.by_address.len()), (0, 0));
     }
 

@@ -14,8 +14,9 @@
 //! it was made with is not proven yet, and some platforms answer a wrong key with a 500.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use super::circuit::{Circuit, Outcome, SAMPLE};
 use super::retry::Fault;
@@ -64,22 +65,18 @@ impl Asker {
 impl Breaker {
     /// Whether a call would be turned away right now.
     pub(super) fn check(&self, purpose: Purpose, asker: Asker, now: Instant) -> Result<(), PlatformError> {
-        check(&self.lock(), purpose, asker, now)
+        check(&self.circuits.lock(), purpose, asker, now)
     }
 
     /// Lets a call through, or turns it away. The pass is given back with the call's outcome; one that is dropped
     /// without (nobody waited for the answer) says nothing about the origin.
     pub(super) fn admit(&self, purpose: Purpose, asker: Asker, now: Instant) -> Result<Pass<'_>, PlatformError> {
-        let mut circuits = self.lock();
+        let mut circuits = self.circuits.lock();
         check(&circuits, purpose, asker, now)?;
         let probes = asker
             .scopes()
             .map(|scope| purpose != Purpose::Verify && circuits.get_mut(&scope).is_some_and(Circuit::pass));
         Ok(Pass { breaker: self, purpose, asker, probes })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Scope, Circuit>> {
-        self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -129,7 +126,7 @@ impl Pass<'_> {
     }
 
     fn answered(&self, now: Instant) {
-        let mut circuits = self.breaker.lock();
+        let mut circuits = self.breaker.circuits.lock();
         let outcome = Outcome { at: now, tenant: self.asker.tenant, failed: false, question: None };
         for scope in self.asker.scopes() {
             // Only questions that ever failed have a circuit.
@@ -143,7 +140,7 @@ impl Pass<'_> {
         if self.purpose == Purpose::Verify {
             return;
         }
-        let mut circuits = self.breaker.lock();
+        let mut circuits = self.breaker.circuits.lock();
         let suspect = fault.may_be_the_question().then_some(self.asker.question);
         let outcome = Outcome { at: now, tenant: self.asker.tenant, failed: true, question: suspect };
         for (scope, probe) in self.asker.scopes().into_iter().zip(self.probes) {
@@ -162,7 +159,7 @@ impl Pass<'_> {
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         if self.probes.contains(&true) {
-            let mut circuits = self.breaker.lock();
+            let mut circuits = self.breaker.circuits.lock();
             for (scope, _) in self.asker.scopes().iter().zip(self.probes).filter(|(_, probe)| *probe) {
                 circuits.get_mut(scope).into_iter().for_each(Circuit::give_up_probe);
             }
@@ -408,9 +405,9 @@ mod tests {
         for number in 0..3 * MOST_CIRCUITS as u64 {
             ask(&breaker, of(number, number), now, Some(own_fault()).filter(|_| number % 3 == 0).as_ref());
         }
-        assert!(breaker.lock().len() <= MOST_CIRCUITS);
+        assert!(breaker.circuits.lock().len() <= MOST_CIRCUITS);
         let later = now + Duration::from_secs(120);
         ask(&breaker, of(u64::MAX, 1), later, None);
-        assert!(breaker.lock().len() < 10, "those nobody uses make room");
+        assert!(breaker.circuits.lock().len() < 10, "those nobody uses make room");
     }
 }

@@ -10,10 +10,11 @@
 //! quarters of the pace, so that a call that somebody waits for finds a place as if there were none of them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::allowance::{Allowance, Pace};
@@ -93,7 +94,7 @@ impl Gate {
 
     /// How many calls may go at the same time.
     pub(super) fn places(&self) -> usize {
-        lock(&self.lanes).growth.places()
+        self.lanes.lock().growth.places()
     }
 
     /// A call with a place here was answered after this time.
@@ -113,7 +114,7 @@ impl Gate {
 
     fn change<T>(&self, change: impl FnOnce(&mut Lanes) -> T) -> T {
         let changed = {
-            let mut lanes = lock(&self.lanes);
+            let mut lanes = self.lanes.lock();
             let changed = change(&mut lanes);
             let places = lanes.growth.places();
             lanes.shown.iter_mut().for_each(|shown| shown.set(places));
@@ -126,7 +127,7 @@ impl Gate {
     /// Waits for a place that nobody else wants. Giving up at any moment loses no place.
     pub(super) async fn enter_behind(&self) -> Result<Place, Full> {
         let turn = {
-            let mut lanes = lock(&self.lanes);
+            let mut lanes = self.lanes.lock();
             if lanes.waiting.is_empty() && lanes.free() > lanes.reserved() {
                 lanes.taken += 1;
                 return Ok(Place { lanes: Arc::clone(&self.lanes) });
@@ -159,7 +160,7 @@ impl Gate {
     }
 
     fn ask(&self, tenant: u64) -> Result<Turn, Full> {
-        let mut lanes = lock(&self.lanes);
+        let mut lanes = self.lanes.lock();
         if lanes.free() > 0 {
             lanes.taken += 1;
             return Ok(Turn::Now(Place { lanes: Arc::clone(&self.lanes) }));
@@ -230,7 +231,7 @@ impl Lanes {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.lanes).taken -= 1;
+        self.lanes.lock().taken -= 1;
         hand_out(&self.lanes);
     }
 }
@@ -238,7 +239,7 @@ impl Drop for Place {
 /// Gives free places to those whose turn it is.
 fn hand_out(lanes: &Arc<Mutex<Lanes>>) {
     loop {
-        let mut guard = lock(lanes);
+        let mut guard = lanes.lock();
         if guard.has_no_place() {
             return;
         }
@@ -250,10 +251,6 @@ fn hand_out(lanes: &Arc<Mutex<Lanes>>) {
             drop(call.send(Place { lanes: Arc::clone(lanes) }));
         }
     }
-}
-
-fn lock(lanes: &Mutex<Lanes>) -> MutexGuard<'_, Lanes> {
-    lanes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

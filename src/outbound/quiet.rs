@@ -9,8 +9,9 @@
 //! Without Redis each process knows what the tracker told it itself. A quiet that Redis did not know of when a
 //! verification went out is not ended by that one there, but by its time or by the next.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// The longest that is waited without asking again, whatever was said.
 pub(super) const LONGEST: Duration = Duration::from_secs(300);
@@ -31,23 +32,19 @@ impl Quiet {
     /// The tracker asked to be left alone for this long.
     pub(super) fn begin(&self, time: Duration, now: Instant) {
         let until = now + time.min(LONGEST);
-        let mut asked = self.lock();
+        let mut asked = self.asked.lock();
         // Asked again, be it for less: what was on its way before says nothing of that.
         *asked = Some(Asked { at: now, until: asked.map_or(until, |known| known.until.max(until)) });
     }
 
     /// A call that was begun at this moment was answered. One that had been on its way before says nothing.
     pub(super) fn answered(&self, began: Instant) {
-        self.lock().take_if(|known| known.at <= began);
+        self.asked.lock().take_if(|known| known.at <= began);
     }
 
     /// When calls may go on, if that is not now.
     pub(super) fn until(&self, now: Instant) -> Option<Instant> {
-        self.lock().map(|known| known.until).filter(|until| *until > now)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Asked>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock().map(|known| known.until).filter(|until| *until > now)
     }
 }
 

@@ -1,8 +1,9 @@
 //! How long calls with an account took lately.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// So many calls are looked at,
 const MOST: usize = 32;
@@ -18,7 +19,7 @@ pub(super) struct Recent(Mutex<VecDeque<(Instant, Duration)>>);
 impl Recent {
     /// A call was answered after this time.
     pub(super) fn add(&self, time: Duration, now: Instant) {
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.0.lock();
         if calls.len() >= MOST {
             calls.pop_front();
         }
@@ -27,7 +28,7 @@ impl Recent {
 
     /// The time of the call in the middle.
     pub(super) fn usual(&self, now: Instant) -> Option<Duration> {
-        let calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = self.0.lock();
         let lately = calls.iter().filter(|(at, _)| now.saturating_duration_since(*at) < LATELY);
         let mut times: Vec<Duration> = lately.map(|(_, time)| *time).collect();
         times.sort_unstable();

@@ -1,11 +1,12 @@
 //! The way out as the rest of the process holds it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use ring::hmac;
 use url::Url;
 

@@ -1,10 +1,11 @@
 //! The road of one request of ours to one tracker account.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use uuid::Uuid;
@@ -141,7 +142,7 @@ impl Upstream {
 
     /// Has [`quote`](Self::quote) leave out a secret that only came up on the way, such as a session's token.
     pub fn conceal(&self, secret: &SecretString) {
-        let mut secrets = self.trip.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut secrets = self.trip.secrets.lock();
         if !secrets.iter().any(|known| known.expose_secret() == secret.expose_secret()) {
             secrets.push(secret.clone());
         }
@@ -151,7 +152,7 @@ impl Upstream {
     /// and markup, and cut short.
     #[must_use]
     pub fn quote(&self, text: &str) -> String {
-        quote::quote(text, self.trip.secrets.lock().unwrap_or_else(PoisonError::into_inner).iter())
+        quote::quote(text, self.trip.secrets.lock().iter())
     }
 
     /// Looks the host up and checks its addresses, so that a verification can tell these faults from later ones.
@@ -174,6 +175,6 @@ impl Upstream {
     }
 
     pub(super) fn timings_mut<T>(&self, change: impl FnOnce(&mut Timings) -> T) -> T {
-        change(&mut self.trip.timings.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.trip.timings.lock())
     }
 }

@@ -1,11 +1,12 @@
 //! An account that is opened: what every platform's client promises, and what is done through it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use http::Extensions;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::calendar::{self, Zone};
@@ -198,7 +199,7 @@ impl Platforms {
     /// What a platform keeps in memory for all its connections, such as sessions or a list of zones. Clones of it have
     /// to share what they hold.
     pub(super) fn kept<T: Clone + Default + Send + Sync + 'static>(&self) -> T {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default::<T>().clone()
+        self.kept.lock().get_or_insert_default::<T>().clone()
     }
 
     /// The same, used for one tenant: its calls take their turns beside those of all others.

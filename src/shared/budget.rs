@@ -7,7 +7,7 @@
 //! twice for that. An account whose tracker asked to be left alone has a name that lasts as long as that. Times are those
 //! of Redis alone.
 
-use std::sync::{Arc, LazyLock, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -122,7 +122,7 @@ impl Inner {
 
     /// Makes the leases of all running calls last.
     pub(super) async fn renew(&self, lines: &Lines) -> Option<()> {
-        let held: Vec<Held> = self.held().iter().cloned().collect();
+        let held: Vec<Held> = self.held.lock().iter().cloned().collect();
         for some in held.chunks(BATCH) {
             let mut renew = RENEW.prepare_invoke();
             renew.arg(millis(LEASE));
@@ -133,10 +133,6 @@ impl Inner {
             let () = self.link.run(lines, RedisOperation::Renew, renew.invoke_async(&mut quick)).await?;
         }
         Some(())
-    }
-
-    fn held(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,7 +146,7 @@ struct Lease {
 
 impl Lease {
     fn new(inner: &Arc<Inner>, held: [Held; 2]) -> Self {
-        inner.held().extend(held.iter().cloned());
+        inner.held.lock().extend(held.iter().cloned());
         Self { inner: Arc::clone(inner), held, taken: true }
     }
 
@@ -163,7 +159,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         {
-            let mut held = self.inner.held();
+            let mut held = self.inner.held.lock();
             for lease in &self.held {
                 held.remove(lease);
             }

@@ -1,7 +1,9 @@
 //! What one process has to do with Redis.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::link::{Link, PREFIX};
 use crate::vault::Vault;

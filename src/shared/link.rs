@@ -4,10 +4,11 @@
 //! has begun another session. So a Redis that is dead costs the calls that are on their way [`TIMEOUT`], once.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use redis::aio::{MultiplexedConnection, PubSubStream};
 use redis::{AsyncConnectionConfig, Client, RedisResult};
 use tokio::sync::Notify;
@@ -85,12 +86,12 @@ impl Link {
 
     /// The connections, from the moment that there is a session.
     pub(super) fn lines(&self) -> Option<Lines> {
-        self.lock().lines.clone()
+        self.state.lock().lines.clone()
     }
 
     /// The connections, where the session is open for everything.
     pub(super) fn open_lines(&self) -> Option<Lines> {
-        let state = self.lock();
+        let state = self.state.lock();
         if state.open { state.lines.clone() } else { None }
     }
 
@@ -112,13 +113,13 @@ impl Link {
     }
 
     pub(super) fn begin(&self, lines: Lines) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.lines = Some(lines);
         state.open = false;
     }
 
     pub(super) fn open(&self, session: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.lines.as_ref().is_some_and(|lines| lines.session == session) {
             state.open = true;
             metrics::redis_up(true);
@@ -130,7 +131,7 @@ impl Link {
 
     /// Ends a session that something went wrong in, unless another has taken its place.
     pub(super) fn end(&self, session: u64, cause: &str) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.close(session) {
             state.tell_away(cause);
         }
@@ -138,7 +139,7 @@ impl Link {
 
     /// Ends the session if this process stands beside another history of the database from now on.
     pub(super) fn stand_beside(&self, history: &str) {
-        let mut known = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.history.lock();
         if *known == history {
             return;
         }
@@ -152,12 +153,12 @@ impl Link {
     /// Notes that there is no session to be had.
     pub(super) fn failed(&self, cause: &str) {
         metrics::redis_error(RedisOperation::Connect);
-        self.lock().tell_away(cause);
+        self.state.lock().tell_away(cause);
     }
 
     /// Forgets the connections of a session that is over.
     pub(super) fn close(&self, session: u64) {
-        self.lock().close(session);
+        self.state.lock().close(session);
     }
 
     /// Whether Sentinels name another server than that of this session. Where they say nothing, nothing is known.
@@ -167,10 +168,6 @@ impl Link {
         }
         let named = timeout(JOIN_TIMEOUT, self.address.client()).await;
         matches!(named, Ok(Ok(client)) if client.get_connection_info().addr().to_string() != lines.place)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the connections of a session, if Redis gives one what it needs.
@@ -185,7 +182,7 @@ impl Link {
                 return Err(refusal);
             }
             let run = value(&about, "run_id").ok_or_else(Refusal::no_run_id)?;
-            let history = self.history.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let history = self.history.lock().clone();
             let era = Arc::from(if history.is_empty() { run.to_owned() } else { format!("{run} {history}") });
             let (bulk, changes) = prepare(&client, &mut quick).await.map_err(refused)?;
             let session = self.sessions.fetch_add(1, Ordering::Relaxed);

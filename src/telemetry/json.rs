@@ -122,8 +122,9 @@ fn escape(out: &mut impl Write, text: &str) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::Arc;
 
+    use parking_lot::Mutex;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -134,7 +135,7 @@ mod tests {
 
     impl io::Write for Paper {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -146,7 +147,7 @@ mod tests {
     /// The lines that `work` logs: ours, and those of the library.
     fn lines(work: impl Fn()) -> (Vec<Value>, Vec<Value>) {
         let read = |paper: &Paper| -> Vec<Value> {
-            let bytes = paper.0.lock().expect("nobody stumbled").clone();
+            let bytes = paper.0.lock().clone();
             let text = String::from_utf8(bytes).expect("text");
             let strip = |line: &str| {
                 let mut line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));

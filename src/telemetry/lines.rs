@@ -4,8 +4,9 @@
 //! that takes nothing holds nobody up; lines that find no room then are counted, and the log says how many.
 
 use std::io::{self, Write};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 /// What may wait to be written.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -36,10 +37,10 @@ impl<W: Write> Lines<W> {
     /// Writes until the process ends.
     pub(super) fn write_always(&self) {
         loop {
-            let mut waiting = lock(&self.waiting);
+            let mut waiting = self.waiting.lock();
             while waiting.lines.is_empty() {
                 waiting.is_awake = false;
-                waiting = self.some.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                self.some.wait(&mut waiting);
             }
             drop(waiting);
             self.flush();
@@ -49,9 +50,9 @@ impl<W: Write> Lines<W> {
 
     /// Writes what waits, behind what is being written.
     pub(super) fn flush(&self) {
-        let mut out = lock(&self.out);
+        let mut out = self.out.lock();
         let (lines, lost) = {
-            let mut waiting = lock(&self.waiting);
+            let mut waiting = self.waiting.lock();
             (std::mem::take(&mut waiting.lines), std::mem::take(&mut waiting.lost))
         };
         // Nobody is left to be told where standard error is gone.
@@ -63,7 +64,7 @@ impl<W: Write> Lines<W> {
     }
 
     fn put(&self, line: &[u8]) {
-        let mut waiting = lock(&self.waiting);
+        let mut waiting = self.waiting.lock();
         if waiting.lines.len() + line.len() > MOST_BYTES {
             waiting.lost += 1;
             return;
@@ -74,10 +75,6 @@ impl<W: Write> Lines<W> {
             self.some.notify_one();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The formatter writes each line whole.

@@ -1,6 +1,6 @@
 //! Test events: sent at once, to see whether a receiver takes them.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -109,7 +109,7 @@ struct Place {
 
 impl Place {
     fn take(webhooks: &Webhooks, organisation: &OrgId) -> Result<Self, Problem> {
-        let mut trials = webhooks.inner.trials.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trials = webhooks.inner.trials.lock();
         let taken = trials.entry(organisation.clone()).or_default();
         if *taken >= AT_ONCE_OF_ONE {
             let detail = format!("The organisation may send {AT_ONCE_OF_ONE} tests at the same time.");
@@ -124,7 +124,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut trials = self.webhooks.trials.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trials = self.webhooks.trials.lock();
         if let Some(taken) = trials.get_mut(&self.organisation) {
             *taken -= 1;
             if *taken == 0 {

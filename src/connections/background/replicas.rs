@@ -3,7 +3,6 @@
 //! The database shows every change within about a second ([`super`]). Where there is Redis, changes are also announced at
 //! once, and tables are shared; see [`crate::shared`] for what keeps those true.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::clock::{micros, now_micros};
@@ -58,7 +57,7 @@ impl Connections {
     /// one before, and others carry their versions.
     pub(in crate::connections) fn notice_failover(&self) {
         let Some(timeline) = self.inner.db.timeline() else { return };
-        let mut known = self.inner.timeline.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.inner.timeline.lock();
         let before = known.replace(timeline);
         if before == Some(timeline) {
             return;

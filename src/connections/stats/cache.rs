@@ -1,8 +1,8 @@
 //! What is kept of statistics for a moment: tables, written answers, and pulls in flight.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use moka::Expiry;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use ring::digest;
 use uuid::Uuid;
 
@@ -198,7 +199,7 @@ impl Stats {
     pub(in crate::connections) fn is_empty(&self) -> bool {
         self.tables.run_pending_tasks();
         self.answers.run_pending_tasks();
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.flights.lock();
         flights.retain(|_, (_, flight)| flight.upgrade().is_some());
         flights.is_empty() && self.tables.entry_count() == 0 && self.answers.entry_count() == 0
     }
@@ -217,7 +218,7 @@ impl Stats {
             return false;
         }
         self.forgotten.insert(id, version);
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.flights.lock();
         flights.retain(|(key, _), _| key.connection != id);
         drop(flights);
         // The closures are registered, not run: an entry they match is never returned again.
@@ -230,7 +231,7 @@ impl Stats {
     pub(in crate::connections) fn forget_all(&self) {
         self.era.fetch_add(1, Ordering::Relaxed);
         self.forgotten.invalidate_all();
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.flights.lock().clear();
         self.tables.invalidate_all();
         self.series.invalidate_all();
         self.answers.invalidate_all();
@@ -245,16 +246,14 @@ impl Stats {
     pub(in crate::connections) fn watched(&self, began: Instant) {
         metrics::background_worked("changes");
         if let Some(watched) = &self.watched {
-            *watched.lock().unwrap_or_else(PoisonError::into_inner) = began;
+            *watched.lock() = began;
         }
     }
 
     /// Whether what is kept may be answered with: not while it is unknown what others changed in the last second.
     /// Nothing is lost by that: once the database answers again, so does what nobody changed.
     pub(in crate::connections) fn is_watched(&self) -> bool {
-        self.watched
-            .as_ref()
-            .is_none_or(|watched| watched.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < MOST_STALE)
+        self.watched.as_ref().is_none_or(|watched| watched.lock().elapsed() < MOST_STALE)
     }
 
     pub(super) fn is_current(&self, id: Uuid, version: i64) -> bool {

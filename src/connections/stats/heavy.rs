@@ -1,8 +1,9 @@
 //! Sorting and writing long tables, which would hold everyone up on the threads that answer.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::Mutex as Turn;
 
 use crate::problem::Problem;
@@ -35,7 +36,7 @@ impl Heavy {
     }
 
     fn turn(&self, organisation: &str) -> Arc<Turn<()>> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = self.turns.lock();
         if let Some(turn) = turns.get(organisation).and_then(Weak::upgrade) {
             return turn;
         }

@@ -26,8 +26,8 @@ pub mod tally;
 pub mod values;
 mod whole;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -246,7 +246,7 @@ impl Connections {
     /// The pull of this table that is in flight, or a new one. It ends when the last caller goes away.
     fn flight(&self, actor: &Actor, id: Uuid, asked: &Asked, key: PullKey, manner: &Manner) -> (Flight, bool) {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
-        let mut flights = self.inner.stats.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.inner.stats.flights.lock();
         let key = (key, manner.own_deadline);
         // Everybody may join a pull that has the time of all; one that ends early for its own caller ends for no other.
         for key in [(key.0, None), key] {
@@ -264,7 +264,7 @@ impl Connections {
         let (no_cache, deadline) = (manner.no_cache, manner.deadline);
         let pull = async move {
             let outcome = service.fetch(&actor, id, &asked, no_cache, deadline).await;
-            let mut flights = service.inner.stats.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut flights = service.inner.stats.flights.lock();
             // A change may have sent the next pull on its way already: that one is left alone.
             if flights.get(&own).is_some_and(|(known, _)| *known == number) {
                 flights.remove(&own);

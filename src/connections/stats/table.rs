@@ -1,9 +1,10 @@
 //! A pulled table.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -83,7 +84,7 @@ impl Memory {
 
     /// It is weighed elsewhere from now on.
     pub(super) fn give_back(&self) {
-        let share = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let share = self.0.lock().take();
         drop(share);
     }
 }
@@ -98,16 +99,16 @@ pub(super) const MAX_ORDERS: usize = 4;
 impl Orders {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.lock().len()
     }
 
     fn find(&self, sort: Option<Sort>) -> Option<Order> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         known.iter().find(|(by, _)| *by == sort).map(|(_, order)| Arc::clone(order))
     }
 
     fn keep(&self, sort: Option<Sort>, order: &Order) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         if known.len() >= MAX_ORDERS {
             known.remove(0);
         }

@@ -8,11 +8,12 @@ mod pending;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use moka::sync::Cache;
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use self::pending::{OK, Pending, Seen, Use};
@@ -101,7 +102,7 @@ impl Uses {
     }
 
     fn pending(&self) -> MutexGuard<'_, HashMap<OrgId, Pending>> {
-        self.noted.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.pending.lock()
     }
 
     /// Writes what was used since the last time, a few organisations in parallel and one batch of each in a round. What

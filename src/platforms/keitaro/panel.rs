@@ -8,9 +8,9 @@
 //! 4. A question that is not accepted, or answered without its columns, is put once in the other dialect. So is one
 //!    that finds nothing while it is not yet known which dialect the panel understands.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use url::Url;
 
@@ -105,11 +105,11 @@ impl Panel {
     }
 
     fn habits(&self) -> Habits {
-        self.habits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.habits.lock().clone()
     }
 
     fn learn(&self, change: impl FnOnce(&mut Habits)) {
-        change(&mut self.habits.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.habits.lock());
     }
 
     fn lack(&self, columns: &[&'static str]) {

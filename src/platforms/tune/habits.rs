@@ -1,10 +1,11 @@
 //! What has been learned of an account, so that it is not found out again with every report.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
+use parking_lot::Mutex;
 
 use super::shift::Proof;
 use crate::outbound::{AccountId, Upstream};
@@ -49,20 +50,20 @@ pub(super) struct Known {
 impl Known {
     /// The columns that the account may not use.
     pub(super) fn refused_columns(&self) -> BTreeSet<&'static str> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.refused.lock().clone()
     }
 
     pub(super) fn remember_refused(&self, column: &'static str) {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(column);
+        self.refused.lock().insert(column);
     }
 
     /// What has been seen of how the platform moves days by hours.
     pub(super) fn proof(&self) -> Option<Proof> {
-        let proof = *self.proof.lock().unwrap_or_else(PoisonError::into_inner);
+        let proof = *self.proof.lock();
         proof.filter(|(proof, at)| *proof != Proof::Unproven || at.elapsed() < TRY_AGAIN_AFTER).map(|(proof, _)| proof)
     }
 
     pub(super) fn remember_proof(&self, proof: Proof) {
-        *self.proof.lock().unwrap_or_else(PoisonError::into_inner) = Some((proof, Instant::now()));
+        *self.proof.lock() = Some((proof, Instant::now()));
     }
 }

@@ -4,12 +4,13 @@
 //! however many calls find it dead at the same moment: a login that ends while others wait for it serves them too.
 //! A token is never written anywhere.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as PlainMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use moka::sync::Cache;
+use parking_lot::Mutex as PlainMutex;
 use ring::digest;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -185,12 +186,12 @@ impl Keeper {
 
     /// What the account has been seen to accept.
     pub(super) fn habits(&self) -> Habits {
-        self.known.habits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known.habits.lock().clone()
     }
 
     /// Remembers something the account accepts.
     pub(super) fn learn(&self, change: impl FnOnce(&mut Habits)) {
-        change(&mut self.known.habits.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.known.habits.lock());
     }
 }
 
