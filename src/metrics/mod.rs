@@ -10,6 +10,7 @@ mod sample;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -43,130 +44,109 @@ struct Metrics {
     webhook_deliveries: IntCounterVec,
 }
 
-static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
-    let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
-    let histogram = |name: &str, help: &str, labels: &[&str]| {
-        let buckets = vec![0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-        HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)
-    };
-    let build = || -> prometheus::Result<Metrics> {
-        let metrics = Metrics {
-            registry: Registry::new(),
-            requests: counter(
+static METRICS: LazyLock<Metrics> = LazyLock::new(|| match Metrics::new() {
+    Ok(metrics) => metrics,
+    Err(error) => unreachable!("the metrics below have valid and distinct names: {error}"),
+});
+
+impl Metrics {
+    /// Makes and registers all metrics.
+    fn new() -> prometheus::Result<Self> {
+        let registry = Registering(Registry::new());
+        let metrics = Self {
+            requests: registry.counters(
                 "affzero_requests_total",
                 "Requests by route and status; 499 for a caller that left.",
                 &["method", "route", "status"],
             )?,
-            request_seconds: histogram(
+            request_seconds: registry.histograms(
                 "affzero_request_seconds",
                 "Time until the answer begins, by route.",
                 &["route"],
             )?,
-            requests_in_flight: IntGauge::new("affzero_requests_in_flight", "Requests without an answer yet.")?,
-            upstream_calls: counter(
+            requests_in_flight: registry.gauge("affzero_requests_in_flight", "Requests without an answer yet.")?,
+            upstream_calls: registry.counters(
                 "affzero_upstream_calls_total",
                 "Calls to trackers by platform and outcome, repetitions not counted.",
                 &["platform", "outcome"],
             )?,
-            upstream_seconds: histogram("affzero_upstream_seconds", "Time of a tracker's answer.", &["platform"])?,
-            upstream_retries: counter(
+            upstream_seconds: registry.histograms(
+                "affzero_upstream_seconds",
+                "Time of a tracker's answer.",
+                &["platform"],
+            )?,
+            upstream_retries: registry.counters(
                 "affzero_upstream_retries_total",
                 "Repetitions of calls to trackers, by platform.",
                 &["platform"],
             )?,
-            upstream_waiting: IntGauge::new(
-                "affzero_upstream_waiting",
-                "Calls that wait for their turn at a tracker.",
-            )?,
-            upstream_accounts: IntGaugeVec::new(
-                Opts::new("affzero_upstream_accounts", "Accounts at trackers that were called lately, by platform."),
+            upstream_waiting: registry
+                .gauge("affzero_upstream_waiting", "Calls that wait for their turn at a tracker.")?,
+            upstream_accounts: registry.gauges(
+                "affzero_upstream_accounts",
+                "Accounts at trackers that were called lately, by platform.",
                 &["platform"],
             )?,
-            upstream_places: IntGaugeVec::new(
-                Opts::new(
-                    "affzero_upstream_places",
-                    "How many calls at the same time those accounts take in all, as their answers have shown.",
-                ),
+            upstream_places: registry.gauges(
+                "affzero_upstream_places",
+                "How many calls at the same time those accounts take in all, as their answers have shown.",
                 &["platform"],
             )?,
-            breaker_opens: IntCounter::new(
+            breaker_opens: registry.counter(
                 "affzero_breaker_opens_total",
                 "How often a tracker that kept failing was cut off, for everyone or for some.",
             )?,
-            breakers_open: IntGauge::new(
-                "affzero_breakers_open",
-                "Trackers that are cut off right now, for everyone or for some.",
+            breakers_open: registry
+                .gauge("affzero_breakers_open", "Trackers that are cut off right now, for everyone or for some.")?,
+            cache: registry.counters(
+                "affzero_stats_cache_total",
+                "Statistics answers by cache outcome.",
+                &["outcome"],
             )?,
-            cache: counter("affzero_stats_cache_total", "Statistics answers by cache outcome.", &["outcome"])?,
-            streams: counter(
+            streams: registry.counters(
                 "affzero_streams_total",
                 "Streamed tables by form and how they ended.",
                 &["form", "outcome"],
             )?,
-            db_acquire_seconds: Histogram::with_opts(
-                HistogramOpts::new("affzero_db_acquire_seconds", "Wait for a database connection.")
-                    .buckets(vec![0.0001, 0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0]),
+            db_acquire_seconds: registry.histogram(
+                "affzero_db_acquire_seconds",
+                "Wait for a database connection.",
+                vec![0.0001, 0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0],
             )?,
-            db_unavailable: IntCounter::new(
-                "affzero_db_unavailable_total",
-                "Times that no database connection could be had.",
-            )?,
-            background_success: IntGaugeVec::new(
-                Opts::new(
-                    "affzero_background_last_success_timestamp_seconds",
-                    "When each kind of background work last went well.",
-                ),
+            db_unavailable: registry
+                .counter("affzero_db_unavailable_total", "Times that no database connection could be had.")?,
+            background_success: registry.gauges(
+                "affzero_background_last_success_timestamp_seconds",
+                "When each kind of background work last went well.",
                 &["work"],
             )?,
-            background_restarts: counter(
+            background_restarts: registry.counters(
                 "affzero_background_restarts_total",
                 "How often a part of the background panicked and was started again.",
                 &["task"],
             )?,
-            shared_cache: counter(
+            shared_cache: registry.counters(
                 "affzero_shared_cache_total",
                 "Tables looked for, and put, where replicas share them, by outcome.",
                 &["outcome"],
             )?,
-            redis_up: IntGauge::new("affzero_redis_up", "Whether Redis is there; 0 also where none is used.")?,
-            redis_errors: counter("affzero_redis_errors_total", "Failures of Redis by operation.", &["operation"])?,
-            webhook_deliveries: counter(
+            redis_up: registry.gauge("affzero_redis_up", "Whether Redis is there; 0 also where none is used.")?,
+            redis_errors: registry.counters(
+                "affzero_redis_errors_total",
+                "Failures of Redis by operation.",
+                &["operation"],
+            )?,
+            webhook_deliveries: registry.counters(
                 "affzero_webhook_deliveries_total",
                 "Attempts to deliver an event to a webhook, by outcome.",
                 &["outcome"],
             )?,
+            registry: registry.0,
         };
-        metrics.registry.register(Box::new(metrics.requests.clone()))?;
-        metrics.registry.register(Box::new(metrics.request_seconds.clone()))?;
-        metrics.registry.register(Box::new(metrics.upstream_calls.clone()))?;
-        metrics.registry.register(Box::new(metrics.upstream_seconds.clone()))?;
-        metrics.registry.register(Box::new(metrics.upstream_waiting.clone()))?;
-        metrics.registry.register(Box::new(metrics.upstream_accounts.clone()))?;
-        metrics.registry.register(Box::new(metrics.upstream_places.clone()))?;
-        metrics.registry.register(Box::new(metrics.breaker_opens.clone()))?;
-        metrics.registry.register(Box::new(metrics.breakers_open.clone()))?;
-        metrics.registry.register(Box::new(metrics.cache.clone()))?;
-        metrics.registry.register(Box::new(metrics.requests_in_flight.clone()))?;
-        metrics.registry.register(Box::new(metrics.upstream_retries.clone()))?;
-        metrics.registry.register(Box::new(metrics.streams.clone()))?;
-        metrics.registry.register(Box::new(metrics.db_acquire_seconds.clone()))?;
-        metrics.registry.register(Box::new(metrics.db_unavailable.clone()))?;
-        metrics.registry.register(Box::new(metrics.background_success.clone()))?;
-        metrics.registry.register(Box::new(metrics.background_restarts.clone()))?;
-        metrics.registry.register(Box::new(metrics.shared_cache.clone()))?;
-        metrics.registry.register(Box::new(metrics.redis_up.clone()))?;
-        metrics.registry.register(Box::new(metrics.redis_errors.clone()))?;
-        metrics.registry.register(Box::new(metrics.webhook_deliveries.clone()))?;
         metrics.start_at_zero();
         Ok(metrics)
-    };
-    match build() {
-        Ok(metrics) => metrics,
-        Err(error) => unreachable!("the metrics above have valid and distinct names: {error}"),
     }
-});
 
-impl Metrics {
     /// Series that are there from the start, so that the first event already is an increase.
     fn start_at_zero(&self) {
         for outcome in ["hit", "miss", "shared"] {
@@ -186,6 +166,41 @@ impl Metrics {
         for operation in RedisOperation::ALL {
             self.redis_errors.with_label_values(&[operation.key()]);
         }
+    }
+}
+
+/// Makes metrics and registers each at once, so that none is counted and never shown.
+struct Registering(Registry);
+
+impl Registering {
+    fn add<M: Collector + Clone + 'static>(&self, metric: M) -> prometheus::Result<M> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.add(IntCounter::new(name, help)?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.add(IntGauge::new(name, help)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: Vec<f64>) -> prometheus::Result<Histogram> {
+        self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?)
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
+        let buckets = vec![0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+        self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)?)
     }
 }
 
@@ -367,4 +382,36 @@ pub fn render(sample: &Sample) -> Vec<u8> {
         text.clear();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_of_redis_is_an_increase_from_the_first_on() {
+        let text = String::from_utf8(render(&Sample::default())).expect("text");
+        // One that was counted nowhere yet, by whatever test runs beside this one, is there all the same.
+        let operations = [
+            "announce",
+            "connect",
+            "count",
+            "give_back",
+            "hush",
+            "keep",
+            "look",
+            "ping",
+            "renew",
+            "resize",
+            "take",
+            "take_back",
+            "unhush",
+        ];
+        let mut shown: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("affzero_redis_errors_total{operation=\"")?.split('"').next())
+            .collect();
+        shown.sort_unstable();
+        assert_eq!(shown, operations);
+    }
 }

@@ -1,57 +1,40 @@
 //! What replicas ask Redis for, as the label of its failures.
 
-/// An operation on Redis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RedisOperation {
-    Connect,
-    Ping,
-    Renew,
-    Take,
-    GiveBack,
-    Resize,
-    Hush,
-    Unhush,
-    Count,
-    TakeBack,
-    Look,
-    Keep,
-    Announce,
+/// Makes the operations, each with its label: none can be left out of those that start at zero.
+macro_rules! operations {
+    ($($operation:ident => $label:literal),+ $(,)?) => {
+        /// An operation on Redis.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum RedisOperation {
+            $($operation),+
+        }
+
+        impl RedisOperation {
+            /// Every operation.
+            pub(crate) const ALL: &[Self] = &[$(Self::$operation),+];
+
+            /// Its name as a label, and in the log.
+            pub(crate) fn key(self) -> &'static str {
+                match self {
+                    $(Self::$operation => $label),+
+                }
+            }
+        }
+    };
 }
 
-impl RedisOperation {
-    /// Every operation.
-    pub(crate) const ALL: [Self; 13] = [
-        Self::Connect,
-        Self::Ping,
-        Self::Renew,
-        Self::Take,
-        Self::GiveBack,
-        Self::Resize,
-        Self::Hush,
-        Self::Unhush,
-        Self::Count,
-        Self::TakeBack,
-        Self::Look,
-        Self::Keep,
-        Self::Announce,
-    ];
-
-    /// Its name as a label, and in the log.
-    pub(crate) fn key(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Ping => "ping",
-            Self::Renew => "renew",
-            Self::Take => "take",
-            Self::GiveBack => "give_back",
-            Self::Resize => "resize",
-            Self::Hush => "hush",
-            Self::Unhush => "unhush",
-            Self::Count => "count",
-            Self::TakeBack => "take_back",
-            Self::Look => "look",
-            Self::Keep => "keep",
-            Self::Announce => "announce",
-        }
-    }
+operations! {
+    Connect => "connect",
+    Ping => "ping",
+    Renew => "renew",
+    Take => "take",
+    GiveBack => "give_back",
+    Resize => "resize",
+    Hush => "hush",
+    Unhush => "unhush",
+    Count => "count",
+    TakeBack => "take_back",
+    Look => "look",
+    Keep => "keep",
+    Announce => "announce",
 }
