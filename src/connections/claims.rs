@@ -12,6 +12,9 @@ use crate::clock::{micros, now_micros};
 
 /// How long a lease lasts that is not renewed. Everything is taken up again within 15 seconds of a restart.
 const LEASE: Duration = Duration::from_secs(10);
+/// A lease that seems to last longer, in microseconds, was given by a clock that has gone back since, and binds nobody. The
+/// first release's lasted a minute.
+pub(crate) const LONGEST_LEASE: i64 = 120 * 1_000_000;
 /// How often it is renewed: two renewals may fail.
 const RENEW: Duration = Duration::from_secs(3);
 

@@ -20,6 +20,7 @@ use crate::clock::micros;
 use crate::connections::Actor;
 use crate::connections::action::Action;
 use crate::connections::audit;
+use crate::connections::claims::LONGEST_LEASE;
 use crate::connections::events::EventType;
 use crate::connections::store::events::{self, KeptEvent};
 use crate::db::schema::{organisations, webhook_retries, webhooks};
@@ -28,8 +29,6 @@ use crate::tenancy::OrgId;
 
 /// Who pauses a webhook, in the audit trail.
 const NOBODY: &str = "background";
-/// No lease is longer than this: one that seems to be was given by a clock that has gone back since.
-const LONGEST_LEASE: i64 = 3_600 * 1_000_000;
 
 /// A webhook that has something to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::rows::{ConnectionRow, VerificationRow};
 use super::stored::{Damaged, Stored};
 use super::verifications::Remembered;
-use crate::connections::claims::{Claim, Work};
+use crate::connections::claims::{Claim, LONGEST_LEASE, Work};
 use crate::db::schema::{connections, verifications};
 use crate::db::{DbConnection, DbError};
 use crate::metrics::{Checks, Deferred};
@@ -23,7 +23,7 @@ pub(crate) fn due(
 ) -> Result<Vec<(String, String)>, DbError> {
     let free = connections::table
         .filter(connections::deleted_at.is_null())
-        .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)))
+        .filter(is_free(now))
         .filter(connections::organisation_id.ne_all(left_out))
         .limit(limit)
         .select((connections::id, connections::organisation_id))
@@ -33,6 +33,13 @@ pub(crate) fn due(
         Work::Check => free.filter(connections::check_after.le(now)).order(connections::check_after.asc()),
     };
     Ok(due.load(db)?)
+}
+
+/// Whether nobody holds a lease on a connection now.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn is_free(now: i64) -> _ {
+    let longest: i64 = now + LONGEST_LEASE;
+    connections::lease_until.is_null().or(connections::lease_until.lt(now)).or(connections::lease_until.gt(longest))
 }
 
 /// How often a claimed connection has been tried, and what is stored of it.
@@ -48,7 +55,7 @@ pub(crate) fn claim(
     let free = connections::table
         .filter(connections::id.eq(&claim.id))
         .filter(connections::deleted_at.is_null())
-        .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)));
+        .filter(is_free(now));
     let lease = (connections::lease_until.eq(Some(lease_end)), connections::lease_owner.eq(Some(&claim.owner)));
     let claimed = match claim.work {
         Work::Deferred => diesel::update(free.filter(connections::verify_after.le(now)))
@@ -157,14 +164,16 @@ pub(crate) fn count_deferred(db: &mut DbConnection, now: i64) -> Result<Deferred
     let waiting = || connections::table.filter(connections::verify_after.is_not_null()).count();
     let due = waiting()
         .filter(connections::verify_after.le(now))
-        .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)))
+        .filter(is_free(now))
         .filter(connections::deleted_at.is_null())
         .get_result(db)?;
-    let leased =
-        waiting().filter(connections::lease_until.ge(now)).filter(connections::deleted_at.is_null()).get_result(db)?;
+    let leased = waiting()
+        .filter(connections::lease_until.between(now, now + LONGEST_LEASE))
+        .filter(connections::deleted_at.is_null())
+        .get_result(db)?;
     let later = waiting()
         .filter(connections::verify_after.gt(now))
-        .filter(connections::lease_until.is_null().or(connections::lease_until.lt(now)))
+        .filter(is_free(now))
         .filter(connections::deleted_at.is_null())
         .get_result(db)?;
     Ok(Deferred { due, leased, later })

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{acme, down, due_now, revoked, told};
 use crate::app::{TestApp, User};
-use crate::connections::{affise, eventually, path, until_status};
+use crate::connections::{affise, eventually, execute, path, until_status};
 use crate::support::affise::Affise;
 use crate::support::tracker::{Fault, Reply, Simulator};
 
@@ -181,6 +181,20 @@ async fn what_an_earlier_release_has_added_is_checked_within_an_interval() {
     })
     .await;
     assert!((-1..=21_600).contains(&until_check(&listed)), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_of_a_clock_that_has_gone_back_binds_nobody() {
+    let (app, tracker) = (TestApp::start().await, Simulator::start(Affise::default()));
+    let user = acme(&app);
+    let id = user.add(affise("Brand", &tracker)).await;
+    // As if a process had claimed it an hour ahead, and had died.
+    let until = Timestamp::now().as_microsecond() + 3_600_000_000;
+    execute(&app, format!("UPDATE connections SET lease_until = {until}, lease_owner = 'gone' WHERE id = '{id}'"))
+        .await;
+    tracker.forget();
+    check(&app, &user, &id).await;
+    assert!(!tracker.requests().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,18 +11,18 @@ use super::{Fleet, SIZE, affise, eventually};
 use crate::support::affise::Affise;
 use crate::support::tracker::{Fault, Reply, Simulator};
 
-fn revoked() -> Fault {
+pub(super) fn revoked() -> Fault {
     Fault::Instead(Reply::json(401, &json!({"status": 2, "message": "Token is necessary"})))
 }
 
 /// Makes all checks due now.
-fn due_now(fleet: &Fleet) {
+pub(super) fn due_now(fleet: &Fleet) {
     let url = fleet.variables.iter().find(|(name, _)| name == "DATABASE_URL").map(|(_, url)| url.clone());
     let mut database = PgConnection::establish(&url.expect("a database")).expect("PostgreSQL");
     database.batch_execute("UPDATE connections SET check_after = 1").expect("checks that are due");
 }
 
-async fn told(fleet: &Fleet, token: &str) -> Vec<(i64, String)> {
+pub(super) async fn told(fleet: &Fleet, token: &str) -> Vec<(i64, String)> {
     let page = fleet.ask(0, token, "GET", "/api/v1/events?limit=100", None).await.ok(200);
     let events = page["data"].as_array().expect("data").iter();
     let of = |event: &Value| {

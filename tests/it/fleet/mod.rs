@@ -3,6 +3,7 @@
 //! What two replicas share within one process is tested beside this, in `shared`, closer and faster; here it is shown
 //! that the whole holds for the program itself, while its servers and the processes come and go.
 
+mod clocks;
 mod events;
 mod limits;
 mod load;
