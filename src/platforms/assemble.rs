@@ -70,7 +70,11 @@ pub fn assemble<'a>(
     if exact_keys {
         return Box::pin(async_stream::try_stream! {
             for await batch in filtered {
-                let batch = batch?;
+                let mut batch = batch?;
+                if !query.filters.is_empty() {
+                    // What is still to come may be left out.
+                    batch.still_to_come = 0;
+                }
                 share.lock().await.grow(batch.weight(), deadline).await?;
                 yield batch;
             }

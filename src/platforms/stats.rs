@@ -384,6 +384,8 @@ pub struct Terms {
 pub struct Batch {
     /// Rows in the tracker's order.
     pub rows: Vec<Row>,
+    /// How many rows are still to come at least, as far as the tracker counts them before it sends them; 0 where it does not.
+    pub still_to_come: usize,
     /// Checks that this part completed.
     pub checks: Vec<Check>,
     /// Warnings that this part gives rise to.

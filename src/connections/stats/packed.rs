@@ -118,6 +118,7 @@ fn pack_row(row: &Row) -> PackedRow<'_> {
 pub(super) fn unpack(bytes: &[u8], left: Duration) -> Option<Table> {
     let packed: Packed<'_> = postcard::from_bytes(bytes).ok()?;
     let mut batch = Batch {
+        still_to_come: 0,
         rows: packed.rows.into_iter().map(unpack_row).collect::<Option<_>>()?,
         checks: packed
             .checks
@@ -211,6 +212,7 @@ mod tests {
     fn table(rows: Vec<Row>) -> Table {
         let mut batch = Batch {
             rows,
+            still_to_come: 0,
             checks: vec![
                 Check { against: Against::SameSource, mismatch: None },
                 Check { against: Against::Independent, mismatch: Some("100 against 99.".to_owned()) },

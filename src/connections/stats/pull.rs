@@ -118,7 +118,7 @@ impl Connections {
         while let Some(batch) = batches.next().await {
             let mut batch = batch?;
             tally.add(&mut batch);
-            if tally.row_count() > options.max_rows_in_memory {
+            if tally.row_count().saturating_add(batch.still_to_come) > options.max_rows_in_memory {
                 return Err(assemble::too_many_rows(options.max_rows_in_memory));
             }
             rows.append(&mut batch.rows);

@@ -160,10 +160,12 @@ impl Connections {
                 };
                 let within = batch.and_then(|mut batch| {
                     count += batch.rows.len();
-                    if count > options.max_rows {
+                    // Said before they are pulled, where the tracker counts them.
+                    let at_least = count.saturating_add(batch.still_to_come);
+                    if at_least > options.max_rows {
                         return Err(too_many(options.max_rows));
                     }
-                    if sort.is_some() && count > max_rows_in_memory {
+                    if sort.is_some() && at_least > max_rows_in_memory {
                         return Err(assemble::too_many_rows(max_rows_in_memory));
                     }
                     held.rows.append(&mut batch.rows);

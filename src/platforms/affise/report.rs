@@ -362,8 +362,13 @@ impl Gathered {
         if self.more {
             self.seen.extend(fresh);
         }
-        // A key that stands on the page twice, as far as fingerprints tell.
-        Ok(Batch::of(if repeats { added_up(rows) } else { rows }))
+        let still_to_come = if self.more { page.total.saturating_sub(self.rows) } else { 0 };
+        Ok(Batch {
+            // A key that stands on the page twice, as far as fingerprints tell.
+            rows: if repeats { added_up(rows) } else { rows },
+            still_to_come: usize::try_from(still_to_come).unwrap_or(usize::MAX),
+            ..Batch::default()
+        })
     }
 
     fn fingerprint(&self, key: &Key) -> u64 {

@@ -139,7 +139,7 @@ impl<'a> Pull<'a> {
             checks.extend(wire::hold_against(summary, &part.rows).map_err(odd)?);
         }
         let warnings = [rounded.then(counts_rounded), listed.is_none().then(currencies_unnamed)];
-        Ok(Batch { rows: sums.rows, checks, warnings: warnings.into_iter().flatten().collect() })
+        Ok(Batch { rows: sums.rows, checks, warnings: warnings.into_iter().flatten().collect(), ..Batch::default() })
     }
 
     /// The day and hour of a row; `None` where it lies outside of its window, because the platform counts the end

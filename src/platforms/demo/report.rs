@@ -42,7 +42,7 @@ pub(super) fn read<'a>(account: &'a Account, query: &'a StatsQuery, now: Timesta
         }
         table.finish(query.range.to(), &mut rows);
         sums.add(&rows);
-        yield Batch { rows, checks: vec![table.check(&sums)], warnings: Vec::new() };
+        yield Batch { rows, checks: vec![table.check(&sums)], ..Batch::default() };
     };
     Report { unique_keys: true, batches: Box::pin(batches) }
 }

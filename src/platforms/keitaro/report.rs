@@ -72,7 +72,7 @@ pub(super) async fn start<'a>(
         }
         let is_sum_missing = sum.is_none() && !query.dimensions.is_empty();
         let warnings = warnings(panel, &tally, is_sum_missing);
-        yield Batch { rows: Vec::new(), checks: std::mem::take(&mut tally.checks), warnings };
+        yield Batch { checks: std::mem::take(&mut tally.checks), warnings, ..Batch::default() };
     });
     // An entity that was renamed has several rows, and so has traffic without one.
     let unique_keys = query.dimensions.iter().all(|dimension| *dimension == Dimension::Date);

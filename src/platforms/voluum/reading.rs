@@ -117,7 +117,8 @@ impl<'a> Reading<'a> {
         if self.is_complete() {
             rows.extend(std::mem::take(&mut self.unknown).into_values());
         }
-        Batch { rows, checks: std::mem::take(&mut self.checks), warnings: Vec::new() }
+        let still_to_come = usize::try_from(self.total_rows.saturating_sub(self.received)).unwrap_or(usize::MAX);
+        Batch { rows, still_to_come, checks: std::mem::take(&mut self.checks), ..Batch::default() }
     }
 
     fn take_rows(&mut self, lines: &[Line]) -> Result<(), PlatformError> {

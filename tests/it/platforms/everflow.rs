@@ -103,7 +103,7 @@ impl Road {
         let mut batches = assemble(query, group_by, report, 200_000);
         let mut pulled = Pulled { rows: Vec::new(), checks: Vec::new(), warnings: Vec::new() };
         while let Some(batch) = batches.next().await {
-            let Batch { rows, checks, warnings } = batch?;
+            let Batch { rows, checks, warnings, .. } = batch?;
             pulled.rows.extend(rows);
             pulled.checks.extend(checks);
             pulled.warnings.extend(warnings);

@@ -428,6 +428,26 @@ async fn a_table_beyond_the_limits_is_refused_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_the_tracker_counts_to_be_too_long_is_refused_after_its_first_page() {
+    let app = TestApp::with(&[("STATS_MAX_ROWS_IN_MEMORY", "30"), ("STATS_MAX_ROWS", "80")]).await;
+    let user = app.user("acme", Plan::Pro);
+    let simulator = Simulator::start(Affise { rows_per_page: 5, ..Affise::default() });
+    let id = add(&user, &simulator, Owner::Network).await;
+    // 36 rows on 8 pages, and 84 on 17.
+    for (accept, days, pages) in
+        [("application/json", "from=2026-09-07&to=2026-09-09", 8), ("application/x-ndjson", WEEK, 17)]
+    {
+        simulator.forget();
+        let query = path(&id, &format!("group_by=offer,country,date&{days}"));
+        user.send("GET", &query, &[("accept", accept)], None).await.problem(422, "unsupported_query");
+        // A few may have been asked for ahead.
+        assert!(pulls(&simulator).len() < pages / 2, "{accept}: {} pages", pulls(&simulator).len());
+        // What is left of them after a filter is not counted.
+        user.send("GET", &format!("{query}&filter[offer]=901"), &[("accept", accept)], None).await.ok(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_future_range_is_an_empty_table_and_not_an_error() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
