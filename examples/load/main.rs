@@ -17,6 +17,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a measurement that fails must stop")]
 
 mod answers;
+mod checks;
 mod http;
 mod plan;
 mod rivals;
@@ -52,13 +53,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let measurements: [(&str, Measurement); 7] = [
+    let measurements: [(&str, Measurement); 8] = [
         ("rounds", waits::rounds),
         ("rows", rows::streams),
         ("memory", rows::memory),
         ("cached", answers::cached),
         ("live", answers::live),
         ("list", store::lists),
+        ("checks", checks::checks),
         ("start", start::starts),
     ];
     let mut table = Table::default();

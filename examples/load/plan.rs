@@ -17,6 +17,10 @@ pub(crate) struct Plan {
     pub(crate) calls: usize,
     /// Connections in the database, beside the organisation's own.
     pub(crate) stored: usize,
+    /// Connections that are due to be checked.
+    pub(crate) checked: usize,
+    /// How long pulls are watched beside checks.
+    pub(crate) watched: Duration,
     /// How long the slow trackers take for a call.
     pub(crate) delay: Duration,
     /// Another build of the service.
@@ -38,6 +42,8 @@ impl Plan {
             hits: 60_000,
             calls: 400,
             stored: 1_000_000,
+            checked: 100_000,
+            watched: Duration::from_secs(60),
             delay: Duration::from_millis(500),
             service: None,
             dlt: None,
@@ -65,6 +71,7 @@ impl Plan {
     fn shrink(&mut self) {
         (self.rows, self.many_rows, self.rounds) = (2_000, 4_000, 1);
         (self.hits, self.calls, self.stored) = (200, 10, 1_000);
+        (self.checked, self.watched) = (20, Duration::from_secs(1));
         self.delay = Duration::from_millis(10);
     }
 }

@@ -75,7 +75,7 @@ impl Service {
             .stderr(log)
             .spawn()
             .expect("the service starts");
-        let mut service = Self { child, address, bearer: bearer(), folder };
+        let mut service = Self { child, address, bearer: bearer_of("load"), folder };
         service.wait_until_ready(started);
         (service, started.elapsed())
     }
@@ -124,11 +124,18 @@ impl Service {
 
     /// A connection to the static tracker.
     pub(crate) fn connect_to(&self, tracker: &Tracker) -> String {
-        self.create(&json!({
-            "name": "Load", "platform": "affise", "connection_type": "admin",
-            "settings": { "base_url": format!("http://{}", tracker.address) },
-            "credentials": { "api_key": KEY },
-        }))
+        self.create(&static_network("Load", tracker))
+    }
+
+    /// So many connections of another organisation to the static tracker.
+    pub(crate) fn connect_many(&self, tracker: &Tracker, organisation: &str, count: usize) {
+        let (mut connection, bearer) = (self.connect(), bearer_of(organisation));
+        for number in 0..count {
+            let body = static_network(&format!("Load {number}"), tracker).to_string();
+            let create = Request::new("POST", "/api/v1/connections", &[("authorization", &bearer)], &body);
+            let answer = connection.send(&create).expect("an answer");
+            assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+        }
     }
 
     /// A number of the process's memory in MiB, by the kernel's name for it.
@@ -151,8 +158,16 @@ impl Drop for Service {
     }
 }
 
-fn bearer() -> String {
+fn static_network(name: &str, tracker: &Tracker) -> Value {
+    json!({
+        "name": name, "platform": "affise", "connection_type": "admin",
+        "settings": { "base_url": format!("http://{}", tracker.address) },
+        "credentials": { "api_key": KEY },
+    })
+}
+
+fn bearer_of(organisation: &str) -> String {
     let auth = AuthConfig { secret: Some(SECRET.into()), ..AuthConfig::default() };
-    let grant = Grant::new("load".parse().expect("an organisation"), Tariff::Business);
+    let grant = Grant::new(organisation.parse().expect("an organisation"), Tariff::Business);
     format!("Bearer {}", mint(&auth, &grant).expect("a token"))
 }

@@ -96,14 +96,14 @@ fn fill_postgres(stored: usize) -> String {
 }
 
 /// A database of this run; dropped with it.
-struct Postgres {
+pub(crate) struct Postgres {
     server: String,
     name: String,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Postgres {
-    fn create(server: &str) -> Self {
+    pub(crate) fn create(server: &str) -> Self {
         let name = format!("affzero_load_{}", std::process::id());
         let mut url: Url = server.parse().expect("a URL");
         url.set_path(&name);

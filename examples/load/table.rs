@@ -50,6 +50,13 @@ pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// The least of which so many per cent are no larger.
+pub(crate) fn percentile(mut numbers: Vec<f64>, percent: usize) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    let place = (numbers.len() * percent).div_ceil(100).saturating_sub(1);
+    numbers.get(place).copied().unwrap_or(f64::NAN)
+}
+
 /// In milliseconds.
 pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
