@@ -474,7 +474,7 @@ fn same_amount(a: Decimal, b: Decimal) -> bool {
 
 /// Reads any bytes as every answer of both generations.
 #[cfg(fuzzing)]
-pub(in crate::platforms) fn fuzz(body: &[u8]) {
+pub(super) fn fuzz(body: &[u8]) {
     let _ = (entity_page(body), nested_page(body));
     let _ = (list_page(body), stats_page(body));
     let _ = (envelope(body), user_role(body), is_date_presets(body), country_codes(body));

@@ -11,6 +11,9 @@ mod native;
 mod plan;
 mod road;
 
+#[cfg(fuzzing)]
+pub(super) use self::names::fuzz as fuzz_names;
+
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 

@@ -69,9 +69,32 @@ pub(super) fn hour(name: &str) -> Option<DimensionValue> {
     number.parse::<u8>().ok().filter(|hour| is_clock && *hour < 24).map(DimensionValue::hour)
 }
 
+/// Reads any text as the name of a day and of an hour.
+#[cfg(fuzzing)]
+pub(in super::super) fn fuzz(name: &str) {
+    let read = (day(name), hour(name));
+    for value in [read.0, read.1].into_iter().flatten() {
+        assert!(day(&value.id).or_else(|| hour(&value.id)).is_some(), "what was read is no name itself");
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_day_an_hour_or_neither(name in r"\PC*|[0-9]{1,4}[-:T 0-9]{0,12}") {
+            if let Some(read) = day(&name) {
+                prop_assert_eq!(day(&read.id).map(|again| again.id), Some(read.id));
+            }
+            if let Some(read) = hour(&name) {
+                prop_assert_eq!(hour(&read.id).map(|again| again.id), Some(read.id));
+            }
+        }
+    }
 
     #[test]
     fn days_and_hours_are_read_in_every_dress_and_nothing_else_is_one() {
