@@ -397,7 +397,7 @@ mod tests {
             "connect",
             "count",
             "give_back",
-            "hush",
+            "back_off",
             "keep",
             "look",
             "ping",
@@ -405,7 +405,7 @@ mod tests {
             "resize",
             "take",
             "take_back",
-            "unhush",
+            "end_back_off",
         ];
         let mut shown: Vec<&str> = text
             .lines()

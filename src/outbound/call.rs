@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::answer::Answer;
 use super::breaker::Asker;
 use super::faults::{
-    asked_for_quiet, asked_for_rest, classify, out_of_memory, overloaded, redirected, timed_out, too_slow,
+    asked_for_rest, asked_to_back_off, classify, out_of_memory, overloaded, redirected, timed_out, too_slow,
 };
 use super::gate::Gate;
 use super::host::host_of;
@@ -29,7 +29,7 @@ use super::tls::Handshake;
 use super::turn::NoTurn;
 use super::upstream::{Trip, Upstream};
 use super::wall::{self, Scene};
-use super::{quiet, retry};
+use super::{back_off, retry};
 use crate::clock::millis;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::shares::Owner;
@@ -219,7 +219,7 @@ impl Call {
     /// Sends the call once. In this order:
     ///
     /// 1. The breaker says whether the origin is called at all, before a call waits for something it cannot have.
-    /// 2. A pull waits until the time is over for which the tracker asked to be left alone (`keep_quiet`).
+    /// 2. A pull waits until the time is over for which the tracker asked to be left alone (`wait_while_backing_off`).
     /// 3. It takes its turn: a place at the account, one at the origin, what other processes leave of both, and the
     ///    pace (`turn`). Somebody may have been asked to wait in the meantime; then it starts again at 2.
     /// 4. The breaker lets it pass. While it tries whether the origin is back it lets one call through at a time, so
@@ -227,7 +227,7 @@ impl Call {
     /// 5. The call goes out, and its answer is read (`exchange`).
     /// 6. The breaker learns how it ended, and both gates how many calls at once the tracker bears.
     /// 7. The places are given back, before other processes are informed of anything.
-    /// 8. An answer ends a quiet that the call did not heed; a 429 that names a time begins one. Both are passed on to
+    /// 8. An answer ends a back-off that the call did not heed; a 429 that names a time begins one. Both are passed on to
     ///    other processes.
     async fn attempt(&self, origin: &Origin, url: &Url) -> Result<Answer, retry::Fault> {
         let Trip { tenant, scope, .. } = *self.upstream.trip;
@@ -235,13 +235,13 @@ impl Call {
         origin.breaker.check(scope.purpose, asker, Instant::now()).map_err(retry::Fault::last)?;
         let account = self.upstream.account();
         let turn = loop {
-            self.keep_quiet(&account).await?;
+            self.wait_while_backing_off(&account).await?;
             let turn = tokio::time::timeout_at(scope.deadline.into(), self.upstream.turn(origin));
             match turn.await.map_err(|_| self.held_up())? {
                 // Somebody may have been asked to wait while this one waited for its turn.
-                Ok(turn) if self.quiet_until(&account).is_none() => break turn,
+                Ok(turn) if self.backs_off_until(&account).is_none() => break turn,
                 Ok(_) => {}
-                Err(NoTurn::Hushed(until)) => self.wait_until(until).await?,
+                Err(NoTurn::BackingOff(until)) => self.wait_until(until).await?,
                 Err(NoTurn::Full) => return Err(self.held_up().into()),
             }
         };
@@ -259,13 +259,13 @@ impl Call {
         drop(turn);
         match &outcome {
             Ok(_) => {
-                account.quiet.answered(now);
-                self.upstream.end_quiet_of_others(breaks).await;
+                account.back_off.record_answer(now);
+                self.upstream.end_back_off_of_others(breaks).await;
             }
             Err(fault) => {
                 if let (ErrorKind::RateLimited, Some(time)) = (fault.error().kind, fault.error().retry_after) {
-                    account.quiet.begin(time, Instant::now());
-                    self.upstream.hush_others(time.min(quiet::LONGEST)).await;
+                    account.back_off.begin(time, Instant::now());
+                    self.upstream.have_others_back_off(time.min(back_off::LONGEST)).await;
                 }
             }
         }
@@ -279,24 +279,24 @@ impl Call {
     }
 
     /// When the account may be called again, if that is not now and the call is one that has to wait for it.
-    fn quiet_until(&self, account: &Gate) -> Option<Instant> {
+    fn backs_off_until(&self, account: &Gate) -> Option<Instant> {
         let waits = self.upstream.trip.scope.purpose != Purpose::Verify;
-        account.quiet.until(Instant::now()).filter(|_| waits)
+        account.back_off.until(Instant::now()).filter(|_| waits)
     }
 
     /// Waits for as long as the tracker asked to be left alone, if there is so much time.
-    async fn keep_quiet(&self, account: &Gate) -> Result<(), retry::Fault> {
-        while let Some(until) = self.quiet_until(account) {
+    async fn wait_while_backing_off(&self, account: &Gate) -> Result<(), retry::Fault> {
+        while let Some(until) = self.backs_off_until(account) {
             self.wait_until(until).await?;
         }
         Ok(())
     }
 
-    async fn wait_until(&self, quiet_is_over: Instant) -> Result<(), retry::Fault> {
-        if quiet_is_over >= self.upstream.trip.scope.deadline {
-            return Err(retry::Fault::last(asked_for_quiet(&self.url, quiet_is_over)));
+    async fn wait_until(&self, until: Instant) -> Result<(), retry::Fault> {
+        if until >= self.upstream.trip.scope.deadline {
+            return Err(retry::Fault::last(asked_to_back_off(&self.url, until)));
         }
-        tokio::time::sleep_until(quiet_is_over.into()).await;
+        tokio::time::sleep_until(until.into()).await;
         Ok(())
     }
 

@@ -19,7 +19,7 @@ pub(super) fn overloaded(url: &Url) -> PlatformError {
         .retry_after(Some(Duration::from_secs(5)))
 }
 
-pub(super) fn asked_for_quiet(url: &Url, until: Instant) -> PlatformError {
+pub(super) fn asked_to_back_off(url: &Url, until: Instant) -> PlatformError {
     let left = until.saturating_duration_since(Instant::now());
     let detail = format!("{} has asked to be called less often (429), and for how long.", host_of(url));
     PlatformError::new(ErrorKind::RateLimited, detail).retry_after(Some(left))

@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::allowance::{Allowance, Pace};
+use super::back_off::BackOff;
 use super::growth::{Change, Growth};
-use super::quiet::Quiet;
 use super::recent::Recent;
 use super::scope::Purpose;
 use crate::metrics;
@@ -37,7 +37,7 @@ pub(super) struct Gate {
     /// Of an account: how long its calls took lately.
     pub(super) recent: Recent,
     /// Of an account: how long it asked to be left alone.
-    pub(super) quiet: Quiet,
+    pub(super) back_off: BackOff,
 }
 
 struct Lanes {
@@ -88,7 +88,7 @@ impl Gate {
             pace: allowance.pace.map(limiter),
             pace_behind: allowance.pace.map(Pace::behind).map(limiter),
             recent: Recent::default(),
-            quiet: Quiet::default(),
+            back_off: BackOff::default(),
         }
     }
 

@@ -17,9 +17,9 @@ pub trait SharedBudget: Send + Sync {
     /// Has all processes call an origin and an account with so many calls at once, as far as that has changed.
     async fn resize(&self, origin: &str, account: &AccountId, changes: [Option<Change>; 2]);
     /// Has all processes leave an account alone for this long.
-    async fn hush(&self, account: &AccountId, time: Duration);
-    /// Ends a quiet of an account that a call broke and was answered all the same.
-    async fn unhush(&self, account: &AccountId, quiet: Quiet);
+    async fn back_off(&self, account: &AccountId, time: Duration);
+    /// Ends a back-off of an account that a call broke and was answered all the same.
+    async fn end_back_off(&self, account: &AccountId, back_off: BackOffId);
 }
 
 /// What a call asks for.
@@ -38,7 +38,7 @@ pub struct Ask<'a> {
     /// How long the call can wait.
     pub timeout: Duration,
     /// Whether it leaves an account alone whose tracker asked for that.
-    pub heeds_quiet: bool,
+    pub heeds_back_off: bool,
 }
 
 /// How many calls at once are taken; where it is an `Option`, as far as anything is known.
@@ -58,20 +58,20 @@ pub enum Turn {
         lease: Option<Lease>,
         /// How long the pace makes it wait.
         wait: Duration,
-        /// The quiet that the call does not heed.
-        breaks: Option<Quiet>,
+        /// The back-off that the call does not heed.
+        breaks: Option<BackOffId>,
     },
     /// So many calls are under way already.
     Full(Bound),
     /// The pace would make it wait this long: beyond its timeout.
     TooLate(Duration),
     /// The tracker asked some process to leave the account alone, for this long from now on.
-    Hushed(Duration),
+    BackingOff(Duration),
 }
 
-/// Which quiet of an account.
+/// which back-off of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quiet(pub u64);
+pub struct BackOffId(pub u64);
 
 /// Something to be dropped when a call is over.
 pub type Lease = Box<dyn Send + Sync>;

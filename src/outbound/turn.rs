@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::account::AccountId;
+use super::back_off::LONGEST;
 use super::gate::{Full, Gate, Place};
 use super::origins::Origin;
-use super::quiet::LONGEST;
 use super::retry::Fault;
 use super::scope::Purpose;
-use super::sharing::{Ask, Bound, Lease, Places, Quiet, SharedBudget, Turn};
+use super::sharing::{Ask, BackOffId, Bound, Lease, Places, SharedBudget, Turn};
 use super::upstream::{Trip, Upstream};
 use crate::metrics;
 use crate::outbound::error::ErrorKind;
@@ -27,8 +27,8 @@ pub(super) struct Admission {
     _origin: Place,
     _account: Place,
     _lease: Option<Lease>,
-    /// The quiet that this call breaks, as other processes know it.
-    pub(super) breaks: Option<Quiet>,
+    /// The back-off that this call breaks, as other processes know it.
+    pub(super) breaks: Option<BackOffId>,
 }
 
 /// Why there is no turn.
@@ -36,7 +36,7 @@ pub(super) enum NoTurn {
     /// Too many wait already.
     Full,
     /// The account is to be left alone until then.
-    Hushed(Instant),
+    BackingOff(Instant),
 }
 
 impl From<Full> for NoTurn {
@@ -67,7 +67,7 @@ impl Upstream {
                     return Ok(Admission { _origin: place, _account: at_account, _lease: lease, breaks });
                 }
                 Turn::TooLate(_) => return Err(NoTurn::Full),
-                Turn::Hushed(time) => return Err(NoTurn::Hushed(Instant::now() + time.min(LONGEST))),
+                Turn::BackingOff(time) => return Err(NoTurn::BackingOff(Instant::now() + time.min(LONGEST))),
                 Turn::Full(Bound::Origin) => at_origin = Some(place),
                 Turn::Full(Bound::Account) => drop(place),
             }
@@ -90,14 +90,14 @@ impl Upstream {
     }
 
     /// Has other processes leave the account alone too.
-    pub(super) async fn hush_others(&self, time: Duration) {
-        self.tell(move |budget, account| async move { budget.hush(&account, time).await }).await;
+    pub(super) async fn have_others_back_off(&self, time: Duration) {
+        self.tell(move |budget, account| async move { budget.back_off(&account, time).await }).await;
     }
 
     /// Tells other processes that the tracker takes this account's calls again.
-    pub(super) async fn end_quiet_of_others(&self, quiet: Option<Quiet>) {
-        if let Some(quiet) = quiet {
-            self.tell(move |budget, account| async move { budget.unhush(&account, quiet).await }).await;
+    pub(super) async fn end_back_off_of_others(&self, back_off: Option<BackOffId>) {
+        if let Some(back_off) = back_off {
+            self.tell(move |budget, account| async move { budget.end_back_off(&account, back_off).await }).await;
         }
     }
 
@@ -118,10 +118,10 @@ impl Upstream {
         };
         let Trip { ref account, limits, scope, .. } = *self.trip;
         let timeout = scope.deadline.saturating_duration_since(Instant::now());
-        let heeds_quiet = scope.purpose != Purpose::Verify;
+        let heeds_back_off = scope.purpose != Purpose::Verify;
         let behind = scope.purpose == Purpose::Check;
         let places = Places { origin: origin.gate.places(), account: at_account.places() };
-        let ask = Ask { origin: &origin.name, account, limits, places, behind, timeout, heeds_quiet };
+        let ask = Ask { origin: &origin.name, account, limits, places, behind, timeout, heeds_back_off };
         let (turn, known) = budget.ask(&ask).await;
         known.origin.into_iter().for_each(|places| origin.gate.adopt(places));
         known.account.into_iter().for_each(|places| at_account.adopt(places));

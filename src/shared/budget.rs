@@ -17,7 +17,7 @@ use super::Shared;
 use super::inner::{Held, Inner};
 use super::link::Lines;
 use crate::metrics::RedisOperation;
-use crate::outbound::{AccountId, Allowance, Ask, Bound, Change, Places, Quiet, SharedBudget, Turn};
+use crate::outbound::{AccountId, Allowance, Ask, BackOffId, Bound, Change, Places, SharedBudget, Turn};
 
 /// How long a lease lasts that is not renewed.
 const LEASE: Duration = Duration::from_secs(10);
@@ -28,8 +28,8 @@ const BATCH: usize = 500;
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
 static RESIZE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("resize.lua")));
-static HUSH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("hush.lua")));
-static UNHUSH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unhush.lua")));
+static BACK_OFF: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("back_off.lua")));
+static END_BACK_OFF: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("end_back_off.lua")));
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
 
 #[async_trait]
@@ -52,19 +52,19 @@ impl SharedBudget for Shared {
         }
     }
 
-    async fn hush(&self, account: &AccountId, time: Duration) {
+    async fn back_off(&self, account: &AccountId, time: Duration) {
         let Some(inner) = &self.inner else { return };
-        let mut hush = HUSH.prepare_invoke();
+        let mut back_off = BACK_OFF.prepare_invoke();
         // What is no time at all for Redis would be an error to it.
-        hush.key(inner.quiet_of(account)).arg(millis(time.max(Duration::from_millis(1))));
-        inner.send(RedisOperation::Hush, &hush).await;
+        back_off.key(inner.back_off_of(account)).arg(millis(time.max(Duration::from_millis(1))));
+        inner.send(RedisOperation::BackOff, &back_off).await;
     }
 
-    async fn unhush(&self, account: &AccountId, quiet: Quiet) {
+    async fn end_back_off(&self, account: &AccountId, back_off: BackOffId) {
         let Some(inner) = &self.inner else { return };
-        let mut unhush = UNHUSH.prepare_invoke();
-        unhush.key(inner.quiet_of(account)).arg(quiet.0);
-        inner.send(RedisOperation::Unhush, &unhush).await;
+        let mut end_back_off = END_BACK_OFF.prepare_invoke();
+        end_back_off.key(inner.back_off_of(account)).arg(back_off.0);
+        inner.send(RedisOperation::EndBackOff, &end_back_off).await;
     }
 }
 
@@ -77,7 +77,7 @@ impl Inner {
         take.key(&places)
             .key(self.name("pace", origin))
             .key(self.name("pace", account))
-            .key(self.quiet_of(ask.account))
+            .key(self.back_off_of(ask.account))
             .key(self.name("concurrency", origin))
             .key(self.name("concurrency", account));
         take.arg(&name).arg(millis(LEASE)).arg(micros(ask.timeout));
@@ -85,31 +85,35 @@ impl Inner {
             let (interval, burst) = pace_of(allowance, ask.behind);
             take.arg(places).arg(interval).arg(burst);
         }
-        take.arg(u8::from(ask.heeds_quiet)).arg(u8::from(ask.behind)).arg(millis(REMEMBERED));
+        take.arg(u8::from(ask.heeds_back_off)).arg(u8::from(ask.behind)).arg(millis(REMEMBERED));
         // Held before it is granted: a call that is given up while Redis is asked gives back what it may have got.
         let lease = Lease::new(self, places.map(|set| Held { set, name: name.clone() }));
         let mut quick = lines.quick.clone();
-        let (outcome, wait, quiet, at_origin, at_account): (u8, u64, u64, usize, usize) =
+        let (outcome, wait, back_off, at_origin, at_account): (u8, u64, u64, usize, usize) =
             self.link.run(lines, RedisOperation::Take, take.invoke_async(&mut quick)).await?;
         let wait = Duration::from_micros(wait);
         let known = |places: usize| (places > 0).then_some(places);
         let places = Places { origin: known(at_origin), account: known(at_account) };
         let turn = match outcome {
-            0 => Turn::Granted { lease: Some(Box::new(lease)), wait, breaks: (quiet > 0).then_some(Quiet(quiet)) },
+            0 => Turn::Granted {
+                lease: Some(Box::new(lease)),
+                wait,
+                breaks: (back_off > 0).then_some(BackOffId(back_off)),
+            },
             refused => {
                 lease.refused();
                 match refused {
                     1 => Turn::Full(Bound::Origin),
                     2 => Turn::Full(Bound::Account),
                     3 => Turn::TooLate(wait),
-                    _ => Turn::Hushed(wait),
+                    _ => Turn::BackingOff(wait),
                 }
             }
         };
         Some((turn, places))
     }
 
-    fn quiet_of(&self, account: &AccountId) -> String {
+    fn back_off_of(&self, account: &AccountId) -> String {
         self.name("quiet", &[account.as_slice()])
     }
 

@@ -1,11 +1,11 @@
 -- Takes a place of an origin and of an account, and a moment at which the pace of both allows the call.
--- KEYS: places of the origin, of the account; pace of the origin, of the account; the quiet of the account; how many
+-- KEYS: places of the origin, of the account; pace of the origin, of the account; the back-off of the account; how many
 --       places the origin has, and the account, where that was found out.
 -- ARGV: name of the lease, its milliseconds, the longest wait in microseconds;
 --       then for origin and account: places, as the caller knows, microseconds between calls (0: no pace), calls at once;
---       1 if the call heeds a quiet, else 0; 1 if it leaves half of the places free, else 0;
+--       1 if the call heeds a back-off, else 0; 1 if it leaves half of the places free, else 0;
 --       milliseconds for which the numbers of places are remembered.
--- Answers {0, wait, the quiet it goes through or 0}; {1, 0, 0}: the origin is full; {2, 0, 0}: the account is full;
+-- Answers {0, wait, the back-off it goes through or 0}; {1, 0, 0}: the origin is full; {2, 0, 0}: the account is full;
 -- {3, wait, 0}: that would be too late; {4, wait, 0}: the account is to be left alone for so long. Each ends in the numbers
 -- of places that were found out, 0 where none was.
 local time = redis.call('TIME')
@@ -34,7 +34,7 @@ local function schedule(pace, interval, burst)
   return due + interval, math.max(0, due - (burst - 1) * interval - now)
 end
 
-local quiet = redis.call('GET', KEYS[5]) or '0'
+local back_off = redis.call('GET', KEYS[5]) or '0'
 local left = redis.call('PTTL', KEYS[5])
 if left > 0 and ARGV[10] == '1' then
   return {4, left * 1000, '0', at_origin, at_account}
@@ -69,4 +69,4 @@ for place = 1, 2 do
   redis.call('ZADD', KEYS[place], now + lease * 1000, ARGV[1])
   redis.call('PEXPIRE', KEYS[place], lease)
 end
-return {0, longest, quiet, at_origin, at_account}
+return {0, longest, back_off, at_origin, at_account}

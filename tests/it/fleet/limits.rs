@@ -129,14 +129,11 @@ async fn one_process_pulls_for_all_and_a_change_shows_everywhere_within_a_second
     let network = Simulator::start(Affise::default());
     let token = fleet.token("acme", "pro");
     let id = fleet.add(&token, &affise("Before", &network)).await;
-    let (path, own) = (question(&id, 0), format!("/api/v1/connections/{id}"));
-    network.forget();
-    let first = fleet.ask(0, &token, "GET", &path, None).await;
-    first.ok(200);
+    let own = format!("/api/v1/connections/{id}");
+    let (path, first) = fleet.until_one_pulls_for_all(&token, &id, &network).await;
     for answer in fleet.ask_all(&token, &path).await {
         assert_eq!((answer.status, &answer.text), (200, &first.text));
     }
-    assert_eq!(network.requests().len(), 1, "one call for three processes");
 
     fleet.ask(1, &token, "PATCH", &own, Some(&json!({ "name": "After" }))).await.ok(200);
     let since = Instant::now();

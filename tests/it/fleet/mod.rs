@@ -136,6 +136,25 @@ impl Fleet {
         send(&self.client, &service.url, token, method, path, headers, body).await.expect("an answer")
     }
 
+    /// Asks all of them for a day that nobody has asked for, and for another one, until one call to the tracker was enough
+    /// for all of them; gives that question and its answer. A Redis that is slow on a busy machine costs a call.
+    async fn until_one_pulls_for_all(&self, token: &str, id: &str, network: &Simulator) -> (String, Answer) {
+        let mut day = 0;
+        eventually("one call for all processes", async || {
+            network.forget();
+            day = day % 28 + 1;
+            let days = format!("from=2025-11-{day:02}&to=2025-11-{day:02}");
+            let path = format!("/api/v1/connections/{id}/stats?group_by=offer&{days}");
+            let first = self.ask(0, token, "GET", &path, None).await;
+            first.ok(200);
+            for answer in self.ask_all(token, &path).await {
+                answer.ok(200);
+            }
+            (network.requests().len() == 1).then_some((path, first))
+        })
+        .await
+    }
+
     /// The same question to all of them, one after the other.
     async fn ask_all(&self, token: &str, path: &str) -> Vec<Answer> {
         join_all((0..self.replicas.len()).map(|replica| self.ask(replica, token, "GET", path, None))).await

@@ -107,19 +107,8 @@ async fn a_redis_that_is_killed_and_started_again_costs_no_answer() {
     assert_eq!(told.problems, BTreeMap::new());
     assert!(told.answers > 100, "{} answers are no load", told.answers);
 
-    // They share again, as soon as each has announced what it changed alone: one call for all of them. Each attempt is
-    // about a day that nobody has asked for.
-    let mut day = 0;
-    eventually("one call for all of them", async || {
-        network.forget();
-        day = day % 28 + 1;
-        let path = format!("/api/v1/connections/{id}/stats?group_by=offer&from=2025-11-{day:02}&to=2025-11-{day:02}");
-        for replica in 0..SIZE {
-            fleet.ask(replica, &token, "GET", &path, None).await.ok(200);
-        }
-        (network.requests().len() == 1).then_some(())
-    })
-    .await;
+    // They share again, as soon as each has announced what it changed alone.
+    fleet.until_one_pulls_for_all(&token, &id, &network).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ const WIDE: Allowance = Allowance::of(1_000);
 
 fn ask<'a>(origin: &'a str, account: &'a [u8; 32], limits: Limits) -> Ask<'a> {
     let places = Places { origin: limits.origin.concurrency, account: limits.account.concurrency };
-    Ask { origin, account, limits, places, behind: false, timeout: Duration::from_secs(30), heeds_quiet: true }
+    Ask { origin, account, limits, places, behind: false, timeout: Duration::from_secs(30), heeds_back_off: true }
 }
 
 fn granted(turn: Turn) -> Option<affzero_connections::outbound::Lease> {
@@ -197,46 +197,47 @@ async fn an_account_that_is_to_be_left_alone_is_left_alone_by_all_until_the_long
     let limits = Limits { origin: WIDE, account: WIDE };
     let (red, blue) = ([1; 32], [2; 32]);
     let left = async |account: &[u8; 32]| match other.ask(&ask("https://t.example", account, limits)).await.0 {
-        Turn::Hushed(left) => Some(left),
+        Turn::BackingOff(left) => Some(left),
         _ => None,
     };
-    one.hush(&red, Duration::from_secs(20)).await;
-    one.hush(&red, Duration::from_secs(2)).await;
-    let quiet = left(&red).await.expect("quiet");
-    assert!(quiet > Duration::from_secs(15) && quiet <= Duration::from_secs(20), "{quiet:?}");
+    one.back_off(&red, Duration::from_secs(20)).await;
+    one.back_off(&red, Duration::from_secs(2)).await;
+    let longest = left(&red).await.expect("a back-off");
+    assert!(longest > Duration::from_secs(15) && longest <= Duration::from_secs(20), "{longest:?}");
     assert_eq!(left(&blue).await, None, "another account");
-    one.hush(&blue, Duration::from_millis(300)).await;
+    one.back_off(&blue, Duration::from_millis(300)).await;
     assert!(left(&blue).await.is_some());
     tokio::time::sleep(Duration::from_millis(350)).await;
     assert_eq!(left(&blue).await, None, "its time is over");
-    one.hush(&blue, Duration::ZERO).await;
+    one.back_off(&blue, Duration::ZERO).await;
     assert!(one.standing() == affzero_connections::shared::Standing::Ok, "no time is none, and no error");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_breaks_a_quiet_ends_that_one_and_none_that_began_since() {
+async fn a_call_in_spite_of_a_back_off_ends_that_one_and_none_that_began_since() {
     let Some(redis) = PrivateRedis::start() else { return };
     let ((one, _keeper), (other, _other_keeper)) = (in_session(&redis).await, in_session(&redis).await);
     let limits = Limits { origin: WIDE, account: WIDE };
     let account = [1; 32];
     let breaks = async || {
-        let bold = Ask { heeds_quiet: false, ..ask("https://t.example", &account, limits) };
+        let bold = Ask { heeds_back_off: false, ..ask("https://t.example", &account, limits) };
         match other.ask(&bold).await.0 {
             Turn::Granted { breaks, lease: Some(_), .. } => breaks,
             _ => panic!("no turn"),
         }
     };
-    let is_quiet = async || matches!(one.ask(&ask("https://t.example", &account, limits)).await.0, Turn::Hushed(_));
+    let backs_off =
+        async || matches!(one.ask(&ask("https://t.example", &account, limits)).await.0, Turn::BackingOff(_));
     assert_eq!(breaks().await, None);
-    one.hush(&account, Duration::from_secs(30)).await;
+    one.back_off(&account, Duration::from_secs(30)).await;
     for time in [60, 10] {
-        let before = breaks().await.expect("a quiet");
-        one.hush(&account, Duration::from_secs(time)).await;
-        other.unhush(&account, before).await;
-        assert!(is_quiet().await, "the tracker has asked again since, for {time} seconds");
+        let before = breaks().await.expect("a back-off");
+        one.back_off(&account, Duration::from_secs(time)).await;
+        other.end_back_off(&account, before).await;
+        assert!(backs_off().await, "the tracker has asked again since, for {time} seconds");
     }
-    other.unhush(&account, breaks().await.expect("a quiet")).await;
-    assert!(!is_quiet().await);
+    other.end_back_off(&account, breaks().await.expect("a back-off")).await;
+    assert!(!backs_off().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,8 +5,8 @@
 //! them, mostly with a person who waits, and one that is answered shows that the tracker takes calls again.
 //!
 //! Other processes are told, and tell their own calls when these ask for a turn (`turn`). A verification that is answered
-//! in one process ends the quiet in all but the one that the tracker had asked: that one waits until the time is over.
-//! Without Redis each process knows what the tracker told it itself. A quiet that Redis did not know of when a
+//! in one process ends the back-off in all but the one that the tracker had asked: that one waits until the time is over.
+//! Without Redis each process knows what the tracker told it itself. A back-off that Redis did not know of when a
 //! verification went out is not ended by that one there, but by its time or by the next.
 
 use std::time::{Duration, Instant};
@@ -24,11 +24,11 @@ struct Asked {
 
 /// What one account asked for.
 #[derive(Debug, Default)]
-pub(super) struct Quiet {
+pub(super) struct BackOff {
     asked: Mutex<Option<Asked>>,
 }
 
-impl Quiet {
+impl BackOff {
     /// The tracker asked to be left alone for this long.
     pub(super) fn begin(&self, time: Duration, now: Instant) {
         let until = now + time.min(LONGEST);
@@ -38,7 +38,7 @@ impl Quiet {
     }
 
     /// A call that was begun at this moment was answered. One that had been on its way before says nothing.
-    pub(super) fn answered(&self, began: Instant) {
+    pub(super) fn record_answer(&self, began: Instant) {
         self.asked.lock().take_if(|known| known.at <= began);
     }
 
@@ -55,33 +55,33 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn quiet_lasts_as_long_as_the_longest_that_was_asked_for() {
-        let (quiet, now) = (Quiet::default(), Instant::now());
-        assert_eq!(quiet.until(now), None);
-        quiet.begin(10 * SECOND, now);
-        quiet.begin(SECOND, now + SECOND);
-        assert_eq!(quiet.until(now + SECOND), Some(now + 10 * SECOND));
-        assert_eq!(quiet.until(now + 10 * SECOND), None);
-        quiet.begin(100_000 * SECOND, now);
-        assert_eq!(quiet.until(now), Some(now + LONGEST));
+    fn a_back_off_lasts_as_long_as_the_longest_that_was_asked_for() {
+        let (back_off, now) = (BackOff::default(), Instant::now());
+        assert_eq!(back_off.until(now), None);
+        back_off.begin(10 * SECOND, now);
+        back_off.begin(SECOND, now + SECOND);
+        assert_eq!(back_off.until(now + SECOND), Some(now + 10 * SECOND));
+        assert_eq!(back_off.until(now + 10 * SECOND), None);
+        back_off.begin(100_000 * SECOND, now);
+        assert_eq!(back_off.until(now), Some(now + LONGEST));
     }
 
     #[test]
     fn a_call_from_before_does_not_end_what_was_asked_for_again_and_for_less() {
-        let (quiet, now) = (Quiet::default(), Instant::now());
-        quiet.begin(100 * SECOND, now);
-        quiet.begin(10 * SECOND, now + 2 * SECOND);
-        quiet.answered(now + SECOND);
-        assert_eq!(quiet.until(now + 3 * SECOND), Some(now + 100 * SECOND));
+        let (back_off, now) = (BackOff::default(), Instant::now());
+        back_off.begin(100 * SECOND, now);
+        back_off.begin(10 * SECOND, now + 2 * SECOND);
+        back_off.record_answer(now + SECOND);
+        assert_eq!(back_off.until(now + 3 * SECOND), Some(now + 100 * SECOND));
     }
 
     #[test]
     fn only_a_call_that_was_begun_since_ends_it() {
-        let (quiet, now) = (Quiet::default(), Instant::now());
-        quiet.begin(10 * SECOND, now + SECOND);
-        quiet.answered(now);
-        assert!(quiet.until(now + 2 * SECOND).is_some());
-        quiet.answered(now + 2 * SECOND);
-        assert_eq!(quiet.until(now + 2 * SECOND), None);
+        let (back_off, now) = (BackOff::default(), Instant::now());
+        back_off.begin(10 * SECOND, now + SECOND);
+        back_off.record_answer(now);
+        assert!(back_off.until(now + 2 * SECOND).is_some());
+        back_off.record_answer(now + 2 * SECOND);
+        assert_eq!(back_off.until(now + 2 * SECOND), None);
     }
 }
