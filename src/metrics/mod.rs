@@ -394,10 +394,11 @@ mod tests {
         // One that was counted nowhere yet, by whatever test runs beside this one, is there all the same.
         let operations = [
             "announce",
+            "back_off",
             "connect",
             "count",
+            "end_back_off",
             "give_back",
-            "back_off",
             "keep",
             "look",
             "ping",
@@ -405,7 +406,6 @@ mod tests {
             "resize",
             "take",
             "take_back",
-            "end_back_off",
         ];
         let mut shown: Vec<&str> = text
             .lines()
