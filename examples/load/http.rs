@@ -2,9 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::rivals::runs;
 
 /// A request: a method, a path and some headers, written once and sent often.
 #[derive(Clone)]
@@ -126,18 +129,46 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-/// Requests a second, sent over as many kept connections at a time as `connections` says, from one thread.
-///
-/// All answers must be as long as the first, and be successes.
-pub(crate) fn rate(to: SocketAddr, request: &Request, connections: usize, count: usize) -> f64 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let each = count.div_ceil(connections);
-    runtime.block_on(async {
-        let started = Instant::now();
-        let turns = (0..connections).map(|_| hammer(to, request.0.clone(), each));
-        futures_util::future::join_all(turns).await;
-        (each * connections) as f64 / started.elapsed().as_secs_f64()
-    })
+/// Kept connections that [`rate`] asks over, and the threads that ask.
+const CONNECTIONS: usize = 64;
+const THREADS: usize = 2;
+
+/// Requests a second: as wrk counts them for so many seconds, or, where it is not installed, for `count` requests sent
+/// from here. All answers must be successes.
+pub(crate) fn rate(to: SocketAddr, request: &Request, seconds: usize, count: usize) -> f64 {
+    if runs("wrk") { rate_of_wrk(to, request, seconds) } else { rate_of_own(to, request, count) }
+}
+
+fn rate_of_wrk(to: SocketAddr, request: &Request, seconds: usize) -> f64 {
+    let text = String::from_utf8_lossy(&request.0).into_owned();
+    let mut lines = text.split("\r\n");
+    let path = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a path");
+    let headers = lines.take_while(|line| !line.is_empty()).flat_map(|line| ["-H", line]);
+    let outcome = Command::new("wrk")
+        .args([&format!("-t{THREADS}"), &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s")])
+        .args(headers)
+        .arg(format!("http://{to}{path}"))
+        .output()
+        .expect("wrk runs");
+    let said = String::from_utf8_lossy(&outcome.stdout);
+    assert!(outcome.status.success() && !said.contains("Non-2xx") && !said.contains("Socket errors"), "wrk: {said}");
+    let rate = said.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:")?.trim().parse().ok());
+    rate.unwrap_or_else(|| panic!("wrk: {said}"))
+}
+
+fn rate_of_own(to: SocketAddr, request: &Request, count: usize) -> f64 {
+    let each = count.div_ceil(CONNECTIONS);
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                let turns = (0..CONNECTIONS / THREADS).map(|_| hammer(to, request.0.clone(), each));
+                runtime.block_on(futures_util::future::join_all(turns));
+            });
+        }
+    });
+    (each * CONNECTIONS) as f64 / started.elapsed().as_secs_f64()
 }
 
 #[expect(clippy::disallowed_methods, reason = "this calls the service, and only on this machine")]

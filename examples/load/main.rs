@@ -11,7 +11,7 @@
 //! - `--python-dlt PATH`, `--python-airbyte PATH`: interpreters that can import `dlt` and `airbyte_cdk`.
 //! - `TEST_DATABASE_URL`: a PostgreSQL server to list connections on too; a database is made there and dropped.
 //!
-//! curl, and nginx from the distribution's package, are compared with where they are installed.
+//! curl, wrk, and nginx from the distribution's package, are used where they are installed.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a measurement that fails must stop")]
@@ -19,6 +19,7 @@
 mod answers;
 mod checks;
 mod http;
+mod nginx;
 mod plan;
 mod rivals;
 mod rows;

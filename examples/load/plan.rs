@@ -11,7 +11,9 @@ pub(crate) struct Plan {
     pub(crate) many_rows: usize,
     /// How often each side of a comparison has its turn.
     pub(crate) rounds: usize,
-    /// Answers of one turn, from the cache.
+    /// How long wrk asks in one turn, in seconds.
+    pub(crate) seconds: usize,
+    /// Answers of one turn, where there is no wrk.
     pub(crate) hits: usize,
     /// Live pulls and verifications.
     pub(crate) calls: usize,
@@ -39,6 +41,7 @@ impl Plan {
             rows: 100_000,
             many_rows: 1_000_000,
             rounds: 5,
+            seconds: 5,
             hits: 60_000,
             calls: 400,
             stored: 1_000_000,
@@ -70,7 +73,7 @@ impl Plan {
 
     fn shrink(&mut self) {
         (self.rows, self.many_rows, self.rounds) = (2_000, 4_000, 1);
-        (self.hits, self.calls, self.stored) = (200, 10, 1_000);
+        (self.seconds, self.hits, self.calls, self.stored) = (1, 200, 10, 1_000);
         (self.checked, self.watched) = (20, Duration::from_secs(1));
         self.delay = Duration::from_millis(10);
     }
