@@ -1,9 +1,11 @@
 //! What an organisation has: its connections, and what happened to them, page by page.
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::audit::{self, AuditQuery};
 use super::events::{EventPage, EventView};
+use super::kept::PageKey;
 use super::service::{Connections, live, plan_of};
 use super::store::{self, ListQuery, Listed, Place, automations, events as stored_events, verifications};
 use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, cursor};
@@ -24,29 +26,49 @@ impl Connections {
         Ok(Usage { plan, limit, used, remaining: limit.saturating_sub(used), over_limit: used > limit, demo_used })
     }
 
-    /// One page of the organisation's connections.
+    /// One page of the organisation's connections, as JSON.
     ///
     /// # Errors
     /// A cursor of another query, or a failing database.
-    pub async fn list(
-        &self,
-        organisation: &OrgId,
-        mut query: ListQuery,
-        cursor: Option<&str>,
-    ) -> Result<Page<ConnectionView>, Problem> {
+    pub async fn list(&self, organisation: &OrgId, query: ListQuery, cursor: Option<&str>) -> Result<Bytes, Problem> {
         let of = cursor::fingerprint(&[
             organisation.as_str(),
             "connections",
             &format!("{:?}", (query.platform, query.connection_type, query.status, &query.name_contains)),
             &format!("{:?} {}", query.sort, query.descending),
         ]);
-        query.after = cursor.map(|cursor| cursor::decode(&of, cursor)).transpose()?;
+        // Before the rows are read: whatever changes them from now on makes the page one of the past.
+        let Some(stamp) = self.inner.db.stamp() else {
+            return written(&self.page(organisation, query, cursor, &of).await?);
+        };
+        let key = PageKey {
+            organisation: organisation.clone(),
+            query: of,
+            limit: query.limit,
+            cursor: cursor.map(str::to_owned),
+        };
+        if let Some(page) = self.inner.pages.get(&key, stamp) {
+            return Ok(page);
+        }
+        let page = written(&self.page(organisation, query, cursor, &key.query).await?)?;
+        self.inner.pages.keep(key, stamp, &page);
+        Ok(page)
+    }
+
+    async fn page(
+        &self,
+        organisation: &OrgId,
+        mut query: ListQuery,
+        cursor: Option<&str>,
+        of: &str,
+    ) -> Result<Page<ConnectionView>, Problem> {
+        query.after = cursor.map(|cursor| cursor::decode(of, cursor)).transpose()?;
         if query.after.as_ref().is_some_and(|(value, _)| !query.sort.can_hold(value)) {
             return Err(cursor::damaged());
         }
         let limit = query.limit;
         let rows = self.shown(organisation, query).await?;
-        Ok(page(rows, limit, |(place, _)| cursor::encode(&of, place)).map(|(_, view)| Some(view.clone())))
+        Ok(page(rows, limit, |(place, _)| cursor::encode(of, place)).map(|(_, view)| Some(view.clone())))
     }
 
     /// One connection more than the query's limit, if there are as many, with their places in the list.
@@ -171,6 +193,10 @@ impl Connections {
             has_more,
         })
     }
+}
+
+fn written(page: &Page<ConnectionView>) -> Result<Bytes, Problem> {
+    serde_json::to_vec(page).map(Bytes::from).map_err(Problem::internal)
 }
 
 /// A page cut to its limit, not yet shown.

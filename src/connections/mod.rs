@@ -18,6 +18,7 @@ pub mod health;
 pub(crate) mod idempotency;
 pub mod if_match;
 pub mod inventory;
+mod kept;
 mod keys;
 mod learning;
 pub mod lists;

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::audit::{self, Event};
 use super::claims::{Claim, Claims};
 use super::failures::FailureMeter;
+use super::kept::KeptPages;
 use super::learning::Learner;
 use super::schedule::Schedule;
 use super::stats::cache::{self, Stats};
@@ -72,6 +73,7 @@ pub(super) struct Inner {
     /// Room for results until their callers have read them, by organisation.
     pub(super) results: Pool,
     pub(super) uses: Uses,
+    pub(super) pages: KeptPages,
     pub(super) work: Notify,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) tasks: Tasks,
@@ -101,6 +103,7 @@ impl Connections {
             rows: Pool::new(options.stats.sizing.rows, options.stats.sizing.rows / 8 * 7),
             results: Pool::new(options.stats.sizing.results, options.stats.sizing.results / 2),
             uses: Uses::new(db.clone(), schedule),
+            pages: KeptPages::default(),
             work: Notify::new(),
             phase: watch::Sender::new(Phase::Work),
             tasks: Tasks::default(),

@@ -7,6 +7,7 @@
 //! Everybody is answered within ten seconds, even by a database that is silent: see `pool` for how long what may take.
 
 mod backup;
+mod changes;
 mod condition;
 mod connection;
 mod error;
@@ -28,6 +29,8 @@ use tokio::time::timeout_at;
 use tracing::Instrument;
 
 pub use self::backup::BackupError;
+use self::changes::Changes;
+pub(crate) use self::changes::Stamp;
 pub use self::condition::{Condition, Writes};
 pub use self::connection::DbConnection;
 pub use self::error::{DbError, ReadOnly};
@@ -52,6 +55,7 @@ pub struct Db {
     unscrubbed: Arc<AtomicBool>,
     /// Queries that wait for a connection.
     waiting: Arc<AtomicU32>,
+    changes: Arc<Changes>,
 }
 
 /// What SQLite says of a checkpoint.
@@ -85,7 +89,7 @@ impl Db {
         let is_file = matches!(url, DatabaseUrl::Sqlite(_));
         // A process that died may have left its log behind.
         let unscrubbed = Arc::new(AtomicBool::new(is_file));
-        Ok(Self { pool, turns: Turns::of(size, is_file), unscrubbed, waiting: Arc::default() })
+        Ok(Self { pool, turns: Turns::of(size, is_file), unscrubbed, waiting: Arc::default(), changes: Arc::default() })
     }
 
     fn is_file(&self) -> bool {
@@ -187,6 +191,11 @@ impl Db {
         if let Err(error) = outcome {
             tracing::warn!(error = ?error.to_string(), "the write-ahead log could not be cleared; it is tried again");
         }
+    }
+
+    /// What the database holds now, as far as that can be told at once: what was read after an equal stamp still holds.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        self.changes.stamp(&self.pool.url)
     }
 
     /// How the connections are used right now.

@@ -134,7 +134,7 @@ pub(super) async fn list(
     query: Query,
 ) -> Answered {
     let (wanted, cursor) = listing::connections(&query)?;
-    Ok(accepts.ok(&state.connections.list(&caller.actor.organisation, wanted, cursor.as_deref()).await?))
+    Ok(accepts.written(state.connections.list(&caller.actor.organisation, wanted, cursor.as_deref()).await?))
 }
 
 /// Show a connection.

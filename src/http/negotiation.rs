@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
@@ -75,6 +76,11 @@ impl Accepts<JsonOnly> {
     /// An answer with this body.
     pub(super) fn ok(self, body: &impl Serialize) -> HttpResponse {
         self.write(HttpResponse::Ok(), body)
+    }
+
+    /// An answer with JSON that is written already.
+    pub(super) fn written(self, body: Bytes) -> HttpResponse {
+        HttpResponse::Ok().content_type(Media::Json.name()).body(body)
     }
 
     /// The answer that has been begun, with this body.
