@@ -26,7 +26,7 @@ use super::state::State;
 use super::tags;
 use super::types::{StatsAnswers, StatsLines, StatsPage};
 use crate::connections::stats::file::{Content, File, Tell};
-use crate::connections::stats::merged::{MergedFile, merged_name};
+use crate::connections::stats::merged::{MergedFile, TellFailure, merged_name};
 use crate::connections::stats::stream::{Form, Style};
 use crate::connections::stats::{Answer, InRoom, Manner, Origin};
 use crate::problem::{Code, Problem};
@@ -263,7 +263,7 @@ async fn merged(
     request: &HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let (instance, request_id) = (request.path().to_owned(), request_id(request));
-    let tell_failure = move |id: Uuid, problem: &Problem| told(&instance, &request_id, id, problem);
+    let tell_failure: TellFailure = Box::new(move |id, problem| told(&instance, &request_id, id, problem));
     let form = match media {
         Media::Json => {
             let page = state.connections.merged_page(&caller.actor, ids, question, manner, &tell_failure).await?;
@@ -278,7 +278,7 @@ async fn merged(
         return Ok(files::send(request, form, File { name: merged_name(question, form), content: nothing }));
     }
     let style = style(request, form, &shape);
-    let written = MergedFile { style, is_partial_allowed, tell: tell(request), tell_failure: &tell_failure };
+    let written = MergedFile { style, is_partial_allowed, tell: tell(request), tell_failure };
     let file = state.connections.merged_file(&caller.actor, ids, question, manner, written).await?;
     Ok(files::send(request, form, file))
 }

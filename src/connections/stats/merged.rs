@@ -1,9 +1,10 @@
 //! One table of several connections: the connection first in each row's key, totals over all of them by currency.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -13,11 +14,12 @@ use uuid::Uuid;
 use super::echo::{QueryEcho, common_zone};
 use super::file::{File, Tell, name_of};
 use super::layout::{Layout, Summary};
+use super::numbers::Totals;
 use super::order::{Place, sorted};
 use super::page;
 use super::query::{Asked, Question};
 use super::sheet::{Part, Sheet, connection_value};
-use super::stream::{Form, Lines, Style, Writer};
+use super::stream::{End, Form, Lines, Style, Writer, too_many};
 use super::table::{ConnectionRef, Source};
 use super::tally::Integrity;
 use super::{MANY_AT_ONCE, Manner, whole};
@@ -57,16 +59,21 @@ impl MergedPart {
             warnings: page::warnings(part),
         }
     }
+
+    /// As a summary has it.
+    fn json(&self) -> Option<Value> {
+        serde_json::to_value(self).ok()
+    }
 }
 
 /// Connections that could not answer, and why.
 pub type Failures = Vec<(Uuid, Problem)>;
 
 /// How a failure is told.
-pub type TellFailure<'a> = &'a (dyn Fn(Uuid, &Problem) -> Value + Sync);
+pub type TellFailure = Box<dyn Fn(Uuid, &Problem) -> Value + Send + Sync>;
 
 /// How a file of several connections is written.
-pub struct MergedFile<'a> {
+pub struct MergedFile {
     /// How rows are.
     pub style: Style,
     /// Whether it may lack connections.
@@ -74,7 +81,14 @@ pub struct MergedFile<'a> {
     /// What a failing stream says.
     pub tell: Tell,
     /// What is said of a connection that could not answer.
-    pub tell_failure: TellFailure<'a>,
+    pub tell_failure: TellFailure,
+}
+
+impl MergedFile {
+    /// Whether it has a place to say which connections are not in it, or nobody needs to know.
+    const fn may_lack_some(&self) -> bool {
+        self.is_partial_allowed || (self.style.form.has_summary() && self.style.summary)
+    }
 }
 
 /// The name of the file that a question to several connections gives.
@@ -95,7 +109,7 @@ impl Connections {
         ids: Vec<Uuid>,
         question: Question,
         manner: &Manner,
-        tell_failure: TellFailure<'_>,
+        tell_failure: &TellFailure,
     ) -> Result<Bytes, Problem> {
         let mut asked = question.at(Timestamp::now());
         let mut named: Vec<String> = ids.iter().map(Uuid::to_string).collect();
@@ -138,23 +152,24 @@ impl Connections {
         ids: Vec<Uuid>,
         question: Question,
         manner: &Manner,
-        written: MergedFile<'_>,
+        written: MergedFile,
     ) -> Result<File, Problem> {
-        let MergedFile { style, is_partial_allowed, tell, tell_failure } = written;
         let asked = question.at(Timestamp::now());
+        if written.style.form == Form::Ndjson && written.may_lack_some() && asked.question.sort.is_none() {
+            return self.merged_stream(actor, ids, asked, manner, written).await;
+        }
         let (parts, failures) = self.parts(actor, ids, &asked, manner, false).await?;
         let zone = common_zone(parts.iter().map(|part| &part.now.terms));
-        let name = name_of("", &asked, zone, style.form);
+        let name = name_of("", &asked, zone, written.style.form);
         let echo = QueryEcho::of_several(&asked, parts.iter().map(|part| &part.now.terms));
-        let told: Vec<Value> = failures.iter().map(|(id, problem)| tell_failure(*id, problem)).collect();
-        let says_so = style.form.has_summary() && style.summary;
-        if let Some((_, problem)) = failures.into_iter().next().filter(|_| !is_partial_allowed && !says_so) {
+        let told: Vec<Value> = failures.iter().map(|(id, problem)| (written.tell_failure)(*id, problem)).collect();
+        if let Some((_, problem)) = failures.into_iter().next().filter(|_| !written.may_lack_some()) {
             let hint = "Leave these connections out with connection_id, or take the rest with allow_partial=true.";
             return Err(problem.with("failures", told).hint(hint));
         }
+        let MergedFile { style, tell, .. } = written;
         let layout = layout(&parts, &asked);
-        let connections = parts.iter().filter_map(|part| serde_json::to_value(MergedPart::of(part, &asked)).ok());
-        let connections: Vec<Value> = connections.collect();
+        let connections: Vec<Value> = parts.iter().filter_map(|part| MergedPart::of(part, &asked).json()).collect();
         let (sheet, order) = self.sheet(actor, parts, asked, layout.clone()).await?;
         let lines: Lines = Box::pin(async_stream::try_stream! {
             let summary = Summary {
@@ -174,6 +189,68 @@ impl Connections {
         Ok(File { name, content })
     }
 
+    /// The same in no order: the rows of each connection leave as soon as its table is whole. Nobody waits for a slow
+    /// one, and of one that fails no row has left.
+    async fn merged_stream(
+        &self,
+        actor: &Actor,
+        ids: Vec<Uuid>,
+        asked: Asked,
+        manner: &Manner,
+        MergedFile { style, tell, tell_failure, .. }: MergedFile,
+    ) -> Result<File, Problem> {
+        let (ids, manner) = self.many(actor, ids, manner).await?;
+        let name = name_of("", &asked, Some(&asked.question.zone), style.form);
+        let (service, owner) = (self.clone(), actor.clone());
+        let lines: Lines = Box::pin(async_stream::try_stream! {
+            let mut end = End::awaited(style.form);
+            let (mut row_count, mut totals) = (0, Totals::default());
+            // Each by its place in the question.
+            let (mut terms, mut connections, mut failures) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+            let mut outcomes = Box::pin(service.outcomes(&owner, ids, &asked, &manner, false));
+            while let Some((place, id, outcome)) = outcomes.next().await {
+                let part = match outcome {
+                    Ok(part) => part,
+                    Err(problem) => {
+                        failures.insert(place, tell_failure(id, &problem));
+                        continue;
+                    }
+                };
+                terms.insert(place, part.now.terms.clone());
+                connections.extend(MergedPart::of(&part, &asked).json().map(|told| (place, told)));
+                let parts = vec![part];
+                let layout = layout(&parts, &asked);
+                let (sheet, order) = service.sheet(&owner, parts, asked.clone(), layout.clone()).await?;
+                totals.absorb(&sheet.totals);
+                row_count += order.len();
+                let most = service.inner.options.stats.max_rows;
+                if row_count > most {
+                    Err(Problem::from(too_many(most)))?;
+                }
+                end.set_rows(row_count);
+                let writer = Writer { style, layout };
+                for part in whole::rows(&writer, &sheet, &order) {
+                    yield part;
+                }
+            }
+            let [connections, failures] = [connections, failures].map(|told| told.into_values().collect::<Vec<Value>>());
+            let summary = Summary {
+                query: &QueryEcho::of_several(&asked, terms.values()),
+                row_count,
+                integrity: None,
+                warnings: None,
+                connections: Some(&connections),
+                failures: Some(&failures),
+            };
+            let mut out = Vec::new();
+            Writer { style, layout: layout(&[], &asked) }.end(&summary, &totals, &mut out);
+            end.finish_as("whole");
+            yield Bytes::from(out);
+        });
+        let content = self.content(actor, lines, style, tell).await?;
+        Ok(File { name, content })
+    }
+
     /// The tables of all connections that could answer, and why the others could not.
     async fn parts(
         &self,
@@ -184,21 +261,7 @@ impl Connections {
         is_kept: bool,
     ) -> Result<(Vec<Part>, Failures), Problem> {
         let (ids, manner) = self.many(actor, ids, manner).await?;
-        let manner = &manner;
-        let parts = futures_util::stream::iter(ids.into_iter().enumerate()).map(|(place, id)| async move {
-            let part = if is_kept {
-                self.part(actor, id, asked, manner).await.map(|(part, ..)| part)
-            } else {
-                self.pull_part(actor, id, asked, manner.deadline).await
-            };
-            let automation = manner.automation.as_deref();
-            match &part {
-                Ok(_) => self.inner.uses.record(actor, id, automation),
-                Err(problem) => self.inner.uses.record_refusal(actor, id, automation, problem),
-            }
-            (place, id, part)
-        });
-        let mut outcomes: Vec<_> = parts.buffer_unordered(MANY_AT_ONCE).collect().await;
+        let mut outcomes: Vec<_> = self.outcomes(actor, ids, asked, &manner, is_kept).collect().await;
         outcomes.sort_by_key(|(place, ..)| *place);
         let (mut parts, mut failures) = (Vec::new(), Failures::new());
         for (_, id, outcome) in outcomes {
@@ -212,6 +275,31 @@ impl Connections {
             return Err(PlatformError::into(assemble::too_many_rows(most)));
         }
         Ok((parts, failures))
+    }
+
+    /// The table of each connection, or why there is none, with its place among them: as they come.
+    fn outcomes<'a>(
+        &'a self,
+        actor: &'a Actor,
+        ids: Vec<Uuid>,
+        asked: &'a Asked,
+        manner: &'a Manner,
+        is_kept: bool,
+    ) -> impl Stream<Item = (usize, Uuid, Result<Part, Problem>)> + 'a {
+        let parts = futures_util::stream::iter(ids.into_iter().enumerate()).map(move |(place, id)| async move {
+            let part = if is_kept {
+                self.part(actor, id, asked, manner).await.map(|(part, ..)| part)
+            } else {
+                self.pull_part(actor, id, asked, manner.deadline).await
+            };
+            let automation = manner.automation.as_deref();
+            match &part {
+                Ok(_) => self.inner.uses.record(actor, id, automation),
+                Err(problem) => self.inner.uses.record_refusal(actor, id, automation, problem),
+            }
+            (place, id, part)
+        });
+        parts.buffer_unordered(MANY_AT_ONCE)
     }
 
     /// Which connections are asked, and by when all of them must have answered.

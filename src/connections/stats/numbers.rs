@@ -22,6 +22,11 @@ impl Sum {
         self.profit = self.profit.zip(profit).and_then(|(sum, profit)| sum.checked_add(profit));
         self.metrics = self.metrics.add(metrics);
     }
+
+    fn absorb(&mut self, other: &Self) {
+        self.profit = self.profit.zip(other.profit).and_then(|(sum, profit)| sum.checked_add(profit));
+        self.metrics = self.metrics.add(&other.metrics);
+    }
 }
 
 /// Numbers to be shown: of a row, or of a total.
@@ -83,6 +88,18 @@ impl Totals {
         total.now.add(&row.metrics, perspective);
         if let (Some(sum), Some(Before::Was(then))) = (&mut total.then, then) {
             sum.add(then, perspective);
+        }
+    }
+
+    /// Adds what other rows add up to.
+    pub(super) fn absorb(&mut self, others: &Self) {
+        for (currency, other) in &others.0 {
+            let empty = Total { now: Sum::ZERO, then: other.then.map(|_| Sum::ZERO) };
+            let total = self.0.entry(*currency).or_insert(empty);
+            total.now.absorb(&other.now);
+            if let (Some(sum), Some(then)) = (&mut total.then, &other.then) {
+                sum.absorb(then);
+            }
         }
     }
 }

@@ -198,7 +198,7 @@ impl Connections {
     }
 }
 
-fn too_many(max_rows: usize) -> PlatformError {
+pub(super) fn too_many(max_rows: usize) -> PlatformError {
     PlatformError::unsupported(format!("The table has more than {max_rows} rows."))
         .hint("Ask for a shorter range, fewer dimensions or a filter.")
 }

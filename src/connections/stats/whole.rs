@@ -102,19 +102,32 @@ pub(super) fn lines<'a>(
 ) -> impl Stream<Item = Bytes> + use<'a> {
     async_stream::stream! {
         let mut end = End::awaited(writer.style.form);
-        let mut out = writer.start();
-        for places in order.chunks(ROWS_AT_ONCE) {
-            let row = |at: &usize| {
-                let before = sheet.before.as_ref().and_then(|before| before.get(*at)).map(Before::shown);
-                Some((sheet.rows.get(*at)?, before))
-            };
-            let rows: Vec<_> = places.iter().filter_map(row).collect();
-            writer.rows(rows.into_iter(), &mut out);
-            yield Bytes::from(std::mem::take(&mut out));
+        yield Bytes::from(writer.start());
+        for part in rows(&writer, sheet, order) {
+            yield part;
         }
         end.set_rows(order.len());
+        let mut out = Vec::new();
         writer.end(summary, &sheet.totals, &mut out);
         end.finish_as("whole");
         yield Bytes::from(out);
     }
+}
+
+/// The lines of a sheet's rows, some at a time.
+pub(super) fn rows<'a>(
+    writer: &'a Writer,
+    sheet: &'a Sheet<'_>,
+    order: &'a [usize],
+) -> impl Iterator<Item = Bytes> + use<'a> {
+    order.chunks(ROWS_AT_ONCE).map(|places| {
+        let row = |at: &usize| {
+            let before = sheet.before.as_ref().and_then(|before| before.get(*at)).map(Before::shown);
+            Some((sheet.rows.get(*at)?, before))
+        };
+        let rows: Vec<_> = places.iter().filter_map(row).collect();
+        let mut out = Vec::new();
+        writer.rows(rows.into_iter(), &mut out);
+        Bytes::from(out)
+    })
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use affzero_connections::tenancy::Plan;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::{WEEK, add, eventually, list, path, pulls};
@@ -172,4 +173,64 @@ async fn wrong_parameters_are_refused_for_all_at_once() {
     let crowd: String = (0..101).map(|id| format!("&connection_id=0199a000-0000-7000-8000-{id:012}")).collect();
     let answer = user.get(&format!("/api/v1/stats?group_by=date&preset=today{crowd}")).await;
     assert_eq!(super::complaints(&answer), ["/connection_id"]);
+}
+
+fn values(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_merged_stream_leave_before_a_slow_tracker_has_answered() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Business);
+    let (quick, slow) = (Simulator::start(Affise::default()), Simulator::start(Affise::default()));
+    let ids = [user.add(named("Slow", &slow)).await, user.add(named("Quick", &quick)).await];
+    slow.always(Some(Fault::Stall(Duration::from_secs(60))));
+    let question = format!(
+        "/api/v1/stats?merge=true&format=ndjson&deadline_ms=6000&group_by=offer&{WEEK}&connection_id={}&connection_id={}",
+        ids[0], ids[1]
+    );
+    let started = Instant::now();
+    let bearer = format!("Bearer {}", user.token());
+    let mut body = app.raw("GET", &question, &[("authorization", &bearer)], None).await.bytes_stream();
+    let (mut text, mut first) = (Vec::new(), None);
+    while let Some(part) = body.next().await {
+        first.get_or_insert_with(|| started.elapsed());
+        text.extend_from_slice(&part.expect("a whole stream"));
+    }
+    let lines = values(std::str::from_utf8(&text).expect("text"));
+    let (last, rows) = lines.split_last().expect("a summary");
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["connection"]["id"] == ids[1].as_str()));
+    assert!(first.expect("rows") < Duration::from_secs(4), "{first:?}");
+    let summary = &last["summary"];
+    assert_eq!(failure(summary, &ids[0])["code"], "upstream_timeout");
+    assert_eq!((list(&summary["failures"]).len(), list(&summary["connections"]).len()), (1, 1));
+    assert_eq!(summary["row_count"], rows.len());
+    let clicks: i64 = rows.iter().filter_map(|row| row["clicks"].as_i64()).sum();
+    assert_eq!(list(&summary["totals"]).iter().filter_map(|total| total["clicks"].as_i64()).sum::<i64>(), clicks);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merged_stream_has_the_rows_and_totals_of_the_page() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Business);
+    let network = Simulator::start(Affise::default());
+    user.add(named("Brand", &network)).await;
+    for name in ["One", "Two"] {
+        user.add_demo(name).await;
+    }
+    for more in ["", "&compare=previous_period", "&min[clicks]=3"] {
+        let question = format!("/api/v1/stats?merge=true&group_by=offer&{WEEK}{more}");
+        let page = user.get(&format!("{question}&limit=1000")).await.ok(200);
+        let lines = values(&user.get(&format!("{question}&format=ndjson")).await.text);
+        let (last, rows) = lines.split_last().expect("a summary");
+        let key = |row: &Value| format!("{} {} {} {}", row["connection"], row["offer"], row["currency"], row["clicks"]);
+        let mut keys = [rows.iter().map(key).collect::<Vec<_>>(), list(&page["rows"]).iter().map(key).collect()];
+        keys.iter_mut().for_each(|keys| keys.sort_unstable());
+        assert_eq!(keys[0], keys[1], "{more}");
+        assert_eq!(last["summary"]["totals"], page["totals"], "{more}");
+        assert_eq!(last["summary"]["query"], page["query"], "{more}");
+        let names = |told: &Value| list(told).iter().map(|one| one["connection"].clone()).collect::<Vec<_>>();
+        assert_eq!(names(&last["summary"]["connections"]), names(&page["connections"]), "{more}");
+    }
 }
