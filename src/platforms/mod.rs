@@ -32,6 +32,7 @@ mod kind;
 mod learned;
 mod list;
 mod number;
+mod pattern;
 mod ratio;
 mod schema;
 pub mod stats;

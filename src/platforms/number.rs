@@ -6,8 +6,12 @@ use std::borrow::Cow;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+/// So many digits fit into any count.
+const MOST_PLAIN_DIGITS: usize = 18;
 
 /// Reads a plain or scientific decimal exactly, ignoring blanks around it.
 ///
@@ -85,11 +89,10 @@ pub(super) fn is_blank(text: &str) -> bool {
 }
 
 /// What stands where a number may stand: a number, a number in quotes, or nothing.
-fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
-    let raw = <&RawValue>::deserialize(deserializer)?.get();
+fn scalar(raw: &str) -> Result<Option<Cow<'_, str>>, serde_json::Error> {
     match raw.as_bytes().first() {
         Some(b'"') => {
-            let text = unquoted(raw).map_err(serde::de::Error::custom)?;
+            let text = unquoted(raw)?;
             Ok((!is_blank(&text)).then_some(text))
         }
         Some(b'n') => Ok(None),
@@ -113,18 +116,36 @@ pub(super) fn unquoted(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
 ///
 /// Use with `#[serde(default, deserialize_with = "number::decimal")]`.
 pub(super) fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
-    scalar(deserializer)?
-        .map(|text| parse_decimal(&text).ok_or_else(|| serde::de::Error::custom("expected a decimal number")))
-        .transpose()
+    decimal_of(<&RawValue>::deserialize(deserializer)?.get()).map_err(Error::custom)
+}
+
+/// The same of a JSON value as it is written.
+pub(super) fn decimal_of(raw: &str) -> Result<Option<Decimal>, serde_json::Error> {
+    scalar(raw)?.map(|text| parse_decimal(&text).ok_or_else(|| Error::custom("expected a decimal number"))).transpose()
 }
 
 /// A count; `null`, missing, `""`, `"-"` and `"NaN"` are `None`, anything else but a whole number is refused.
 ///
 /// Use with `#[serde(default, deserialize_with = "number::count")]`.
 pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    scalar(deserializer)?
-        .map(|text| parse_count(&text).ok_or_else(|| serde::de::Error::custom("expected a whole number")))
-        .transpose()
+    count_of(<&RawValue>::deserialize(deserializer)?.get()).map_err(Error::custom)
+}
+
+/// The same of a JSON value as it is written.
+pub(super) fn count_of(raw: &str) -> Result<Option<i64>, serde_json::Error> {
+    if let Some(count) = plain_count(raw) {
+        return Ok(Some(count));
+    }
+    scalar(raw)?.map(|text| parse_count(&text).ok_or_else(|| Error::custom("expected a whole number"))).transpose()
+}
+
+/// A count that is nothing but digits, in quotes or not, and not too many of them. Nearly all are.
+fn plain_count(raw: &str) -> Option<i64> {
+    let digits = raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(raw);
+    if !(1..=MOST_PLAIN_DIGITS).contains(&digits.len()) {
+        return None;
+    }
+    digits.bytes().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -226,6 +247,13 @@ mod tests {
             let _ = parse_decimal(&text);
             let _ = parse_count(&text);
             let _ = (parse_money(&text), is_blank(&text));
+        }
+
+        #[test]
+        fn a_plain_count_is_what_any_count_is(text in "\"?-?[0-9]{0,20}[.e ]?0?\"?") {
+            if let Some(count) = plain_count(&text) {
+                prop_assert_eq!(parse_count(text.trim_matches('"')), Some(count));
+            }
         }
 
         #[test]

@@ -116,6 +116,11 @@ impl DimensionValue {
 
 /// A label without blanks at its ends, and without what stands for characters that its format forbids.
 fn shown(text: &str) -> CompactString {
+    let ends = [text.as_bytes().first(), text.as_bytes().last()];
+    // Nearly all are fine as they are.
+    if text.len() <= MAX_NAME_BYTES && text.is_ascii() && ends.iter().flatten().all(|byte| byte.is_ascii_graphic()) {
+        return text.into();
+    }
     let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == MARK);
     let text = start_of(text, MAX_NAME_BYTES);
     if text.contains(MARK) {

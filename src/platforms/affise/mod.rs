@@ -13,9 +13,11 @@ mod affiliate;
 mod catalogue;
 pub(super) mod descriptor;
 mod identity;
+mod line;
 mod numbers;
 mod report;
 mod rows;
+mod shape;
 mod sizes;
 mod wire;
 

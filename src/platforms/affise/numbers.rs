@@ -8,9 +8,9 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 use super::super::number;
+use super::wire::Raw;
 
 /// The clicks of a row.
 #[derive(Default, Deserialize)]
@@ -35,9 +35,9 @@ pub(super) struct Block<'a> {
     #[serde(default, deserialize_with = "number::count")]
     pub(super) count: Option<i64>,
     #[serde(borrow)]
-    pub(super) charge: Option<&'a RawValue>,
+    pub(super) charge: Option<Raw<'a>>,
     #[serde(borrow)]
-    pub(super) revenue: Option<&'a RawValue>,
+    pub(super) revenue: Option<Raw<'a>>,
 }
 
 /// An object, an empty one written as `[]`, or nothing.
@@ -92,9 +92,9 @@ pub(super) struct Actions<'a> {
     is_filled: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
-enum State {
+pub(super) enum State {
     Total,
     Confirmed,
     Pending,
@@ -136,7 +136,7 @@ impl<'de> Visitor<'de> for ActionsVisitor {
 }
 
 impl Actions<'_> {
-    fn put(&mut self, state: &State, tally: Option<Tally>) {
+    pub(super) fn put(&mut self, state: &State, tally: Option<Tally>) {
         self.is_filled = true;
         if !matches!(state, State::Total)
             && let Some(tally) = tally

@@ -10,22 +10,21 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(fuzzing)]
 use jiff::civil::Date;
-use rust_decimal::Decimal;
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 use super::super::calendar::DateRange;
 use super::super::kind::ConnectionType;
 use super::super::list::MOST_ROWS;
 use super::super::number;
-use super::super::stats::{Currency, DimensionValue, Key, Metrics, Row, SubId};
-use super::numbers::{Actions, Block, Part, Traffic};
+use super::super::stats::{Currency, DimensionValue, Key, Row, SubId};
+use super::line::{Entity, Given, Line};
+use super::shape;
 #[cfg(fuzzing)]
 use super::wire::{Envelope, User, default_currency};
-use super::wire::{SUCCESS, text_of};
+use super::wire::{Raw, SUCCESS, text_of};
 
 /// Something the custom report cuts rows by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +70,6 @@ impl Slice {
     }
 }
 
-/// Rows of a full page, and the bytes of a short one: memory for as many rows as there probably are is reserved at once.
-const USUAL_ROWS: usize = 500;
-const SHORT_ROW_BYTES: usize = 512;
-
 /// How the rows of an answer are to be read.
 #[derive(Clone)]
 pub(super) struct Reading {
@@ -98,7 +93,7 @@ pub(super) struct Page {
 }
 
 #[derive(Deserialize)]
-struct Pagination {
+pub(super) struct Pagination {
     #[serde(default, deserialize_with = "number::count")]
     page: Option<i64>,
     #[serde(default, deserialize_with = "number::count")]
@@ -114,10 +109,12 @@ impl Reading {
     pub(super) fn page(&self, body: &[u8]) -> Result<Page, String> {
         // Looked through once as a whole, which takes less than text by text. What stands in texts that nobody reads is
         // no reason to refuse an answer.
-        let room = body.len().div_ceil(SHORT_ROW_BYTES).min(USUAL_ROWS);
         let read = match std::str::from_utf8(body) {
-            Ok(text) => self.body(serde_json::Deserializer::from_str(text), room),
-            Err(_) => self.body(serde_json::Deserializer::from_slice(body), room),
+            Ok(text) => match shape::read(self, text) {
+                Some(read) => Ok(read),
+                None => self.in_full(text),
+            },
+            Err(_) => self.body(serde_json::Deserializer::from_slice(body)),
         };
         let Body { status, rows, pagination } = read.map_err(|error| error.to_string())?;
         if status != Some(SUCCESS) {
@@ -133,17 +130,21 @@ impl Reading {
         })
     }
 
+    /// Reads a page letter by letter, whatever its rows look like.
+    pub(super) fn in_full(&self, text: &str) -> serde_json::Result<Body> {
+        self.body(serde_json::Deserializer::from_str(text))
+    }
+
     fn body<'de, R: serde_json::de::Read<'de>>(
         &self,
         mut reader: serde_json::Deserializer<R>,
-        room: usize,
     ) -> serde_json::Result<Body> {
-        let body = reader.deserialize_map(BodyOf { reading: self, room })?;
+        let body = reader.deserialize_map(BodyOf(self))?;
         reader.end()?;
         Ok(body)
     }
 
-    fn row(&self, line: &Line<'_>) -> Result<Row, String> {
+    pub(super) fn row(&self, line: &Line<'_>) -> Result<Row, String> {
         let key: Key = self.slices.iter().map(|slice| self.value(*slice, &line.slice)).collect::<Result<_, _>>()?;
         let metrics = line.metrics(self.portal).map_err(|error| error.to_string())?;
         Ok(Row { key, currency: self.currency, metrics })
@@ -170,10 +171,10 @@ impl Reading {
 }
 
 /// An answer with its rows made already: a row as it comes is ten times as large as what it says.
-struct Body {
-    status: Option<i64>,
-    rows: Vec<Row>,
-    pagination: Pagination,
+pub(super) struct Body {
+    pub(super) status: Option<i64>,
+    pub(super) rows: Vec<Row>,
+    pub(super) pagination: Pagination,
 }
 
 #[derive(Deserialize)]
@@ -187,14 +188,10 @@ enum Member {
 }
 
 #[derive(Deserialize)]
-struct Count(#[serde(deserialize_with = "number::count")] Option<i64>);
+pub(super) struct Count(#[serde(deserialize_with = "number::count")] pub(super) Option<i64>);
 
 #[derive(Clone, Copy)]
-struct BodyOf<'r> {
-    reading: &'r Reading,
-    /// Rows that memory is reserved for.
-    room: usize,
-}
+struct BodyOf<'r>(&'r Reading);
 
 impl<'de> Visitor<'de> for BodyOf<'_> {
     type Value = Body;
@@ -207,7 +204,7 @@ impl<'de> Visitor<'de> for BodyOf<'_> {
         let (mut status, mut rows, mut pagination) = (None, None, None);
         while let Some(member) = map.next_key()? {
             match member {
-                Member::Stats if rows.is_none() => rows = Some(map.next_value_seed(RowsOf(self))?),
+                Member::Stats if rows.is_none() => rows = Some(map.next_value_seed(RowsOf(self.0))?),
                 Member::Stats => return Err(A::Error::duplicate_field("stats")),
                 Member::Status => {
                     let Count(count) = map.next_value()?;
@@ -226,7 +223,7 @@ impl<'de> Visitor<'de> for BodyOf<'_> {
 }
 
 /// The rows of an answer, each made as soon as it is read.
-struct RowsOf<'r>(BodyOf<'r>);
+struct RowsOf<'r>(&'r Reading);
 
 impl<'de> DeserializeSeed<'de> for RowsOf<'_> {
     type Value = Vec<Row>;
@@ -244,12 +241,12 @@ impl<'de> Visitor<'de> for RowsOf<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Self::Value, A::Error> {
-        let mut rows = Vec::with_capacity(self.0.room);
+        let mut rows = Vec::new();
         while let Some(line) = lines.next_element::<Line<'_>>()? {
             if rows.len() == MOST_ROWS {
                 return Err(A::Error::invalid_length(MOST_ROWS + 1, &self));
             }
-            rows.push(self.0.reading.row(&line).map_err(A::Error::custom)?);
+            rows.push(self.0.row(&line).map_err(A::Error::custom)?);
         }
         Ok(rows)
     }
@@ -265,188 +262,23 @@ fn entity(given: Option<&Entity<'_>>, name: &str) -> Result<DimensionValue, Stri
 }
 
 /// What a link carried, letter by letter; a blank id where it carried nothing.
-fn sub_id(raw: Option<&RawValue>) -> Result<DimensionValue, String> {
+fn sub_id(raw: Option<Raw<'_>>) -> Result<DimensionValue, String> {
     let raw = raw.ok_or("a row lacks a sub-id that was asked for")?;
-    let text = match raw.get().as_bytes().first() {
-        Some(b'"') => number::unquoted(raw.get()).map_err(|error| error.to_string())?,
+    let text = match raw.0.as_bytes().first() {
+        Some(b'"') => number::unquoted(raw.0).map_err(|error| error.to_string())?,
         Some(b'n') => Cow::Borrowed(""),
-        Some(b'-' | b'0'..=b'9') => Cow::Borrowed(raw.get()),
+        Some(b'-' | b'0'..=b'9') => Cow::Borrowed(raw.0),
         _ => return Err("a sub-id is not a text".to_owned()),
     };
     Ok(DimensionValue::plain(text.as_ref()))
 }
 
-fn country(raw: Option<&RawValue>) -> Result<DimensionValue, String> {
+fn country(raw: Option<Raw<'_>>) -> Result<DimensionValue, String> {
     let raw = raw.ok_or("a row has no `country`")?;
-    match (text_of(raw), raw.get().as_bytes().first()) {
+    match (text_of(raw), raw.0.as_bytes().first()) {
         (Some(code), _) => Ok(DimensionValue::plain(code.trim())),
         (None, Some(b'"' | b'n')) => Ok(DimensionValue::unknown()),
         (None, _) => Err("a `country` is not a text".to_owned()),
-    }
-}
-
-/// One row as it comes.
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow)]
-    slice: Given<'a>,
-    #[serde(default)]
-    traffic: Part<Traffic>,
-    #[serde(borrow, default)]
-    actions: Part<Actions<'a>>,
-    #[serde(default, deserialize_with = "number::count")]
-    views: Option<i64>,
-}
-
-/// The slices of a row. A missing entity differs from a `null` one.
-#[derive(Deserialize)]
-struct Given<'a> {
-    #[serde(default, deserialize_with = "number::count")]
-    year: Option<i64>,
-    #[serde(default, deserialize_with = "number::count")]
-    month: Option<i64>,
-    #[serde(default, deserialize_with = "number::count")]
-    day: Option<i64>,
-    #[serde(default, deserialize_with = "number::count")]
-    hour: Option<i64>,
-    #[serde(borrow, default, deserialize_with = "described")]
-    affiliate: Option<Entity<'a>>,
-    #[serde(borrow, default, deserialize_with = "described")]
-    offer: Option<Entity<'a>>,
-    #[serde(borrow, default, deserialize_with = "described")]
-    advertiser: Option<Entity<'a>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    country: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    sub1: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    sub2: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    sub3: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    sub4: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    sub5: Option<&'a RawValue>,
-}
-
-/// An affiliate, offer or advertiser.
-#[derive(Default, Deserialize)]
-struct Entity<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    title: Option<&'a RawValue>,
-    #[serde(borrow)]
-    login: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    email: Option<&'a RawValue>,
-}
-
-/// An entity, and an empty one for whatever stands in its place.
-fn described<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Entity<'a>>, D::Error> {
-    deserializer.deserialize_any(Anything).map(Some)
-}
-
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
-impl<'a> Given<'a> {
-    fn sub(&self, number: SubId) -> Option<&'a RawValue> {
-        match number.number() {
-            1 => self.sub1,
-            2 => self.sub2,
-            3 => self.sub3,
-            4 => self.sub4,
-            5 => self.sub5,
-            _ => None,
-        }
-    }
-
-    fn date(&self) -> Option<Date> {
-        let year = i16::try_from(self.year?).ok()?;
-        Date::new(year, i8::try_from(self.month?).ok()?, i8::try_from(self.day?).ok()?).ok()
-    }
-}
-
-/// Reads an entity out of anything.
-struct Anything;
-
-impl<'de> Visitor<'de> for Anything {
-    type Value = Entity<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("anything")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Entity::deserialize(MapAccessDeserializer::new(map))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Entity::default())
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Entity::default())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Entity::default())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Entity::default())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Entity::default())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Entity::default())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(Entity::default())
-    }
-}
-
-impl<'a> Line<'a> {
-    /// The row's numbers.
-    ///
-    /// Nothing was left out of the question, so a row without conversions has zeros wherever a block is missing; in
-    /// a row with conversions a missing block is not known.
-    fn metrics(&self, portal: ConnectionType) -> Result<Metrics, serde_json::Error> {
-        let mut metrics = Metrics {
-            impressions: self.views,
-            clicks: self.traffic.0.as_ref().and_then(|traffic| traffic.raw),
-            unique_clicks: self.traffic.0.as_ref().and_then(|traffic| traffic.uniq),
-            ..Metrics::default()
-        };
-        let Some(actions) = &self.actions.0 else { return Ok(metrics) };
-        metrics.conversions = actions.conversions();
-        let without_conversions = metrics.conversions == Some(0);
-        let count = |tally: Option<Option<i64>>| tally.unwrap_or(without_conversions.then_some(0));
-        metrics.approved = count(actions.confirmed.as_ref().map(|block| block.count));
-        metrics.pending = count(actions.pending.map(|tally| tally.count));
-        metrics.rejected = count(actions.declined.map(|tally| tally.count));
-        metrics.hold = count(actions.hold.map(|tally| tally.count));
-        let amount = |field: fn(&Block<'a>) -> Option<&'a RawValue>| match &actions.confirmed {
-            Some(block) => field(block).map_or(Ok(None), number::decimal),
-            None => Ok(without_conversions.then_some(Decimal::ZERO)),
-        };
-        match portal {
-            ConnectionType::Admin => {
-                metrics.revenue = amount(|block| block.charge)?;
-                metrics.payout = amount(|block| block.revenue)?;
-            }
-            ConnectionType::Affiliate => metrics.revenue = amount(|block| block.revenue)?,
-        }
-        Ok(metrics)
     }
 }
 
@@ -459,7 +291,17 @@ pub(in crate::platforms) fn fuzz(body: &[u8]) {
     let slices = [Slice::Date, Slice::Hour, Slice::Affiliate, Slice::Offer, Slice::Advertiser, Slice::Country];
     for portal in ConnectionType::ALL {
         for slice in slices {
-            let _ = Reading { slices: Arc::from([slice]), window, portal, currency: None }.page(body);
+            let reading = Reading { slices: Arc::from([slice]), window, portal, currency: None };
+            let _ = reading.page(body);
+            // What is read quickly is what is read in full. How deep a value may nest is counted from where it begins.
+            if let Ok(text) = std::str::from_utf8(body)
+                && let Some(quick) = shape::read(&reading, text)
+            {
+                match reading.in_full(text) {
+                    Ok(full) => assert!(quick.rows == full.rows, "other rows"),
+                    Err(error) => assert!(error.to_string().starts_with("recursion limit"), "{error}"),
+                }
+            }
         }
     }
 }
@@ -468,7 +310,10 @@ pub(in crate::platforms) fn fuzz(body: &[u8]) {
 mod tests {
     use jiff::civil::date;
     use proptest::prelude::*;
+    use rust_decimal::Decimal;
 
+    use super::super::super::stats::Metrics;
+    use super::super::line::described;
     use super::*;
 
     const ROW: &str = r#"{"slice": {"year": 2026, "month": "9", "day": 4,

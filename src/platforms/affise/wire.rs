@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::super::list;
@@ -21,9 +21,9 @@ pub(super) struct Envelope<'a> {
     #[serde(default, deserialize_with = "number::count")]
     status: Option<i64>,
     #[serde(borrow)]
-    message: Option<&'a RawValue>,
+    message: Option<Raw<'a>>,
     #[serde(borrow)]
-    error: Option<&'a RawValue>,
+    error: Option<Raw<'a>>,
 }
 
 impl<'a> Envelope<'a> {
@@ -43,7 +43,7 @@ impl<'a> Envelope<'a> {
     /// The platform's own words: a text, or whatever else stands in its place.
     pub(super) fn text(&self) -> Option<Cow<'a, str>> {
         let raw = self.message.or(self.error)?;
-        Some(text_of(raw).unwrap_or(Cow::Borrowed(raw.get())))
+        Some(text_of(raw).unwrap_or(Cow::Borrowed(raw.0)))
     }
 }
 
@@ -52,9 +52,18 @@ pub(super) fn is_own_refusal(answer: &Answer) -> bool {
     Envelope::read(&answer.body).is_some_and(|envelope| envelope.is_error())
 }
 
+/// A JSON value as it is written.
+#[derive(Clone, Copy)]
+pub(super) struct Raw<'a>(pub(super) &'a str);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|raw| Self(raw.get()))
+    }
+}
+
 /// A text, or a number as it is written; `None` for blanks and everything else.
-pub(super) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let json = raw.get();
+pub(super) fn text_of(Raw(json): Raw<'_>) -> Option<Cow<'_, str>> {
     match json.as_bytes().first()? {
         b'"' => number::unquoted(json).ok().filter(|text| !text.trim().is_empty()),
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(json)),
@@ -91,16 +100,16 @@ impl User {
         #[derive(Deserialize)]
         struct Record<'a> {
             #[serde(borrow, rename = "type")]
-            role: Option<&'a RawValue>,
+            role: Option<Raw<'a>>,
             #[serde(borrow)]
-            id: Option<&'a RawValue>,
+            id: Option<Raw<'a>>,
             #[serde(borrow)]
-            partner_id: Option<&'a RawValue>,
+            partner_id: Option<Raw<'a>>,
             #[serde(borrow)]
-            timezone: Option<&'a RawValue>,
+            timezone: Option<Raw<'a>>,
         }
         let Record { role, id, partner_id, timezone } = serde_json::from_slice::<Body<'_>>(body).ok()?.user;
-        let owned = |raw: Option<&RawValue>| raw.and_then(text_of).map(Cow::into_owned);
+        let owned = |raw: Option<Raw<'_>>| raw.and_then(text_of).map(Cow::into_owned);
         let role = match role.and_then(text_of).as_deref() {
             Some("common_manager" | "client" | "root") => Role::Network,
             Some("affiliate_manager" | "account_manager") => Role::Manager,
@@ -125,13 +134,13 @@ pub(super) fn default_currency(body: &[u8]) -> Option<Currency> {
     #[derive(Deserialize)]
     struct Quote<'a> {
         #[serde(borrow)]
-        code: Option<&'a RawValue>,
+        code: Option<Raw<'a>>,
         #[serde(borrow)]
-        default: Option<&'a RawValue>,
+        default: Option<Raw<'a>>,
     }
     let quotes = serde_json::from_slice::<Body<'_>>(body).ok()?.quotes;
     let default =
-        quotes.iter().find(|quote| quote.default.is_some_and(|flag| matches!(flag.get(), "true" | "1" | "\"1\"")))?;
+        quotes.iter().find(|quote| quote.default.is_some_and(|flag| matches!(flag.0, "true" | "1" | "\"1\"")))?;
     text_of(default.code?)?.parse().ok()
 }
 
