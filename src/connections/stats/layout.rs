@@ -62,6 +62,8 @@ pub struct Layout {
     pub dimensions: Vec<Dimension>,
     /// Then metrics.
     pub metrics: Vec<Metric>,
+    /// The names of those as they stand in each row.
+    names: Vec<String>,
     /// Whose point of view the money has.
     perspective: Perspective,
     /// The same of each connection, where rows are of several.
@@ -78,9 +80,11 @@ impl Layout {
     #[must_use]
     pub fn of(asked: &Asked, perspective: Perspective) -> Self {
         let metrics = asked.question.metrics.clone().unwrap_or_else(|| Metric::ALL.to_vec());
+        let names = metrics.iter().map(|metric| format!("\"{metric}\":")).collect();
         Self {
             dimensions: asked.question.group_by.clone(),
             metrics,
+            names,
             perspective,
             perspectives: None,
             compares: asked.question.compare.is_some(),
@@ -208,8 +212,8 @@ impl Layout {
     }
 
     fn write_metrics(&self, numbers: Numbers<'_>, currency: Option<Currency>, out: &mut Vec<u8>) {
-        for metric in &self.metrics {
-            write_key(metric.key(), out);
+        for (metric, name) in self.metrics.iter().zip(&self.names) {
+            out.extend_from_slice(name.as_bytes());
             write_value(numbers.get(*metric), out);
             out.push(b',');
         }
@@ -421,12 +425,16 @@ fn write_decimal(number: Decimal, out: &mut Vec<u8>) {
     if number.is_sign_negative() {
         out.push(b'-');
     }
-    let start = out.len();
-    let _ = serde_json::to_writer(&mut *out, &digits);
-    if scale > 0 {
-        let missing = (start + scale + 1).saturating_sub(out.len());
-        out.splice(start..start, std::iter::repeat_n(b'0', missing));
-        out.insert(out.len() - scale, b'.');
+    let length = digits.ilog10() as usize + 1;
+    if length > scale {
+        let _ = serde_json::to_writer(&mut *out, &digits);
+        if scale > 0 {
+            out.insert(out.len() - scale, b'.');
+        }
+    } else {
+        out.extend_from_slice(b"0.");
+        out.extend(std::iter::repeat_n(b'0', scale - length));
+        let _ = serde_json::to_writer(&mut *out, &digits);
     }
 }
 
