@@ -8,6 +8,7 @@
 //! - `--smoke` does a little of everything in a few seconds, to see that it all works; its numbers mean nothing.
 //! - `--only WORD` leaves out the measurements without the word in their name.
 //! - `--delay MS`: how long the slow trackers take for a call, half a second by default.
+//! - `--python-orjson PATH`, `--python-duckdb PATH`: interpreters that can import `orjson` and `duckdb`.
 //! - `--python-dlt PATH`, `--python-airbyte PATH`: interpreters that can import `dlt` and `airbyte_cdk`.
 //! - `TEST_DATABASE_URL`: a PostgreSQL server to list connections on too; a database is made there and dropped.
 //!

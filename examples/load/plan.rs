@@ -27,6 +27,10 @@ pub(crate) struct Plan {
     pub(crate) delay: Duration,
     /// Another build of the service.
     pub(crate) service: Option<PathBuf>,
+    /// An interpreter with `orjson`.
+    pub(crate) orjson: Option<PathBuf>,
+    /// An interpreter with `duckdb`.
+    pub(crate) duckdb: Option<PathBuf>,
     /// An interpreter with `dlt`.
     pub(crate) dlt: Option<PathBuf>,
     /// An interpreter with `airbyte_cdk`.
@@ -49,6 +53,8 @@ impl Plan {
             watched: Duration::from_secs(60),
             delay: Duration::from_millis(500),
             service: None,
+            orjson: None,
+            duckdb: None,
             dlt: None,
             airbyte: None,
             only: None,
@@ -59,6 +65,8 @@ impl Plan {
             match argument.as_str() {
                 "--smoke" => plan.shrink(),
                 "--service" => plan.service = Some(value()?.into()),
+                "--python-orjson" => plan.orjson = Some(value()?.into()),
+                "--python-duckdb" => plan.duckdb = Some(value()?.into()),
                 "--python-dlt" => plan.dlt = Some(value()?.into()),
                 "--python-airbyte" => plan.airbyte = Some(value()?.into()),
                 "--delay" => {
