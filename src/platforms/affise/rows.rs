@@ -21,10 +21,9 @@ use super::super::list::MOST_ROWS;
 use super::super::number;
 use super::super::stats::{Currency, DimensionValue, Key, Row, SubId};
 use super::line::{Entity, Given, Line};
-use super::shape;
 #[cfg(fuzzing)]
 use super::wire::{Envelope, User, default_currency};
-use super::wire::{Raw, SUCCESS, text_of};
+use super::wire::{Raw, text_of};
 
 /// Something the custom report cuts rows by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,47 +94,22 @@ pub(super) struct Page {
 #[derive(Deserialize)]
 pub(super) struct Pagination {
     #[serde(default, deserialize_with = "number::count")]
-    page: Option<i64>,
+    pub(super) page: Option<i64>,
     #[serde(default, deserialize_with = "number::count")]
-    per_page: Option<i64>,
+    pub(super) per_page: Option<i64>,
     #[serde(default, deserialize_with = "number::count")]
-    total_count: Option<i64>,
+    pub(super) total_count: Option<i64>,
     #[serde(default, deserialize_with = "number::count")]
-    next_page: Option<i64>,
+    pub(super) next_page: Option<i64>,
 }
 
 impl Reading {
-    /// Reads an answer, or says what is wrong with it.
-    pub(super) fn page(&self, body: &[u8]) -> Result<Page, String> {
-        // Looked through once as a whole, which takes less than text by text. What stands in texts that nobody reads is
-        // no reason to refuse an answer.
-        let read = match std::str::from_utf8(body) {
-            Ok(text) => match shape::read(self, text) {
-                Some(read) => Ok(read),
-                None => self.in_full(text),
-            },
-            Err(_) => self.body(serde_json::Deserializer::from_slice(body)),
-        };
-        let Body { status, rows, pagination } = read.map_err(|error| error.to_string())?;
-        if status != Some(SUCCESS) {
-            return Err("`status` does not say success".to_owned());
-        }
-        let whole = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
-        Ok(Page {
-            rows,
-            number: whole(pagination.page),
-            per_page: whole(pagination.per_page).filter(|size| *size > 0).ok_or("`pagination.per_page` is missing")?,
-            total: whole(pagination.total_count).ok_or("`pagination.total_count` is missing")?,
-            has_next: pagination.next_page.is_some(),
-        })
-    }
-
     /// Reads a page letter by letter, whatever its rows look like.
     pub(super) fn in_full(&self, text: &str) -> serde_json::Result<Body> {
         self.body(serde_json::Deserializer::from_str(text))
     }
 
-    fn body<'de, R: serde_json::de::Read<'de>>(
+    pub(super) fn body<'de, R: serde_json::de::Read<'de>>(
         &self,
         mut reader: serde_json::Deserializer<R>,
     ) -> serde_json::Result<Body> {
@@ -295,7 +269,7 @@ pub(in crate::platforms) fn fuzz(body: &[u8]) {
             let _ = reading.page(body);
             // What is read quickly is what is read in full. How deep a value may nest is counted from where it begins.
             if let Ok(text) = std::str::from_utf8(body)
-                && let Some(quick) = shape::read(&reading, text)
+                && let Some(quick) = reading.quickly(text)
             {
                 match reading.in_full(text) {
                     Ok(full) => assert!(quick.rows == full.rows, "other rows"),

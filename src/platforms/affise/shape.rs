@@ -12,8 +12,8 @@ use super::super::pattern::{Kind, Pattern, Use, length, without_blanks};
 use super::super::stats::Row;
 use super::line::{Entity, Given, Line};
 use super::numbers::{Actions, Block, Part, State, Tally, Traffic};
-use super::rows::{Body, Count, Reading};
-use super::wire::Raw;
+use super::rows::{Body, Count, Page, Reading};
+use super::wire::{Raw, SUCCESS};
 
 /// Patterns of one page. A page whose rows are written in more ways than that is read in full.
 const MOST_SHAPES: usize = 4;
@@ -218,8 +218,39 @@ fn written(cell: &str) -> Option<Raw<'_>> {
     present(cell).filter(|_| cell != "null")
 }
 
-/// Reads a page, if it is one.
-pub(super) fn read(reading: &Reading, text: &str) -> Option<Body> {
+impl Reading {
+    /// Reads an answer, or says what is wrong with it.
+    pub(super) fn page(&self, body: &[u8]) -> Result<Page, String> {
+        // Looked through once as a whole, which takes less than text by text. What stands in texts that nobody reads is
+        // no reason to refuse an answer.
+        let read = match std::str::from_utf8(body) {
+            Ok(text) => match self.quickly(text) {
+                Some(read) => Ok(read),
+                None => self.in_full(text),
+            },
+            Err(_) => self.body(serde_json::Deserializer::from_slice(body)),
+        };
+        let Body { status, rows, pagination } = read.map_err(|error| error.to_string())?;
+        if status != Some(SUCCESS) {
+            return Err("`status` does not say success".to_owned());
+        }
+        let whole = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+        Ok(Page {
+            rows,
+            number: whole(pagination.page),
+            per_page: whole(pagination.per_page).filter(|size| *size > 0).ok_or("`pagination.per_page` is missing")?,
+            total: whole(pagination.total_count).ok_or("`pagination.total_count` is missing")?,
+            has_next: pagination.next_page.is_some(),
+        })
+    }
+
+    /// Reads a page, if it is one.
+    pub(super) fn quickly(&self, text: &str) -> Option<Body> {
+        read(self, text)
+    }
+}
+
+fn read(reading: &Reading, text: &str) -> Option<Body> {
     let room = text.len().div_ceil(SHORT_ROW_BYTES).min(USUAL_ROWS);
     let (mut status, mut rows, mut pagination) = (None, None, None);
     let mut rest = without_blanks(text).strip_prefix('{')?;
