@@ -143,7 +143,9 @@ fn rate_of_wrk(to: SocketAddr, request: &Request, seconds: usize) -> f64 {
     let text = String::from_utf8_lossy(&request.0).into_owned();
     let mut lines = text.split("\r\n");
     let path = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a path");
-    let headers = lines.take_while(|line| !line.is_empty()).flat_map(|line| ["-H", line]);
+    // wrk knows `Host` in that spelling only, and would send its own also.
+    let headers = lines.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("host:"));
+    let headers = headers.flat_map(|line| ["-H", line]);
     let outcome = Command::new("wrk")
         .args([&format!("-t{THREADS}"), &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s")])
         .args(headers)
