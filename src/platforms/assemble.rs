@@ -87,6 +87,8 @@ pub fn assemble<'a>(
         let mut sums = Sums::default();
         while let Some(batch) = filtered.next().await {
             let mut batch = batch?;
+            // Rows that are added up may become fewer.
+            batch.still_to_come = 0;
             for mut row in batch.rows.drain(..) {
                 row.key = projection.key(row.key);
                 sums.add(row, columns);
