@@ -101,8 +101,8 @@ fn transport() -> Transport {
         allow_http: false,
         ..EgressPolicy::default()
     };
-    let patience = Duration::from_secs(5);
-    Transport::new(TransportConfig { egress, timeout: patience, connect_timeout: patience }).expect("a transport")
+    let timeout = Duration::from_secs(5);
+    Transport::new(TransportConfig { egress, timeout: timeout, connect_timeout: timeout }).expect("a transport")
 }
 
 fn tokens(criterion: &mut Criterion) {

@@ -137,7 +137,7 @@ fn migrate(config: &Config) -> Result<(), Failure> {
         let mut done = 0;
         while db.migrate_next().await? {
             done += 1;
-            progress.at(done);
+            progress.show(done);
         }
         Ok(())
     })
@@ -151,8 +151,8 @@ fn rotate_keys(config: Config) -> Result<(), Failure> {
             db.migrate_next().await?;
         }
         let mut progress = Progress::new("connections and webhooks", rotation::count(&db).await?);
-        progress.at(0);
-        Ok(rotation::rotate(&db, &vault, |done| progress.at(done)).await?)
+        progress.show(0);
+        Ok(rotation::rotate(&db, &vault, |done| progress.show(done)).await?)
     })?;
     print(&report.to_string())?;
     if report.is_complete() { Ok(()) } else { Err(Unfinished.into()) }

@@ -205,9 +205,13 @@ fn development_token(config: &Config) -> Option<String> {
 
 fn serve_metrics(address: std::net::SocketAddr, service: &Service) -> Result<actix_web::dev::Server, Failure> {
     let service = web::Data::new(service.clone());
-    let lines =
-        http::lines::Lines::watched(METRICS_IDLE_TIMEOUT, METRICS_CONNECTIONS, Pool::new(0, 0), Proxies::default());
-    let door = http::server::Door { address, workers: 1, grace: Duration::ZERO, lines };
+    let connections = http::client_connections::ClientConnections::watched(
+        METRICS_IDLE_TIMEOUT,
+        METRICS_CONNECTIONS,
+        Pool::new(0, 0),
+        Proxies::default(),
+    );
+    let door = http::server::Door { address, workers: 1, grace: Duration::ZERO, connections };
     let opened = door.open(move || {
         actix_web::App::new()
             .app_data(service.clone())

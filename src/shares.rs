@@ -47,7 +47,7 @@ struct State {
     size: usize,
     most_of_one: usize,
     free: usize,
-    owners: HashMap<Owner, Held>,
+    owners: HashMap<Owner, Holdings>,
     /// The age of the next share that grows.
     next_age: u64,
     /// In the order in which they came.
@@ -57,7 +57,7 @@ struct State {
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Holdings {
     units: usize,
     running: usize,
     /// Shares that hold something and grow, the oldest first.

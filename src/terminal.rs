@@ -25,30 +25,30 @@ pub(crate) fn one_line(text: &str) -> String {
     visible.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Tells how far long work is: one line that is written over on a terminal, a line now and then elsewhere.
+/// Shows how far long work is: one line that is written over on a terminal, a line now and then elsewhere.
 pub(crate) struct Progress {
     what: &'static str,
     total: u64,
     out: Box<dyn Write>,
     is_terminal: bool,
-    told: Option<Instant>,
+    shown_at: Option<Instant>,
 }
 
 impl Progress {
     /// Progress through `total` things, called `what` in the plural.
     pub(crate) fn new(what: &'static str, total: u64) -> Self {
         let is_terminal = io::stderr().is_terminal();
-        Self { what, total, out: Box::new(io::stderr()), is_terminal, told: None }
+        Self { what, total, out: Box::new(io::stderr()), is_terminal, shown_at: None }
     }
 
-    /// So many are done. What cannot be told to anybody is not worth failing for.
-    pub(crate) fn at(&mut self, done: u64) {
+    /// So many are done. What cannot be shown is not worth failing for.
+    pub(crate) fn show(&mut self, done: u64) {
         let pause = if self.is_terminal { ON_TERMINAL } else { IN_LOGS };
         let is_last = done >= self.total;
-        if !is_last && self.told.is_some_and(|told| told.elapsed() < pause) {
+        if !is_last && self.shown_at.is_some_and(|shown_at| shown_at.elapsed() < pause) {
             return;
         }
-        self.told = Some(Instant::now());
+        self.shown_at = Some(Instant::now());
         let percent = done.saturating_mul(100).checked_div(self.total).unwrap_or(100).min(100);
         let line = format!("{done} of {} {} ({percent} %)", self.total.max(done), self.what);
         let _ = if self.is_terminal {
@@ -62,13 +62,13 @@ impl Progress {
 impl Drop for Progress {
     /// Leaves the line to what is written next.
     fn drop(&mut self) {
-        if self.is_terminal && self.told.is_some() {
+        if self.is_terminal && self.shown_at.is_some() {
             let _ = writeln!(self.out);
         }
     }
 }
 
-/// Tells the steps of work that says nothing in the middle of one: a line for each, and how long it took. To people
+/// Shows the steps of work that says nothing in the middle of one: a line for each, and how long it took. To people
 /// only: a log has no use for it.
 pub(crate) struct Steps {
     out: Box<dyn Write>,
@@ -130,8 +130,8 @@ mod tests {
 
     fn written(is_terminal: bool, steps: &[u64], total: u64) -> String {
         let paper = Paper::default();
-        let mut progress = Progress { what: "rows", total, out: Box::new(paper.clone()), is_terminal, told: None };
-        steps.iter().for_each(|done| progress.at(*done));
+        let mut progress = Progress { what: "rows", total, out: Box::new(paper.clone()), is_terminal, shown_at: None };
+        steps.iter().for_each(|done| progress.show(*done));
         drop(progress);
         let bytes = paper.0.lock().clone();
         String::from_utf8(bytes).expect("text")

@@ -14,7 +14,7 @@ const PAGE: &str = "/3.0/stats/custom?slice%5B%5D=affiliate&slice%5B%5D=offer&fi
     filter%5Bdate_to%5D=2026-01-01&timezone=UTC&limit=500&page=";
 
 /// Something else that reads all pages.
-pub(crate) struct Reader {
+pub(crate) struct Rival {
     pub(crate) name: &'static str,
     /// Whether once is enough.
     pub(crate) is_slow: bool,
@@ -45,14 +45,14 @@ pub(crate) struct Cost {
 }
 
 /// The readers that are there.
-pub(crate) fn readers(plan: &Plan, tracker: &Tracker) -> Vec<Reader> {
+pub(crate) fn readers(plan: &Plan, tracker: &Tracker) -> Vec<Rival> {
     let base = format!("http://{}", tracker.address);
     let mut readers = Vec::new();
     if runs("curl") {
         let pages = format!("{base}{PAGE}[1-{}]", tracker.pages());
         let arguments = ["--silent", "--fail", "--output", "/dev/null", "--header", &format!("api-key: {KEY}"), &pages];
         let arguments = arguments.map(str::to_owned).into();
-        readers.push(Reader::new("curl", "curl".into(), false, Target::Time(5.0), arguments));
+        readers.push(Rival::new("curl", "curl".into(), false, Target::Time(5.0), arguments));
     }
     for (name, python, target, script) in [
         ("a loop over orjson", &plan.orjson, Target::Work(3.3), include_str!("orjson_loop.py")),
@@ -62,7 +62,7 @@ pub(crate) fn readers(plan: &Plan, tracker: &Tracker) -> Vec<Reader> {
     ] {
         if let Some(python) = python {
             let is_slow = matches!(target, Target::Rate(_));
-            let mut reader = Reader::new(name, python.clone(), is_slow, target, Vec::new());
+            let mut reader = Rival::new(name, python.clone(), is_slow, target, Vec::new());
             let path = reader.folder.path().join("source.py");
             std::fs::write(&path, script).expect("a script");
             reader.arguments = vec![path.display().to_string(), base.clone(), KEY.to_owned(), PAGE_ROWS.to_string()];
@@ -72,7 +72,7 @@ pub(crate) fn readers(plan: &Plan, tracker: &Tracker) -> Vec<Reader> {
     readers
 }
 
-impl Reader {
+impl Rival {
     fn new(name: &'static str, program: PathBuf, is_slow: bool, target: Target, arguments: Vec<String>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         Self { name, is_slow, target, program, arguments, folder }

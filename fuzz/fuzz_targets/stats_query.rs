@@ -9,7 +9,7 @@ use affzero_connections::problem::Problem;
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
-/// The longest range that is configured unasked.
+/// The longest range that is configured by default.
 const MAX_RANGE_DAYS: u32 = 366;
 
 fn showable(problem: &Problem) {

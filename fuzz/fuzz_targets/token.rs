@@ -12,11 +12,11 @@ use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
 
 static VERIFIER: LazyLock<(Verifier, Runtime)> = LazyLock::new(|| {
-    let patience = Duration::from_secs(1);
+    let timeout = Duration::from_secs(1);
     let transport = Transport::new(TransportConfig {
         egress: EgressPolicy::default(),
-        timeout: patience,
-        connect_timeout: patience,
+        timeout: timeout,
+        connect_timeout: timeout,
     })
     .expect("a transport");
     let secret = Some("nobody who fuzzes can sign with this secret".into());

@@ -66,10 +66,10 @@ pub(super) struct Key {
 /// The keys of one issuer. Clones share them.
 #[derive(Clone)]
 pub(super) struct Jwks {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
-struct Shared {
+struct Inner {
     source: Box<dyn Source>,
     known: RwLock<Option<Arc<Known>>>,
     /// When the last fetch began. Held while one goes on, so that everybody waits for the same.
@@ -85,15 +85,15 @@ struct Known {
 
 impl Jwks {
     pub(super) fn new(source: impl Source + 'static) -> Self {
-        let shared = Shared { source: Box::new(source), known: RwLock::default(), last_fetch: Mutex::default() };
-        Self { shared: Arc::new(shared) }
+        let inner = Inner { source: Box::new(source), known: RwLock::default(), last_fetch: Mutex::default() };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The key of this id, and the generation of the set it is in; without an id, the issuer's only one.
     ///
     /// Through an outage of the issuer old keys stay good.
     pub(super) async fn key(&self, id: Option<&str>, now: Instant) -> Result<(Arc<Key>, u64), AuthError> {
-        let known = self.shared.known();
+        let known = self.inner.known();
         let found = known.as_ref().and_then(|known| known.find(id));
         if let (Some(found), Some(_)) = (&found, self.generation(now)) {
             return Ok(found.clone());
@@ -105,15 +105,15 @@ impl Jwks {
             Some(_) => drop(tokio::time::timeout(TIMEOUT, refresh).await),
             None => drop(refresh.await),
         }
-        self.shared.known().ok_or(AuthError::KeysUnavailable)?.find(id).ok_or(AuthError::UnknownKey)
+        self.inner.known().ok_or(AuthError::KeysUnavailable)?.find(id).ok_or(AuthError::UnknownKey)
     }
 
     /// Which set of keys there is, unless it is too old to be believed by default. Who asks for it has it fetched anew
     /// before that, behind.
     pub(super) fn generation(&self, now: Instant) -> Option<u64> {
-        let known = self.shared.known()?;
+        let known = self.inner.known()?;
         let age = now.saturating_duration_since(known.since);
-        if age > REFRESH_AGE && self.shared.may_fetch(now) {
+        if age > REFRESH_AGE && self.inner.may_fetch(now) {
             drop(self.refresh(now));
         }
         (age <= MAX_AGE).then_some(known.generation)
@@ -121,11 +121,11 @@ impl Jwks {
 
     /// Fetches in a task of its own, so that a caller who goes away does not take the fetch with it.
     pub(super) fn refresh(&self, now: Instant) -> tokio::task::JoinHandle<()> {
-        tokio::spawn(Arc::clone(&self.shared).refresh(now))
+        tokio::spawn(Arc::clone(&self.inner).refresh(now))
     }
 }
 
-impl Shared {
+impl Inner {
     fn known(&self) -> Option<Arc<Known>> {
         self.known.read().clone()
     }

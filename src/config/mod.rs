@@ -263,7 +263,7 @@ fn database_url(reader: &mut Reader<'_>, environment: Environment) -> DatabaseUr
         DatabaseUrl::Sqlite(path) => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             if let Some(Err(error)) = parent.map(secrets::make_private_dir) {
-                reader.problem("DATABASE_URL", format!("the directory of the database cannot be made: {error}"));
+                reader.add_problem("DATABASE_URL", format!("the directory of the database cannot be made: {error}"));
             }
         }
         DatabaseUrl::Postgres(address) => {

@@ -26,7 +26,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Adds a problem with a variable.
-    pub(super) fn problem(&mut self, name: &str, problem: impl Display) {
+    pub(super) fn add_problem(&mut self, name: &str, problem: impl Display) {
         self.problems.note(format!("{name}: {problem}"));
     }
 
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         for entry in text.split(',').map(str::trim) {
             match parse(entry) {
                 Ok(entry) => entries.push(entry),
-                Err(problem) => self.problem(name, problem),
+                Err(problem) => self.add_problem(name, problem),
             }
         }
         entries

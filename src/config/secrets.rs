@@ -46,11 +46,11 @@ pub(super) fn auth_secret(
     }
     let secret = AUTH_SECRET.find(reader, environment, data)?;
     if secret.expose_secret().len() < MIN_SECRET_BYTES {
-        reader.problem(AUTH_SECRET.name, format!("must be at least {MIN_SECRET_BYTES} bytes long"));
+        reader.add_problem(AUTH_SECRET.name, format!("must be at least {MIN_SECRET_BYTES} bytes long"));
         return None;
     }
     if environment == Environment::Production && is_repetition(secret.expose_secret().as_bytes()) {
-        reader.problem(AUTH_SECRET.name, "is one character over and over; production needs a random secret");
+        reader.add_problem(AUTH_SECRET.name, "is one character over and over; production needs a random secret");
     }
     Some(secret)
 }
@@ -61,13 +61,13 @@ pub(super) fn credentials_keys(reader: &mut Reader<'_>, environment: Environment
     let keys = match KeyRing::parse(line.expose_secret()) {
         Ok(keys) => keys,
         Err(error) => {
-            reader.problem(CREDENTIALS_KEYS.name, error);
+            reader.add_problem(CREDENTIALS_KEYS.name, error);
             return None;
         }
     };
     if environment == Environment::Production {
         for id in keys.trivial_keys() {
-            reader.problem(
+            reader.add_problem(
                 CREDENTIALS_KEYS.name,
                 format!("the key `{id}` is one byte over and over; production needs random keys"),
             );
@@ -85,7 +85,7 @@ pub(super) fn check_passwords(
 ) {
     let mut passwords = passwords.iter().map(ExposeSecret::expose_secret);
     if environment == Environment::Production && passwords.any(is_placeholder) {
-        reader.problem(name, "its password is an example; production needs a real one");
+        reader.add_problem(name, "its password is an example; production needs a real one");
     }
 }
 
@@ -96,12 +96,13 @@ impl Kept {
     fn find(&self, reader: &mut Reader<'_>, environment: Environment, data: &Path) -> Option<SecretString> {
         match (reader.text(self.name).map(SecretString::from), environment) {
             (Some(secret), Environment::Production) if is_placeholder(secret.expose_secret()) => {
-                reader.problem(self.name, "is an example or was generated for development; production needs its own");
+                reader
+                    .add_problem(self.name, "is an example or was generated for development; production needs its own");
                 None
             }
             (Some(secret), _) => Some(secret),
             (None, Environment::Production) => {
-                reader.problem(self.name, "must be set in production");
+                reader.add_problem(self.name, "must be set in production");
                 None
             }
             (None, Environment::Development) => {
@@ -110,7 +111,7 @@ impl Kept {
                 let told = |error: io::Error| {
                     format!("is not set, and a generated one cannot be kept in {}: {error}", path.display())
                 };
-                kept.map_err(|error| reader.problem(self.name, told(error))).ok()
+                kept.map_err(|error| reader.add_problem(self.name, told(error))).ok()
             }
         }
     }

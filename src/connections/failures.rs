@@ -1,11 +1,11 @@
 //! How many verifications may fail: verification must not be a way to guess keys.
 //!
-//! A place is taken before the tracker is asked and given back when the credentials turn out to be good, so that
+//! A slot is taken before the tracker is asked and given back when the credentials turn out to be good, so that
 //! guesses made at the same time are no more than guesses made one after the other. What is saved without being
-//! verified keeps its place until the background has verified it: a pull through it meanwhile may learn as much.
+//! verified keeps its slot until the background has verified it: a pull through it meanwhile may learn as much.
 //!
-//! Where replicas share counters a place is taken among all of them too. One that another replica verifies in the
-//! background comes back there when its time is over, not before: only who took a place knows how to give it back.
+//! Where replicas share counters a slot is taken among all of them too. One that another replica verifies in the
+//! background comes back there when its time is over, not before: only who took a slot knows how to give it back.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,32 +20,32 @@ use crate::problem::{Code, Problem};
 use crate::shared::{Shared, Taken, Token, Window};
 use crate::tenancy::OrgId;
 
-/// For how long a place is taken.
+/// For how long a slot is taken.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Beyond so many organisations, those that have taken no place lately are forgotten.
+/// Beyond so many organisations, those that have taken no slot lately are forgotten.
 const MANY: usize = 10_000;
 
 /// Counts, by organisation, the verifications of the last minute that failed or are not decided yet.
 pub(super) struct FailureMeter {
     allowed: u32,
-    places: Arc<Places>,
+    slots: Arc<Slots>,
 }
 
-struct Places {
-    taken: Mutex<HashMap<OrgId, VecDeque<Place>>>,
+struct Slots {
+    taken: Mutex<HashMap<OrgId, VecDeque<TakenSlot>>>,
     shared: Shared,
 }
 
-/// A place that is taken.
-struct Place {
+/// A slot that is taken.
+struct TakenSlot {
     at: Instant,
     attempt: Uuid,
-    /// The place among all replicas.
+    /// The slot among all replicas.
     token: Option<Token>,
 }
 
-impl Place {
+impl TakenSlot {
     fn is_over(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.at) >= MINUTE
     }
@@ -54,37 +54,38 @@ impl Place {
 impl FailureMeter {
     /// Allows so many a minute; 0 for no limit.
     pub(super) fn new(allowed: u32, shared: Shared) -> Self {
-        Self { allowed, places: Arc::new(Places { taken: Mutex::default(), shared }) }
+        Self { allowed, slots: Arc::new(Slots { taken: Mutex::default(), shared }) }
     }
 
-    /// Takes a place for `attempt`: in this process first, which costs nothing, then among all replicas.
+    /// Takes a slot for `attempt`: in this process first, which costs nothing, then among all replicas.
     ///
     /// # Errors
-    /// All places are taken.
-    pub(super) async fn reserve(&self, organisation: &OrgId, attempt: Uuid) -> Result<Slot, Problem> {
-        let slot = Slot { places: Arc::clone(&self.places), organisation: organisation.clone(), attempt, keep: false };
+    /// All slots are taken.
+    pub(super) async fn reserve(&self, organisation: &OrgId, attempt: Uuid) -> Result<Reservation, Problem> {
+        let reservation =
+            Reservation { slots: Arc::clone(&self.slots), organisation: organisation.clone(), attempt, keep: false };
         if self.allowed == 0 {
-            return Ok(slot);
+            return Ok(reservation);
         }
         self.take(organisation, attempt)?;
         let minute = Window { label: "verifications", most: self.allowed, time: MINUTE };
-        match self.places.shared.count(minute, organisation.as_str()).await {
-            // Dropping the slot gives the place in this process back.
+        match self.slots.shared.count(minute, organisation.as_str()).await {
+            // Dropping the reservation gives the slot in this process back.
             Some(Taken::Over(left)) => return Err(self.refusal(left)),
-            Some(Taken::Within(token)) => self.places.note(organisation, attempt, token),
+            Some(Taken::Within(token)) => self.slots.set_token(organisation, attempt, token),
             None => {}
         }
-        Ok(slot)
+        Ok(reservation)
     }
 
     fn take(&self, organisation: &OrgId, attempt: Uuid) -> Result<(), Problem> {
         let now = Instant::now();
-        let mut all = self.places.taken.lock();
+        let mut all = self.slots.taken.lock();
         if all.len() >= MANY {
-            all.retain(|_, taken| taken.back().is_some_and(|place| !place.is_over(now)));
+            all.retain(|_, taken| taken.back().is_some_and(|slot| !slot.is_over(now)));
         }
         let taken = all.entry(organisation.clone()).or_default();
-        while taken.front().is_some_and(|place| place.is_over(now)) {
+        while taken.front().is_some_and(|slot| slot.is_over(now)) {
             taken.pop_front();
         }
         match taken.front() {
@@ -92,15 +93,15 @@ impl FailureMeter {
                 Err(self.refusal(MINUTE.saturating_sub(now.saturating_duration_since(oldest.at))))
             }
             _ => {
-                taken.push_back(Place { at: now, attempt, token: None });
+                taken.push_back(TakenSlot { at: now, attempt, token: None });
                 Ok(())
             }
         }
     }
 
-    /// Gives back the place of an attempt that was decided elsewhere, and well.
+    /// Gives back the slot of an attempt that was decided elsewhere, and well.
     pub(super) fn forgive(&self, organisation: &OrgId, attempt: Uuid) {
-        self.places.give_back(organisation, attempt);
+        self.slots.give_back(organisation, attempt);
     }
 
     fn refusal(&self, wait: Duration) -> Problem {
@@ -112,12 +113,12 @@ impl FailureMeter {
     }
 }
 
-impl Places {
-    fn note(&self, organisation: &OrgId, attempt: Uuid, token: Token) {
+impl Slots {
+    fn set_token(&self, organisation: &OrgId, attempt: Uuid, token: Token) {
         let mut all = self.taken.lock();
-        let place = all.get_mut(organisation).and_then(|taken| taken.iter_mut().find(|it| it.attempt == attempt));
-        if let Some(place) = place {
-            place.token = Some(token);
+        let slot = all.get_mut(organisation).and_then(|taken| taken.iter_mut().find(|it| it.attempt == attempt));
+        if let Some(slot) = slot {
+            slot.token = Some(token);
         }
     }
 
@@ -125,14 +126,14 @@ impl Places {
         let token = {
             let mut all = self.taken.lock();
             let Some(taken) = all.get_mut(organisation) else { return };
-            let Some(at) = taken.iter().position(|place| place.attempt == attempt) else { return };
-            let place = taken.remove(at);
+            let Some(at) = taken.iter().position(|slot| slot.attempt == attempt) else { return };
+            let slot = taken.remove(at);
             if taken.is_empty() {
                 all.remove(organisation);
             }
-            place.and_then(|place| place.token)
+            slot.and_then(|slot| slot.token)
         };
-        // Without a runtime to talk in, the shared place comes back when its time is over.
+        // Without a runtime to talk in, the shared slot comes back when its time is over.
         if let (Some(token), Ok(runtime)) = (token, tokio::runtime::Handle::try_current()) {
             let shared = self.shared.clone();
             runtime.spawn(async move { shared.take_back(token).await });
@@ -140,17 +141,17 @@ impl Places {
     }
 }
 
-/// A place that was taken. Dropped before the tracker was asked, it is given back.
+/// A slot that was taken. Dropped before the tracker was asked, it is given back.
 #[must_use]
-pub(super) struct Slot {
-    places: Arc<Places>,
+pub(super) struct Reservation {
+    slots: Arc<Slots>,
     organisation: OrgId,
     attempt: Uuid,
     keep: bool,
 }
 
-impl Slot {
-    /// Verifies in this place. Only a good answer gives it back: a caller that goes away while the tracker is asked has
+impl Reservation {
+    /// Verifies in this slot. Only a good answer gives it back: a caller that goes away while the tracker is asked has
     /// asked all the same.
     pub(super) async fn verify(mut self, client: &Client) -> Verification {
         self.keep = true;
@@ -159,16 +160,16 @@ impl Slot {
         verification
     }
 
-    /// Leaves the place taken until it is forgiven, or its time is over.
+    /// Leaves the slot taken until it is forgiven, or its time is over.
     pub(super) fn leave(mut self) {
         self.keep = true;
     }
 }
 
-impl Drop for Slot {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.keep {
-            self.places.give_back(&self.organisation, self.attempt);
+            self.slots.give_back(&self.organisation, self.attempt);
         }
     }
 }
@@ -185,39 +186,39 @@ mod tests {
         FailureMeter::new(allowed, Shared::nothing())
     }
 
-    fn of_a_minute_ago() -> VecDeque<Place> {
+    fn of_a_minute_ago() -> VecDeque<TakenSlot> {
         let at = Instant::now().checked_sub(MINUTE).expect("a clock that has run for a minute");
-        VecDeque::from([Place { at, attempt: Uuid::nil(), token: None }])
+        VecDeque::from([TakenSlot { at, attempt: Uuid::nil(), token: None }])
     }
 
     #[tokio::test]
     async fn places_are_taken_until_they_are_given_back_and_by_organisation() {
         let meter = meter(2);
         let (acme, other) = (organisation("acme"), organisation("other"));
-        let first = meter.reserve(&acme, Uuid::from_u128(1)).await.expect("a place");
-        let second = meter.reserve(&acme, Uuid::from_u128(2)).await.expect("a place");
-        let refused = meter.reserve(&acme, Uuid::from_u128(3)).await.err().expect("no place");
+        let first = meter.reserve(&acme, Uuid::from_u128(1)).await.expect("a slot");
+        let second = meter.reserve(&acme, Uuid::from_u128(2)).await.expect("a slot");
+        let refused = meter.reserve(&acme, Uuid::from_u128(3)).await.err().expect("no slot");
         assert_eq!(refused.code, Code::RateLimited);
         assert!(refused.retry_after.is_some_and(|wait| wait <= MINUTE && wait > MINUTE / 2));
-        drop(meter.reserve(&other, Uuid::from_u128(4)).await.expect("a place of its own"));
+        drop(meter.reserve(&other, Uuid::from_u128(4)).await.expect("a slot of its own"));
         drop(first);
-        meter.reserve(&acme, Uuid::from_u128(5)).await.expect("the place that was given back").leave();
+        meter.reserve(&acme, Uuid::from_u128(5)).await.expect("the slot that was given back").leave();
         second.leave();
         assert!(meter.reserve(&acme, Uuid::from_u128(6)).await.is_err());
         meter.forgive(&acme, Uuid::from_u128(5));
         meter.forgive(&other, Uuid::from_u128(2));
-        drop(meter.reserve(&acme, Uuid::from_u128(7)).await.expect("the place that was forgiven"));
-        assert_eq!(meter.places.taken.lock().len(), 1, "nothing is kept of who has no place");
+        drop(meter.reserve(&acme, Uuid::from_u128(7)).await.expect("the slot that was forgiven"));
+        assert_eq!(meter.slots.taken.lock().len(), 1, "nothing is kept of who has no slot");
     }
 
     #[tokio::test]
     async fn a_place_is_free_again_after_a_minute() {
         let meter = meter(1);
         let acme = organisation("acme");
-        meter.reserve(&acme, Uuid::nil()).await.expect("a place").leave();
+        meter.reserve(&acme, Uuid::nil()).await.expect("a slot").leave();
         assert!(meter.reserve(&acme, Uuid::nil()).await.is_err());
-        meter.places.taken.lock().insert(acme.clone(), of_a_minute_ago());
-        meter.reserve(&acme, Uuid::nil()).await.expect("the place of a minute ago").leave();
+        meter.slots.taken.lock().insert(acme.clone(), of_a_minute_ago());
+        meter.reserve(&acme, Uuid::nil()).await.expect("the slot of a minute ago").leave();
     }
 
     #[tokio::test]
@@ -226,16 +227,16 @@ mod tests {
         for attempt in 0..1_000 {
             meter.reserve(&organisation("acme"), Uuid::from_u128(attempt)).await.expect("no limit").leave();
         }
-        assert!(meter.places.taken.lock().is_empty());
+        assert!(meter.slots.taken.lock().is_empty());
     }
 
     #[tokio::test]
     async fn organisations_beyond_number_take_no_more_memory() {
         let meter = meter(1);
         for number in 0..MANY {
-            meter.places.taken.lock().insert(organisation(&format!("org-{number}")), of_a_minute_ago());
+            meter.slots.taken.lock().insert(organisation(&format!("org-{number}")), of_a_minute_ago());
         }
-        meter.reserve(&organisation("one more"), Uuid::nil()).await.expect("a place").leave();
-        assert_eq!(meter.places.taken.lock().len(), 1);
+        meter.reserve(&organisation("one more"), Uuid::nil()).await.expect("a slot").leave();
+        assert_eq!(meter.slots.taken.lock().len(), 1);
     }
 }

@@ -218,7 +218,8 @@ impl Condition {
                 let known = self.warning.as_ref().filter(|known| known.code == code);
                 let since = known.map_or(moment.now, |known| known.since);
                 self.warning = Some(Warning { code, detail, since });
-                if !self.is_unreachable && self.is_out_of_patience(moment) {
+                self.finished_at.get_or_insert(moment.now);
+                if !self.is_unreachable && self.has_been_silent_too_long(moment) {
                     self.is_unreachable = true;
                     changes.push(Change::Unreachable);
                 }
@@ -234,8 +235,8 @@ impl Condition {
         std::mem::take(&mut self.is_unreachable).then_some(Change::Reachable)
     }
 
-    fn is_out_of_patience(&mut self, moment: Moment) -> bool {
-        let finished = *self.finished_at.get_or_insert(moment.now);
+    fn has_been_silent_too_long(&self, moment: Moment) -> bool {
+        let finished = self.finished_at.unwrap_or(moment.now);
         let finished = moment.last_success.map_or(finished, |last| last.max(finished));
         let silence = Duration::try_from(moment.now.duration_since(finished)).unwrap_or_default();
         moment.interval.is_some_and(|interval| silence >= interval.saturating_mul(SILENT_INTERVALS))

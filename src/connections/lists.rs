@@ -7,7 +7,7 @@ use super::audit::{self, AuditQuery};
 use super::events::{EventPage, EventView};
 use super::kept::PageKey;
 use super::service::{Connections, live, plan_of};
-use super::store::{self, ListQuery, Listed, Place, automations, events as stored_events, verifications};
+use super::store::{self, ListPosition, ListQuery, Listed, automations, events as stored_events, verifications};
 use super::{Actor, AuditEventView, AutomationView, ConnectionView, Page, Status, Usage, cursor};
 use crate::platforms::verification::Verification;
 use crate::problem::Problem;
@@ -68,14 +68,18 @@ impl Connections {
         }
         let limit = query.limit;
         let rows = self.shown(organisation, query).await?;
-        Ok(page(rows, limit, |(place, _)| cursor::encode(of, place)).map(|(_, view)| Some(view.clone())))
+        Ok(page(rows, limit, |(position, _)| cursor::encode(of, position)).map(|(_, view)| Some(view.clone())))
     }
 
     /// One connection more than the query's limit, if there are as many, with their places in the list.
     ///
     /// A row that cannot be opened shows as `failing` whatever status is stored, so that what is shown decides, and as
     /// many rows are read as it takes.
-    async fn shown(&self, organisation: &OrgId, mut query: ListQuery) -> Result<Vec<(Place, ConnectionView)>, Problem> {
+    async fn shown(
+        &self,
+        organisation: &OrgId,
+        mut query: ListQuery,
+    ) -> Result<Vec<(ListPosition, ConnectionView)>, Problem> {
         let wanted = query.status;
         query.status = wanted.filter(|status| *status != Status::Failing);
         let enough = usize::try_from(query.limit).unwrap_or_default();
@@ -85,14 +89,14 @@ impl Connections {
             let (owner, asked) = (organisation.clone(), query.clone());
             let listed = self.inner.db.read(move |db| store::list(db, &owner, &asked)).await.map_err(Problem::from)?;
             let is_last = i64::try_from(listed.len()).is_ok_and(|count| count < query.limit);
-            query.after = listed.last().map(|entry| entry.place.clone());
-            shown.extend(listed.into_iter().filter_map(|Listed { place, stored }| match stored {
+            query.after = listed.last().map(|entry| entry.position.clone());
+            shown.extend(listed.into_iter().filter_map(|Listed { position, stored }| match stored {
                 Ok(stored) => {
                     let view = stored.view(&self.inner.vault);
-                    wanted.is_none_or(|wanted| view.status == wanted).then_some((place, view))
+                    wanted.is_none_or(|wanted| view.status == wanted).then_some((position, view))
                 }
                 Err(damaged) => {
-                    tracing::warn!(connection.id = place.1, cause = %damaged, "a stored connection cannot be shown");
+                    tracing::warn!(connection.id = position.1, cause = %damaged, "a stored connection cannot be shown");
                     None
                 }
             }));

@@ -13,7 +13,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 /// A refusal is confirmed after this time.
 const CONFIRM: Duration = Duration::from_secs(60);
 /// So many checks in a row that do not end well come at the interval; after that, each pause is twice the one before.
-const PATIENT: i64 = 3;
+const CHECKS_AT_INTERVAL: i64 = 3;
 
 /// How often connections are checked.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +59,7 @@ impl Schedule {
 }
 
 fn pause(interval: Duration, attempts: i64) -> Duration {
-    let doublings = u32::try_from((attempts - PATIENT).clamp(0, 20)).unwrap_or_default();
+    let doublings = u32::try_from((attempts - CHECKS_AT_INTERVAL).clamp(0, 20)).unwrap_or_default();
     interval.saturating_mul(1 << doublings).min(LONGEST.max(interval))
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Actor;
 use super::audit;
 use super::draft::Draft;
-use super::failures::Slot;
+use super::failures::Reservation;
 use super::health::{Finding, Source};
 use super::learning::{Lesson, Verified};
 use super::readers;
@@ -73,10 +73,10 @@ impl Connections {
         pair: Pair,
         account: Account,
     ) -> Result<Verification, Problem> {
-        let slot = self.inner.failures.reserve(organisation, Uuid::now_v7()).await?;
+        let reservation = self.inner.failures.reserve(organisation, Uuid::now_v7()).await?;
         let platforms = self.platforms_for(organisation);
         let client = platforms::open(pair, account, &platforms, CallScope::verification()).map_err(Problem::from)?;
-        Ok(readers::run(async move { slot.verify(&client).await }).await)
+        Ok(readers::run(async move { reservation.verify(&client).await }).await)
     }
 
     /// Verifies a saved connection again, now.
@@ -84,9 +84,9 @@ impl Connections {
     /// # Errors
     /// Unknown or deleted, or too many failures lately. What the tracker says is in the verification.
     pub async fn verify(&self, actor: &Actor, id: Uuid) -> Result<Verification, Problem> {
-        let slot = self.inner.failures.reserve(&actor.organisation, Uuid::now_v7()).await?;
+        let reservation = self.inner.failures.reserve(&actor.organisation, Uuid::now_v7()).await?;
         let stored = self.live(&actor.organisation, id).await?;
-        let (verification, lesson) = self.verify_stored(stored, Some(slot)).await?;
+        let (verification, lesson) = self.verify_stored(stored, Some(reservation)).await?;
         let event = verified(&verification, id, json!({}));
         let (owner, now, learner) = (actor.clone(), now_micros(), self.learner());
         self.inner
@@ -103,14 +103,14 @@ impl Connections {
     pub(super) async fn verify_stored(
         &self,
         stored: Box<Stored>,
-        slot: Option<Slot>,
+        reservation: Option<Reservation>,
     ) -> Result<(Verification, Lesson), Problem> {
         let about = About::of(&stored);
         let verification = match self.open(stored, CallScope::verification()) {
             Ok(Opened { client, .. }) => {
                 let verifying = async move {
-                    match slot {
-                        Some(slot) => slot.verify(&client).await,
+                    match reservation {
+                        Some(reservation) => reservation.verify(&client).await,
                         None => platforms::verify(&client).await,
                     }
                 };

@@ -15,8 +15,8 @@ mod migrate;
 mod pool;
 pub mod schema;
 mod server;
-mod turns;
 mod url;
+mod write_locks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -36,8 +36,8 @@ pub use self::connection::DbConnection;
 pub use self::error::{DbError, ReadOnly};
 use self::pool::{Bounds, Pool};
 pub use self::server::Timeline;
-use self::turns::{Held, Turns};
 pub use self::url::DatabaseUrl;
+use self::write_locks::{WriteGuard, WriteLocks};
 use crate::metrics;
 
 /// The longest that passes between a change's asking to be written and its being there for everybody to see, whatever its
@@ -50,7 +50,7 @@ pub const LONGEST_WRITE: Duration =
 #[derive(Clone)]
 pub struct Db {
     pool: Arc<Pool>,
-    turns: Turns,
+    write_locks: WriteLocks,
     /// Whether the write-ahead log may still hold what was deleted.
     unscrubbed: Arc<AtomicBool>,
     /// Queries that wait for a connection.
@@ -89,7 +89,13 @@ impl Db {
         let is_file = matches!(url, DatabaseUrl::Sqlite(_));
         // A process that died may have left its log behind.
         let unscrubbed = Arc::new(AtomicBool::new(is_file));
-        Ok(Self { pool, turns: Turns::of(size, is_file), unscrubbed, waiting: Arc::default(), changes: Arc::default() })
+        Ok(Self {
+            pool,
+            write_locks: WriteLocks::of(size, is_file),
+            unscrubbed,
+            waiting: Arc::default(),
+            changes: Arc::default(),
+        })
     }
 
     fn is_file(&self) -> bool {
@@ -170,11 +176,11 @@ impl Db {
         F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
     {
         let deadline = self.deadline();
-        let Ok(turn) = timeout_at(deadline.into(), self.turns.take(organisation.as_deref())).await else {
+        let Ok(lock) = timeout_at(deadline.into(), self.write_locks.take(organisation.as_deref())).await else {
             return Err(DbError::TooSlow.into());
         };
         let unscrubbed = (erases && self.is_file()).then(|| Arc::clone(&self.unscrubbed));
-        self.run(deadline, Work { turn: Some(turn), writes: true, unscrubbed }, queries).await
+        self.run(deadline, Work { lock: Some(lock), writes: true, unscrubbed }, queries).await
     }
 
     /// Clears SQLite's write-ahead log of what deleted rows left in it, if any did; what cannot be done because others are
@@ -215,17 +221,18 @@ impl Db {
         Instant::now() + self.pool.bounds.total
     }
 
-    /// Runs queries in a thread that may wait for them. Who has a turn keeps it until they are over, or given up.
+    /// Runs queries in a thread that may wait for them. Who has a lock keeps it until they are over, or given up.
     async fn run<T, E, F>(&self, deadline: Instant, work: Work, queries: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
         F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
     {
-        let Work { turn, writes, unscrubbed } = work;
+        let Work { lock, writes, unscrubbed } = work;
         let started = Instant::now();
         let waiting = Waiting::one_more(&self.waiting);
-        let place = self.pool.place(deadline).await.inspect_err(|_| metrics::db_acquired(started.elapsed(), false))?;
+        let permit =
+            self.pool.permit(deadline).await.inspect_err(|_| metrics::db_acquired(started.elapsed(), false))?;
         let pool = Arc::clone(&self.pool);
         let running = tokio::task::spawn_blocking(move || {
             let fetched = pool.fetch();
@@ -238,10 +245,10 @@ impl Db {
             outcome
         });
         let pool = Arc::clone(&self.pool);
-        // A task of its own: place and turn are those of the queries, which go on when their caller leaves.
+        // A task of its own: permit and lock are those of the queries, which go on when their caller leaves.
         let watching = async move {
-            let outcome = pool.watch(running, place, deadline).await;
-            drop(turn);
+            let outcome = pool.watch(running, permit, deadline).await;
+            drop(lock);
             outcome
         };
         match tokio::spawn(watching.in_current_span()).await {
@@ -253,14 +260,14 @@ impl Db {
 
 /// What queries do, beside what they ask.
 struct Work {
-    turn: Option<Held>,
+    lock: Option<WriteGuard>,
     writes: bool,
     /// Noted once they are over, whatever came of them.
     unscrubbed: Option<Arc<AtomicBool>>,
 }
 
 impl Work {
-    const READING: Self = Self { turn: None, writes: false, unscrubbed: None };
+    const READING: Self = Self { lock: None, writes: false, unscrubbed: None };
 }
 
 /// Counts a query that waits for a connection, until it is dropped.
@@ -338,9 +345,9 @@ mod tests {
         let slow = run("INSERT INTO marks VALUES (1)", total + Duration::from_secs(1)).await;
         assert!(matches!(slow, Err(DbError::TooSlow)), "{slow:?}");
         assert!(started.elapsed() < total + Duration::from_millis(900), "{:?}", started.elapsed());
-        // The turn is free again, but the file is not until the slow one has noticed.
+        // The lock is free again, but the file is not until the slow one has noticed.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        run("INSERT INTO marks VALUES (2)", Duration::ZERO).await.expect("its turn");
+        run("INSERT INTO marks VALUES (2)", Duration::ZERO).await.expect("the lock");
         let marks = db.read(|db| -> Result<Count, DbError> {
             let DbConnection::Sqlite(db) = db else { panic!("this is SQLite") };
             Ok(sql_query("SELECT sum(mark) AS count FROM marks").get_result(db)?)

@@ -1,10 +1,10 @@
 //! Connections to the database: how long they may take, which are kept open, and how many are in use.
 //!
-//! A query waits for a place first, which takes no thread; only then does a thread fetch a connection and run
-//! the queries. What does not end in time is given up: its caller is told so and its place is free for others, while
+//! A query waits for a permit first, which takes no thread; only then does a thread fetch a connection and run
+//! the queries. What does not end in time is given up: its caller is told so and its permit is free for others, while
 //! thread and connection end by themselves, as soon as the system has noticed that nobody is there.
 //!
-//! The usual pools do not go with that: they try a connection without a bound, and one that hangs keeps its place.
+//! The usual pools do not go with that: they try a connection without a bound, and one that hangs keeps its permit.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(600);
 const LIFETIME: Duration = Duration::from_secs(1_800);
 
-/// Queries that were given up and are still running give their places to others, unless they are so many times as many
-/// as there are places: threads and connections have an end too.
+/// Queries that were given up and are still running give their permits to others, unless they are so many times as many
+/// as there are permits: threads and connections have an end too.
 const MOST_GIVEN_UP: u32 = 3;
 
 /// How long the database may take.
@@ -197,7 +197,7 @@ pub(super) struct Pool {
     pub(super) url: DatabaseUrl,
     pub(super) bounds: Bounds,
     pub(super) size: u32,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
     /// Queries that are given up and still run.
     given_up: AtomicU32,
@@ -236,7 +236,7 @@ impl Idle {
 }
 
 /// The right to use a connection.
-pub(super) type Place = OwnedSemaphorePermit;
+pub(super) type Permit = OwnedSemaphorePermit;
 
 impl Pool {
     /// Opens the first connection. A server that is just being started is given a moment.
@@ -245,7 +245,7 @@ impl Pool {
             url: url.clone(),
             bounds,
             size,
-            places: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1))),
+            permits: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1))),
             idle: Mutex::default(),
             given_up: AtomicU32::new(0),
             generation: AtomicU64::new(0),
@@ -275,13 +275,13 @@ impl Pool {
     /// How many connections are open and idle, and how many are in use.
     pub(super) fn state(&self) -> (u32, u32) {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        (count(self.idle().len()), self.size.saturating_sub(count(self.places.available_permits())))
+        (count(self.idle().len()), self.size.saturating_sub(count(self.permits.available_permits())))
     }
 
-    /// Waits for a place until the deadline.
-    pub(super) async fn place(&self, deadline: Instant) -> Result<Place, DbError> {
-        match timeout_at(deadline.into(), Arc::clone(&self.places).acquire_owned()).await {
-            Ok(place) => place.map_err(unavailable),
+    /// Waits for a permit until the deadline.
+    pub(super) async fn permit(&self, deadline: Instant) -> Result<Permit, DbError> {
+        match timeout_at(deadline.into(), Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(permit) => permit.map_err(unavailable),
             Err(_) => Err(DbError::TooSlow),
         }
     }
@@ -343,7 +343,7 @@ impl Pool {
         Ok(writes)
     }
 
-    /// Fetches a connection that answers, or opens one: for threads that may wait, with a place. On PostgreSQL a
+    /// Fetches a connection that answers, or opens one: for threads that may wait, with a permit. On PostgreSQL a
     /// transaction has begun on it.
     pub(super) fn fetch(self: &Arc<Self>) -> Result<Fetched, DbError> {
         // The lock is not held while a connection is tried, and closed if it is no good.
@@ -402,7 +402,7 @@ impl Pool {
     pub(super) async fn watch<T: Send + 'static>(
         self: Arc<Self>,
         mut queries: JoinHandle<T>,
-        place: Place,
+        permit: Permit,
         deadline: Instant,
     ) -> Result<T, DbError> {
         match timeout_at(deadline.into(), &mut queries).await {
@@ -412,19 +412,19 @@ impl Pool {
                 self.distrust();
                 // What no thread has begun yet never begins.
                 queries.abort();
-                tokio::spawn(self.wait_for_given_up(queries, place));
+                tokio::spawn(self.wait_for_given_up(queries, permit));
                 Err(DbError::TooSlow)
             }
         }
     }
 
-    async fn wait_for_given_up<T>(self: Arc<Self>, queries: JoinHandle<T>, place: Place) {
+    async fn wait_for_given_up<T>(self: Arc<Self>, queries: JoinHandle<T>, permit: Permit) {
         let most = self.size.saturating_mul(MOST_GIVEN_UP);
         let kept = if self.given_up.fetch_add(1, Ordering::Relaxed) < most {
-            drop(place);
+            drop(permit);
             None
         } else {
-            Some(place)
+            Some(permit)
         };
         let _ = queries.await;
         self.given_up.fetch_sub(1, Ordering::Relaxed);
@@ -571,22 +571,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_given_up_frees_its_place_until_too_much_is() {
+    async fn what_is_given_up_frees_its_permit_until_too_much_is() {
         let (_folder, pool) = sqlite(1);
         let mut gates = Vec::new();
         for given_up in 0..=MOST_GIVEN_UP {
             let deadline = Instant::now() + Duration::from_millis(20);
-            let place = pool.place(Instant::now() + CONNECT).await.expect("a place");
+            let permit = pool.permit(Instant::now() + CONNECT).await.expect("a permit");
             let (gate, closed) = std::sync::mpsc::channel::<()>();
             gates.push(gate);
             let queries = tokio::task::spawn_blocking(move || closed.recv().is_ok());
-            let outcome = Arc::clone(&pool).watch(queries, place, deadline).await;
+            let outcome = Arc::clone(&pool).watch(queries, permit, deadline).await;
             assert!(matches!(outcome, Err(DbError::TooSlow)), "{given_up}");
         }
         let soon = Instant::now() + Duration::from_millis(100);
-        assert!(matches!(pool.place(soon).await, Err(DbError::TooSlow)), "there is an end to threads too");
+        assert!(matches!(pool.permit(soon).await, Err(DbError::TooSlow)), "there is an end to threads too");
         gates.clear();
-        drop(pool.place(Instant::now() + CONNECT).await.expect("a place again"));
+        drop(pool.permit(Instant::now() + CONNECT).await.expect("a permit again"));
     }
 
     #[test]

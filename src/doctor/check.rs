@@ -10,7 +10,7 @@ pub enum Verdict {
     Ok,
     /// Worth a look.
     Warn,
-    /// To be mended.
+    /// To be fixed.
     Fail,
 }
 

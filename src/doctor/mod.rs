@@ -32,7 +32,7 @@ impl Report {
         Self { status, checks }
     }
 
-    /// Whether anything has to be mended.
+    /// Whether anything has to be fixed.
     #[must_use]
     pub fn has_failures(&self) -> bool {
         self.status == Verdict::Fail

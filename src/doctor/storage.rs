@@ -172,7 +172,7 @@ async fn keys(db: &Db, vault: Vault) -> Check {
     const CHECK: &str = "key_ring";
     let total = webhooks::rotation::count(db).await.unwrap_or_default();
     let mut progress = Progress::new("connections and webhooks opened", total);
-    match webhooks::inventory::take(db, &vault, |done| progress.at(done)).await {
+    match webhooks::inventory::take(db, &vault, |done| progress.show(done)).await {
         Ok(inventory) => judge(&inventory, vault.active_key_id(), vault.key_ids()),
         Err(error) => Check::fail(CHECK, telemetry::chain(&error), "look at the database"),
     }
@@ -238,51 +238,55 @@ mod tests {
 
     #[test]
     fn a_ring_is_judged_by_what_it_opens() {
-        let told = |inventory: &Inventory| judge(inventory, "k2", ["k2", "k1"].into_iter());
-        let fresh = told(&Inventory::default());
+        let shown_at = |inventory: &Inventory| judge(inventory, "k2", ["k2", "k1"].into_iter());
+        let fresh = shown_at(&Inventory::default());
         assert_eq!(fresh.status, Verdict::Ok);
-        let rotated = told(&Inventory { rows: 2, readable: counts(&[("k2", 6)]), ..Inventory::default() });
+        let rotated = shown_at(&Inventory { rows: 2, readable: counts(&[("k2", 6)]), ..Inventory::default() });
         assert_eq!(
             (rotated.status, rotated.found.as_str()),
             (Verdict::Ok, "6 under `k2`; everything opens, nothing needs `k1`")
         );
-        let between = told(&Inventory { readable: counts(&[("k1", 2), ("k2", 6)]), ..Inventory::default() });
+        let between = shown_at(&Inventory { readable: counts(&[("k1", 2), ("k2", 6)]), ..Inventory::default() });
         assert_eq!(between.status, Verdict::Warn);
         assert!(between.found.contains("2 under `k1`, 6 under `k2`"));
-        let lost = told(&Inventory { rows: 3, keyless: counts(&[("k0", 4)]), unusable: 1, ..Inventory::default() });
+        let lost = shown_at(&Inventory { rows: 3, keyless: counts(&[("k0", 4)]), unusable: 1, ..Inventory::default() });
         assert_eq!(lost.status, Verdict::Fail);
         assert!(lost.found.contains("4 under `k0`") && lost.found.contains("1 of 3 connections cannot"));
         let webhooks =
             Inventory { keyless: counts(&[("k0", 2)]), webhooks: 2, unusable_webhooks: 1, ..Inventory::default() };
-        assert!(told(&webhooks).found.contains("0 of 0 connections and 1 of 2 webhooks cannot be used"));
-        assert_eq!(told(&Inventory { damaged: 1, ..Inventory::default() }).status, Verdict::Fail);
+        assert!(shown_at(&webhooks).found.contains("0 of 0 connections and 1 of 2 webhooks cannot be used"));
+        assert_eq!(shown_at(&Inventory { damaged: 1, ..Inventory::default() }).status, Verdict::Fail);
     }
 
     #[test]
     fn a_key_that_opens_nothing_of_its_name_is_another_and_one_that_opens_something_is_not() {
-        let told = |inventory: &Inventory| judge(inventory, "k1", ["k1", "k0"].into_iter());
+        let shown_at = |inventory: &Inventory| judge(inventory, "k1", ["k1", "k0"].into_iter());
         let sealed =
             Inventory { rows: 2, damaged: 8, refused: counts(&[("k1", 8)]), unusable: 2, ..Inventory::default() };
-        let another = told(&sealed);
+        let another = shown_at(&sealed);
         assert_eq!(another.status, Verdict::Fail);
         assert_eq!(another.found, "none of 8 under `k1` opens; 2 of 2 connections cannot be used");
         assert!(another.fix.is_some_and(|fix| fix.contains("put the former one back")));
-        let beside = told(&Inventory { readable: counts(&[("k0", 4)]), ..sealed.clone() });
+        let beside = shown_at(&Inventory { readable: counts(&[("k0", 4)]), ..sealed.clone() });
         assert!(beside.found.starts_with("none of 8 under `k1`"));
-        let tampered =
-            told(&Inventory { damaged: 1, refused: counts(&[("k1", 1)]), readable: counts(&[("k1", 7)]), ..sealed });
+        let tampered = shown_at(&Inventory {
+            damaged: 1,
+            refused: counts(&[("k1", 1)]),
+            readable: counts(&[("k1", 7)]),
+            ..sealed
+        });
         assert!(tampered.found.starts_with("damaged blobs: 1") && tampered.status == Verdict::Fail);
     }
 
     #[test]
     fn checks_that_are_an_interval_late_are_worth_a_look() {
-        let told =
+        let shown_at =
             |due, minutes: i64| judge_checks(Checks { due, late: minutes * 60_000_000 }, Duration::from_secs(3_600));
         assert_eq!(
-            [told(0, 0), told(9, 59), told(9, 61)].map(|check| check.status),
+            [shown_at(0, 0), shown_at(9, 59), shown_at(9, 61)].map(|check| check.status),
             [Verdict::Ok, Verdict::Ok, Verdict::Warn]
         );
-        assert!(told(9, 61).found.contains("9 connections") && told(9, 61).found.contains("3660 s"));
+        assert!(shown_at(9, 61).found.contains("9 connections") && shown_at(9, 61).found.contains("3660 s"));
     }
 
     #[test]

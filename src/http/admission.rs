@@ -13,8 +13,8 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, ResponseError, web};
 
 use super::callers::network;
+use super::client_connections::{Answering, Body, ClientConnection};
 use super::edge::ApiError;
-use super::lines::{Answering, Body, Line};
 use super::state::State;
 use crate::problem::{Code, Problem};
 use crate::shares::{Owner, Pool, Share};
@@ -42,17 +42,17 @@ pub(super) struct Party {
 pub(super) struct Room(pub(super) Vec<Share>);
 
 /// An answer that keeps what its request holds until it is sent or its reader has gone.
-pub struct Held {
+pub struct HoldingBody {
     body: BoxBody,
     /// What the body has given and is not sent yet.
     rest: web::Bytes,
     _place: Option<Share>,
     _party: Option<Party>,
     _room: Vec<Share>,
-    _line: Option<Answering>,
+    _connection: Option<Answering>,
 }
 
-impl MessageBody for Held {
+impl MessageBody for HoldingBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
@@ -80,28 +80,29 @@ impl MessageBody for Held {
 pub async fn admit<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<Held, BoxBody>>, Error> {
+) -> Result<ServiceResponse<EitherBody<HoldingBody, BoxBody>>, Error> {
     let state = request.app_data::<web::Data<State>>().cloned();
     let place = match (request.path(), &state) {
         ("/healthz" | "/readyz", _) | (_, None) => Ok(None),
         (_, Some(state)) if state.is_draining() => Err(shutting_down()),
         (_, Some(state)) => enter(state, &request).await.map(Some),
     };
-    let line = request.conn_data::<Arc<Line>>().cloned();
-    let answering = line.as_ref().map(|line| line.begin(length(request.head()), announced(request.headers())));
+    let connection = request.conn_data::<Arc<ClientConnection>>().cloned();
+    let answering =
+        connection.as_ref().map(|connection| connection.begin(length(request.head()), announced(request.headers())));
     let mut response = match place {
         Ok(place) => hold(next.call(request).await?, state.as_ref(), place, answering).await,
         Err(problem) => refuse(request, problem),
     };
     let is_refused = response.status().is_client_error() || response.status().is_server_error();
-    let ends = is_refused && line.is_some_and(|line| line.refuse_body());
+    let ends = is_refused && connection.is_some_and(|connection| connection.refuse_body());
     if ends || state.is_some_and(|state| state.is_leaving()) {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)
 }
 
-fn refuse(request: ServiceRequest, problem: Problem) -> ServiceResponse<EitherBody<Held, BoxBody>> {
+fn refuse(request: ServiceRequest, problem: Problem) -> ServiceResponse<EitherBody<HoldingBody, BoxBody>> {
     request.into_response(ApiError(problem).error_response()).map_into_right_body()
 }
 
@@ -110,8 +111,8 @@ async fn hold<B: MessageBody + 'static>(
     response: ServiceResponse<B>,
     state: Option<&web::Data<State>>,
     place: Option<Share>,
-    line: Option<Answering>,
-) -> ServiceResponse<EitherBody<Held, BoxBody>> {
+    connection: Option<Answering>,
+) -> ServiceResponse<EitherBody<HoldingBody, BoxBody>> {
     let party = response.request().extensions_mut().remove::<Party>();
     let made = response.request().extensions_mut().remove::<Room>();
     let is_paid = made.is_some();
@@ -132,13 +133,13 @@ async fn hold<B: MessageBody + 'static>(
     }
     response
         .map_into_boxed_body()
-        .map_body(|_, body| Held {
+        .map_body(|_, body| HoldingBody {
             body,
             rest: web::Bytes::new(),
             _place: place,
             _party: party,
             _room: room,
-            _line: line,
+            _connection: connection,
         })
         .map_into_left_body()
 }
@@ -208,9 +209,16 @@ mod tests {
 
     use super::*;
 
-    fn held(body: impl MessageBody + 'static, place: Option<Share>) -> Held {
+    fn held(body: impl MessageBody + 'static, place: Option<Share>) -> HoldingBody {
         let rest = web::Bytes::new();
-        Held { body: BoxBody::new(body), rest, _place: place, _party: None, _room: Vec::new(), _line: None }
+        HoldingBody {
+            body: BoxBody::new(body),
+            rest,
+            _place: place,
+            _party: None,
+            _room: Vec::new(),
+            _connection: None,
+        }
     }
 
     #[actix_web::test]

@@ -102,11 +102,11 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     let mut response = match next.call(request).instrument(span).await {
         Ok(response) => response,
         Err(error) => {
-            watch.failed(error.as_response_error().status_code());
+            watch.finish_with_error(error.as_response_error().status_code());
             return Err(error);
         }
     };
-    watch.answered(&response);
+    watch.finish_with(&response);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-request-id"), value);
@@ -142,19 +142,19 @@ impl Watch {
         }
     }
 
-    fn answered<B>(mut self, response: &ServiceResponse<B>) {
+    fn finish_with<B>(mut self, response: &ServiceResponse<B>) {
         self.answered = true;
         let code = response.response().extensions().get::<Code>().copied();
         let cache = response.headers().get("cache-status").and_then(|status| status.to_str().ok());
-        self.tell(response.status(), code, cache);
+        self.report(response.status(), code, cache);
     }
 
-    fn failed(mut self, status: StatusCode) {
+    fn finish_with_error(mut self, status: StatusCode) {
         self.answered = true;
-        self.tell(status, None, None);
+        self.report(status, None, None);
     }
 
-    fn tell(&self, status: StatusCode, code: Option<Code>, cache: Option<&str>) {
+    fn report(&self, status: StatusCode, code: Option<Code>, cache: Option<&str>) {
         let time = self.started.elapsed();
         metrics::request(self.method.as_str(), &self.route, status.as_str(), time);
         let (organisation, connection) = &*self.concern.0;
@@ -176,7 +176,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if !self.answered {
-            self.tell(StatusCode::from_u16(CALLER_LEFT).unwrap_or_default(), None, None);
+            self.report(StatusCode::from_u16(CALLER_LEFT).unwrap_or_default(), None, None);
         }
     }
 }

@@ -7,7 +7,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::StreamExt;
 
 use super::admission::Room;
-use super::lines::Line;
+use super::client_connections::ClientConnection;
 use super::negotiation::Media;
 use crate::connections::stats::file::{Body, Content, File};
 use crate::connections::stats::stream::Form;
@@ -54,10 +54,10 @@ pub(super) fn private(mut response: HttpResponseBuilder) -> HttpResponseBuilder 
 
 /// A body that ends with its connection. One that fails resets it: an orderly end would make it look whole.
 fn until_broken_off(request: &HttpRequest, body: Body) -> Body {
-    let line = request.conn_data::<Arc<Line>>().cloned();
+    let connection = request.conn_data::<Arc<ClientConnection>>().cloned();
     Box::pin(body.inspect(move |part| {
-        if let (Err(_), Some(line)) = (part, &line) {
-            line.reset_when_closed();
+        if let (Err(_), Some(connection)) = (part, &connection) {
+            connection.reset_when_closed();
         }
     }))
 }

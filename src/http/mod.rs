@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub(crate) mod callers;
+pub(crate) mod client_connections;
 mod connections;
 mod console;
 mod cors;
@@ -13,7 +14,6 @@ mod health;
 mod history;
 pub mod json;
 mod limits;
-pub(crate) mod lines;
 mod listing;
 mod negotiation;
 pub mod openapi;

@@ -63,18 +63,18 @@ impl<'a> Parameters<'a> {
                 let values = parameters.given.entry(key).or_default();
                 values.push(value);
                 if values.len() == 2 && !is_list {
-                    parameters.wrong(key, InputCode::Repeated, "Give this parameter once.");
+                    parameters.add_problem(key, InputCode::Repeated, "Give this parameter once.");
                 }
             } else {
                 let known: Vec<&str> = once.iter().chain(lists).copied().collect();
-                parameters.wrong(key, InputCode::UnknownParameter, unknown(key, &known));
+                parameters.add_problem(key, InputCode::UnknownParameter, unknown(key, &known));
             }
         }
         parameters
     }
 
     /// Notes that something is wrong with a parameter.
-    pub(super) fn wrong(&mut self, parameter: &str, code: InputCode, detail: impl Into<String>) {
+    pub(super) fn add_problem(&mut self, parameter: &str, code: InputCode, detail: impl Into<String>) {
         self.wrong.note(FieldProblem::at("", parameter, code, detail));
     }
 
@@ -131,7 +131,7 @@ impl<'a> Parameters<'a> {
             match text.parse() {
                 Ok(id) if ids.contains(&id) => {}
                 Ok(id) => ids.push(id),
-                Err(_) => self.wrong(key, InputCode::Format, "This is not a connection's id."),
+                Err(_) => self.add_problem(key, InputCode::Format, "This is not a connection's id."),
             }
         }
         ids

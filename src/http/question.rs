@@ -102,7 +102,7 @@ pub(super) fn read_of_many(
     let is_partial_allowed = shape::flag(&mut parameters, ALLOW_PARTIAL, false);
     let ids = parameters.connections(CONNECTIONS);
     if ids.len() > most {
-        parameters.wrong(CONNECTIONS, InputCode::TooMany, format!("Name at most {most} connections."));
+        parameters.add_problem(CONNECTIONS, InputCode::TooMany, format!("Name at most {most} connections."));
     }
     let question = of(&mut parameters, is_merged);
     let shape = shape::read(&mut parameters, offered, longest);
@@ -143,7 +143,7 @@ fn group_by(parameters: &mut Parameters<'_>) -> Vec<Dimension> {
     let known = Dimension::ALL.map(Dimension::key);
     let dimensions = named(parameters, "group_by", &items, &known);
     if dimensions.len() > MAX_DIMENSIONS {
-        parameters.wrong("group_by", InputCode::TooMany, format!("Name at most {MAX_DIMENSIONS} dimensions."));
+        parameters.add_problem("group_by", InputCode::TooMany, format!("Name at most {MAX_DIMENSIONS} dimensions."));
     }
     dimensions
 }
@@ -152,7 +152,7 @@ fn metrics(parameters: &mut Parameters<'_>) -> Option<Vec<Metric>> {
     let items = parameters.list("metrics")?;
     if items.is_empty() {
         let detail = "Name at least one metric, or leave the parameter out.";
-        parameters.wrong("metrics", InputCode::Required, detail);
+        parameters.add_problem("metrics", InputCode::Required, detail);
     }
     Some(named(parameters, "metrics", &items, &Metric::ALL.map(Metric::key)))
 }
@@ -166,10 +166,10 @@ where
     for item in items {
         match item.parse() {
             Ok(one) if found.contains(&one) => {
-                parameters.wrong(list, InputCode::Repeated, format!("{item} is named twice."));
+                parameters.add_problem(list, InputCode::Repeated, format!("{item} is named twice."));
             }
             Ok(one) => found.push(one),
-            Err(_) => parameters.wrong(list, InputCode::UnknownValue, super::query::possible(item, known)),
+            Err(_) => parameters.add_problem(list, InputCode::UnknownValue, super::query::possible(item, known)),
         }
     }
     found
@@ -186,7 +186,7 @@ fn period(parameters: &mut Parameters<'_>) -> Option<Period> {
     let days = parameters.text("from").is_some() || parameters.text("to").is_some();
     match (parameters.text("preset"), days) {
         (Some(_), true) => {
-            parameters.wrong("preset", InputCode::Conflict, "Give either preset, or from and to.");
+            parameters.add_problem("preset", InputCode::Conflict, "Give either preset, or from and to.");
             None
         }
         (Some(_), false) => parameters.read("preset", |key| {
@@ -201,14 +201,14 @@ fn period(parameters: &mut Parameters<'_>) -> Option<Period> {
 fn days(parameters: &mut Parameters<'_>) -> Option<Period> {
     for key in ["from", "to"] {
         if parameters.text(key).is_none() {
-            parameters.wrong(key, InputCode::Required, "Give from and to, or a preset.");
+            parameters.add_problem(key, InputCode::Required, "Give from and to, or a preset.");
         }
     }
     let (from, to) = (parameters.read("from", date), parameters.read("to", date));
     let (from, to) = from.zip(to)?;
     let range = DateRange::new(from, to);
     if range.is_none() {
-        parameters.wrong("to", InputCode::Conflict, "The range ends before it starts.");
+        parameters.add_problem("to", InputCode::Conflict, "The range ends before it starts.");
     }
     range.map(Period::Days)
 }
@@ -219,18 +219,18 @@ fn filters(parameters: &mut Parameters<'_>) -> Filters {
         let parameter = format!("filter[{key}]");
         let Ok(dimension) = key.parse::<Dimension>() else {
             let known = Dimension::ALL.map(Dimension::key).join(", ");
-            parameters.wrong(&parameter, InputCode::UnknownParameter, format!("Dimensions are {known}."));
+            parameters.add_problem(&parameter, InputCode::UnknownParameter, format!("Dimensions are {known}."));
             continue;
         };
         let mut ids = BTreeSet::new();
         for text in parameters.texts(&parameter) {
             match filtered(text, dimension) {
                 Ok(items) => ids.extend(items),
-                Err(detail) => parameters.wrong(&parameter, InputCode::Format, detail),
+                Err(detail) => parameters.add_problem(&parameter, InputCode::Format, detail),
             }
         }
         if ids.len() > MAX_FILTER_IDS {
-            parameters.wrong(&parameter, InputCode::TooMany, format!("Name at most {MAX_FILTER_IDS} ids."));
+            parameters.add_problem(&parameter, InputCode::TooMany, format!("Name at most {MAX_FILTER_IDS} ids."));
         }
         filters.insert(dimension, ids);
     }
@@ -285,7 +285,7 @@ fn bounds(parameters: &mut Parameters<'_>, name: &str) -> BTreeMap<Metric, Decim
         let parameter = format!("{name}[{key}]");
         let Ok(metric) = key.parse::<Metric>() else {
             let known = Metric::ALL.map(Metric::key).join(", ");
-            parameters.wrong(&parameter, InputCode::UnknownParameter, format!("Metrics are {known}."));
+            parameters.add_problem(&parameter, InputCode::UnknownParameter, format!("Metrics are {known}."));
             continue;
         };
         if let Some(bound) = parameters.read(&parameter, bound) {

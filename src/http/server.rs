@@ -20,8 +20,8 @@ use actix_web::{App, middleware, web};
 use utoipa_actix_web::AppExt;
 
 use super::admission::PIECE_BYTES;
+use super::client_connections::ClientConnections;
 use super::fallback::Methods;
-use super::lines::Lines;
 use super::refusals::HEAD_TIMEOUT;
 use super::socket::Socket;
 use super::state::State;
@@ -50,7 +50,7 @@ pub(crate) struct Door {
     pub(crate) workers: usize,
     /// How long requests in flight may go on once it stops.
     pub(crate) grace: Duration,
-    pub(crate) lines: Lines,
+    pub(crate) connections: ClientConnections,
 }
 
 /// Serves callers at this address, with so many workers; requests in flight may finish within `grace`.
@@ -64,9 +64,10 @@ pub fn listen(
     grace: Duration,
 ) -> io::Result<(Vec<SocketAddr>, Server)> {
     let bodies = Pool::new(state.sizing.bodies, state.sizing.bodies / 4);
-    let lines = Lines::watched(KEEP_ALIVE + HEAD_TIMEOUT, state.sizing.connections, bodies, state.proxies.clone());
+    let connections =
+        ClientConnections::watched(KEEP_ALIVE + HEAD_TIMEOUT, state.sizing.connections, bodies, state.proxies.clone());
     let state = Arc::clone(state);
-    let door = Door { address, workers, grace, lines };
+    let door = Door { address, workers, grace, connections };
     door.open(move || app(&state)).map(|(address, server)| (vec![address], server))
 }
 
@@ -87,18 +88,18 @@ impl Door {
         <S::Service as Service<Request>>::Future: 'static,
         B: MessageBody + 'static,
     {
-        let Self { address, workers, grace, lines } = self;
+        let Self { address, workers, grace, connections } = self;
         let listener = listener(address)?;
         let address = listener.local_addr()?;
         let builder = Server::build()
             .workers(workers)
             // Not what bounds them: who is one too many has to be let in to take the place of another.
-            .max_concurrent_connections(lines.most().saturating_mul(2))
+            .max_concurrent_connections(connections.most().saturating_mul(2))
             .disable_signals()
             .shutdown_timeout(grace.as_secs());
         let stopping = builder.graceful_shutdown_signal();
         let builder = builder.listen("http", listener, move || {
-            let (lines, stopping) = (lines.clone(), stopping.clone());
+            let (connections, stopping) = (connections.clone(), stopping.clone());
             let application = factory().into_factory().map_err(|error| error.into().error_response());
             let http = HttpService::build()
                 .graceful_shutdown_signal(move || {
@@ -113,12 +114,12 @@ impl Door {
                 .h1_write_buffer_size(PIECE_BYTES)
                 .local_addr(address)
                 .on_connect_ext(|socket: &Socket, data: &mut Extensions| {
-                    data.insert(Arc::clone(socket.line()));
+                    data.insert(Arc::clone(socket.connection()));
                 })
                 .h1(map_config(application, |()| AppConfig::default()));
             let sockets = fn_service(move |stream: TcpStream| {
                 let peer = stream.peer_addr().ok();
-                let registered = lines.add(peer.map(|peer| peer.ip()));
+                let registered = connections.add(peer.map(|peer| peer.ip()));
                 let refused = || DispatchError::Io(io::ErrorKind::ConnectionRefused.into());
                 let socket = registered.map(|registered| (Socket::new(stream, registered), peer)).ok_or_else(refused);
                 std::future::ready(socket)

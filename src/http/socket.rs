@@ -1,4 +1,4 @@
-//! A caller's socket as the HTTP server sees it: it reads and writes no further than its [`Line`] allows.
+//! A caller's socket as the HTTP server sees it: it reads and writes no further than its [`ClientConnection`] allows.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::lines::{Line, MAX_REFUSED_BYTES, Next, Registered};
+use super::client_connections::{ClientConnection, MAX_REFUSED_BYTES, Next, Registered};
 use super::refusals::{Instead, Refusal};
 
 /// A caller's socket.
@@ -33,8 +33,8 @@ impl Socket {
     }
 
     /// What its requests know it by.
-    pub(super) fn line(&self) -> &Arc<Line> {
-        &self.registered.line
+    pub(super) fn connection(&self) -> &Arc<ClientConnection> {
+        &self.registered.connection
     }
 
     /// Writes what is sent in the place of the library's own refusal; that counts as written once all of this is.
@@ -78,7 +78,7 @@ impl Socket {
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match this.line().next(context) {
+        match this.connection().next(context) {
             Next::Read => {}
             Next::Wait => return Poll::Pending,
             Next::Refuse => return this.refuse(context),
@@ -86,7 +86,7 @@ impl AsyncRead for Socket {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        this.line().came(buffer.filled().len() - before);
+        this.connection().note_received(buffer.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
@@ -94,7 +94,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let (_, is_over) = this.line().resets();
+        let (_, is_over) = this.connection().resets();
         if is_over {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
@@ -105,9 +105,9 @@ impl AsyncWrite for Socket {
             Poll::Pending => Poll::Pending,
         };
         match &written {
-            Poll::Ready(Ok(bytes)) => this.line().passed_on(*bytes),
+            Poll::Ready(Ok(bytes)) => this.connection().note_sent(*bytes),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => this.line().stalls(),
+            Poll::Pending => this.connection().note_stall(),
         }
         written
     }
@@ -123,7 +123,7 @@ impl AsyncWrite for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let (resets, _) = self.line().resets();
+        let (resets, _) = self.connection().resets();
         #[cfg(target_os = "linux")]
         if resets {
             // One that is closed already shows nothing to anybody.
@@ -140,7 +140,7 @@ impl Drop for Socket {
 fn cut_off_when_stalled(stream: &TcpStream) {
     #[cfg(target_os = "linux")]
     {
-        let timeout = u32::try_from(super::lines::READER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+        let timeout = u32::try_from(super::client_connections::READER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
         if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, timeout) {
             tracing::warn!(%error, "slow readers of this connection are not cut off");
         }

@@ -25,8 +25,8 @@ use super::shape::Shape;
 use super::state::State;
 use super::tags;
 use super::types::{StatsAnswers, StatsLines, StatsPage};
-use crate::connections::stats::file::{Content, File, Tell};
-use crate::connections::stats::merged::{MergedFile, TellFailure, merged_name};
+use crate::connections::stats::file::{Content, FailureLine, File};
+use crate::connections::stats::merged::{DescribeFailure, MergedFile, merged_name};
 use crate::connections::stats::stream::{Form, Style};
 use crate::connections::stats::{Answer, InRoom, Manner, Origin};
 use crate::problem::{Code, Problem};
@@ -113,7 +113,7 @@ pub(super) async fn of_one(
         return Ok(files::send(&request, form, File { name, content: nothing }));
     }
     let style = style(&request, form, &shape);
-    let file = state.connections.file(&caller.actor, id, question, &manner, style, tell(&request)).await?;
+    let file = state.connections.file(&caller.actor, id, question, &manner, style, failure_line(&request)).await?;
     Ok(files::send(&request, form, file))
 }
 
@@ -123,7 +123,7 @@ fn style(request: &HttpRequest, form: Form, shape: &Shape) -> Style {
 }
 
 /// What a failing stream of this request says in its last line.
-fn tell(request: &HttpRequest) -> Tell {
+fn failure_line(request: &HttpRequest) -> FailureLine {
     let (instance, request_id) = (request.path().to_owned(), request_id(request));
     Box::new(move |problem: &Problem| {
         let mut line =
@@ -263,10 +263,10 @@ async fn merged(
     request: &HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let (instance, request_id) = (request.path().to_owned(), request_id(request));
-    let tell_failure: TellFailure = Box::new(move |id, problem| told(&instance, &request_id, id, problem));
+    let describe_failure: DescribeFailure = Box::new(move |id, problem| told(&instance, &request_id, id, problem));
     let form = match media {
         Media::Json => {
-            let page = state.connections.merged_page(&caller.actor, ids, question, manner, &tell_failure).await?;
+            let page = state.connections.merged_page(&caller.actor, ids, question, manner, &describe_failure).await?;
             return Ok(private(HttpResponse::Ok()).content_type(Media::Json.name()).body(page));
         }
         Media::Ndjson => Form::Ndjson,
@@ -278,7 +278,7 @@ async fn merged(
         return Ok(files::send(request, form, File { name: merged_name(question, form), content: nothing }));
     }
     let style = style(request, form, &shape);
-    let written = MergedFile { style, is_partial_allowed, tell: tell(request), tell_failure };
+    let written = MergedFile { style, is_partial_allowed, failure_line: failure_line(request), describe_failure };
     let file = state.connections.merged_file(&caller.actor, ids, question, manner, written).await?;
     Ok(files::send(request, form, file))
 }

@@ -271,8 +271,8 @@ impl Drop for Waiting {
 
 /// Shows how many calls at once an account of a platform takes, until the guard is dropped.
 #[must_use]
-pub fn places(platform: &str, places: usize) -> Places {
-    let mut shown = Places {
+pub fn places(platform: &str, places: usize) -> PlacesGauge {
+    let mut shown = PlacesGauge {
         accounts: METRICS.upstream_accounts.with_label_values(&[platform]),
         places: METRICS.upstream_places.with_label_values(&[platform]),
         number: 0,
@@ -284,13 +284,13 @@ pub fn places(platform: &str, places: usize) -> Places {
 
 /// The places of one account, as they are shown.
 #[derive(Debug)]
-pub struct Places {
+pub struct PlacesGauge {
     accounts: IntGauge,
     places: IntGauge,
     number: i64,
 }
 
-impl Places {
+impl PlacesGauge {
     /// Shows another number.
     pub fn set(&mut self, places: usize) {
         let number = i64::try_from(places).unwrap_or(i64::MAX);
@@ -299,7 +299,7 @@ impl Places {
     }
 }
 
-impl Drop for Places {
+impl Drop for PlacesGauge {
     fn drop(&mut self) {
         self.places.sub(self.number);
         self.accounts.dec();

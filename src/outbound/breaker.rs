@@ -120,23 +120,23 @@ impl Pass<'_> {
     /// Learns how the call ended.
     pub(super) fn report(self, fault: Option<&Fault>, now: Instant) {
         match fault {
-            Some(fault) if is_outage(fault.error().kind) => self.failed(fault, now),
-            _ => self.answered(now),
+            Some(fault) if is_outage(fault.error().kind) => self.record_failure(fault, now),
+            _ => self.record_answer(now),
         }
     }
 
-    fn answered(&self, now: Instant) {
+    fn record_answer(&self, now: Instant) {
         let mut circuits = self.breaker.circuits.lock();
         let outcome = Outcome { at: now, tenant: self.asker.tenant, failed: false, question: None };
         for scope in self.asker.scopes() {
             // Only questions that ever failed have a circuit.
             if !matches!(scope, Scope::Question(..)) || circuits.contains_key(&scope) {
-                circuit(&mut circuits, scope, now).into_iter().for_each(|circuit| circuit.answered(outcome));
+                circuit(&mut circuits, scope, now).into_iter().for_each(|circuit| circuit.record_answer(outcome));
             }
         }
     }
 
-    fn failed(&self, fault: &Fault, now: Instant) {
+    fn record_failure(&self, fault: &Fault, now: Instant) {
         if self.purpose == Purpose::Verify {
             return;
         }
@@ -150,7 +150,7 @@ impl Pass<'_> {
                 Scope::Question(..) => continue,
             };
             if let Some(circuit) = circuit(&mut circuits, scope, now) {
-                circuit.failed(outcome, fault.error(), probe);
+                circuit.record_failure(outcome, fault.error(), probe);
             }
         }
     }

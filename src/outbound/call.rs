@@ -160,12 +160,12 @@ impl Call {
         let outcome = self.send_with_retries(&attempts).await;
         let time = started.elapsed();
         self.upstream.timings_mut(|timings| timings.add(stage, time));
-        self.tell(&outcome, attempts.load(Ordering::Relaxed).saturating_sub(1), time);
+        self.report(&outcome, attempts.load(Ordering::Relaxed).saturating_sub(1), time);
         outcome
     }
 
     /// One line and one count for each call, however often it was repeated. Where it went is nobody's business here.
-    fn tell(&self, outcome: &Result<Answer, PlatformError>, retries: u32, time: Duration) {
+    fn report(&self, outcome: &Result<Answer, PlatformError>, retries: u32, time: Duration) {
         let trip = &self.upstream.trip;
         let (label, status) = match outcome {
             Ok(answer) if answer.status.is_success() => ("answered", Some(answer.status.as_u16())),
@@ -187,9 +187,9 @@ impl Call {
     }
 
     async fn send_with_retries(&self, attempts: &AtomicU32) -> Result<Answer, PlatformError> {
-        let shared = &self.upstream.shared;
-        shared.check(&self.url).await?;
-        let origin = shared.origin(&self.url, self.upstream.trip.limits.origin)?;
+        let state = &self.upstream.state;
+        state.check(&self.url).await?;
+        let origin = state.origin(&self.url, self.upstream.trip.limits.origin)?;
         let url = self.full_url();
         retry::run(self.upstream.trip.scope, self.upstream.trip.started, &origin.budget, || {
             attempts.fetch_add(1, Ordering::Relaxed);
@@ -247,7 +247,7 @@ impl Call {
         };
         let now = Instant::now();
         let pass = origin.breaker.admit(scope.purpose, asker, now).map_err(retry::Fault::last)?;
-        let timeout = scope.deadline.saturating_duration_since(now).min(self.upstream.shared.config.timeout);
+        let timeout = scope.deadline.saturating_duration_since(now).min(self.upstream.state.config.timeout);
         if timeout.is_zero() {
             return Err(timed_out(&self.url, None).into());
         }
@@ -319,7 +319,7 @@ impl Call {
             return Err(redirected(&self.url, &headers, quote).into());
         }
         let (owner, deadline) = (Owner::of(self.upstream.trip.tenant), Instant::now() + timeout);
-        let memory = &self.upstream.shared.memory;
+        let memory = &self.upstream.state.memory;
         let body = memory.body(owner, response.content_length());
         let body = read_bounded(response, &self.url, body, deadline, &handshake, quote).await?;
         let (body, is_repaired) = legible(&body, memory, owner, deadline).await?;
@@ -335,7 +335,7 @@ impl Call {
         let scene = Scene {
             host: &host,
             dialect: trip.dialect,
-            own_addresses: &self.upstream.shared.config.egress.own_addresses,
+            own_addresses: &self.upstream.state.config.egress.own_addresses,
             was_answered: trip.answered.load(Ordering::Relaxed),
         };
         let answer = retry::judge(wall::judge(answer, &scene)?, &host)?;

@@ -69,14 +69,14 @@ impl Circuit {
         }
     }
 
-    pub(super) fn answered(&mut self, outcome: Outcome) {
+    pub(super) fn record_answer(&mut self, outcome: Outcome) {
         if self.open.take().is_some() {
             self.outcomes.clear();
         }
         self.remember(outcome);
     }
 
-    pub(super) fn failed(&mut self, outcome: Outcome, cause: &PlatformError, probe: bool) {
+    pub(super) fn record_failure(&mut self, outcome: Outcome, cause: &PlatformError, probe: bool) {
         let is_news = self.remember(outcome);
         let is_failing = self.is_failing();
         match &mut self.open {

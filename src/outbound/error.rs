@@ -55,7 +55,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether the same call may work a moment later without anybody mending anything.
+    /// Whether the same call may work a moment later without anybody fixing anything.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {

@@ -45,9 +45,9 @@ struct Lanes {
     taken: usize,
     growth: Growth,
     /// Shows the number of places of an account.
-    shown: Option<metrics::Places>,
+    shown: Option<metrics::PlacesGauge>,
     /// Checks. One that was given up leaves a closed sender behind.
-    behind: VecDeque<oneshot::Sender<Place>>,
+    behind: VecDeque<oneshot::Sender<Permit>>,
     /// The lanes in the order of their turns; none is empty.
     waiting: VecDeque<Lane>,
 }
@@ -55,7 +55,7 @@ struct Lanes {
 struct Lane {
     tenant: u64,
     /// A call that was given up leaves a closed sender behind.
-    calls: VecDeque<oneshot::Sender<Place>>,
+    calls: VecDeque<oneshot::Sender<Permit>>,
 }
 
 /// The queue is full.
@@ -63,7 +63,7 @@ struct Lane {
 pub(super) struct Full;
 
 /// A place among the calls that may run at the same time; free again when dropped.
-pub(super) struct Place {
+pub(super) struct Permit {
     lanes: Arc<Mutex<Lanes>>,
 }
 
@@ -79,7 +79,7 @@ impl Gate {
         Self::new(allowance, 1, Some(metrics::places(platform, allowance.concurrency)))
     }
 
-    fn new(allowance: Allowance, least: usize, shown: Option<metrics::Places>) -> Self {
+    fn new(allowance: Allowance, least: usize, shown: Option<metrics::PlacesGauge>) -> Self {
         let limiter = |pace: Pace| RateLimiter::direct(Quota::per_second(pace.per_second).allow_burst(pace.burst));
         let growth = Growth::new(allowance, least);
         let lanes = Lanes { taken: 0, growth, shown, behind: VecDeque::new(), waiting: VecDeque::new() };
@@ -98,13 +98,13 @@ impl Gate {
     }
 
     /// A call with a place here was answered after this time.
-    pub(super) fn answered(&self, time: Duration) -> Option<Change> {
-        self.change(|lanes| if lanes.has_no_place() { lanes.growth.answered(time) } else { None })
+    pub(super) fn record_answer(&self, time: Duration) -> Option<Change> {
+        self.change(|lanes| if lanes.has_no_place() { lanes.growth.record_answer(time) } else { None })
     }
 
     /// A call with a place here, gone out at `began`, was one too many.
-    pub(super) fn overloaded(&self, began: Instant) -> Option<Change> {
-        self.change(|lanes| lanes.growth.overloaded(began, Instant::now()))
+    pub(super) fn record_overload(&self, began: Instant) -> Option<Change> {
+        self.change(|lanes| lanes.growth.record_overload(began, Instant::now()))
     }
 
     /// Takes over what other processes have found out about the number of places.
@@ -125,12 +125,12 @@ impl Gate {
     }
 
     /// Waits for a place that nobody else wants. Giving up at any moment loses no place.
-    pub(super) async fn enter_behind(&self) -> Result<Place, Full> {
+    pub(super) async fn enter_behind(&self) -> Result<Permit, Full> {
         let turn = {
             let mut lanes = self.lanes.lock();
             if lanes.waiting.is_empty() && lanes.free() > lanes.reserved() {
                 lanes.taken += 1;
-                return Ok(Place { lanes: Arc::clone(&self.lanes) });
+                return Ok(Permit { lanes: Arc::clone(&self.lanes) });
             }
             let (sender, turn) = oneshot::channel();
             lanes.behind.push_back(sender);
@@ -140,10 +140,10 @@ impl Gate {
     }
 
     /// Waits for a place in this tenant's turn. Giving up at any moment loses no place.
-    pub(super) async fn enter(&self, tenant: u64) -> Result<Place, Full> {
+    pub(super) async fn enter(&self, tenant: u64) -> Result<Permit, Full> {
         match self.ask(tenant)? {
-            Turn::Now(place) => Ok(place),
-            Turn::Later(turn) => {
+            Entry::Now(permit) => Ok(permit),
+            Entry::Later(turn) => {
                 let _waiting = metrics::upstream_waiting();
                 // The sender is kept until it is used: the lanes outlive everyone who waits.
                 turn.await.map_err(|_| Full)
@@ -159,21 +159,21 @@ impl Gate {
         }
     }
 
-    fn ask(&self, tenant: u64) -> Result<Turn, Full> {
+    fn ask(&self, tenant: u64) -> Result<Entry, Full> {
         let mut lanes = self.lanes.lock();
         if lanes.free() > 0 {
             lanes.taken += 1;
-            return Ok(Turn::Now(Place { lanes: Arc::clone(&self.lanes) }));
+            return Ok(Entry::Now(Permit { lanes: Arc::clone(&self.lanes) }));
         }
         let (sender, turn) = oneshot::channel();
         lanes.queue(tenant, sender)?;
-        Ok(Turn::Later(turn))
+        Ok(Entry::Later(turn))
     }
 }
 
-enum Turn {
-    Now(Place),
-    Later(oneshot::Receiver<Place>),
+enum Entry {
+    Now(Permit),
+    Later(oneshot::Receiver<Permit>),
 }
 
 impl Lanes {
@@ -190,7 +190,7 @@ impl Lanes {
         self.taken >= self.growth.places()
     }
 
-    fn queue(&mut self, tenant: u64, call: oneshot::Sender<Place>) -> Result<(), Full> {
+    fn queue(&mut self, tenant: u64, call: oneshot::Sender<Permit>) -> Result<(), Full> {
         if self.is_full(tenant) {
             self.forget_leavers();
             if self.is_full(tenant) {
@@ -217,7 +217,7 @@ impl Lanes {
     }
 
     /// The call whose turn it is; its lane goes to the end. Checks come last, and leave places free.
-    fn next(&mut self) -> Option<oneshot::Sender<Place>> {
+    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
         let Some(mut lane) = self.waiting.pop_front() else {
             return if self.free() > self.reserved() { self.behind.pop_front() } else { None };
         };
@@ -229,7 +229,7 @@ impl Lanes {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.lanes.lock().taken -= 1;
         hand_out(&self.lanes);
@@ -248,7 +248,7 @@ fn hand_out(lanes: &Arc<Mutex<Lanes>>) {
             guard.taken += 1;
             // Unlocked first: if the call is given up just now, its place comes back through here.
             drop(guard);
-            drop(call.send(Place { lanes: Arc::clone(lanes) }));
+            drop(call.send(Permit { lanes: Arc::clone(lanes) }));
         }
     }
 }
@@ -265,15 +265,15 @@ mod tests {
     }
 
     /// Asks for a place, and is in the queue when this returns.
-    fn queued(gate: &Gate, tenant: u64) -> BoxFuture<'_, Result<Place, Full>> {
+    fn queued(gate: &Gate, tenant: u64) -> BoxFuture<'_, Result<Permit, Full>> {
         let mut waiting = gate.enter(tenant).boxed();
         assert!((&mut waiting).now_or_never().is_none(), "a place at once");
         waiting
     }
 
-    fn now(gate: &Gate, tenant: u64) -> Place {
+    fn now(gate: &Gate, tenant: u64) -> Permit {
         match gate.enter(tenant).now_or_never() {
-            Some(Ok(place)) => place,
+            Some(Ok(permit)) => permit,
             _ => panic!("there is no place"),
         }
     }
@@ -317,7 +317,7 @@ mod tests {
         assert!(other.now_or_never().is_some());
     }
 
-    fn check(gate: &Gate) -> BoxFuture<'_, Result<Place, Full>> {
+    fn check(gate: &Gate) -> BoxFuture<'_, Result<Permit, Full>> {
         gate.enter_behind().boxed()
     }
 
@@ -353,13 +353,13 @@ mod tests {
     }
 
     /// Since when a call waits, whether it is a check's, and what it waits for.
-    type Waiting<'a> = (u64, bool, BoxFuture<'a, Result<Place, Full>>);
+    type Waiting<'a> = (u64, bool, BoxFuture<'a, Result<Permit, Full>>);
 
     /// A gate in time that is counted and not lived through.
     #[derive(Default)]
     struct Simulation<'a> {
         waiting: Vec<Waiting<'a>>,
-        running: Vec<(u64, bool, Place)>,
+        running: Vec<(u64, bool, Permit)>,
         waits: Vec<u64>,
         checked: u32,
     }
@@ -417,13 +417,13 @@ mod tests {
         let running = [now(&gate, 1), now(&gate, 1)];
         let mut waiting: Vec<_> = (0..3).map(|_| queued(&gate, 1)).collect();
         assert_eq!(
-            [gate.answered(Duration::ZERO), gate.answered(Duration::ZERO)],
+            [gate.record_answer(Duration::ZERO), gate.record_answer(Duration::ZERO)],
             [None, Some(Change { from: 2, to: 4 })]
         );
         let more: Vec<_> = waiting.drain(..2).map(|call| call.now_or_never().expect("a place")).collect();
         let mut last = waiting.pop().expect("a call");
         assert!((&mut last).now_or_never().is_none());
-        assert_eq!(gate.overloaded(Instant::now()), Some(Change { from: 4, to: 2 }));
+        assert_eq!(gate.record_overload(Instant::now()), Some(Change { from: 4, to: 2 }));
         drop((running, more));
         let last = last.now_or_never().expect("a place").ok();
         let other = now(&gate, 1);
@@ -451,14 +451,14 @@ mod tests {
     fn a_place_that_is_not_needed_says_nothing_of_the_tracker() {
         let gate = Gate::of_account(Allowance::of(2).up_to(4), "test");
         let running = now(&gate, 1);
-        assert!((0..10).all(|_| gate.answered(Duration::ZERO).is_none()));
+        assert!((0..10).all(|_| gate.record_answer(Duration::ZERO).is_none()));
         drop(running);
     }
 
     #[test]
     fn an_origin_keeps_the_places_it_begins_with_whatever_one_account_meets() {
         let gate = gate(2);
-        assert_eq!(gate.overloaded(Instant::now()), None);
+        assert_eq!(gate.record_overload(Instant::now()), None);
         assert_eq!(gate.places(), 2);
     }
 
@@ -469,8 +469,8 @@ mod tests {
             steps in proptest::collection::vec((0_u64..4, 0_u8..5), 1..200),
         ) {
             let gate = gate(places);
-            let mut waiting: Vec<BoxFuture<'_, Result<Place, Full>>> = Vec::new();
-            let mut running: Vec<Place> = Vec::new();
+            let mut waiting: Vec<BoxFuture<'_, Result<Permit, Full>>> = Vec::new();
+            let mut running: Vec<Permit> = Vec::new();
             for (tenant, step) in steps {
                 match step {
                     0 | 1 => waiting.push(gate.enter(tenant).boxed()),
@@ -489,7 +489,7 @@ mod tests {
                 proptest::prop_assert!(running.len() <= places);
             }
             drop((waiting, running));
-            let all: Vec<Place> = (0..places).map(|_| now(&gate, 9)).collect();
+            let all: Vec<Permit> = (0..places).map(|_| now(&gate, 9)).collect();
             proptest::prop_assert_eq!(all.len(), places);
         }
     }

@@ -60,7 +60,7 @@ impl Growth {
     }
 
     /// A call was answered after `time`, while all places were taken.
-    pub(super) fn answered(&mut self, time: Duration) -> Option<Change> {
+    pub(super) fn record_answer(&mut self, time: Duration) -> Option<Change> {
         self.answers += 1;
         self.time = self.time.saturating_add(time);
         if usize::try_from(self.answers).is_ok_and(|answers| answers < self.places) {
@@ -77,7 +77,7 @@ impl Growth {
     }
 
     /// A call that went out at `began` was refused as one too many, or the tracker failed under it.
-    pub(super) fn overloaded(&mut self, began: Instant, now: Instant) -> Option<Change> {
+    pub(super) fn record_overload(&mut self, began: Instant, now: Instant) -> Option<Change> {
         if self.halved.is_some_and(|halved| began < halved) {
             return None;
         }
@@ -122,7 +122,7 @@ mod tests {
     /// A round of answers that take so long each.
     fn round(growth: &mut Growth, time: Duration) -> usize {
         for _ in 0..growth.places() {
-            growth.answered(time);
+            growth.record_answer(time);
         }
         growth.places()
     }
@@ -152,11 +152,11 @@ mod tests {
     fn a_refusal_halves_it_once_for_all_that_was_under_way() {
         let now = Instant::now();
         let mut growth = growth(8, 8);
-        assert_eq!(growth.overloaded(now, now + SECOND), Some(Change { from: 8, to: 4 }));
-        assert_eq!(growth.overloaded(now, now + SECOND), None, "it had gone out before");
-        assert_eq!(growth.overloaded(now + 2 * SECOND, now + 3 * SECOND), Some(Change { from: 4, to: 2 }));
-        growth.overloaded(now + 4 * SECOND, now + 5 * SECOND);
-        assert_eq!(growth.overloaded(now + 6 * SECOND, now + 7 * SECOND), None, "one is the least");
+        assert_eq!(growth.record_overload(now, now + SECOND), Some(Change { from: 8, to: 4 }));
+        assert_eq!(growth.record_overload(now, now + SECOND), None, "it had gone out before");
+        assert_eq!(growth.record_overload(now + 2 * SECOND, now + 3 * SECOND), Some(Change { from: 4, to: 2 }));
+        growth.record_overload(now + 4 * SECOND, now + 5 * SECOND);
+        assert_eq!(growth.record_overload(now + 6 * SECOND, now + 7 * SECOND), None, "one is the least");
         assert_eq!(growth.places(), 1);
         assert_eq!([round(&mut growth, SECOND), round(&mut growth, SECOND)], [2, 3], "it does not double again");
     }
@@ -184,8 +184,8 @@ mod tests {
                 let now = start + SECOND * u32::try_from(place).expect("few");
                 match step {
                     0 => growth.adopt(usize::try_from(number).expect("small")),
-                    1 => drop(growth.overloaded(now, now)),
-                    _ => drop(growth.answered(Duration::from_millis(number))),
+                    1 => drop(growth.record_overload(now, now)),
+                    _ => drop(growth.record_answer(Duration::from_millis(number))),
                 }
                 prop_assert!((least..=first + more).contains(&growth.places()));
             }

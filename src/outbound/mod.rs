@@ -50,7 +50,7 @@ pub use self::growth::Change;
 pub use self::origins::TransportConfig;
 pub use self::parcel::{Parcel, Receipt};
 pub use self::scope::{CallScope, Purpose, VERIFICATION_DEADLINE};
-pub use self::sharing::{Ask, BackOffId, Bound, Lease, Places, SharedBudget, Turn};
+pub use self::sharing::{Ask, BackOffId, Bound, Decision, Lease, Places, SharedBudget};
 pub use self::text::MARK;
 pub use self::timings::Timings;
 pub use self::transport::Transport;

@@ -35,7 +35,7 @@ pub struct TransportConfig {
 
 /// The process-wide part: connections, name lookups and limits by origin.
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(super) struct TransportState {
     pub(super) config: TransportConfig,
     pub(super) resolver: Resolver,
     pub(super) tls: rustls::ClientConfig,
@@ -57,7 +57,7 @@ pub(super) struct Origin {
     pub(super) budget: Budget,
 }
 
-impl Shared {
+impl TransportState {
     /// Whether the address may be called; for names, whether any of their addresses may.
     pub(super) async fn check(&self, url: &Url) -> Result<(), PlatformError> {
         let https = url.scheme() == "https";

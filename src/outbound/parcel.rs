@@ -48,7 +48,7 @@ impl Transport {
     /// # Errors
     /// It may not be, or its name does not resolve.
     pub async fn check(&self, url: &Url) -> Result<(), PlatformError> {
-        self.shared().check(url).await
+        self.state().check(url).await
     }
 
     /// Sends a parcel, once.
@@ -58,10 +58,10 @@ impl Transport {
     pub async fn deliver(&self, parcel: &Parcel) -> Result<Receipt, PlatformError> {
         let Parcel { url, headers, body, timeout } = parcel;
         let deadline = Instant::now() + *timeout;
-        let checked = tokio::time::timeout(*timeout, self.shared().check(url)).await;
+        let checked = tokio::time::timeout(*timeout, self.state().check(url)).await;
         checked.map_err(|_| timed_out(url, None))??;
         let left = deadline.saturating_duration_since(Instant::now());
-        let clients = self.shared().receiver(url);
+        let clients = self.state().receiver(url);
         let request = clients
             .own()?
             .post(url.clone())

@@ -20,7 +20,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// Longer waits than this are only made because the platform asks for them.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How long a verification goes on repeating, all its calls together.
-const VERIFY_PATIENCE: Duration = Duration::from_secs(10);
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait that a platform is believed to mean.
 const MOST_BELIEVED: Duration = Duration::from_secs(24 * 3_600);
 
@@ -106,7 +106,7 @@ where
     Fut: Future<Output = Result<Answer, Fault>>,
 {
     let give_up_at = match scope.purpose {
-        Purpose::Verify | Purpose::Check => scope.deadline.min(since + VERIFY_PATIENCE),
+        Purpose::Verify | Purpose::Check => scope.deadline.min(since + VERIFY_TIMEOUT),
         Purpose::Pull => scope.deadline,
     };
     budget.deposit();

@@ -13,7 +13,7 @@ use super::growth::Change;
 pub trait SharedBudget: Send + Sync {
     /// Asks for the turn of one call. Answers soon, and as if there were no other process where nothing is known of
     /// them. Says what is known of the places there are.
-    async fn ask(&self, ask: &Ask<'_>) -> (Turn, Places);
+    async fn ask(&self, ask: &Ask<'_>) -> (Decision, Places);
     /// Has all processes call an origin and an account with so many calls at once, as far as that has changed.
     async fn resize(&self, origin: &str, account: &AccountId, changes: [Option<Change>; 2]);
     /// Has all processes leave an account alone for this long.
@@ -51,7 +51,7 @@ pub struct Places<T = Option<usize>> {
 }
 
 /// What a call is told.
-pub enum Turn {
+pub enum Decision {
     /// It may go after `wait`, and keeps the lease until it is over.
     Granted {
         /// Nothing, where other processes are not known of.

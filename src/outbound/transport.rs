@@ -17,7 +17,7 @@ use super::error::PlatformError;
 use super::faults::{classify, redirected};
 use super::host::host_of;
 use super::memory::Memory;
-use super::origins::{Shared, TransportConfig};
+use super::origins::{TransportConfig, TransportState};
 use super::quote;
 use super::resolver::Resolver;
 use super::scope::CallScope;
@@ -38,7 +38,7 @@ const MAX_ACCOUNTS: u64 = 50_000;
 /// The way out. Clones share everything.
 #[derive(Clone)]
 pub struct Transport {
-    shared: Arc<Shared>,
+    state: Arc<TransportState>,
     tenant: u64,
 }
 
@@ -56,33 +56,33 @@ impl Transport {
         let accounts = Cache::builder().max_capacity(MAX_ACCOUNTS).time_to_idle(idle).build();
         let names = account::own_names();
         let memory = Memory::of(&Sizing::default());
-        let shared = Shared { config, resolver, tls, memory, origins, receivers, accounts, names, budget: None };
-        Ok(Self { shared: Arc::new(shared), tenant: 0 })
+        let state = TransportState { config, resolver, tls, memory, origins, receivers, accounts, names, budget: None };
+        Ok(Self { state: Arc::new(state), tenant: 0 })
     }
 
     /// The same transport with limits that several processes keep together. `names` is what accounts are told apart by,
     /// and has to be the same in all of them.
     #[must_use]
     pub fn sharing(self, names: hmac::Key, budget: Arc<dyn SharedBudget>) -> Self {
-        let shared = Shared { names, budget: Some(budget), ..Shared::clone(&self.shared) };
-        Self { shared: Arc::new(shared), tenant: self.tenant }
+        let state = TransportState { names, budget: Some(budget), ..TransportState::clone(&self.state) };
+        Self { state: Arc::new(state), tenant: self.tenant }
     }
 
     /// The same transport with as much memory for trackers' answers as this says.
     #[must_use]
     pub fn within(self, sizing: &Sizing) -> Self {
-        let shared = Shared { memory: Memory::of(sizing), ..Shared::clone(&self.shared) };
-        Self { shared: Arc::new(shared), tenant: self.tenant }
+        let state = TransportState { memory: Memory::of(sizing), ..TransportState::clone(&self.state) };
+        Self { state: Arc::new(state), tenant: self.tenant }
     }
 
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
+    pub(super) fn state(&self) -> &TransportState {
+        &self.state
     }
 
     /// The same transport, used for this tenant: all tenants get their turn at an origin, however much one asks.
     #[must_use]
     pub fn on_behalf_of(&self, tenant: u64) -> Self {
-        Self { shared: Arc::clone(&self.shared), tenant }
+        Self { state: Arc::clone(&self.state), tenant }
     }
 
     /// Reads a public document that belongs to no account, such as the keys of a token issuer, under the same rules
@@ -91,16 +91,16 @@ impl Transport {
     /// # Errors
     /// An address that may not be called, no answer in time, any status but 2xx, or an answer that is too large.
     pub async fn fetch_public(&self, url: &Url) -> Result<Bytes, PlatformError> {
-        self.shared.check(url).await?;
-        let origin = self.shared.origin(url, Allowance::of(2))?;
-        let timeout = self.shared.config.timeout.min(DOCUMENT_TIMEOUT);
+        self.state.check(url).await?;
+        let origin = self.state.origin(url, Allowance::of(2))?;
+        let timeout = self.state.config.timeout.min(DOCUMENT_TIMEOUT);
         let request = origin.clients.own()?.get(url.clone()).header("accept", "application/json").timeout(timeout);
         let (response, handshake) = Handshake::watch(request.send()).await;
         let response = response.map_err(|error| classify(&error, url, &handshake, plain))?;
         match response.status() {
             status if status.is_redirection() => Err(redirected(url, response.headers(), plain)),
             status if status.is_success() => {
-                let body = self.shared.memory.body(Owner::of("documents"), response.content_length());
+                let body = self.state.memory.body(Owner::of("documents"), response.content_length());
                 Ok(read_bounded(response, url, body, Instant::now() + timeout, &handshake, plain).await?)
             }
             status => Err(PlatformError::bad_response(format!("{} answered {}.", host_of(url), status.as_u16()))),
@@ -114,9 +114,9 @@ impl Transport {
     /// What stands in the way.
     pub async fn probe(&self, url: &Url) -> Result<Duration, PlatformError> {
         let started = Instant::now();
-        self.shared.check(url).await?;
-        let origin = self.shared.origin(url, Allowance::of(2))?;
-        let request = origin.clients.own()?.get(url.clone()).timeout(self.shared.config.timeout);
+        self.state.check(url).await?;
+        let origin = self.state.origin(url, Allowance::of(2))?;
+        let request = origin.clients.own()?.get(url.clone()).timeout(self.state.config.timeout);
         let (response, handshake) = Handshake::watch(request.send()).await;
         response.map_err(|error| classify(&error, url, &handshake, plain))?;
         Ok(started.elapsed())
@@ -125,9 +125,9 @@ impl Transport {
     /// The road of one request to one account.
     pub(crate) fn upstream(&self, callee: Callee<'_>, limits: Limits, dialect: Dialect, scope: CallScope) -> Upstream {
         let Callee { label, connection, address, secrets } = callee;
-        let account = account::account_id(&self.shared.names, label, address.as_deref(), secrets);
+        let account = account::account_id(&self.state.names, label, address.as_deref(), secrets);
         Upstream {
-            shared: Arc::clone(&self.shared),
+            state: Arc::clone(&self.state),
             trip: Arc::new(Trip {
                 label,
                 connection,
@@ -175,7 +175,7 @@ mod tests {
         let transport = Transport::new(config).expect("a transport");
         let url: Url = format!("http://localhost:{port}/").parse().expect("an address");
         // Past the check before the call, as a name that changes in between would be.
-        let origin = transport.shared.origin(&url, Allowance::of(1)).expect("a client");
+        let origin = transport.state.origin(&url, Allowance::of(1)).expect("a client");
         let client = origin.clients.own().expect("a client");
         let error = client.get(url.clone()).timeout(Duration::from_secs(5)).send().await;
         let error = error.expect_err("nothing inside is called");

@@ -1,4 +1,4 @@
-//! A call's turn: its place at the account, its place at the origin, and what other processes leave of both.
+//! A call's turn: its permit at the account, its permit at the origin, and what other processes leave of both.
 //!
 //! The account comes first, so that a call which waits for a busy account keeps nobody from the origin. Other processes
 //! are asked last, by those who could go now: as many ask as there are places, however many wait behind them.
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::account::AccountId;
 use super::back_off::LONGEST;
-use super::gate::{Full, Gate, Place};
+use super::gate::{Full, Gate, Permit};
 use super::origins::Origin;
 use super::retry::Fault;
 use super::scope::Purpose;
-use super::sharing::{Ask, BackOffId, Bound, Lease, Places, SharedBudget, Turn};
+use super::sharing::{Ask, BackOffId, Bound, Decision, Lease, Places, SharedBudget};
 use super::upstream::{Trip, Upstream};
 use crate::metrics;
 use crate::outbound::error::ErrorKind;
@@ -24,8 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(320);
 
 /// The right to call now. It ends when dropped.
 pub(super) struct Admission {
-    _origin: Place,
-    _account: Place,
+    _origin: Permit,
+    _account: Permit,
     _lease: Option<Lease>,
     /// The back-off that this call breaks, as other processes know it.
     pub(super) breaks: Option<BackOffId>,
@@ -46,38 +46,38 @@ impl From<Full> for NoTurn {
 }
 
 impl Upstream {
-    /// Waits for this call's turn. Giving up at any moment loses no place.
+    /// Waits for this call's turn. Giving up at any moment loses no permit.
     pub(super) async fn turn(&self, origin: &Origin) -> Result<Admission, NoTurn> {
         let account = self.account();
-        let at_account = self.place_at(&account).await?;
-        let mut at_origin = Some(self.place_at(&origin.gate).await?);
+        let at_account = self.permit_at(&account).await?;
+        let mut at_origin = Some(self.permit_at(&origin.gate).await?);
         let mut longest = FIRST_PAUSE;
         loop {
-            let place = match at_origin.take() {
-                Some(place) => place,
-                None => self.place_at(&origin.gate).await?,
+            let permit = match at_origin.take() {
+                Some(permit) => permit,
+                None => self.permit_at(&origin.gate).await?,
             };
             match self.ask_others(origin, &account).await {
-                Turn::Granted { lease, wait, breaks } => {
+                Decision::Granted { lease, wait, breaks } => {
                     let moment = Instant::now() + wait;
                     let purpose = self.trip.scope.purpose;
                     account.keep_pace(purpose).await;
                     origin.gate.keep_pace(purpose).await;
                     pause(moment.saturating_duration_since(Instant::now())).await;
-                    return Ok(Admission { _origin: place, _account: at_account, _lease: lease, breaks });
+                    return Ok(Admission { _origin: permit, _account: at_account, _lease: lease, breaks });
                 }
-                Turn::TooLate(_) => return Err(NoTurn::Full),
-                Turn::BackingOff(time) => return Err(NoTurn::BackingOff(Instant::now() + time.min(LONGEST))),
-                Turn::Full(Bound::Origin) => at_origin = Some(place),
-                Turn::Full(Bound::Account) => drop(place),
+                Decision::TooLate(_) => return Err(NoTurn::Full),
+                Decision::BackingOff(time) => return Err(NoTurn::BackingOff(Instant::now() + time.min(LONGEST))),
+                Decision::Full(Bound::Origin) => at_origin = Some(permit),
+                Decision::Full(Bound::Account) => drop(permit),
             }
             pause(longest.mul_f64(fastrand::f64())).await;
             longest = (longest * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Waits for a place: behind everything that somebody waits for, where nobody does.
-    async fn place_at(&self, gate: &Gate) -> Result<Place, Full> {
+    /// Waits for a permit: behind everything that somebody waits for, where nobody does.
+    async fn permit_at(&self, gate: &Gate) -> Result<Permit, Full> {
         match self.trip.scope.purpose {
             Purpose::Verify | Purpose::Pull => gate.enter(self.trip.tenant).await,
             Purpose::Check => gate.enter_behind().await,
@@ -86,35 +86,36 @@ impl Upstream {
 
     pub(super) fn account(&self) -> Arc<Gate> {
         let allowance = self.trip.limits.account;
-        self.shared.accounts.get_with(self.trip.account, || Arc::new(Gate::of_account(allowance, self.trip.label)))
+        self.state.accounts.get_with(self.trip.account, || Arc::new(Gate::of_account(allowance, self.trip.label)))
     }
 
     /// Has other processes leave the account alone too.
     pub(super) async fn have_others_back_off(&self, time: Duration) {
-        self.tell(move |budget, account| async move { budget.back_off(&account, time).await }).await;
+        self.inform_others(move |budget, account| async move { budget.back_off(&account, time).await }).await;
     }
 
     /// Tells other processes that the tracker takes this account's calls again.
     pub(super) async fn end_back_off_of_others(&self, back_off: Option<BackOffId>) {
         if let Some(back_off) = back_off {
-            self.tell(move |budget, account| async move { budget.end_back_off(&account, back_off).await }).await;
+            self.inform_others(move |budget, account| async move { budget.end_back_off(&account, back_off).await })
+                .await;
         }
     }
 
     /// Tells other processes something, whatever becomes of the call meanwhile.
-    async fn tell<T: Future<Output = ()> + Send + 'static>(
+    async fn inform_others<T: Future<Output = ()> + Send + 'static>(
         &self,
         what: impl FnOnce(Arc<dyn SharedBudget>, AccountId) -> T,
     ) {
-        if let Some(budget) = &self.shared.budget {
+        if let Some(budget) = &self.state.budget {
             // It neither panics nor is it aborted.
             let _ = tokio::spawn(what(Arc::clone(budget), self.trip.account)).await;
         }
     }
 
-    async fn ask_others(&self, origin: &Origin, at_account: &Gate) -> Turn {
-        let Some(budget) = &self.shared.budget else {
-            return Turn::Granted { lease: None, wait: Duration::ZERO, breaks: None };
+    async fn ask_others(&self, origin: &Origin, at_account: &Gate) -> Decision {
+        let Some(budget) = &self.state.budget else {
+            return Decision::Granted { lease: None, wait: Duration::ZERO, breaks: None };
         };
         let Trip { ref account, limits, scope, .. } = *self.trip;
         let timeout = scope.deadline.saturating_duration_since(Instant::now());
@@ -122,10 +123,10 @@ impl Upstream {
         let behind = scope.purpose == Purpose::Check;
         let places = Places { origin: origin.gate.places(), account: at_account.places() };
         let ask = Ask { origin: &origin.name, account, limits, places, behind, timeout, heeds_back_off };
-        let (turn, known) = budget.ask(&ask).await;
+        let (decision, known) = budget.ask(&ask).await;
         known.origin.into_iter().for_each(|places| origin.gate.adopt(places));
         known.account.into_iter().for_each(|places| at_account.adopt(places));
-        turn
+        decision
     }
 
     /// Learns from how a call ended that went out at `began` how many calls at once the tracker bears.
@@ -136,14 +137,15 @@ impl Upstream {
                 if self.trip.scope.purpose == Purpose::Pull {
                     account.recent.add(time, Instant::now());
                 }
-                [origin.gate.answered(time), account.answered(time)]
+                [origin.gate.record_answer(time), account.record_answer(time)]
             }
-            Some(kind) if is_overload(kind) => [origin.gate.overloaded(began), account.overloaded(began)],
+            Some(kind) if is_overload(kind) => [origin.gate.record_overload(began), account.record_overload(began)],
             Some(_) => [None, None],
         };
         if changes != [None, None] {
             let name = origin.name.clone();
-            self.tell(move |budget, account| async move { budget.resize(&name, &account, changes).await }).await;
+            self.inform_others(move |budget, account| async move { budget.resize(&name, &account, changes).await })
+                .await;
         }
     }
 }

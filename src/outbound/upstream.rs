@@ -14,7 +14,7 @@ use super::account::AccountId;
 use super::allowance::Limits;
 use super::error::{ErrorKind, PlatformError, Stage};
 use super::host::host_of;
-use super::origins::Shared;
+use super::origins::TransportState;
 use super::quote;
 use super::scope::CallScope;
 use super::timings::Timings;
@@ -35,7 +35,7 @@ pub(crate) struct Callee<'a> {
 /// The road of one request of ours to one tracker account. Clones share counters and deadline.
 #[derive(Clone)]
 pub struct Upstream {
-    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<TransportState>,
     pub(super) trip: Arc<Trip>,
 }
 
@@ -135,7 +135,7 @@ impl Upstream {
     /// The platform's refusal of the address that this service calls from, with the addresses that have to be let in.
     #[must_use]
     pub fn ip_not_allowed(&self, detail: String) -> PlatformError {
-        let addresses = wall::own_addresses(&self.shared.config.egress.own_addresses);
+        let addresses = wall::own_addresses(&self.state.config.egress.own_addresses);
         PlatformError::new(ErrorKind::IpNotAllowed, detail)
             .hint(format!("Ask the tracker's administrator to allow {addresses} for this key."))
     }
@@ -169,7 +169,7 @@ impl Upstream {
             self.timings_mut(|timings| timings.skip(Stage::Tls));
         }
         let started = Instant::now();
-        let outcome = self.shared.check(&url).await;
+        let outcome = self.state.check(&url).await;
         self.timings_mut(|timings| timings.add(Stage::Resolve, started.elapsed()));
         outcome
     }

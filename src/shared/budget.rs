@@ -14,10 +14,10 @@ use async_trait::async_trait;
 use redis::{Script, ScriptInvocation, ToRedisArgs};
 
 use super::Shared;
-use super::inner::{Held, Inner};
-use super::link::Lines;
+use super::inner::{Inner, LeaseKey};
+use super::link::RedisConnections;
 use crate::metrics::RedisOperation;
-use crate::outbound::{AccountId, Allowance, Ask, BackOffId, Bound, Change, Places, SharedBudget, Turn};
+use crate::outbound::{AccountId, Allowance, Ask, BackOffId, Bound, Change, Decision, Places, SharedBudget};
 
 /// How long a lease lasts that is not renewed.
 const LEASE: Duration = Duration::from_secs(10);
@@ -34,11 +34,11 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("rene
 
 #[async_trait]
 impl SharedBudget for Shared {
-    async fn ask(&self, ask: &Ask<'_>) -> (Turn, Places) {
-        let alone = (Turn::Granted { lease: None, wait: Duration::ZERO, breaks: None }, Places::default());
+    async fn ask(&self, ask: &Ask<'_>) -> (Decision, Places) {
+        let alone = (Decision::Granted { lease: None, wait: Duration::ZERO, breaks: None }, Places::default());
         let Some(inner) = &self.inner else { return alone };
-        let Some(lines) = inner.link.open_lines() else { return alone };
-        inner.ask(&lines, ask).await.unwrap_or(alone)
+        let Some(connections) = inner.link.open_connections() else { return alone };
+        inner.ask(&connections, ask).await.unwrap_or(alone)
     }
 
     async fn resize(&self, origin: &str, account: &AccountId, changes: [Option<Change>; 2]) {
@@ -69,7 +69,7 @@ impl SharedBudget for Shared {
 }
 
 impl Inner {
-    async fn ask(self: &Arc<Self>, lines: &Lines, ask: &Ask<'_>) -> Option<(Turn, Places)> {
+    async fn ask(self: &Arc<Self>, connections: &RedisConnections, ask: &Ask<'_>) -> Option<(Decision, Places)> {
         let (origin, account) = (&[ask.origin.as_bytes()], &[ask.account.as_slice()]);
         let places = [self.name("places", origin), self.name("places", account)];
         let name = format!("{:032x}", fastrand::u128(..));
@@ -87,15 +87,15 @@ impl Inner {
         }
         take.arg(u8::from(ask.heeds_back_off)).arg(u8::from(ask.behind)).arg(millis(REMEMBERED));
         // Held before it is granted: a call that is given up while Redis is asked gives back what it may have got.
-        let lease = Lease::new(self, places.map(|set| Held { set, name: name.clone() }));
-        let mut quick = lines.quick.clone();
+        let lease = Lease::new(self, places.map(|set| LeaseKey { set, name: name.clone() }));
+        let mut quick = connections.quick.clone();
         let (outcome, wait, back_off, at_origin, at_account): (u8, u64, u64, usize, usize) =
-            self.link.run(lines, RedisOperation::Take, take.invoke_async(&mut quick)).await?;
+            self.link.run(connections, RedisOperation::Take, take.invoke_async(&mut quick)).await?;
         let wait = Duration::from_micros(wait);
         let known = |places: usize| (places > 0).then_some(places);
         let places = Places { origin: known(at_origin), account: known(at_account) };
         let turn = match outcome {
-            0 => Turn::Granted {
+            0 => Decision::Granted {
                 lease: Some(Box::new(lease)),
                 wait,
                 breaks: (back_off > 0).then_some(BackOffId(back_off)),
@@ -103,10 +103,10 @@ impl Inner {
             refused => {
                 lease.refused();
                 match refused {
-                    1 => Turn::Full(Bound::Origin),
-                    2 => Turn::Full(Bound::Account),
-                    3 => Turn::TooLate(wait),
-                    _ => Turn::BackingOff(wait),
+                    1 => Decision::Full(Bound::Origin),
+                    2 => Decision::Full(Bound::Account),
+                    3 => Decision::TooLate(wait),
+                    _ => Decision::BackingOff(wait),
                 }
             }
         };
@@ -118,23 +118,23 @@ impl Inner {
     }
 
     async fn send(&self, operation: RedisOperation, script: &ScriptInvocation<'_>) {
-        if let Some(lines) = self.link.open_lines() {
-            let mut quick = lines.quick.clone();
-            let _: Option<()> = self.link.run(&lines, operation, script.invoke_async(&mut quick)).await;
+        if let Some(connections) = self.link.open_connections() {
+            let mut quick = connections.quick.clone();
+            let _: Option<()> = self.link.run(&connections, operation, script.invoke_async(&mut quick)).await;
         }
     }
 
     /// Makes the leases of all running calls last.
-    pub(super) async fn renew(&self, lines: &Lines) -> Option<()> {
-        let held: Vec<Held> = self.held.lock().iter().cloned().collect();
+    pub(super) async fn renew(&self, connections: &RedisConnections) -> Option<()> {
+        let held: Vec<LeaseKey> = self.held.lock().iter().cloned().collect();
         for some in held.chunks(BATCH) {
             let mut renew = RENEW.prepare_invoke();
             renew.arg(millis(LEASE));
-            for Held { set, name } in some {
+            for LeaseKey { set, name } in some {
                 renew.key(set).arg(name);
             }
-            let mut quick = lines.quick.clone();
-            let () = self.link.run(lines, RedisOperation::Renew, renew.invoke_async(&mut quick)).await?;
+            let mut quick = connections.quick.clone();
+            let () = self.link.run(connections, RedisOperation::Renew, renew.invoke_async(&mut quick)).await?;
         }
         Some(())
     }
@@ -143,13 +143,13 @@ impl Inner {
 /// The places of one running call; given back when dropped.
 struct Lease {
     inner: Arc<Inner>,
-    held: [Held; 2],
+    held: [LeaseKey; 2],
     /// Whether Redis may know of it.
     taken: bool,
 }
 
 impl Lease {
-    fn new(inner: &Arc<Inner>, held: [Held; 2]) -> Self {
+    fn new(inner: &Arc<Inner>, held: [LeaseKey; 2]) -> Self {
         inner.held.lock().extend(held.iter().cloned());
         Self { inner: Arc::clone(inner), held, taken: true }
     }
@@ -172,17 +172,19 @@ impl Drop for Lease {
             return;
         }
         // Without a session, or a runtime to talk in, the leases end by themselves.
-        let (Some(lines), Ok(runtime)) = (self.inner.link.lines(), tokio::runtime::Handle::try_current()) else {
+        let (Some(connections), Ok(runtime)) = (self.inner.link.connections(), tokio::runtime::Handle::try_current())
+        else {
             return;
         };
         let (inner, held) = (Arc::clone(&self.inner), self.held.clone());
         runtime.spawn(async move {
             let mut back = redis::pipe();
-            for Held { set, name } in &held {
+            for LeaseKey { set, name } in &held {
                 back.cmd("ZREM").arg(set).arg(name).ignore();
             }
-            let mut quick = lines.quick.clone();
-            let _: Option<()> = inner.link.run(&lines, RedisOperation::GiveBack, back.query_async(&mut quick)).await;
+            let mut quick = connections.quick.clone();
+            let _: Option<()> =
+                inner.link.run(&connections, RedisOperation::GiveBack, back.query_async(&mut quick)).await;
         });
     }
 }

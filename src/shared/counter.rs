@@ -44,24 +44,25 @@ impl Shared {
     /// counts for itself.
     pub async fn count(&self, window: Window, whom: &str) -> Option<Taken> {
         let inner = self.inner.as_deref()?;
-        let lines = inner.link.open_lines()?;
+        let connections = inner.link.open_connections()?;
         let counter = inner.counter(window, whom);
         let mut count = COUNT.prepare_invoke();
         count.key(&counter).arg(window.most).arg(u64::try_from(window.time.as_millis()).unwrap_or(u64::MAX));
-        let mut quick = lines.quick.clone();
+        let mut quick = connections.quick.clone();
         let (within, left, window): (bool, u64, String) =
-            inner.link.run(&lines, RedisOperation::Count, count.invoke_async(&mut quick)).await?;
+            inner.link.run(&connections, RedisOperation::Count, count.invoke_async(&mut quick)).await?;
         Some(if within { Taken::Within(Token { counter, window }) } else { Taken::Over(Duration::from_millis(left)) })
     }
 
     /// Takes one back that was counted, if its time is not over yet.
     pub async fn take_back(&self, token: Token) {
         let Some(inner) = self.inner.as_deref() else { return };
-        let Some(lines) = inner.link.open_lines() else { return };
+        let Some(connections) = inner.link.open_connections() else { return };
         let mut uncount = UNCOUNT.prepare_invoke();
         uncount.key(token.counter).arg(token.window);
-        let mut quick = lines.quick.clone();
-        let _: Option<()> = inner.link.run(&lines, RedisOperation::TakeBack, uncount.invoke_async(&mut quick)).await;
+        let mut quick = connections.quick.clone();
+        let _: Option<()> =
+            inner.link.run(&connections, RedisOperation::TakeBack, uncount.invoke_async(&mut quick)).await;
     }
 }
 

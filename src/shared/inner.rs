@@ -12,12 +12,12 @@ pub(super) struct Inner {
     pub(super) vault: Arc<Vault>,
     pub(super) link: Link,
     /// The leases of calls that run right now.
-    pub(super) held: Mutex<HashSet<Held>>,
+    pub(super) held: Mutex<HashSet<LeaseKey>>,
 }
 
 /// A lease: the set it stands in, and its name there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Held {
+pub(super) struct LeaseKey {
     pub(super) set: String,
     pub(super) name: String,
 }

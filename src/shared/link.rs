@@ -38,7 +38,7 @@ pub(super) struct Link {
 }
 
 struct State {
-    lines: Option<Lines>,
+    connections: Option<RedisConnections>,
     /// Whether tables may be shared: all that changed meanwhile has been announced.
     open: bool,
     /// Whether the log said last that Redis is there.
@@ -48,14 +48,16 @@ struct State {
 impl State {
     /// Forgets the connections of a session; says whether they were the present ones.
     fn close(&mut self, session: u64) -> bool {
-        let Some(lines) = self.lines.take_if(|lines| lines.session == session) else { return false };
-        lines.ended.notify_one();
+        let Some(connections) = self.connections.take_if(|connections| connections.session == session) else {
+            return false;
+        };
+        connections.ended.notify_one();
         self.open = false;
         metrics::redis_up(false);
         true
     }
 
-    fn tell_away(&mut self, cause: &str) {
+    fn log_unavailable(&mut self, cause: &str) {
         if self.told.replace(false) != Some(false) {
             tracing::warn!(cause, "Redis is unavailable: this replica goes on with limits and a cache of its own");
         }
@@ -64,10 +66,10 @@ impl State {
 
 /// The connections of one session.
 #[derive(Clone)]
-pub(super) struct Lines {
+pub(super) struct RedisConnections {
     pub(super) session: u64,
     /// The server's address.
-    place: String,
+    address: String,
     /// For what is small and urgent.
     pub(super) quick: MultiplexedConnection,
     /// For tables, which nothing small should have to wait behind.
@@ -80,25 +82,25 @@ pub(super) struct Lines {
 impl Link {
     pub(super) fn new(address: Address) -> Self {
         metrics::redis_up(false);
-        let state = Mutex::new(State { lines: None, open: false, told: None });
+        let state = Mutex::new(State { connections: None, open: false, told: None });
         Self { address, state, sessions: AtomicU64::new(0), history: Mutex::default() }
     }
 
     /// The connections, from the moment that there is a session.
-    pub(super) fn lines(&self) -> Option<Lines> {
-        self.state.lock().lines.clone()
+    pub(super) fn connections(&self) -> Option<RedisConnections> {
+        self.state.lock().connections.clone()
     }
 
     /// The connections, where the session is open for everything.
-    pub(super) fn open_lines(&self) -> Option<Lines> {
+    pub(super) fn open_connections(&self) -> Option<RedisConnections> {
         let state = self.state.lock();
-        if state.open { state.lines.clone() } else { None }
+        if state.open { state.connections.clone() } else { None }
     }
 
     /// Waits for a command, within its time. Its failure ends the session.
     pub(super) async fn run<T>(
         &self,
-        lines: &Lines,
+        connections: &RedisConnections,
         operation: RedisOperation,
         command: impl Future<Output = RedisResult<T>>,
     ) -> Option<T> {
@@ -108,19 +110,19 @@ impl Link {
             Err(_) => "no answer in time".to_owned(),
         };
         metrics::redis_error(operation);
-        self.end(lines.session, &format!("{}: {cause}", operation.key()));
+        self.end(connections.session, &format!("{}: {cause}", operation.key()));
         None
     }
 
-    pub(super) fn begin(&self, lines: Lines) {
+    pub(super) fn begin(&self, connections: RedisConnections) {
         let mut state = self.state.lock();
-        state.lines = Some(lines);
+        state.connections = Some(connections);
         state.open = false;
     }
 
     pub(super) fn open(&self, session: u64) {
         let mut state = self.state.lock();
-        if state.lines.as_ref().is_some_and(|lines| lines.session == session) {
+        if state.connections.as_ref().is_some_and(|connections| connections.session == session) {
             state.open = true;
             metrics::redis_up(true);
             if state.told.replace(true) != Some(true) {
@@ -133,7 +135,7 @@ impl Link {
     pub(super) fn end(&self, session: u64, cause: &str) {
         let mut state = self.state.lock();
         if state.close(session) {
-            state.tell_away(cause);
+            state.log_unavailable(cause);
         }
     }
 
@@ -144,16 +146,16 @@ impl Link {
             return;
         }
         history.clone_into(&mut known);
-        let session = self.lines().map(|lines| lines.session);
+        let session = self.connections().map(|connections| connections.session);
         if let Some(session) = session {
             self.end(session, "the database has failed over");
         }
     }
 
     /// Notes that there is no session to be had.
-    pub(super) fn failed(&self, cause: &str) {
+    pub(super) fn record_failure(&self, cause: &str) {
         metrics::redis_error(RedisOperation::Connect);
-        self.state.lock().tell_away(cause);
+        self.state.lock().log_unavailable(cause);
     }
 
     /// Forgets the connections of a session that is over.
@@ -162,16 +164,16 @@ impl Link {
     }
 
     /// Whether Sentinels name another server than that of this session. Where they say nothing, nothing is known.
-    pub(super) async fn has_moved(&self, lines: &Lines) -> bool {
+    pub(super) async fn has_moved(&self, connections: &RedisConnections) -> bool {
         if !self.address.may_move() {
             return false;
         }
         let named = timeout(JOIN_TIMEOUT, self.address.client()).await;
-        matches!(named, Ok(Ok(client)) if client.get_connection_info().addr().to_string() != lines.place)
+        matches!(named, Ok(Ok(client)) if client.get_connection_info().addr().to_string() != connections.address)
     }
 
     /// Opens the connections of a session, if Redis gives one what it needs.
-    pub(super) async fn connect(&self) -> Result<(Lines, PubSubStream), Refusal> {
+    pub(super) async fn connect(&self) -> Result<(RedisConnections, PubSubStream), Refusal> {
         let connecting = async {
             let refused = |error| Refusal::of(&error, self.address.uses_tls());
             let client = self.address.client().await.map_err(refused)?;
@@ -186,8 +188,8 @@ impl Link {
             let era = Arc::from(if history.is_empty() { run.to_owned() } else { format!("{run} {history}") });
             let (bulk, changes) = prepare(&client, &mut quick).await.map_err(refused)?;
             let session = self.sessions.fetch_add(1, Ordering::Relaxed);
-            let place = client.get_connection_info().addr().to_string();
-            Ok((Lines { session, place, quick, bulk, era, ended: Arc::default() }, changes))
+            let address = client.get_connection_info().addr().to_string();
+            Ok((RedisConnections { session, address, quick, bulk, era, ended: Arc::default() }, changes))
         };
         match timeout(JOIN_TIMEOUT, connecting).await {
             Ok(outcome) => outcome,
@@ -218,7 +220,7 @@ pub(super) async fn knock(address: Address) -> Result<Duration, Refusal> {
     let tls = address.uses_tls();
     let link = Link::new(address);
     let started = Instant::now();
-    let (mut lines, _changes) = link.connect().await?;
-    redis::cmd("PING").query_async::<()>(&mut lines.quick).await.map_err(|error| Refusal::of(&error, tls))?;
+    let (mut connections, _changes) = link.connect().await?;
+    redis::cmd("PING").query_async::<()>(&mut connections.quick).await.map_err(|error| Refusal::of(&error, tls))?;
     Ok(started.elapsed())
 }

@@ -2,8 +2,8 @@
 //! and counters (`counter`).
 //!
 //! Redis is never needed. While it is away each replica goes on with what it has itself; a request that finds it dead
-//! waits for it once, and for a moment. One [`Session`] follows the other (`link`), and only the background waits for
-//! the next.
+//! waits for it once, and for a moment. One [`RedisSession`] follows the other (`link`), and only the background waits
+//! for the next.
 //!
 //! What is in Redis is worth nothing to a thief. Values are sealed by the vault, each under a key of its own; names are
 //! keyed hashes. Replicas whose active keys differ, as they do for the minutes in which a key ring is rotated, make
@@ -52,7 +52,7 @@ pub use self::counter::{Taken, Token, Window};
 use self::inner::Inner;
 use self::link::Link;
 pub use self::refusal::Refusal;
-pub use self::session::Session;
+pub use self::session::RedisSession;
 pub use self::tables::{Found, Kept, TableOf, Ticket};
 use crate::vault::Vault;
 
@@ -103,7 +103,7 @@ impl Shared {
     pub fn standing(&self) -> Standing {
         match &self.inner {
             None => Standing::Unused,
-            Some(inner) if inner.link.open_lines().is_some() => Standing::Ok,
+            Some(inner) if inner.link.open_connections().is_some() => Standing::Ok,
             Some(_) => Standing::Unavailable,
         }
     }
@@ -116,10 +116,10 @@ impl Shared {
     }
 
     /// Waits for Redis and begins a session; forever, where there is none.
-    pub async fn join(&self) -> Session {
+    pub async fn join(&self) -> RedisSession {
         match &self.inner {
             None => std::future::pending().await,
-            Some(inner) => Session::join(inner).await,
+            Some(inner) => RedisSession::join(inner).await,
         }
     }
 }

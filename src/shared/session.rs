@@ -9,7 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::change::Change;
 use super::inner::Inner;
-use super::link::Lines;
+use super::link::RedisConnections;
 use crate::metrics::RedisOperation;
 
 /// The pause before the next try is between this and twice this.
@@ -20,25 +20,25 @@ const BEAT: Duration = Duration::from_secs(1);
 const SENTINEL_BEATS: u32 = 3;
 
 /// A time in which Redis is there. It ends with the first thing that goes wrong, and when it is dropped.
-pub struct Session {
+pub struct RedisSession {
     inner: Arc<Inner>,
-    lines: Lines,
+    connections: RedisConnections,
     changes: PubSubStream,
     beat: Interval,
     beats: u32,
 }
 
-impl Session {
+impl RedisSession {
     pub(super) async fn join(inner: &Arc<Inner>) -> Self {
         loop {
             match inner.link.connect().await {
-                Ok((lines, changes)) => {
-                    inner.link.begin(lines.clone());
+                Ok((connections, changes)) => {
+                    inner.link.begin(connections.clone());
                     let mut beat = interval(BEAT);
                     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                    return Self { inner: Arc::clone(inner), lines, changes, beat, beats: 0 };
+                    return Self { inner: Arc::clone(inner), connections, changes, beat, beats: 0 };
                 }
-                Err(refusal) => inner.link.failed(&refusal.to_string()),
+                Err(refusal) => inner.link.record_failure(&refusal.to_string()),
             }
             tokio::time::sleep(PAUSE + PAUSE.mul_f64(fastrand::f64())).await;
         }
@@ -46,7 +46,7 @@ impl Session {
 
     /// Lets tables be shared: what changed while there was no session has been announced.
     pub fn open(&self) {
-        self.inner.link.open(self.lines.session);
+        self.inner.link.open(self.connections.session);
     }
 
     /// The next change that another replica announces; `None` when the session is over. Has to be waited for all the
@@ -54,10 +54,10 @@ impl Session {
     pub async fn next_change(&mut self) -> Option<Change> {
         loop {
             tokio::select! {
-                () = self.lines.ended.notified() => return None,
+                () = self.connections.ended.notified() => return None,
                 message = self.changes.next() => match message {
                     None => {
-                        self.inner.link.end(self.lines.session, "the connection ended");
+                        self.inner.link.end(self.connections.session, "the connection ended");
                         return None;
                     }
                     Some(message) => {
@@ -72,21 +72,21 @@ impl Session {
     }
 
     async fn beat(&mut self) -> Option<()> {
-        let mut quick = self.lines.quick.clone();
+        let mut quick = self.connections.quick.clone();
         let ping = redis::cmd("PING");
-        let () = self.inner.link.run(&self.lines, RedisOperation::Ping, ping.query_async(&mut quick)).await?;
-        self.inner.renew(&self.lines).await?;
+        let () = self.inner.link.run(&self.connections, RedisOperation::Ping, ping.query_async(&mut quick)).await?;
+        self.inner.renew(&self.connections).await?;
         self.beats = self.beats.wrapping_add(1);
-        if self.beats.is_multiple_of(SENTINEL_BEATS) && self.inner.link.has_moved(&self.lines).await {
-            self.inner.link.end(self.lines.session, "Sentinel names another primary");
+        if self.beats.is_multiple_of(SENTINEL_BEATS) && self.inner.link.has_moved(&self.connections).await {
+            self.inner.link.end(self.connections.session, "Sentinel names another primary");
             return None;
         }
         Some(())
     }
 }
 
-impl Drop for Session {
+impl Drop for RedisSession {
     fn drop(&mut self) {
-        self.inner.link.close(self.lines.session);
+        self.inner.link.close(self.connections.session);
     }
 }

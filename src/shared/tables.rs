@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::Shared;
 use super::change::Change;
 use super::inner::Inner;
-use super::link::{CHANGES, Lines};
+use super::link::{CHANGES, RedisConnections};
 use crate::metrics::{self, RedisOperation};
 
 /// The largest sealed table that is shared.
@@ -44,7 +44,7 @@ impl TableOf<'_> {
 
 /// The right to share a table whose pull begins now.
 pub struct Ticket {
-    lines: Lines,
+    connections: RedisConnections,
     /// The random part of the connection's state.
     state: Vec<u8>,
 }
@@ -73,21 +73,21 @@ impl Shared {
     /// is shared right now.
     pub async fn look(&self, of: TableOf<'_>, wanted: bool) -> Option<(Ticket, Option<Found>)> {
         let inner = self.inner.as_deref()?;
-        let lines = inner.link.open_lines()?;
+        let connections = inner.link.open_connections()?;
         let mut look = LOOK.prepare_invoke();
-        look.key(inner.state_of(&lines, of.connection)).key(inner.name("table", &of.parts(&lines.era)));
+        look.key(inner.state_of(&connections, of.connection)).key(inner.name("table", &of.parts(&connections.era)));
         look.arg(random_word()?).arg(STATE_SECONDS).arg(u8::from(wanted));
-        let mut bulk = lines.bulk.clone();
+        let mut bulk = connections.bulk.clone();
         let (state, sealed, left): (Vec<u8>, Option<Vec<u8>>, i64) =
-            inner.link.run(&lines, RedisOperation::Look, look.invoke_async(&mut bulk)).await?;
+            inner.link.run(&connections, RedisOperation::Look, look.invoke_async(&mut bulk)).await?;
         let found = sealed.and_then(|sealed| {
-            let packed = inner.vault.open_passing(&sealed_for(&of, &lines, &state), &sealed);
+            let packed = inner.vault.open_passing(&sealed_for(&of, &connections, &state), &sealed);
             Some(Found { packed: packed.ok()?, left: Duration::from_millis(u64::try_from(left).ok()?) })
         });
         if wanted {
             metrics::shared_cache(if found.is_some() { "hit" } else { "miss" });
         }
-        Some((Ticket { lines, state }, found))
+        Some((Ticket { connections, state }, found))
     }
 
     /// Shares a table; says whether it is shared now.
@@ -99,19 +99,19 @@ impl Shared {
 
     async fn try_keep(&self, ticket: Ticket, of: TableOf<'_>, table: Kept<'_>) -> &'static str {
         let Some(inner) = &self.inner else { return "failed" };
-        let Ticket { lines, state } = ticket;
-        let Ok(sealed) = inner.vault.seal_passing(&sealed_for(&of, &lines, &state), table.packed) else {
+        let Ticket { connections, state } = ticket;
+        let Ok(sealed) = inner.vault.seal_passing(&sealed_for(&of, &connections, &state), table.packed) else {
             return "failed";
         };
         if sealed.len() > MAX_BYTES {
             return "too_large";
         }
         let mut keep = KEEP.prepare_invoke();
-        keep.key(inner.state_of(&lines, of.connection)).key(inner.name("table", &of.parts(&lines.era)));
+        keep.key(inner.state_of(&connections, of.connection)).key(inner.name("table", &of.parts(&connections.era)));
         keep.arg(state).arg(table.version).arg(STATE_SECONDS);
         keep.arg(sealed).arg(u64::try_from(table.lifetime.as_millis()).unwrap_or(u64::MAX));
-        let mut bulk = lines.bulk.clone();
-        match inner.link.run(&lines, RedisOperation::Keep, keep.invoke_async(&mut bulk)).await {
+        let mut bulk = connections.bulk.clone();
+        match inner.link.run(&connections, RedisOperation::Keep, keep.invoke_async(&mut bulk)).await {
             Some(true) => "stored",
             Some(false) => "outdated",
             None => "failed",
@@ -122,28 +122,28 @@ impl Shared {
     /// one begins with announcing them.
     pub async fn announce(&self, changes: &[Change]) -> bool {
         let Some(inner) = self.inner.as_deref() else { return true };
-        let Some(lines) = inner.link.lines() else { return false };
+        let Some(connections) = inner.link.connections() else { return false };
         for some in changes.chunks(BATCH) {
-            let Some(()) = inner.announce(&lines, some).await else { return false };
+            let Some(()) = inner.announce(&connections, some).await else { return false };
         }
         true
     }
 }
 
 impl Inner {
-    async fn announce(&self, lines: &Lines, changes: &[Change]) -> Option<()> {
+    async fn announce(&self, connections: &RedisConnections, changes: &[Change]) -> Option<()> {
         let mut announce = ANNOUNCE.prepare_invoke();
         announce.arg(STATE_SECONDS).arg(CHANGES);
         for change in changes {
-            announce.key(self.state_of(lines, change.connection));
+            announce.key(self.state_of(connections, change.connection));
             announce.arg(random_word()?).arg(change.version).arg(self.write_change(change)?);
         }
-        let mut quick = lines.quick.clone();
-        self.link.run(lines, RedisOperation::Announce, announce.invoke_async(&mut quick)).await
+        let mut quick = connections.quick.clone();
+        self.link.run(connections, RedisOperation::Announce, announce.invoke_async(&mut quick)).await
     }
 
-    fn state_of(&self, lines: &Lines, connection: Uuid) -> String {
-        self.name("state", &[lines.era.as_bytes(), connection.as_bytes()])
+    fn state_of(&self, connections: &RedisConnections, connection: Uuid) -> String {
+        self.name("state", &[connections.era.as_bytes(), connection.as_bytes()])
     }
 
     fn write_change(&self, change: &Change) -> Option<Vec<u8>> {
@@ -161,8 +161,8 @@ impl Inner {
     }
 }
 
-fn sealed_for<'a>(of: &'a TableOf<'a>, lines: &'a Lines, state: &'a [u8]) -> [&'a [u8]; 5] {
-    let [era, organisation, connection, query] = of.parts(&lines.era);
+fn sealed_for<'a>(of: &'a TableOf<'a>, connections: &'a RedisConnections, state: &'a [u8]) -> [&'a [u8]; 5] {
+    let [era, organisation, connection, query] = of.parts(&connections.era);
     [era, organisation, connection, query, state]
 }
 

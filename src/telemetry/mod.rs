@@ -4,7 +4,7 @@
 //! (W3C Trace Context). The ids go into the log and nowhere else: no tracker ever sees them.
 
 mod json;
-mod lines;
+mod writer;
 
 use std::error::Error;
 use std::fmt;
@@ -20,9 +20,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use self::json::JsonLines;
-use self::lines::Lines;
+use self::writer::LogWriter;
 
-static LINES: LazyLock<Lines<Stderr>> = LazyLock::new(|| Lines::to(std::io::stderr()));
+static LOG_WRITER: LazyLock<LogWriter<Stderr>> = LazyLock::new(|| LogWriter::to(std::io::stderr()));
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub enum LogFormat {
 /// A filter that cannot be read, or no thread to be had.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     let filter = EnvFilter::try_new(filter)?;
-    std::thread::Builder::new().name("log".to_owned()).spawn(|| LINES.write_always())?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| &*LINES);
+    std::thread::Builder::new().name("log".to_owned()).spawn(|| LOG_WRITER.write_always())?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| &*LOG_WRITER);
     let colours = std::io::stderr().is_terminal();
     let discreet = filter_fn(is_discreet);
     match format {
@@ -57,7 +57,7 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), Box<dyn Error + Send
 
 /// Writes the lines that wait to be written.
 pub fn flush() {
-    LINES.flush();
+    LOG_WRITER.flush();
 }
 
 /// The libraries below name the hosts they call, and those are private: however loud the log is asked to be, their

@@ -10,9 +10,9 @@ use diesel::prelude::*;
 use serde_json::json;
 
 use super::pace;
-use super::places::LeftOut;
 use super::rows::{WebhookRetryRow, WebhookRow};
 use super::sending::Attempt;
+use super::slots::LeftOut;
 use super::store;
 use super::view::{DeliveryOutcome, PausedReason};
 use super::wanted::Wanted;

@@ -35,7 +35,7 @@ impl Webhooks {
     pub async fn test(&self, actor: &Actor, id: Uuid) -> Result<TestView, Problem> {
         let organisation = actor.organisation.clone();
         let row = self.inner.db.read(move |db| known(db, &organisation, id)).await?;
-        let place = Place::take(self, &actor.organisation)?;
+        let permit = TestPermit::take(self, &actor.organisation)?;
         let sealer = Sealer::of(&self.inner.vault, &row);
         let event = Uuid::now_v7().to_string();
         let letter = Letter {
@@ -47,7 +47,7 @@ impl Webhooks {
         let (service, owner) = (self.clone(), actor.clone());
         to_the_end(async move {
             let attempt = sending::send(&service.inner.transport, letter, service.inner.options.timeout).await;
-            drop(place);
+            drop(permit);
             service.remember_test(owner, id, event, attempt).await
         })
         .await
@@ -101,13 +101,13 @@ fn body(id: &str) -> Bytes {
     event.to_string().into()
 }
 
-/// A test that is being sent, until it is dropped.
-struct Place {
+/// Counts a test that is being sent, until it is dropped.
+struct TestPermit {
     webhooks: Arc<super::service::Inner>,
     organisation: OrgId,
 }
 
-impl Place {
+impl TestPermit {
     fn take(webhooks: &Webhooks, organisation: &OrgId) -> Result<Self, Problem> {
         let mut trials = webhooks.inner.trials.lock();
         let taken = trials.entry(organisation.clone()).or_default();
@@ -122,7 +122,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TestPermit {
     fn drop(&mut self) {
         let mut trials = self.webhooks.trials.lock();
         if let Some(taken) = trials.get_mut(&self.organisation) {

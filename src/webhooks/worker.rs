@@ -9,11 +9,11 @@ use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::places::Places;
 use super::queue::{self, Claim, Due, Job, Recorded};
 use super::seal::Sealer;
 use super::sending::{self, Attempt, Letter};
 use super::service::Webhooks;
+use super::slots::Slots;
 use super::upkeep;
 use crate::clock::{millis, now_micros};
 use crate::connections::claims;
@@ -30,7 +30,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 const CHOICE: i64 = 16;
 /// A webhook's turn is over after so many attempts,
 const ATTEMPTS_OF_A_TURN: usize = 20;
-/// or after this time: others may wait for the place.
+/// or after this time: others may wait for the slot.
 const LONGEST_TURN: Duration = Duration::from_secs(5);
 
 impl Webhooks {
@@ -45,14 +45,14 @@ impl Webhooks {
         let mut phase = self.inner.phase.clone();
         // Tasks of their own: they go on while the database is asked for more. Dropping the set ends them.
         let mut running = JoinSet::new();
-        let mut places = Places::default();
+        let mut slots = Slots::default();
         let (mut next_look, mut prune_at) = (Instant::now(), Instant::now());
         while *phase.borrow_and_update() < Phase::Stop {
             self.inner.task.beat();
-            while !places.is_full() && Instant::now() >= next_look && *phase.borrow() == Phase::Work {
-                match self.claim_or_wait(&places).await {
+            while !slots.is_full() && Instant::now() >= next_look && *phase.borrow() == Phase::Work {
+                match self.claim_or_wait(&slots).await {
                     Some(claim) => {
-                        places.take(claim.webhook.organisation.as_str(), claim.webhook.is_failing);
+                        slots.take(claim.webhook.organisation.as_str(), claim.webhook.is_failing);
                         running.spawn(self.clone().run(claim));
                     }
                     None => next_look = Instant::now() + LOOK,
@@ -63,7 +63,7 @@ impl Webhooks {
             }
             tokio::select! {
                 Some(Ok(Due { organisation, is_failing, .. })) = running.join_next() => {
-                    places.give_back(organisation.as_str(), is_failing);
+                    slots.give_back(organisation.as_str(), is_failing);
                     next_look = Instant::now();
                 }
                 () = self.inner.work.notified() => next_look = Instant::now(),
@@ -75,8 +75,8 @@ impl Webhooks {
         self.hand_back().await;
     }
 
-    async fn claim_or_wait(&self, places: &Places) -> Option<Claim> {
-        match self.claim(places).await {
+    async fn claim_or_wait(&self, slots: &Slots) -> Option<Claim> {
+        match self.claim(slots).await {
             Ok(Some(claim)) => Some(claim),
             Ok(None) => {
                 metrics::background_worked("webhooks");
@@ -90,9 +90,9 @@ impl Webhooks {
     }
 
     /// Claims a webhook that has something to be sent, if there is one.
-    async fn claim(&self, places: &Places) -> Result<Option<Claim>, DbError> {
+    async fn claim(&self, slots: &Slots) -> Result<Option<Claim>, DbError> {
         loop {
-            let (now, left_out) = (now_micros(), places.left_out());
+            let (now, left_out) = (now_micros(), slots.left_out());
             let due = self.inner.db.read(move |db| queue::due(db, now, left_out, CHOICE)).await?;
             let Some(webhook) = fastrand::choice(due) else { return Ok(None) };
             let claim = Claim { webhook, owner: claims::owner() };

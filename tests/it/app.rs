@@ -184,7 +184,7 @@ impl TestApp {
         self.holder(&mint(&self.config.auth, &grant).expect("a token"))
     }
 
-    /// Whoever holds this token.
+    /// The holder of this token.
     pub(crate) fn holder(&self, token: &str) -> User<'_> {
         User { app: self, token: token.to_owned() }
     }
@@ -245,7 +245,7 @@ impl User<'_> {
         self.send("PATCH", path, &[], Some(body)).await
     }
 
-    /// Any request with the token; `headers` are sent besides.
+    /// Any request with the token; `headers` are sent too.
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -276,7 +276,7 @@ impl User<'_> {
 }
 
 impl TestApp {
-    /// Everything the database holds, as whoever steals it would read it.
+    /// Everything the database holds, as anyone who steals it would read it.
     fn dump(&self) -> Vec<u8> {
         match &self.config.database_url {
             DatabaseUrl::Sqlite(_) => {

@@ -292,7 +292,7 @@ async fn a_request_in_flight_is_answered_before_the_process_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_only_kept_open_does_not_hold_the_end_up() {
     let folder = folder();
-    // Longer than the tests have patience.
+    // Longer than any test waits.
     let service = Service::start(folder.path(), &[("SHUTDOWN_GRACE_S", "600")]);
     let client = crate::app::client();
     let answer = client.get(format!("{}/healthz", service.url)).send().await.expect("an answer");

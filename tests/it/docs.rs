@@ -165,14 +165,14 @@ impl Drop for Database {
 }
 
 /// A reader of one page who does all it says.
-struct Reader {
+struct DocsReader {
     folder: TempDir,
     state: TempDir,
     ports: [u16; 2],
     database: Option<Database>,
 }
 
-impl Reader {
+impl DocsReader {
     fn new() -> Self {
         let reader = Self {
             folder: TempDir::new().expect("a folder"),
@@ -249,7 +249,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for DocsReader {
     fn drop(&mut self) {
         let pids = std::fs::read_to_string(self.state.path().join("pids")).unwrap_or_default();
         for pid in pids.lines() {
@@ -371,7 +371,7 @@ fn without_numbers(line: &str) -> String {
 /// Does everything that a page says.
 fn follow(page: &str) {
     let all = blocks(&read(page));
-    let reader = Reader::new();
+    let reader = DocsReader::new();
     let runs = |block: &&Block| {
         let has_database = !block.needs_postgres() || reader.database.is_some();
         block.language == "sh" && block.reason_not_to_run().is_none() && has_database

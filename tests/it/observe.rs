@@ -527,7 +527,7 @@ async fn a_replica_that_stops_says_so_until_nobody_listens() {
     service.terminate();
     service.wait_for("stopping:");
     let answer = client().get(format!("{}/readyz", service.url)).send().await;
-    // The door is open for another moment only; whoever comes later finds it closed.
+    // The door is open for another moment only; anyone who comes later finds it closed.
     if let Ok(answer) = answer {
         assert_eq!(answer.status(), 503);
         let body: Value = serde_json::from_str(&answer.text().await.expect("text")).expect("JSON");

@@ -538,7 +538,7 @@ fn written(parameter: &Value, value: &Value) -> Vec<(String, String)> {
     }
 }
 
-/// Sends an operation as somebody would who presses "Try it out" and then gives `extra` parameters besides, through a
+/// Sends an operation as somebody would who presses "Try it out" and then gives `extra` parameters too, through a
 /// Demo connection that is new.
 async fn try_out(
     app: &TestApp,

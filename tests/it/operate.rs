@@ -116,7 +116,7 @@ fn a_misspelt_variable_is_named_at_the_start_and_by_doctor() {
     let checks = report["checks"].as_array().expect("checks");
     let failed = checks.iter().find(|check| check["status"] == "fail").expect("a failure");
     assert!(failed["found"].as_str().is_some_and(|found| found.starts_with("STATS_CACH_TTL_S ")), "{failed}");
-    assert!(failed["mend"].as_str().is_some_and(|mend| mend.contains("STATS_CACHE_TTL_S")), "{failed}");
+    assert!(failed["mend"].as_str().is_some_and(|fix| fix.contains("STATS_CACHE_TTL_S")), "{failed}");
 }
 
 #[test]
@@ -306,9 +306,9 @@ fn a_healthy_machine_gets_a_line_for_each_check_and_no_failure() {
         assert_eq!(check(&report, name).0, "ok", "{report}");
     }
     for name in ["gateway_voluum", "gateway_everflow_us", "gateway_everflow_eu", "gateway_cake", "gateway_tune"] {
-        let (status, found, mend) = check(&report, name);
+        let (status, found, fix) = check(&report, name);
         assert_eq!(status, "warn", "{report}");
-        assert!(found.contains("does not accept connections") && mend.contains("firewall"), "{report}");
+        assert!(found.contains("does not accept connections") && fix.contains("firewall"), "{report}");
     }
     assert!(check(&report, "egress").1.contains("127.0.0.0/8"));
 
@@ -324,7 +324,7 @@ fn a_healthy_machine_gets_a_line_for_each_check_and_no_failure() {
 }
 
 #[test]
-fn what_is_wrong_is_found_and_said_how_to_mend() {
+fn what_is_wrong_is_found_and_said_how_to_fix() {
     let folder = folder();
     let (code, report) = examine(folder.path(), &[("PLAN_LIMITS", "gold=1"), ("METRICS_ADDR", "nonsense")]);
     assert_eq!(code, Some(1));
@@ -352,9 +352,9 @@ fn what_is_wrong_is_found_and_said_how_to_mend() {
     assert_eq!((code, check(&report, "metrics_addr").0), (Some(0), "warn"), "it may be the service: {report}");
     drop(taken);
     let (code, report) = examine(folder.path(), &[("BIND_ADDR", &address), ("METRICS_ADDR", &address)]);
-    let (status, _, mend) = check(&report, "metrics_addr");
+    let (status, _, fix) = check(&report, "metrics_addr");
     assert_eq!((code, status), (Some(1), "fail"), "{report}");
-    assert!(mend.contains("a port of its own"), "{report}");
+    assert!(fix.contains("a port of its own"), "{report}");
     let (code, report) = examine(folder.path(), &[("BIND_ADDR", "192.0.2.1:80")]);
     assert_eq!((code, check(&report, "bind_addr").0), (Some(1), "fail"), "{report}");
 
@@ -381,7 +381,7 @@ fn what_is_wrong_is_found_and_said_how_to_mend() {
     assert_eq!((check(&report, "cors").0, check(&report, "egress").0), ("warn", "warn"), "{report}");
 }
 
-/// Answers whoever asks with the keys of a token issuer.
+/// Answers everyone with the keys of a token issuer.
 struct Issuer(Value);
 
 impl Tracker for Issuer {
@@ -428,8 +428,8 @@ fn redis_is_fine_only_if_it_does_what_replicas_need() {
     let folder = folder();
     let told = |url: &str| {
         let (code, report) = examine(folder.path(), &[("REDIS_URL", url)]);
-        let (status, found, mend) = check(&report, "redis");
-        (code, status.to_owned(), format!("{found} -> {mend}"))
+        let (status, found, fix) = check(&report, "redis");
+        (code, status.to_owned(), format!("{found} -> {fix}"))
     };
     let plain = format!("redis://:canary-password@{}", not_redis());
     let (code, status, said) = told(&plain);
@@ -476,25 +476,25 @@ fn pending_migrations_are_named() {
     std::fs::create_dir(folder.path().join("data")).expect("a folder");
     std::fs::write(folder.path().join("data/affzero.db"), "").expect("an empty database");
     let (code, report) = examine(folder.path(), &[]);
-    let (status, found, mend) = check(&report, "migrations");
+    let (status, found, fix) = check(&report, "migrations");
     assert_eq!((code, status), (Some(0), "warn"), "{report}");
-    assert!(found.contains("connections") && mend.contains("migrate"), "{report}");
+    assert!(found.contains("connections") && fix.contains("migrate"), "{report}");
 }
 
 #[test]
-fn a_database_that_cannot_be_made_or_opened_is_a_failure_with_a_mend_of_its_own() {
+fn a_database_that_cannot_be_made_or_opened_is_a_failure_with_a_fix_of_its_own() {
     let folder = folder();
     // A folder in which not even root can make a file.
     let (code, report) = examine(folder.path(), &[("DATABASE_URL", "sqlite:///proc/affzero.db")]);
-    let (status, found, mend) = check(&report, "database");
+    let (status, found, fix) = check(&report, "database");
     assert_eq!((code, status), (Some(1), "fail"), "{report}");
     assert!(found.contains("/proc/affzero.db is not there yet, and cannot be made"), "{report}");
-    assert!(mend.contains("own and write the folder /proc"), "{report}");
+    assert!(fix.contains("own and write the folder /proc"), "{report}");
     std::fs::write(folder.path().join("garbage.db"), vec![b'x'; 4_096]).expect("a file that is no database");
     let (code, report) = examine(folder.path(), &[("DATABASE_URL", "sqlite://garbage.db")]);
-    let (status, _, mend) = check(&report, "database");
+    let (status, _, fix) = check(&report, "database");
     assert_eq!((code, status), (Some(1), "fail"), "{report}");
-    assert!(mend.contains("garbage.db") && mend.contains("restore a backup"), "{report}");
+    assert!(fix.contains("garbage.db") && fix.contains("restore a backup"), "{report}");
     let left = folder.path().read_dir().expect("the folder").map(|entry| entry.expect("an entry").file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with(".doctor")), "looking leaves nothing");
 }
@@ -525,16 +525,16 @@ fn files_that_others_can_read_are_named() {
     mode(&data.join("credentials_keys"), 0o644);
     mode(&data.join("affzero.db"), 0o644);
     let (code, report) = examine(folder.path(), &[]);
-    let (status, found, mend) = check(&report, "files");
+    let (status, found, fix) = check(&report, "files");
     assert_eq!((code, status), (Some(1), "fail"), "{report}");
-    assert_eq!(mend, "chmod go= data/credentials_keys");
+    assert_eq!(fix, "chmod go= data/credentials_keys");
     assert!(found.contains("data/credentials_keys") && !found.contains("auth_jwt_secret"), "{report}");
     // What it says to do is what helps.
-    let mended = Command::new("sh").args(["-c", mend]).current_dir(folder.path()).status().expect("a shell");
-    assert!(mended.success());
+    let fixed = Command::new("sh").args(["-c", fix]).current_dir(folder.path()).status().expect("a shell");
+    assert!(fixed.success());
     let (code, report) = examine(folder.path(), &[]);
-    let (status, _, mend) = check(&report, "files");
-    assert_eq!((code, status, mend), (Some(0), "warn", "chmod go= data/affzero.db"), "{report}");
+    let (status, _, fix) = check(&report, "files");
+    assert_eq!((code, status, fix), (Some(0), "warn", "chmod go= data/affzero.db"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -570,12 +570,12 @@ async fn the_key_ring_is_held_against_what_is_stored() {
     // A new key that has the old one's name, as when the file it was made in is gone.
     let renewed = OTHER_KEY.replacen("k2:", "k1:", 1);
     let (code, report) = examine(folder.path(), &with(&renewed));
-    let (status, found, mend) = check(&report, "key_ring");
+    let (status, found, fix) = check(&report, "key_ring");
     assert_eq!(
         (code, status, found),
         (Some(1), "fail", "none of 8 under `k1` opens; 2 of 2 connections cannot be used")
     );
-    assert!(mend.contains("put the former one back"), "{mend}");
+    assert!(fix.contains("put the former one back"), "{fix}");
 
     let file = folder.path().join("data/affzero.db").display().to_string();
     let mut hand = SqliteConnection::establish(&file).expect("the file");

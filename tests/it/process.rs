@@ -12,7 +12,7 @@ use crate::app::{Answer, client};
 use crate::watch;
 
 /// The longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A command of the binary in `folder`, with these variables and no others.
 pub(crate) fn command(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
@@ -100,13 +100,13 @@ impl Service {
             let end = rest.find(|letter: char| letter.is_whitespace() || letter == '"')?;
             Some(rest[..end].to_owned())
         };
-        let patience = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut text = self.written.text.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(word) = found(&text) {
                 return word;
             }
-            let left = patience.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "`{prefix}` was never written: {text}");
             (text, _) = self.written.more.wait_timeout(text, left).unwrap_or_else(PoisonError::into_inner);
         }
@@ -152,7 +152,7 @@ impl Service {
     /// Waits for the process to end; also returns all it ever wrote.
     #[track_caller]
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
-        let patience = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 for reader in self.readers.drain(..) {
@@ -160,7 +160,7 @@ impl Service {
                 }
                 return (status, self.written());
             }
-            assert!(Instant::now() < patience, "the process does not end: {}", self.written());
+            assert!(Instant::now() < deadline, "the process does not end: {}", self.written());
             std::thread::sleep(Duration::from_millis(10));
         }
     }

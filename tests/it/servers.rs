@@ -15,7 +15,7 @@ use diesel::{Connection, PgConnection};
 use tempfile::TempDir;
 
 /// The longest that a server takes to start.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a port").port()
@@ -164,9 +164,9 @@ impl PrivatePostgres {
         let mut command = self.command("postgres");
         command.args(["-h", "127.0.0.1", "-k", "", "-p", &port, "-c", "fsync=off", "-D"]).arg(data);
         self.server = Some(command.spawn().expect("postgres is installed"));
-        let patience = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while PgConnection::establish(&self.url).is_err() {
-            assert!(Instant::now() < patience, "PostgreSQL does not start");
+            assert!(Instant::now() < deadline, "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -228,7 +228,7 @@ impl PrivatePooler {
         }
         let url = format!("postgres://affzero@127.0.0.1:{port}/postgres");
         let pooler = Self { url, _folder: folder, server: command.spawn().expect("pgbouncer is installed") };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while PgConnection::establish(&pooler.url).is_err() {
             assert!(Instant::now() < deadline, "PgBouncer does not start");
             std::thread::sleep(Duration::from_millis(20));
@@ -277,7 +277,7 @@ impl PrivateProxy {
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-f").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let proxy = Self { port, _folder: folder, server: command.spawn().expect("haproxy is installed") };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < deadline, "HAProxy does not start");
             std::thread::sleep(Duration::from_millis(10));
@@ -315,7 +315,7 @@ impl PrivateSentinel {
         command.arg(&path).current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let sentinel = Self { port, _folder: folder, server: command.spawn().expect("redis-sentinel is installed") };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < deadline, "redis-sentinel does not start");
             std::thread::sleep(Duration::from_millis(10));
@@ -388,9 +388,9 @@ impl PrivateRedis {
         command.args(&self.options).current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.server = Some(command.spawn().expect("redis-server is installed"));
-        let patience = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < patience, "redis-server does not start");
+            assert!(Instant::now() < deadline, "redis-server does not start");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

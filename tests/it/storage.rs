@@ -396,8 +396,8 @@ async fn a_blob_moved_to_another_row_or_organisation_does_not_open_and_hides_not
         assert_eq!(all["results"].as_array().expect("results").len(), 1);
         assert_eq!(all["failures"][0]["problem"]["code"], "credentials_unreadable");
         user.patch(&path(&victim), &json!({ "name": "Renamed" })).await.ok(200);
-        let mended = json!({ "settings": { "base_url": tracker.url }, "credentials": { "api_key": ADMIN_KEY } });
-        assert_eq!(user.patch(&path(&victim), &mended).await.ok(200)["status"], "active");
+        let fixed = json!({ "settings": { "base_url": tracker.url }, "credentials": { "api_key": ADMIN_KEY } });
+        assert_eq!(user.patch(&path(&victim), &fixed).await.ok(200)["status"], "active");
         pull(&user, &victim).await.ok(200);
         user.delete(&path(&victim)).await.ok(204);
     }

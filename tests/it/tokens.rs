@@ -429,7 +429,7 @@ async fn tokens_of_an_issuer_are_checked_with_its_published_keys() {
         token(Algorithm::EdDSA, "ed", &EncodingKey::from_ed_der(stranger.as_ref())),
         token(Algorithm::EdDSA, "unknown", &ed),
         signed(Algorithm::HS256, SECRET, &claims()),
-        // A public key is no secret: whoever signs with it as one must not get in.
+        // A public key is no secret: a token that is signed with it as one must be refused.
         token(Algorithm::HS256, "ed", &EncodingKey::from_secret(&x)),
     ] {
         app.holder(&bad).get("/api/v1/usage").await.problem(401, "unauthorized");

@@ -347,13 +347,13 @@ impl Affise {
         if owner == Owner::Advertiser || !self.may_read_statistics {
             return self.denied();
         }
-        match Question::read(self, owner, request) {
+        match ReportRequest::read(self, owner, request) {
             Ok(question) => self.page(owner, &question),
             Err(refusal) => refusal,
         }
     }
 
-    fn page(&self, owner: Owner, question: &Question) -> Reply {
+    fn page(&self, owner: Owner, question: &ReportRequest) -> Reply {
         let mut rows: BTreeMap<Vec<String>, (Value, Numbers)> = BTreeMap::new();
         for hour in self.traffic.iter().filter(|hour| owner == Owner::Network || hour.affiliate == AFFILIATE_ID) {
             let local = question.zone.to_datetime(hour.at);
@@ -379,7 +379,7 @@ impl Affise {
         Reply::json(200, &json!({"status": 1, "stats": stats, "pagination": pagination}))
     }
 
-    fn slice(&self, question: &Question, hour: &Hour, local: jiff::civil::DateTime) -> Value {
+    fn slice(&self, question: &ReportRequest, hour: &Hour, local: jiff::civil::DateTime) -> Value {
         let part = |name: &String| {
             let value = match name.as_str() {
                 "year" => json!(local.year()),
@@ -452,7 +452,7 @@ fn money(ten_thousandths: i64) -> Value {
 }
 
 /// A question to the custom report that the real API would answer.
-struct Question {
+struct ReportRequest {
     slices: Vec<String>,
     order: Vec<String>,
     from: Date,
@@ -462,7 +462,7 @@ struct Question {
     limit: usize,
 }
 
-impl Question {
+impl ReportRequest {
     fn read(network: &Affise, owner: Owner, request: &Request) -> Result<Self, Reply> {
         let bad = |text: &str| network.error(400, text);
         let known = [

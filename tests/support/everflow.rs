@@ -256,14 +256,14 @@ impl Everflow {
                 "account_status": "active", "default_currency_id": self.default_currency,
             })),
             ("POST", "/v1/networks/reporting/entity/table" | "/v1/affiliates/reporting/entity/table") => {
-                self.table(&Question::read(request, portal)?)
+                self.table(&ReportRequest::read(request, portal)?)
             }
-            ("POST", "/v1/networks/reporting/entity/summary") => self.summary(&Question::read(request, portal)?),
+            ("POST", "/v1/networks/reporting/entity/summary") => self.summary(&ReportRequest::read(request, portal)?),
             _ => refuse(404, "Not Found"),
         }
     }
 
-    fn table(&self, question: &Question) -> Result<Value, Refusal> {
+    fn table(&self, question: &ReportRequest) -> Result<Value, Refusal> {
         let mut groups: BTreeMap<Vec<(String, String)>, Sum> = BTreeMap::new();
         for fact in self.selected(question) {
             let key = question.columns.iter().map(|column| self.cell(column, fact, &question.zone)).collect();
@@ -298,14 +298,14 @@ impl Everflow {
         Ok(answer)
     }
 
-    fn summary(&self, question: &Question) -> Result<Value, Refusal> {
+    fn summary(&self, question: &ReportRequest) -> Result<Value, Refusal> {
         let mut sum = Sum::default();
         self.selected(question).for_each(|fact| sum.add(fact));
         sum.clicks += i64::from(self.quirk == Quirk::LyingSummary);
         Ok(self.reporting(&sum, question))
     }
 
-    fn selected<'a>(&'a self, question: &'a Question) -> impl Iterator<Item = &'a Fact> {
+    fn selected<'a>(&'a self, question: &'a ReportRequest) -> impl Iterator<Item = &'a Fact> {
         self.facts.iter().filter(|fact| {
             let day = question.zone.to_datetime(fact.at).date();
             let own = question.portal == Portal::Network || fact.affiliate == AFFILIATE;
@@ -314,7 +314,7 @@ impl Everflow {
     }
 
     /// Filters of one type are alternatives, those of different types all hold; a type nobody knows is ignored.
-    fn passes(&self, fact: &Fact, question: &Question) -> bool {
+    fn passes(&self, fact: &Fact, question: &ReportRequest) -> bool {
         let id = |kind: &str| -> Option<String> {
             match kind {
                 "offer" => Some(fact.offer.to_string()),
@@ -380,7 +380,7 @@ impl Everflow {
     }
 
     /// Amounts are binary floats, added up as such, noise and all.
-    fn reporting(&self, sum: &Sum, question: &Question) -> Value {
+    fn reporting(&self, sum: &Sum, question: &ReportRequest) -> Value {
         let money = |amount: f64| json!(amount * question.rate);
         let mut fields: Map<String, Value> = [
             ("imp", json!(sum.impressions)),
@@ -461,7 +461,7 @@ impl Sum {
 }
 
 /// A report's request, checked.
-struct Question {
+struct ReportRequest {
     portal: Portal,
     from: Date,
     to: Date,
@@ -472,7 +472,7 @@ struct Question {
     exclusions: BTreeMap<String, Vec<String>>,
 }
 
-impl Question {
+impl ReportRequest {
     fn read(request: &Request, portal: Portal) -> Result<Self, Refusal> {
         if request.header("content-type") != Some("application/json") {
             return refuse(400, "Content-Type must be application/json");

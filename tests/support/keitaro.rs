@@ -464,7 +464,7 @@ impl Tracker for Keitaro {
 }
 
 /// What a question asks for.
-struct Question {
+struct ReportRequest {
     grouping: Vec<String>,
     metrics: Vec<String>,
     limit: Option<usize>,
@@ -495,7 +495,7 @@ impl Keitaro {
         Ok(self.wrap(page, total))
     }
 
-    fn question(&self, body: &Map<String, Value>) -> Answered<Question> {
+    fn question(&self, body: &Map<String, Value>) -> Answered<ReportRequest> {
         let (grouping, metrics) = match self.readings.dialect {
             Dialect::Grouping => ("grouping", "metrics"),
             Dialect::Dimensions | Dialect::DimensionsIgnoringOthers => ("dimensions", "measures"),
@@ -518,7 +518,7 @@ impl Keitaro {
             let number = number.as_u64().and_then(|number| usize::try_from(number).ok());
             number.map(Some).ok_or_else(|| invalid(member, "A number is expected"))
         };
-        let mut question = Question {
+        let mut question = ReportRequest {
             grouping: names(grouping)?,
             metrics: names(metrics)?,
             limit: number("limit")?,
@@ -685,7 +685,7 @@ impl Keitaro {
         }
     }
 
-    fn row(&self, question: &Question, cells: Vec<(String, Value)>, sum: &Sum) -> Map<String, Value> {
+    fn row(&self, question: &ReportRequest, cells: Vec<(String, Value)>, sum: &Sum) -> Map<String, Value> {
         let count = |number: i64, is_text: bool| match self.readings.numbers {
             Numbers::Texts => json!(number.to_string()),
             Numbers::Mixed if is_text => json!(number.to_string()),

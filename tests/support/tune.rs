@@ -343,7 +343,7 @@ fn authorise(form: &Form) -> Result<Portal, Refusal> {
 }
 
 /// A report's question, checked.
-struct Question {
+struct ReportRequest {
     portal: Portal,
     from: Date,
     to: Date,
@@ -357,7 +357,7 @@ struct Question {
     totals: bool,
 }
 
-impl Question {
+impl ReportRequest {
     fn days(&self) -> i64 {
         self.to.duration_since(self.from).as_hours() / 24 + 1
     }
@@ -400,7 +400,7 @@ const OF_NETWORK: [&str; 6] = [
 ];
 
 impl Tune {
-    fn question(&self, form: &Form, portal: Portal) -> Result<Question, Refusal> {
+    fn question(&self, form: &Form, portal: Portal) -> Result<ReportRequest, Refusal> {
         let texts = |name: &str| form.all(name).into_iter().map(str::to_owned).collect::<Vec<_>>();
         let (fields, groups) = (texts("fields[]"), texts("groups[]"));
         let filters = filters(form)?;
@@ -437,7 +437,7 @@ impl Tune {
         {
             return refuse("data_start and data_end must match the filter on Stat.date");
         }
-        Ok(Question {
+        Ok(ReportRequest {
             portal,
             from,
             to,
@@ -481,7 +481,7 @@ impl Tune {
         Reply::json(200, &json!({ "request": echo(form), "response": response }))
     }
 
-    fn report(&self, form: &Form, question: &Question) -> Reply {
+    fn report(&self, form: &Form, question: &ReportRequest) -> Reply {
         let zone = TimeZone::get(self.zone).expect("a zone");
         let hours = match self.reading.shift {
             Shift::Forward => question.hour_offset,
@@ -554,7 +554,7 @@ impl Tune {
         Reply::json(200, &json!({ "request": echo(form), "response": response }))
     }
 
-    fn passes(&self, fact: &Fact, question: &Question) -> bool {
+    fn passes(&self, fact: &Fact, question: &ReportRequest) -> bool {
         let midnight = question.from.at(0, 0, 0, 0);
         self.quirk == Quirk::DeafToFilters
             || question
@@ -564,7 +564,7 @@ impl Tune {
                 .all(|(column, values)| values.contains(&cell(column, fact, midnight)))
     }
 
-    fn row(&self, question: &Question, split: &[&str], key: &[String], sum: &Sum) -> Value {
+    fn row(&self, question: &ReportRequest, split: &[&str], key: &[String], sum: &Sum) -> Value {
         let at = |column: &str| split.iter().position(|known| *known == column).map(|place| key[place].as_str());
         let mut models: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
         for (column, value) in split.iter().zip(key) {
@@ -577,7 +577,7 @@ impl Tune {
     }
 
     /// All numbers are texts.
-    fn numbers(&self, question: &Question, sum: &Sum, currency: Option<&str>) -> Map<String, Value> {
+    fn numbers(&self, question: &ReportRequest, sum: &Sum, currency: Option<&str>) -> Map<String, Value> {
         let asked = |name: &str| question.fields.iter().any(|field| field.strip_prefix("Stat.") == Some(name));
         let counts = [
             ("impressions", sum.impressions),

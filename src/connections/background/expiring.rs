@@ -15,7 +15,7 @@ const BATCH: i64 = 100;
 
 impl Connections {
     /// Writes the events of keys that run out, as many as are due.
-    pub(super) async fn tell_expiring(&self) {
+    pub(super) async fn announce_expiring(&self) {
         match self.tell_all_expiring().await {
             Ok(()) => metrics::background_worked("expiry"),
             Err(problem) => {

@@ -64,7 +64,7 @@ impl Connections {
             self.inner.tasks.upkeep.beat();
             self.flush_uses().await;
             self.inner.db.finish_scrub().await;
-            self.tell_expiring().await;
+            self.announce_expiring().await;
             self.list_checks().await;
             if Instant::now() >= prune_at && !self.prune_and_tell().await {
                 prune_at = Instant::now() + PRUNE_EVERY;
@@ -140,7 +140,7 @@ impl Connections {
         self.notice_failover();
         if self.inner.stats.is_empty() && self.inner.shared.standing() != Standing::Ok {
             *seen = now;
-            self.inner.stats.watched(began);
+            self.inner.stats.mark_watched(began);
             return;
         }
         let Ok(mut changes) = self.changes_since(seen.saturating_sub(micros(SLACK))).await else { return };
@@ -150,6 +150,6 @@ impl Connections {
         if !changes.is_empty() {
             self.inner.shared.announce(&changes).await;
         }
-        self.inner.stats.watched(began);
+        self.inner.stats.mark_watched(began);
     }
 }

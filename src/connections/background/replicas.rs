@@ -10,7 +10,7 @@ use crate::connections::service::{Connections, DELETED};
 use crate::connections::store::background::{self, Changed};
 use crate::connections::supervision::Phase;
 use crate::db::{DbError, LONGEST_WRITE};
-use crate::shared::{Change, Session};
+use crate::shared::{Change, RedisSession};
 
 /// Commits become visible a little after the time they carry, and other processes have other clocks.
 pub(super) const SLACK: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ impl Connections {
     }
 
     /// Lives through one session.
-    async fn share(&self, mut session: Session) -> Result<(), DbError> {
+    async fn share(&self, mut session: RedisSession) -> Result<(), DbError> {
         // Whatever a table in Redis may have lived through: its lifetime, and the pull before that.
         let lived = self.inner.options.stats.longest_life() + SLACK;
         let changes = self.changes_since(now_micros().saturating_sub(micros(lived))).await?;

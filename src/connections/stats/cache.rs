@@ -243,7 +243,7 @@ impl Stats {
     }
 
     /// Notes that everything others changed before `began` has been forgotten.
-    pub(in crate::connections) fn watched(&self, began: Instant) {
+    pub(in crate::connections) fn mark_watched(&self, began: Instant) {
         metrics::background_worked("changes");
         if let Some(watched) = &self.watched {
             *watched.lock() = began;
@@ -349,10 +349,10 @@ mod tests {
         let long_ago = Instant::now().checked_sub(MOST_STALE).expect("a clock that runs");
         assert!(shared.is_watched() && alone.is_watched());
         for stats in [&shared, &alone] {
-            stats.watched(long_ago);
+            stats.mark_watched(long_ago);
         }
         assert!(!shared.is_watched() && alone.is_watched());
-        shared.watched(Instant::now());
+        shared.mark_watched(Instant::now());
         assert!(shared.is_watched());
     }
 

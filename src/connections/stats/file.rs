@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Manner;
 use super::files::Gathered;
 use super::query::{Asked, Question};
-use super::stream::{Form, Lines, Style};
+use super::stream::{Form, Style, TableStream};
 use crate::connections::service::Connections;
 use crate::connections::{Actor, readers};
 use crate::platforms::calendar::Zone;
@@ -55,7 +55,7 @@ pub enum Content {
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
 
 /// What a failing stream says in its last line.
-pub type Tell = Box<dyn Fn(&Problem) -> Vec<u8> + Send>;
+pub type FailureLine = Box<dyn Fn(&Problem) -> Vec<u8> + Send>;
 
 impl Connections {
     /// Writes all rows of a question. Returns when the first rows are there, or all of them where the file is to be
@@ -70,17 +70,17 @@ impl Connections {
         question: Question,
         manner: &Manner,
         style: Style,
-        tell: Tell,
+        failure_line: FailureLine,
     ) -> Result<File, Problem> {
         let asked = question.at(Timestamp::now());
         let (opened, query) = self.prepare(actor, id, &asked, self.pull_scope(manner.deadline)).await?;
         let name = name_of(&opened.stored.name, &asked, opened.client.terms(&query).zone.as_ref(), style.form);
-        let lines: Lines = if asked.question.compare.is_some() {
+        let table: TableStream = if asked.question.compare.is_some() {
             Box::pin(readers::stream(self.clone().compared_lines(actor.clone(), id, asked, manner.deadline, style)))
         } else {
-            self.clone().lines(opened, query, asked, style)
+            self.clone().table_stream(opened, query, asked, style)
         };
-        let content = self.content(actor, lines, style, tell).await.inspect_err(|problem| {
+        let content = self.content(actor, table, style, failure_line).await.inspect_err(|problem| {
             self.inner.uses.record_refusal(actor, id, manner.automation.as_deref(), problem);
         })?;
         self.inner.uses.record(actor, id, manner.automation.as_deref());
@@ -110,16 +110,16 @@ impl Connections {
     pub(super) async fn content(
         &self,
         actor: &Actor,
-        mut lines: Lines,
+        mut table: TableStream,
         style: Style,
-        tell: Tell,
+        failure_line: FailureLine,
     ) -> Result<Content, Problem> {
-        let first = lines.next().await.transpose()?;
+        let first = table.next().await.transpose()?;
         if style.whole {
             let room = self.inner.results.share_of(Owner::of(actor.organisation.as_str()));
-            return gather(Gathered::in_room(room), first, lines, style.form, tell).await;
+            return gather(Gathered::in_room(room), first, table, style.form, failure_line).await;
         }
-        Ok(Content::Stream(stream(first.into_iter().collect(), lines, style.form, tell)))
+        Ok(Content::Stream(stream(first.into_iter().collect(), table, style.form, failure_line)))
     }
 }
 
@@ -127,14 +127,14 @@ impl Connections {
 async fn gather(
     mut held: Gathered,
     first: Option<Bytes>,
-    mut rest: Lines,
+    mut rest: TableStream,
     form: Form,
-    tell: Tell,
+    failure_line: FailureLine,
 ) -> Result<Content, Problem> {
     let mut next = first;
     while let Some(part) = next {
         if held.len() + part.len() > MOST_WHOLE_BYTES || held.append(&part).is_err() {
-            return Ok(Content::Stream(stream(vec![held.freeze(), part], rest, form, tell)));
+            return Ok(Content::Stream(stream(vec![held.freeze(), part], rest, form, failure_line)));
         }
         next = rest.next().await.transpose()?;
     }
@@ -142,7 +142,7 @@ async fn gather(
 }
 
 /// What is there already, and the rest as it comes.
-fn stream(first: Vec<Bytes>, mut rest: Lines, form: Form, tell: Tell) -> Body {
+fn stream(first: Vec<Bytes>, mut rest: TableStream, form: Form, failure_line: FailureLine) -> Body {
     let parts = async_stream::stream! {
         for part in first {
             yield Ok(part);
@@ -152,7 +152,7 @@ fn stream(first: Vec<Bytes>, mut rest: Lines, form: Form, tell: Tell) -> Body {
                 Ok(part) => yield Ok(part),
                 Err(problem) => {
                     if form == Form::Ndjson {
-                        yield Ok(Bytes::from(tell(&problem)));
+                        yield Ok(Bytes::from(failure_line(&problem)));
                         tokio::time::sleep(LAST_WORDS).await;
                     }
                     yield Err(std::io::Error::other("the pull failed"));
@@ -197,11 +197,11 @@ mod tests {
     use super::*;
     use crate::shares::Pool;
 
-    fn lines(parts: Vec<Result<Bytes, Problem>>) -> Lines {
+    fn table(parts: Vec<Result<Bytes, Problem>>) -> TableStream {
         Box::pin(futures_util::stream::iter(parts))
     }
 
-    fn tell() -> Tell {
+    fn failure_line() -> FailureLine {
         Box::new(|_| Vec::new())
     }
 
@@ -217,8 +217,8 @@ mod tests {
     async fn a_file_is_whole_up_to_its_bound_and_streamed_beyond_it() {
         let half = MOST_WHOLE_BYTES / 2;
         for (more, is_whole) in [(half, true), (half + 1, false)] {
-            let rest = lines(vec![Ok(part(more))]);
-            match gather(room(usize::MAX), Some(part(half)), rest, Form::Csv, tell()).await.expect("a file") {
+            let rest = table(vec![Ok(part(more))]);
+            match gather(room(usize::MAX), Some(part(half)), rest, Form::Csv, failure_line()).await.expect("a file") {
                 Content::Whole(bytes) => assert_eq!((bytes.len(), is_whole), (half + more, true)),
                 Content::Stream(body) => {
                     let bytes: usize =
@@ -233,7 +233,7 @@ mod tests {
     async fn a_file_that_finds_no_room_is_streamed_and_room_comes_back() {
         let results = Pool::new(10, 10);
         let room = || Gathered::in_room(results.share_of(Owner::of("acme")));
-        let gather = || gather(room(), Some(part(6)), lines(vec![Ok(part(4))]), Form::Csv, tell());
+        let gather = || gather(room(), Some(part(6)), table(vec![Ok(part(4))]), Form::Csv, failure_line());
         let first = gather().await.expect("a file");
         assert!(matches!(first, Content::Whole(_)));
         assert!(matches!(gather().await.expect("a file"), Content::Stream(_)));
@@ -243,8 +243,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_short_file_that_fails_is_a_problem_and_nothing_else() {
-        let rest = lines(vec![Ok(part(1)), Err(Problem::no_connection())]);
-        assert!(gather(room(10), Some(part(1)), rest, Form::Csv, tell()).await.is_err());
+        let rest = table(vec![Ok(part(1)), Err(Problem::no_connection())]);
+        assert!(gather(room(10), Some(part(1)), rest, Form::Csv, failure_line()).await.is_err());
     }
 
     #[test]

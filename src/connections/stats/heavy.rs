@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio::sync::Mutex as Turn;
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::problem::Problem;
 
@@ -13,39 +13,39 @@ pub(super) const LONG: usize = 2_000;
 /// Beyond so many organisations, those where nothing is being written are forgotten.
 const MANY: usize = 1_000;
 
-/// Whose turn it is to have a long table written: one of each organisation at a time.
+/// Locks for writing long tables: one of each organisation is written at a time.
 #[derive(Default)]
 pub(in crate::connections) struct Heavy {
-    turns: Mutex<HashMap<String, Weak<Turn<()>>>>,
+    locks: Mutex<HashMap<String, Weak<AsyncMutex<()>>>>,
 }
 
 impl Heavy {
-    /// Does this on a thread that nobody waits on, when the organisation's turn has come.
+    /// Does this on a thread that nobody waits on, once it has the organisation's lock.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         organisation: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let turn = self.turn(organisation).lock_owned().await;
+        let lock = self.lock_of(organisation).lock_owned().await;
         let working = tokio::task::spawn_blocking(move || {
             // Kept until it is done, whatever becomes of the caller.
-            let _turn = turn;
+            let _lock = lock;
             work()
         });
         working.await.map_err(|error| Problem::internal(error.to_string()))
     }
 
-    fn turn(&self, organisation: &str) -> Arc<Turn<()>> {
-        let mut turns = self.turns.lock();
-        if let Some(turn) = turns.get(organisation).and_then(Weak::upgrade) {
-            return turn;
+    fn lock_of(&self, organisation: &str) -> Arc<AsyncMutex<()>> {
+        let mut locks = self.locks.lock();
+        if let Some(lock) = locks.get(organisation).and_then(Weak::upgrade) {
+            return lock;
         }
-        if turns.len() >= MANY {
-            turns.retain(|_, turn| turn.strong_count() > 0);
+        if locks.len() >= MANY {
+            locks.retain(|_, lock| lock.strong_count() > 0);
         }
-        let turn = Arc::default();
-        turns.insert(organisation.to_owned(), Arc::downgrade(&turn));
-        turn
+        let lock = Arc::default();
+        locks.insert(organisation.to_owned(), Arc::downgrade(&lock));
+        lock
     }
 }
 

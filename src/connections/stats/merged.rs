@@ -12,14 +12,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::echo::{QueryEcho, common_zone};
-use super::file::{File, Tell, name_of};
+use super::file::{FailureLine, File, name_of};
 use super::layout::{Layout, Summary};
 use super::numbers::Totals;
-use super::order::{Place, sorted};
+use super::order::{RowPosition, sorted};
 use super::page;
 use super::query::{Asked, Question};
 use super::sheet::{Part, Sheet, connection_value};
-use super::stream::{End, Form, Lines, Style, Writer, too_many};
+use super::stream::{End, Form, Style, TableStream, Writer, too_many};
 use super::table::{ConnectionRef, Source};
 use super::tally::Integrity;
 use super::{MANY_AT_ONCE, Manner, whole};
@@ -70,7 +70,7 @@ impl MergedPart {
 pub type Failures = Vec<(Uuid, Problem)>;
 
 /// How a failure is told.
-pub type TellFailure = Box<dyn Fn(Uuid, &Problem) -> Value + Send + Sync>;
+pub type DescribeFailure = Box<dyn Fn(Uuid, &Problem) -> Value + Send + Sync>;
 
 /// How a file of several connections is written.
 pub struct MergedFile {
@@ -79,9 +79,9 @@ pub struct MergedFile {
     /// Whether it may lack connections.
     pub is_partial_allowed: bool,
     /// What a failing stream says.
-    pub tell: Tell,
+    pub failure_line: FailureLine,
     /// What is said of a connection that could not answer.
-    pub tell_failure: TellFailure,
+    pub describe_failure: DescribeFailure,
 }
 
 impl MergedFile {
@@ -109,19 +109,19 @@ impl Connections {
         ids: Vec<Uuid>,
         question: Question,
         manner: &Manner,
-        tell_failure: &TellFailure,
+        describe_failure: &DescribeFailure,
     ) -> Result<Bytes, Problem> {
         let mut asked = question.at(Timestamp::now());
         let mut named: Vec<String> = ids.iter().map(Uuid::to_string).collect();
         named.sort_unstable();
         let of = cursor::fingerprint(&[actor.organisation.as_str(), "merged", &named.join(" "), &asked.cursor_key()]);
-        let after: Option<Place> =
+        let after: Option<RowPosition> =
             asked.question.cursor.as_deref().map(|cursor| cursor::decode(&of, cursor)).transpose()?;
-        if let Some(range) = after.as_ref().and_then(Place::days) {
+        if let Some(range) = after.as_ref().and_then(RowPosition::days) {
             asked.range = range;
         }
         let (parts, failures) = self.parts(actor, ids, &asked, manner, true).await?;
-        let failures: Vec<Value> = failures.iter().map(|(id, problem)| tell_failure(*id, problem)).collect();
+        let failures: Vec<Value> = failures.iter().map(|(id, problem)| describe_failure(*id, problem)).collect();
         let layout = layout(&parts, &asked);
         let connections: Vec<MergedPart> = parts.iter().map(|part| MergedPart::of(part, &asked)).collect();
         let echo = QueryEcho::of_several(&asked, parts.iter().map(|part| &part.now.terms));
@@ -132,7 +132,7 @@ impl Connections {
             page::member(&mut body, b'{', "connections", &connections);
             page::member(&mut body, b',', "query", &echo);
             body.push(b',');
-            let encode = |place: &Place| cursor::encode(&of, place);
+            let encode = |position: &RowPosition| cursor::encode(&of, position);
             page::rows(&sheet, &order, &layout, &asked, after.as_ref(), encode, &mut body);
             page::member(&mut body, b',', "failures", &failures);
             body.push(b'}');
@@ -162,16 +162,16 @@ impl Connections {
         let zone = common_zone(parts.iter().map(|part| &part.now.terms));
         let name = name_of("", &asked, zone, written.style.form);
         let echo = QueryEcho::of_several(&asked, parts.iter().map(|part| &part.now.terms));
-        let told: Vec<Value> = failures.iter().map(|(id, problem)| (written.tell_failure)(*id, problem)).collect();
+        let told: Vec<Value> = failures.iter().map(|(id, problem)| (written.describe_failure)(*id, problem)).collect();
         if let Some((_, problem)) = failures.into_iter().next().filter(|_| !written.may_lack_some()) {
             let hint = "Leave these connections out with connection_id, or take the rest with allow_partial=true.";
             return Err(problem.with("failures", told).hint(hint));
         }
-        let MergedFile { style, tell, .. } = written;
+        let MergedFile { style, failure_line, .. } = written;
         let layout = layout(&parts, &asked);
         let connections: Vec<Value> = parts.iter().filter_map(|part| MergedPart::of(part, &asked).json()).collect();
         let (sheet, order) = self.sheet(actor, parts, asked, layout.clone()).await?;
-        let lines: Lines = Box::pin(async_stream::try_stream! {
+        let table: TableStream = Box::pin(async_stream::try_stream! {
             let summary = Summary {
                 query: &echo,
                 row_count: sheet.rows.len(),
@@ -185,7 +185,7 @@ impl Connections {
                 yield part;
             }
         });
-        let content = self.content(actor, lines, style, tell).await?;
+        let content = self.content(actor, table, style, failure_line).await?;
         Ok(File { name, content })
     }
 
@@ -197,12 +197,12 @@ impl Connections {
         ids: Vec<Uuid>,
         asked: Asked,
         manner: &Manner,
-        MergedFile { style, tell, tell_failure, .. }: MergedFile,
+        MergedFile { style, failure_line, describe_failure, .. }: MergedFile,
     ) -> Result<File, Problem> {
         let (ids, manner) = self.many(actor, ids, manner).await?;
         let name = name_of("", &asked, Some(&asked.question.zone), style.form);
         let (service, owner) = (self.clone(), actor.clone());
-        let lines: Lines = Box::pin(async_stream::try_stream! {
+        let table: TableStream = Box::pin(async_stream::try_stream! {
             let mut end = End::awaited(style.form);
             let (mut row_count, mut totals) = (0, Totals::default());
             // Each by its place in the question.
@@ -212,7 +212,7 @@ impl Connections {
                 let part = match outcome {
                     Ok(part) => part,
                     Err(problem) => {
-                        failures.insert(place, tell_failure(id, &problem));
+                        failures.insert(place, describe_failure(id, &problem));
                         continue;
                     }
                 };
@@ -247,7 +247,7 @@ impl Connections {
             end.finish_as("whole");
             yield Bytes::from(out);
         });
-        let content = self.content(actor, lines, style, tell).await?;
+        let content = self.content(actor, table, style, failure_line).await?;
         Ok(File { name, content })
     }
 

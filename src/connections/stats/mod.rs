@@ -41,7 +41,7 @@ use uuid::Uuid;
 
 pub use self::cache::{Answer, Options};
 use self::cache::{Brought, Flight, PullKey, Way};
-use self::order::Place;
+use self::order::RowPosition;
 use self::pull::in_time;
 use self::query::{Asked, Question};
 use self::sheet::Part;
@@ -125,9 +125,9 @@ impl Connections {
         let mut asked = question.at(Timestamp::now());
         let of =
             |asked: &Asked| cursor::fingerprint(&[actor.organisation.as_str(), &id.to_string(), &asked.cursor_key()]);
-        let after: Option<Place> =
+        let after: Option<RowPosition> =
             asked.question.cursor.as_deref().map(|cursor| cursor::decode(&of(&asked), cursor)).transpose()?;
-        if let Some(range) = after.as_ref().and_then(Place::days) {
+        if let Some(range) = after.as_ref().and_then(RowPosition::days) {
             asked.range = range;
         }
         let organisation = actor.organisation.as_str();
@@ -339,8 +339,8 @@ fn late() -> PlatformError {
     PlatformError::new(ErrorKind::Timeout, "The tracker did not answer everything in time.")
 }
 
-fn write_page(part: &Part, asked: &Asked, after: Option<&Place>, of: &str, until: Instant) -> Answer {
-    let encode = |place: &Place| cursor::encode(of, place);
+fn write_page(part: &Part, asked: &Asked, after: Option<&RowPosition>, of: &str, until: Instant) -> Answer {
+    let encode = |position: &RowPosition| cursor::encode(of, position);
     let mut written = if asked.is_plain() {
         page::of_table(&part.now, asked, after, encode)
     } else {

@@ -10,9 +10,9 @@ use super::query::{Asked, Column, Sort};
 use crate::platforms::calendar::DateRange;
 use crate::platforms::stats::{Currency, MetricType, MetricValue, Row};
 
-/// A place in a sorted table.
+/// A position in a sorted table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct RowPosition {
     /// The sorted column's value, if it is a metric.
     v: Option<String>,
     /// The ids of the group key.
@@ -24,8 +24,8 @@ pub struct Place {
     to: String,
 }
 
-impl Place {
-    /// The place of a row.
+impl RowPosition {
+    /// The position of a row.
     pub(super) fn of(row: &Row, asked: &Asked, layout: &Layout) -> Self {
         let value = match asked.question.sort {
             Some(Sort { column: Column::Metric(metric), .. }) => layout.get(row, metric),
@@ -124,12 +124,12 @@ fn compare_ids(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Whether a row stands at or before a place. The row of the place itself may be gone: the table may have been
+/// Whether a row stands at or before a position. The row of the position itself may be gone: the table may have been
 /// pulled again since.
-pub(super) fn is_not_after(row: &Row, place: &Place, sort: Option<Sort>, layout: &Layout) -> bool {
+pub(super) fn is_not_after(row: &Row, position: &RowPosition, sort: Option<Sort>, layout: &Layout) -> bool {
     let by_column = match sort {
         Some(Sort { column: Column::Metric(metric), descending }) => {
-            let value = place.v.as_deref().and_then(|text| match metric.metric_type() {
+            let value = position.v.as_deref().and_then(|text| match metric.metric_type() {
                 MetricType::Integer => text.parse().ok().map(MetricValue::Integer),
                 MetricType::Money | MetricType::Ratio => text.parse().ok().map(MetricValue::Decimal),
             });
@@ -137,7 +137,7 @@ pub(super) fn is_not_after(row: &Row, place: &Place, sort: Option<Sort>, layout:
         }
         Some(Sort { column: column @ (Column::Dimension(_) | Column::Connection), descending }) => {
             let at = layout.place(column).unwrap_or_default();
-            let (own, other) = (row.key.get(at), place.k.get(at));
+            let (own, other) = (row.key.get(at), position.k.get(at));
             let order = match own.zip(other) {
                 Some((own, other)) => compare_ids(&own.id, other),
                 None => Ordering::Equal,
@@ -149,13 +149,13 @@ pub(super) fn is_not_after(row: &Row, place: &Place, sort: Option<Sort>, layout:
     let by_key = || {
         row.key
             .iter()
-            .zip(&place.k)
+            .zip(&position.k)
             .map(|(own, other)| compare_ids(&own.id, other))
             .find(|order| order.is_ne())
             .unwrap_or(Ordering::Equal)
     };
     let by_currency = || {
-        let currency = place.c.as_deref().and_then(|code| code.parse::<Currency>().ok());
+        let currency = position.c.as_deref().and_then(|code| code.parse::<Currency>().ok());
         row.currency.cmp(&currency)
     };
     by_column.then_with(by_key).then_with(by_currency).is_le()

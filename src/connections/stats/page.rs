@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::echo::QueryEcho;
 use super::layout::{Layout, write_text};
-use super::order::{Place, is_not_after, sorted};
+use super::order::{RowPosition, is_not_after, sorted};
 use super::query::Asked;
 use super::sheet::{Part, Sheet};
 use super::table::{Source, Table};
@@ -26,8 +26,8 @@ pub struct Written {
 pub fn of_table(
     table: &Table,
     asked: &Asked,
-    after: Option<&Place>,
-    encode: impl Fn(&Place) -> Option<String>,
+    after: Option<&RowPosition>,
+    encode: impl Fn(&RowPosition) -> Option<String>,
 ) -> Written {
     let layout = Layout::of(asked, table.perspective);
     let order = table.order(asked.question.sort, &layout);
@@ -50,8 +50,8 @@ pub fn of_table(
 pub(super) fn of_part(
     part: &Part,
     asked: &Asked,
-    after: Option<&Place>,
-    encode: impl Fn(&Place) -> Option<String>,
+    after: Option<&RowPosition>,
+    encode: impl Fn(&RowPosition) -> Option<String>,
 ) -> Written {
     let layout = Layout::of(asked, part.now.perspective);
     let sheet = Sheet::of(std::slice::from_ref(part), asked, false);
@@ -76,8 +76,8 @@ pub(super) fn rows(
     order: &[usize],
     layout: &Layout,
     asked: &Asked,
-    after: Option<&Place>,
-    encode: impl Fn(&Place) -> Option<String>,
+    after: Option<&RowPosition>,
+    encode: impl Fn(&RowPosition) -> Option<String>,
     body: &mut Vec<u8>,
 ) {
     let row_at = |at: usize| sheet.rows.get(at);
@@ -89,7 +89,7 @@ pub(super) fn rows(
     let end = start.saturating_add(asked.question.limit).min(order.len());
     let page = order.get(start..end).unwrap_or_default();
     let next = (end < order.len()).then(|| page.last().copied().and_then(row_at)).flatten();
-    let next_cursor = next.and_then(|row| encode(&Place::of(row, asked, layout)));
+    let next_cursor = next.and_then(|row| encode(&RowPosition::of(row, asked, layout)));
     body.reserve(1_024 + page.len() * 400);
     write_member("columns", &layout.columns(), body);
     body.extend_from_slice(b",\"rows\":[");
@@ -218,14 +218,14 @@ mod tests {
             let asked = asked(&format!("&limit={limit}{sort}"));
             let table = table(rows);
             let mut seen = Vec::new();
-            let mut after: Option<Place> = None;
+            let mut after: Option<RowPosition> = None;
             loop {
-                let written = of_table(&table, &asked, after.as_ref(), |place| cursor::encode("x", place));
+                let written = of_table(&table, &asked, after.as_ref(), |position| cursor::encode("x", position));
                 let page: serde_json::Value = serde_json::from_slice(&written.body).expect("JSON");
                 seen.extend(ids(&page));
                 prop_assert!(seen.len() <= count);
                 match page["next_cursor"].as_str() {
-                    Some(next) => after = Some(cursor::decode("x", next).expect("a place")),
+                    Some(next) => after = Some(cursor::decode("x", next).expect("a position")),
                     None => break,
                 }
             }

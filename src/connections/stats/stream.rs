@@ -83,11 +83,11 @@ impl AsRef<[u8]> for Part {
 }
 
 /// The lines of a table, in parts as they come: none before the first rows are there.
-pub(super) type Lines = Pin<Box<dyn Stream<Item = Result<Bytes, Problem>> + Send>>;
+pub(super) type TableStream = Pin<Box<dyn Stream<Item = Result<Bytes, Problem>> + Send>>;
 
 impl Connections {
     /// The lines of a pull's rows, with what stands before and behind them.
-    pub(super) fn lines(self, opened: Opened, query: StatsQuery, asked: Asked, style: Style) -> Lines {
+    pub(super) fn table_stream(self, opened: Opened, query: StatsQuery, asked: Asked, style: Style) -> TableStream {
         Box::pin(readers::stream(self.written(opened, query, asked, style)))
     }
 

@@ -131,18 +131,18 @@ pub struct ListQuery {
     /// Whether the order is reversed.
     pub descending: bool,
     /// The last entry of the page before: the sort column's value as text, and the id.
-    pub after: Option<Place>,
+    pub after: Option<ListPosition>,
     /// How many entries at most.
     pub limit: i64,
 }
 
 /// Where a connection stands in a list: the sort column's value as text, and the id.
-pub(crate) type Place = (String, String);
+pub(crate) type ListPosition = (String, String);
 
 /// An entry of a list.
 #[derive(Debug)]
 pub(crate) struct Listed {
-    pub(crate) place: Place,
+    pub(crate) position: ListPosition,
     /// One that makes no sense hides no others.
     pub(crate) stored: Result<Stored, Damaged>,
 }
@@ -223,7 +223,7 @@ pub(crate) fn list(db: &mut DbConnection, organisation: &OrgId, query: &ListQuer
                     row.credentials_expire_on.map_or_else(String::new, |day| day.to_string())
                 }
             };
-            Listed { place: (value, row.id.clone()), stored: row.try_into() }
+            Listed { position: (value, row.id.clone()), stored: row.try_into() }
         })
         .collect())
 }

@@ -91,7 +91,7 @@ impl Uses {
         let is_known = key.is_none_or(|key| self.noted.known.get(&key).is_some());
         let mut all = self.pending();
         let pending = all.entry(actor.organisation.clone()).or_default();
-        let is_admitted = is_known || pending.admits(connection, now);
+        let is_admitted = is_known || pending.admit(connection, now);
         let automation = automation.filter(|_| is_admitted);
         pending.note(&Use { actor, connection, automation, outcome }, now);
         drop(all);

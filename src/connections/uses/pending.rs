@@ -135,7 +135,7 @@ impl Default for Pending {
 
 impl Pending {
     /// Whether the connection may take up one more automation that it does not know.
-    pub(super) fn admits(&mut self, connection: Uuid, now: Instant) -> bool {
+    pub(super) fn admit(&mut self, connection: Uuid, now: Instant) -> bool {
         let minute = self.minutes.entry(connection).or_insert(Minute { began: now, newcomers: 0 });
         if now.saturating_duration_since(minute.began) >= MINUTE {
             *minute = Minute { began: now, newcomers: 0 };
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn a_connection_takes_up_sixty_new_automations_a_minute() {
         let (mut pending, now) = (Pending::default(), Instant::now());
-        let mut admitted = |connection, now| (0..100).filter(|_| pending.admits(connection, now)).count();
+        let mut admitted = |connection, now| (0..100).filter(|_| pending.admit(connection, now)).count();
         assert_eq!(admitted(Uuid::from_u128(1), now), 60);
         assert_eq!(admitted(Uuid::from_u128(2), now), 60);
         assert_eq!(admitted(Uuid::from_u128(1), now + MINUTE / 2), 0);

@@ -48,7 +48,7 @@ const DIALECT: Dialect = Dialect { is_own_refusal: wire::is_own_refusal, knows_w
 const LIMITS: Limits = Limits { origin: Allowance::of(8), account: Allowance::of(4).up_to(8) };
 
 /// How long a verification waits for something it can do without.
-const OPTIONAL_PATIENCE: Duration = Duration::from_secs(3);
+const OPTIONAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Brings the address down to the host: every path of the API is known, so whatever was pasted after it goes.
 fn normalise(settings: &mut Settings) -> Result<(), Vec<FieldError>> {
@@ -140,7 +140,7 @@ impl Api {
 
     /// Asks for something useful but not needed: no answer, a refusal and a slow answer are all the same.
     async fn get_if_quick(&self, path: &str) -> Option<Bytes> {
-        tokio::time::timeout(OPTIONAL_PATIENCE, self.get(path, &[])).await.ok()?.ok()
+        tokio::time::timeout(OPTIONAL_TIMEOUT, self.get(path, &[])).await.ok()?.ok()
     }
 
     /// Tells success from refusal, and both from what is not this API at all.

@@ -23,7 +23,7 @@ pub(super) struct Line {
     pub(super) metrics: Metrics,
 }
 
-/// What one question to the tracker gives.
+/// What one request to the tracker gives.
 #[derive(Default)]
 pub(super) struct Part {
     pub(super) lines: Vec<Line>,
@@ -33,13 +33,13 @@ pub(super) struct Part {
 /// Holds the sum of a report's rows against another figure, if that can be had.
 pub(super) type Control<'a> = Box<dyn FnOnce(Metrics) -> BoxFuture<'a, Option<Check>> + Send + 'a>;
 
-/// A report made of the parts that `questions` give, a few of them under way at once and all in order, whose sum is held
+/// A report made of the parts that `requests` give, a few of them under way at once and all in order, whose sum is held
 /// against another figure in the end.
 pub(super) fn assemble<'a, F>(
     query: &'a StatsQuery,
     currency: Option<Currency>,
     unique_keys: bool,
-    questions: impl Stream<Item = F> + Send + 'a,
+    requests: impl Stream<Item = F> + Send + 'a,
     control: Option<Control<'a>>,
 ) -> Report<'a>
 where
@@ -48,7 +48,7 @@ where
     let batches = Box::pin(async_stream::try_stream! {
         let mut columns = Columns::default();
         let mut sum = Metrics::ZERO;
-        let mut parts = Box::pin(questions.buffered(LIMITS.most_at_once()));
+        let mut parts = Box::pin(requests.buffered(LIMITS.most_at_once()));
         while let Some(part) = parts.next().await {
             let part = part?;
             columns.see(&part.lines);

@@ -81,15 +81,15 @@ impl Api {
         self.send(|| self.upstream.get(url.clone()).secret_header(KEY_HEADER, &self.key)).await
     }
 
-    /// `POST /v1/<portal>/reporting/<path>`: a question, which changes nothing. `None` where the platform says twice that
-    /// it is exhausted: it says so of questions that are too large too.
+    /// `POST /v1/<portal>/reporting/<path>`: a request, which changes nothing. `None` where the platform says twice
+    /// that it is exhausted: it says so of requests that are too large too.
     pub(super) async fn report(
         &self,
         path: &str,
-        question: &wire::Question<'_>,
+        request: &wire::ReportRequest<'_>,
     ) -> Result<Option<Answer>, PlatformError> {
         let url = self.url(&format!("{}/reporting/{path}", self.portal.segment()))?;
-        let body = serde_json::to_vec(question)
+        let body = serde_json::to_vec(request)
             .map_err(|_| PlatformError::unsupported("The question cannot be written as JSON."))?;
         let answer = self
             .send(|| self.upstream.post_json(url.clone(), body.clone()).secret_header(KEY_HEADER, &self.key))
@@ -198,7 +198,7 @@ impl Api {
                 ErrorKind::NotThisPlatform,
                 format!("{host} does not know the paths of Everflow's API (404{said})."),
             ),
-            // It says so without a zone too, so it is no word on the question.
+            // It says so without a zone too, so it is no word on the request.
             400 if words.trim_end_matches('.').eq_ignore_ascii_case("internal error") => PlatformError::new(
                 ErrorKind::Failing,
                 format!("{host} failed inside and does not say why (400{said})."),

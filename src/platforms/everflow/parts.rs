@@ -136,25 +136,25 @@ impl Work {
     }
 
     /// A part came back whole: where it was sparse, what follows is asked in longer strides.
-    pub(super) fn whole(&mut self, part: &Part, rows: usize) {
+    pub(super) fn record_whole(&mut self, part: &Part, rows: usize) {
         if !self.single_days && part.narrows.is_empty() && rows < ROW_CAP / 4 {
             self.stride = self.stride.max(part.window.len_days().saturating_mul(2)).min(self.most_days);
         }
     }
 
     /// A part came back cut: what follows is asked in shorter strides.
-    pub(super) fn cut(&mut self, part: &Part) {
+    pub(super) fn record_cut(&mut self, part: &Part) {
         self.stride = self.stride.min(part.window.len_days().div_ceil(2));
     }
 
     /// The platform finds a part too much for it: no more than half of its days are asked for at once from now on.
-    pub(super) fn refused(&mut self, part: &Part) {
+    pub(super) fn record_refusal(&mut self, part: &Part) {
         self.most_days = self.most_days.min(part.window.len_days().div_ceil(2));
         self.stride = self.stride.min(self.most_days);
     }
 
     /// A part came back without its days being told: each day is asked alone.
-    pub(super) fn single_days(&mut self) {
+    pub(super) fn ask_single_days(&mut self) {
         self.single_days = true;
         self.stride = 1;
     }
@@ -203,13 +203,13 @@ mod tests {
                 let rows: usize =
                     all.iter().zip(weights).filter(|(day, _)| days.contains(day)).map(|(_, rows)| rows).sum();
                 if rows > cap {
-                    work.cut(&part);
+                    work.record_cut(&part);
                     again.extend(part.halves()?);
                 } else if by_day && days.len() > 1 {
-                    work.single_days();
+                    work.ask_single_days();
                     again.push(part);
                 } else {
-                    work.whole(&part, rows);
+                    work.record_whole(&part, rows);
                     read.extend(days);
                 }
             }

@@ -25,7 +25,7 @@ use super::api::Api;
 use super::parts::{Listing, MAX_DAYS, Narrow, Part, ROW_CAP, Work};
 use super::portal::Portal;
 use super::time::{self, HourId};
-use super::wire::{AskedColumn, Cell, Filter, Narrowing, Question, Reporting, Table, TableRow};
+use super::wire::{AskedColumn, Cell, Filter, Narrowing, ReportRequest, Reporting, Table, TableRow};
 use super::zones::{self, Listed};
 use crate::outbound::Answer;
 use crate::outbound::error::{ErrorKind, PlatformError};
@@ -42,7 +42,7 @@ pub(super) struct Terms<'a> {
 
 /// Plans and starts a report.
 pub(super) fn start<'a>(api: &'a Api, query: &'a StatsQuery, terms: Terms<'_>) -> Result<Report<'a>, PlatformError> {
-    let reader = Reader {
+    let reader = ReportReader {
         api,
         query,
         columns: columns(api.portal(), &query.dimensions)?,
@@ -67,21 +67,21 @@ pub(super) fn start<'a>(api: &'a Api, query: &'a StatsQuery, terms: Terms<'_>) -
             while let Some((outcome, part)) = outcomes.next().await {
                 match outcome? {
                     Outcome::Rows(rows) => {
-                        work.whole(&part, rows.len());
+                        work.record_whole(&part, rows.len());
                         rows.iter().for_each(|row| sum.add(&row.metrics));
                         yield Batch::of(rows);
                     }
                     Outcome::Cut(parts) => {
-                        work.cut(&part);
+                        work.record_cut(&part);
                         again.extend(parts);
                     }
                     Outcome::TooMuch(parts) => {
-                        work.refused(&part);
+                        work.record_refusal(&part);
                         api.strides().step_down(part.window.len_days());
                         again.extend(parts);
                     }
                     Outcome::ByDay => {
-                        work.single_days();
+                        work.ask_single_days();
                         again.push(part);
                     }
                 }
@@ -108,7 +108,7 @@ pub(super) async fn probe(api: &Api, terms: Terms<'_>) -> Result<(), PlatformErr
         filters: Default::default(),
         zone,
     };
-    let reader = Reader {
+    let reader = ReportReader {
         api,
         query: &query,
         columns: columns(api.portal(), &query.dimensions)?,
@@ -206,7 +206,7 @@ enum Outcome {
 }
 
 /// Asks for parts of one report and reads the answers.
-struct Reader<'a> {
+struct ReportReader<'a> {
     api: &'a Api,
     query: &'a StatsQuery,
     columns: Vec<&'static str>,
@@ -215,7 +215,7 @@ struct Reader<'a> {
     currency: Currency,
 }
 
-impl Reader<'_> {
+impl ReportReader<'_> {
     /// Refuses what cannot be read within the calls that a query may make.
     fn afford(&self, calls: usize) -> Result<(), PlatformError> {
         let upstream = self.api.upstream();
@@ -255,7 +255,7 @@ impl Reader<'_> {
                 })
                 .collect()
         };
-        let question = Question {
+        let request = ReportRequest {
             from: part.window.from().to_string(),
             to: part.window.to().to_string(),
             timezone_id: self.timezone_id,
@@ -263,7 +263,7 @@ impl Reader<'_> {
             columns: columns.iter().map(|column| AskedColumn { column }).collect(),
             query: Narrowing { filters: filters(false), exclusions: filters(true) },
         };
-        self.api.report(path, &question).await
+        self.api.report(path, &request).await
     }
 
     fn table<'t>(&self, answer: &'t Answer) -> Result<Table<'t>, PlatformError> {

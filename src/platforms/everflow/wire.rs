@@ -21,7 +21,7 @@ const MOST_COLUMNS: usize = 64;
 
 /// The body of a report's request.
 #[derive(Serialize)]
-pub(super) struct Question<'a> {
+pub(super) struct ReportRequest<'a> {
     pub(super) from: String,
     pub(super) to: String,
     pub(super) timezone_id: i64,

@@ -1,11 +1,11 @@
 //! Calls to one panel, in the dialect and with the columns that it has.
 //!
-//! How a question is put:
+//! How a request is put:
 //! 1. In the dialect that worked last, else in the documented one, with every column.
-//! 2. A column that the panel refuses is left out and the question asked again, if a report can do without it.
+//! 2. A column that the panel refuses is left out and the request asked again, if a report can do without it.
 //! 3. An answer counts only where its first row has every column that was asked for: a panel that ignores members it
 //!    does not know answers with one row of totals.
-//! 4. A question that is not accepted, or answered without its columns, is put once in the other dialect. So is one
+//! 4. A request that is not accepted, or answered without its columns, is put once in the other dialect. So is one
 //!    that finds nothing while it is not yet known which dialect the panel understands.
 
 use std::time::Duration;
@@ -16,8 +16,8 @@ use url::Url;
 
 use super::super::learned::Sizes;
 use super::columns::is_optional;
-use super::question::{Asked, Dialect, Question};
 use super::refusal;
+use super::request::{Asked, Dialect, ReportRequest};
 use super::wire::{self, Odd, Page};
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{Answer, Upstream};
@@ -28,13 +28,13 @@ pub(super) const PAGE_ROWS: &[u32] = &[5_000, 1_000, 500, 100, 25];
 /// What is remembered of panels that take fewer.
 pub(super) struct Pages;
 
-/// How often one question is put with fewer columns or rows.
+/// How often one request is put with fewer columns or rows.
 const MOST_CONCESSIONS: usize = 16;
 
 /// How long a verification waits for something it can do without.
 const OPTIONAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why a question has no answer.
+/// Why a request has no answer.
 #[derive(Debug)]
 pub(super) enum Refused {
     /// The panel lacks a column that rows are told apart by, or writes it in a way of its own.
@@ -66,15 +66,15 @@ pub(super) struct Panel {
     pages: Sizes,
 }
 
-/// How a question fared in one dialect.
+/// How a request fared in one dialect.
 enum Fared<T> {
     /// Rows came.
     Answered(T),
-    /// No rows came, which may also mean that the question was not understood.
+    /// No rows came, which may also mean that the request was not understood.
     Empty(T),
     /// The first row lacks columns; whether a report can do without them.
     Lacking(Vec<&'static str>, bool),
-    /// The question was not accepted, in the panel's words.
+    /// The request was not accepted, in the panel's words.
     NotAccepted(String),
 }
 
@@ -112,17 +112,17 @@ impl Panel {
         change(&mut self.habits.lock());
     }
 
-    fn lack(&self, columns: &[&'static str]) {
+    fn record_lacking(&self, columns: &[&'static str]) {
         self.learn(|habits| {
             let new = columns.iter().filter(|column| !habits.lacking.contains(column)).copied().collect::<Vec<_>>();
             habits.lacking.extend(new);
         });
     }
 
-    /// Puts a question and reads the answer with `read`, which gets the columns it was asked with.
+    /// Puts a request and reads the answer with `read`, which gets the columns it was asked with.
     pub(super) async fn ask<T>(
         &self,
-        question: &Question,
+        request: &ReportRequest,
         read: impl Fn(&Page<'_>, &Asked) -> Result<T, Refused>,
     ) -> Result<T, Refused> {
         let known = self.dialect();
@@ -131,7 +131,7 @@ impl Panel {
         let mut objection = None;
         let mut lesser = None;
         for dialect in [first, first.other()] {
-            match self.ask_in(dialect, question, &read).await? {
+            match self.ask_in(dialect, request, &read).await? {
                 Fared::Answered(answer) => {
                     self.learn(|habits| habits.dialect = Some(dialect));
                     return Ok(answer);
@@ -149,8 +149,8 @@ impl Panel {
             return Ok(answer);
         }
         if let Some((dialect, columns)) = lesser {
-            self.lack(&columns);
-            if let Fared::Answered(answer) | Fared::Empty(answer) = self.ask_in(dialect, question, &read).await? {
+            self.record_lacking(&columns);
+            if let Fared::Answered(answer) | Fared::Empty(answer) = self.ask_in(dialect, request, &read).await? {
                 self.learn(|habits| habits.dialect = Some(dialect));
                 return Ok(answer);
             }
@@ -161,14 +161,14 @@ impl Panel {
     async fn ask_in<T>(
         &self,
         dialect: Dialect,
-        question: &Question,
+        request: &ReportRequest,
         read: impl Fn(&Page<'_>, &Asked) -> Result<T, Refused>,
     ) -> Result<Fared<T>, Refused> {
         for _ in 0..MOST_CONCESSIONS {
             let habits = self.habits();
             let rows = self.pages.current();
-            let asked = question.without(&habits.lacking, usize::try_from(rows).unwrap_or(usize::MAX));
-            let body = question
+            let asked = request.without(&habits.lacking, usize::try_from(rows).unwrap_or(usize::MAX));
+            let body = request
                 .body(&asked, dialect)
                 .map_err(|_| PlatformError::unsupported("The question cannot be written as JSON."))?;
             let answer = self.post("report/build", body).await?;
@@ -181,7 +181,7 @@ impl Panel {
                 return Err(Refused::Column(column));
             }
             if !columns.is_empty() {
-                self.lack(&columns);
+                self.record_lacking(&columns);
             } else if !wire::is_about(&words, "limit") {
                 return Ok(Fared::NotAccepted(words));
             } else if !self.pages.step_down(rows) {
@@ -191,7 +191,7 @@ impl Panel {
         Ok(Fared::NotAccepted("one column after another is refused".to_owned()))
     }
 
-    /// Whether an answer is one to this question, and what it says.
+    /// Whether an answer is one to this request, and what it says.
     fn judge<T>(
         &self,
         answer: &Answer,
@@ -220,7 +220,7 @@ impl Panel {
         ))
     }
 
-    /// The error of answers that disagree with each other or with the question.
+    /// The error of answers that disagree with each other or with the request.
     pub(super) fn inconsistent(&self, what: &str) -> PlatformError {
         PlatformError::new(
             ErrorKind::Inconsistent,
@@ -252,7 +252,7 @@ impl Panel {
     }
 }
 
-/// What an answer objects to in the question itself, in the panel's words.
+/// What an answer objects to in the request itself, in the panel's words.
 fn objection(answer: &Answer) -> Option<String> {
     let words = match answer.status.as_u16() {
         400 | 406 | 422 => wire::objection(&answer.body)?,

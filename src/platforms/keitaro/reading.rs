@@ -8,7 +8,7 @@ use super::super::calendar::DateRange;
 use super::super::stats::{Against, Check, Currency, Dimension, DimensionValue, Metrics, Row, StatsQuery};
 use super::columns::Entity;
 use super::panel::{Panel, Refused};
-use super::question::{Asked, Question};
+use super::request::{Asked, ReportRequest};
 use super::time::{self, Form, Moment, Strange};
 use super::wire::{Cell, Line, Odd, Page};
 use crate::outbound::error::PlatformError;
@@ -24,7 +24,7 @@ pub(super) struct Subject<'a> {
 /// The report of one window, page by page.
 pub(super) struct Reading<'a> {
     subject: Subject<'a>,
-    question: Question,
+    request: ReportRequest,
     /// Rows of a key come from more than one window, so visitors are not told apart any more.
     pub(super) is_part: bool,
     received: usize,
@@ -60,7 +60,7 @@ impl<'a> Reading<'a> {
     pub(super) fn new(subject: Subject<'a>, form: Form, window: DateRange) -> Self {
         Self {
             subject,
-            question: Question::of(subject.query, form, window),
+            request: ReportRequest::of(subject.query, form, window),
             is_part: false,
             received: 0,
             seen: HashSet::new(),
@@ -76,10 +76,10 @@ impl<'a> Reading<'a> {
         if self.is_complete {
             return Ok(None);
         }
-        let question = self.question.starting_at(self.received);
-        let (subject, window, offset) = (self.subject, question.window, self.received);
+        let request = self.request.starting_at(self.received);
+        let (subject, window, offset) = (self.subject, request.window, self.received);
         let read = |page: &Page<'_>, asked: &Asked| subject.sheet(page, asked, window, offset);
-        let mut sheet = subject.panel.ask(&question, read).await?;
+        let mut sheet = subject.panel.ask(&request, read).await?;
         self.guard(&sheet)?;
         self.drop_repeated(&mut sheet);
         if self.is_part {

@@ -11,8 +11,8 @@ use super::super::stats::{
     Batch, Check, Currency, Dimension, Filters, Metrics, Report, Row, StatsQuery, Warning, WarningCode,
 };
 use super::panel::{Panel, Refused};
-use super::question::Question;
 use super::reading::{Count, Reading, Subject};
+use super::request::ReportRequest;
 use super::time::Form;
 use super::{refusal, total};
 use crate::outbound::error::{ErrorKind, PlatformError};
@@ -43,7 +43,7 @@ pub(super) async fn start<'a>(
         let (opening, sum) = join(Box::pin(open(subject)), Box::pin(own_sum(panel, query))).await;
         (opening?, sum?)
     } else {
-        // The first question finds out how others have to be put.
+        // The first request finds out how others have to be put.
         (Box::pin(open(subject)).await?, own_sum(panel, query).await?)
     };
     let Opening { form, first, mut reading, rest } = opening;
@@ -85,8 +85,8 @@ pub(super) async fn prove(panel: &Panel) -> Result<(), PlatformError> {
     let range = DateRange::day(zone.date_at(Timestamp::now()).saturating_sub(1.day()));
     let query = StatsQuery { dimensions: vec![Dimension::Campaign], range, zone, filters: Filters::new() };
     let subject = Subject { panel, query: &query, currency: None };
-    let question = Question::of(&query, Form::Whole, range).first_row();
-    let outcome = panel.ask(&question, |page, asked| subject.sheet(page, asked, range, 0).map(drop)).await;
+    let request = ReportRequest::of(&query, Form::Whole, range).first_row();
+    let outcome = panel.ask(&request, |page, asked| subject.sheet(page, asked, range, 0).map(drop)).await;
     outcome.map_err(|refused| match refused {
         Refused::Other(error) => error,
         Refused::Column(column) => refusal::not_accepted(panel.upstream(), &format!("no column {column}")),
@@ -172,12 +172,12 @@ fn without(subject: Subject<'_>, column: &str) -> PlatformError {
 }
 
 /// Refuses a report that needs more calls than are left, and names the longest range that works.
-fn afford(subject: Subject<'_>, questions: usize) -> Result<(), PlatformError> {
+fn afford(subject: Subject<'_>, requests: usize) -> Result<(), PlatformError> {
     let upstream = subject.panel.upstream();
     let left = usize::try_from(upstream.max_calls().saturating_sub(upstream.calls())).unwrap_or(usize::MAX);
     // One more is for the sum.
     match left.saturating_sub(1) {
-        possible if questions > possible.max(1) => Err(PlatformError::unsupported(format!(
+        possible if requests > possible.max(1) => Err(PlatformError::unsupported(format!(
             "Keitaro has to be asked for each day by itself, and may be asked {left} times; the longest range that \
              works is {possible} days."
         ))

@@ -12,7 +12,7 @@ use super::super::calendar::DateRange;
 use super::super::stats::{Dimension, StatsQuery};
 use super::wire::Cell;
 
-/// The columns that cut time, and how many questions they take.
+/// The columns that cut time, and how many requests they take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// The range as one.
@@ -25,9 +25,9 @@ pub(super) enum Form {
     Hours,
     /// By `day_hour`.
     HoursOfDays,
-    /// A question for each day.
+    /// A request for each day.
     EachDay,
-    /// A question for each day, by `hour`.
+    /// A request for each day, by `hour`.
     EachDayByHours,
 }
 
@@ -61,7 +61,7 @@ impl Form {
     }
 }
 
-/// When a row's numbers are from, as far as the row or its question says.
+/// When a row's numbers are from, as far as the row or its request says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Moment {
     pub(super) date: Option<Date>,

@@ -1,18 +1,18 @@
 //! What the panel itself adds up over the range, and the rows held against it.
 //!
-//! The figure is independent: it is a question without any grouping. It shows rows that a grouped report leaves out,
+//! The figure is independent: it is a request without any grouping. It shows rows that a grouped report leaves out,
 //! such as those without a value, and pages that were cut.
 
 use super::super::stats::{Against, Check, Dimension, Metrics, StatsQuery};
 use super::super::total;
 use super::panel::{Panel, Refused};
-use super::question::Question;
+use super::request::ReportRequest;
 use crate::outbound::error::PlatformError;
 
 /// The panel's own sum; `None` where it does not say. A refused key is an error here as everywhere.
 pub(super) async fn ask(panel: &Panel, query: &StatsQuery) -> Result<Option<Metrics>, PlatformError> {
-    let question = Question::total_of(query);
-    let answer = panel.ask(&question, |page, asked| {
+    let request = ReportRequest::total_of(query);
+    let answer = panel.ask(&request, |page, asked| {
         let mut lines = page.lines(&asked.columns);
         let Some(line) = lines.next() else { return Ok(Some(Metrics::ZERO)) };
         let line = line.map_err(|odd| panel.odd(&odd))?;

@@ -3,7 +3,7 @@
 //! A report is `{"rows": […], "total": 43, "meta": {…}}`. Rows are flat objects whose members are the columns that were
 //! asked for; values are JSON numbers or numeric texts, by column and version. Some versions are said to answer with a
 //! bare list, to put the report under `data`, or to write rows as lists whose columns `meta.columns` names. Refusals
-//! are `{"error": "…"}`, or `{"member": ["…"]}` where the question is not accepted.
+//! are `{"error": "…"}`, or `{"member": ["…"]}` where the request is not accepted.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -280,7 +280,7 @@ pub(super) fn error(body: &[u8]) -> Option<String> {
     serde_json::from_str::<Refusal<'_>>(&text).ok().map(|refusal| refusal.error.into_owned())
 }
 
-/// Why a question is not accepted, in one of Keitaro's own two shapes; `None` for any other body.
+/// Why a request is not accepted, in one of Keitaro's own two shapes; `None` for any other body.
 pub(super) fn objection(body: &[u8]) -> Option<String> {
     if let Some(words) = error(body) {
         return Some(words);
@@ -322,7 +322,7 @@ pub(super) fn refused(words: &str, asked: [&[&'static str]; 2]) -> Vec<&'static 
     unlisted
 }
 
-/// Whether an objection is about this member of the question.
+/// Whether an objection is about this member of the request.
 pub(super) fn is_about(words: &str, member: &'static str) -> bool {
     !mentioned(&words.to_lowercase(), &[member]).is_empty()
 }

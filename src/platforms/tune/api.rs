@@ -6,7 +6,7 @@ use url::Url;
 use super::super::client::Account;
 use super::super::kind::{ConnectionType, Gateways};
 use super::network;
-use super::question::Question;
+use super::request::ReportRequest;
 use super::trouble::Trouble;
 use super::wire;
 use crate::outbound::error::{ErrorKind, PlatformError};
@@ -14,7 +14,7 @@ use crate::outbound::{Answer, Upstream};
 
 const PATH: &str = "/Apiv3/json";
 
-/// What a report that is too much for one question is answered with.
+/// What a report that is too much for one request is answered with.
 const TOO_MUCH: u16 = 504;
 
 /// The API as one key sees it.
@@ -41,13 +41,13 @@ impl Api {
 
     /// Asks for a report. The answer may be a refusal all the same: see [`judge`](Self::judge). One that is too much at
     /// once is not asked for again if it `is_divisible`.
-    pub(super) async fn ask(&self, question: &Question<'_>, is_divisible: bool) -> Result<Answer, Trouble> {
-        self.post(self.portal, question, is_divisible).await
+    pub(super) async fn ask(&self, request: &ReportRequest<'_>, is_divisible: bool) -> Result<Answer, Trouble> {
+        self.post(self.portal, request, is_divisible).await
     }
 
     /// Whether the key is good at the other portal: asked once, at the same host.
-    pub(super) async fn is_known_at_other_portal(&self, question: &Question<'_>) -> bool {
-        let Ok(answer) = self.post(self.portal.other(), question, false).await else { return false };
+    pub(super) async fn is_known_at_other_portal(&self, request: &ReportRequest<'_>) -> bool {
+        let Ok(answer) = self.post(self.portal.other(), request, false).await else { return false };
         match self.judge(&answer) {
             Ok(_) | Err(Trouble::Column(_)) => true,
             Err(Trouble::Failed(error)) => error.kind == ErrorKind::InsufficientPermissions,
@@ -59,10 +59,10 @@ impl Api {
     async fn post(
         &self,
         portal: ConnectionType,
-        question: &Question<'_>,
+        request: &ReportRequest<'_>,
         is_divisible: bool,
     ) -> Result<Answer, Trouble> {
-        let form = question.form(portal, &self.key);
+        let form = request.form(portal, &self.key);
         let call = self.upstream.post_secret_form(self.endpoint.clone(), form).rests_when(wire::asks_for_rest);
         let call = if is_divisible { call.returns(TOO_MUCH) } else { call };
         let answer = call.send().await?;

@@ -13,8 +13,8 @@ use super::super::verification::Detected;
 use super::api::Api;
 use super::habits::{Habits, Known, Pages};
 use super::probe;
-use super::question::ROWS_PER_PAGE;
 use super::report::{self, Terms};
+use super::request::ROWS_PER_PAGE;
 use crate::outbound::Upstream;
 use crate::outbound::error::{PlatformError, Stage};
 

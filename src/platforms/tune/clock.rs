@@ -3,11 +3,11 @@
 //! TUNE counts by the network's clock and can move that by whole hours; it knows of no clock changes. So:
 //!
 //! 1. A day is *moved* where the network's clock, moved by so many hours, shows its date during the day and at no other
-//!    time. Days in a row that are moved alike are one question.
+//!    time. Days in a row that are moved alike are one request.
 //! 2. Any other day is *put together*: the network's hours are asked for unmoved, and each is counted to the day, and to
 //!    the hour, that it lies in.
 //! 3. An hour of the network's that lies in two days (or in two hours, where these are asked for), because its clocks
-//!    went back or the clocks are not whole hours apart, cannot be divided: then the question is refused.
+//!    went back or the clocks are not whole hours apart, cannot be divided: then the request is refused.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -25,7 +25,7 @@ const MARGIN: i64 = 28 * HOUR;
 /// An hour of a day.
 pub(super) type Hour = (Date, u8);
 
-/// Days that are asked for with one question.
+/// Days that are asked for with one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) days: DateRange,
@@ -58,7 +58,7 @@ impl Hours {
 }
 
 impl Part {
-    /// The network's days, moved or not, that the question names.
+    /// The network's days, moved or not, that the request names.
     pub(super) fn asked_days(&self) -> DateRange {
         match &self.way {
             Way::Moved(_) => self.days,
@@ -67,7 +67,7 @@ impl Part {
     }
 }
 
-/// The two clocks of a question.
+/// The two clocks of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clocks<'a> {
     pub(super) wanted: &'a Zone,
@@ -102,7 +102,7 @@ impl Clocks<'_> {
         runs.into_iter().map(part).collect()
     }
 
-    /// The two halves of a part that is too much for one question; `None` where it is a single day.
+    /// The two halves of a part that is too much for one request; `None` where it is a single day.
     pub(super) fn halves(&self, part: &Part) -> Option<Result<Vec<Part>, PlatformError>> {
         let days = part.days.len_days();
         let half = |days| match part.way {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn one_question_does_where_the_clocks_stay_as_far_apart() {
+    fn one_request_does_where_the_clocks_stay_as_far_apart() {
         let (from, to) = (date(2026, 1, 1), date(2026, 12, 31));
         for (wanted, network, hours) in [
             ("Europe/Berlin", "Europe/Berlin", 0),

@@ -4,8 +4,8 @@ use super::super::calendar::{DateRange, Zone};
 use super::super::stats::{Dimension, StatsQuery};
 use super::api::Api;
 use super::columns::{CLICKS, OFFER};
-use super::question::Question;
 use super::report::{self, Terms};
+use super::request::ReportRequest;
 use crate::outbound::error::{ErrorKind, PlatformError};
 
 /// Reads it.
@@ -21,7 +21,7 @@ pub(super) async fn run(api: &Api, terms: Terms<'_>) -> Result<(), PlatformError
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
-    let least = Question {
+    let least = ReportRequest {
         ids: vec![OFFER],
         names: Vec::new(),
         metrics: vec![CLICKS],

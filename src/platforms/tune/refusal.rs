@@ -5,7 +5,7 @@
 
 use super::super::kind::ConnectionType;
 use super::api::Api;
-use super::question::ROWS_PER_PAGE;
+use super::request::ROWS_PER_PAGE;
 use super::trouble::Trouble;
 use super::wire::{self, Response};
 use crate::outbound::Answer;
@@ -140,7 +140,7 @@ impl Api {
             .hint("Check the network ID: it is acme if the network's portal is at acme.hasoffers.com.")
     }
 
-    /// An answer that contradicts itself or the question.
+    /// An answer that contradicts itself or the request.
     pub(super) fn odd(&self, does: &str) -> PlatformError {
         PlatformError::bad_response(format!("{} {does}.", self.upstream.host()))
     }

@@ -18,13 +18,13 @@ use super::clock::{Clocks, Part, Way};
 use super::columns::{self, Columns};
 use super::habits::Known;
 use super::page::{self, Page, Pages};
-use super::question::Question;
+use super::request::ReportRequest;
 use super::shift::{self, Proof};
 use super::trouble::Trouble;
 use super::wire::{Line, Stat};
 use crate::outbound::error::{ErrorKind, PlatformError};
 
-/// The most ids that one question is narrowed to.
+/// The most ids that one request is narrowed to.
 const MOST_IDS: usize = 100;
 
 /// What the connection says and what is known of its account.
@@ -45,7 +45,7 @@ pub(super) async fn start<'a>(
     query: &'a StatsQuery,
     terms: Terms<'a>,
 ) -> Result<Report<'a>, PlatformError> {
-    let mut reader = Reader::of(api, query, terms)?;
+    let mut reader = ReportReader::of(api, query, terms)?;
     let mut warnings: Vec<Warning> = reader.prove_shift().await?.into_iter().collect();
     warnings.extend(terms.network.is_none().then(|| unknown_zone(query)));
     let first = reader.settle().await?;
@@ -91,7 +91,7 @@ pub(super) async fn start<'a>(
 
 /// Reads one row of a report, if there is one.
 pub(super) async fn first_row(api: &Api, query: &StatsQuery, terms: Terms<'_>) -> Result<(), PlatformError> {
-    let mut reader = Reader::of(api, query, terms)?;
+    let mut reader = ReportReader::of(api, query, terms)?;
     reader.most_rows = Some(1);
     reader.settle().await.map(drop)
 }
@@ -120,7 +120,7 @@ struct Moment {
 }
 
 /// Asks for the parts of one report and reads the answers.
-struct Reader<'a> {
+struct ReportReader<'a> {
     api: &'a Api,
     query: &'a StatsQuery,
     known: &'a Known,
@@ -140,7 +140,7 @@ struct Reader<'a> {
     hasher: RandomState,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ReportReader<'a> {
     fn of(api: &'a Api, query: &'a StatsQuery, terms: Terms<'a>) -> Result<Self, PlatformError> {
         let columns =
             Columns::of(api.portal, &query.dimensions, terms.known.refused_columns()).map_err(|dimension| {
@@ -286,7 +286,7 @@ impl<'a> Reader<'a> {
             Way::ByHours(_) => 0,
         };
         let limit = usize::try_from(self.rows_per_page()).unwrap_or(usize::MAX);
-        let question = Question {
+        let request = ReportRequest {
             ids: self.columns.ids(by_hours),
             names: self.columns.names(),
             metrics: self.columns.metrics(),
@@ -297,7 +297,7 @@ impl<'a> Reader<'a> {
             page: usize::try_from(number).unwrap_or(usize::MAX),
         };
         let is_divisible = number == 1 && part.days.len_days() > 1;
-        let answer = self.api.ask(&question, is_divisible).await?;
+        let answer = self.api.ask(&request, is_divisible).await?;
         let table = self.api.judge(&answer)?.table().map_err(|error| {
             // The parser's own words name fields and places, and at most a value of the tracker's.
             self.api.odd(&format!("sent a report that cannot be read: {}", self.api.upstream.quote(&error.to_string())))

@@ -12,7 +12,7 @@ use super::super::calendar::{DateRange, Zone};
 use super::api::Api;
 use super::clock::is_changed_around;
 use super::columns::{CLICKS, DATE, HOUR};
-use super::question::Question;
+use super::request::ReportRequest;
 use super::trouble::Trouble;
 use super::wire::Stat;
 
@@ -57,7 +57,7 @@ pub(super) async fn look(api: &Api, network: &Zone) -> Result<Proof, Trouble> {
 }
 
 async fn series(api: &Api, days: DateRange, hour_offset: i64) -> Result<Series, Trouble> {
-    let question = Question {
+    let request = ReportRequest {
         ids: vec![DATE, HOUR],
         names: Vec::new(),
         metrics: vec![CLICKS],
@@ -67,7 +67,7 @@ async fn series(api: &Api, days: DateRange, hour_offset: i64) -> Result<Series, 
         limit: ROWS,
         page: 1,
     };
-    let answer = api.ask(&question, false).await?;
+    let answer = api.ask(&request, false).await?;
     let table = api.judge(&answer)?.table().map_err(|_| api.odd("sent hours that cannot be read"))?;
     let hours = table.rows.iter().filter_map(|row| Some((hour_of(&row.stat, days.from())?, row.stat.clicks?)));
     Ok(hours.filter(|(_, clicks)| *clicks != 0).collect())

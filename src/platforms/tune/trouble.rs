@@ -1,13 +1,13 @@
-//! What stands between a question and its answer.
+//! What stands between a request and its answer.
 
 use crate::outbound::error::PlatformError;
 
-/// Why a question was not answered.
+/// Why a request was not answered.
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// The account may not use this column.
     Column(String),
-    /// The report is too much for one question.
+    /// The report is too much for one request.
     TooMuch,
     /// A page may not have so many rows, in TUNE's words.
     PageTooLong(String),

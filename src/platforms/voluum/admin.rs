@@ -16,8 +16,8 @@ use super::super::calendar::DateRange;
 use super::super::client::{Account, PlatformClient, Platforms};
 use super::super::stats::{Batch, DayOfConversion, Dimension, Report, StatsQuery, Warning, WarningCode};
 use super::super::verification::Detected;
-use super::question::{self, Clock, ConversionTime, Habits, Question, Terms, WINDOWS};
 use super::reading::Reading;
+use super::request::{self, Clock, ConversionTime, Habits, ReportRequest, Terms, WINDOWS};
 use super::session::{Keeper, Sessions, Ticket};
 use super::wire::{self, Page, Refusal};
 use super::{CONVERSION_TIME_SETTING, LIMITS};
@@ -79,25 +79,25 @@ impl AdminClient {
         if answer.status.is_success() { Ok(answer) } else { Err(wire::report_refused(&answer, &self.upstream)) }
     }
 
-    async fn page(&self, question: &Question, habits: &Habits, offset: u64) -> Result<Page, Refusal> {
-        let url = question.url(&self.report, habits, self.terms, offset)?;
+    async fn page(&self, request: &ReportRequest, habits: &Habits, offset: u64) -> Result<Page, Refusal> {
+        let url = request.url(&self.report, habits, self.terms, offset)?;
         let answer = self.ask(&url).await?;
         wire::page(&answer.body)
             .map_err(|error| Refusal::Final(wire::unreadable(&answer, &self.upstream, "report", &error)))
     }
 
     /// The first page, put in the words that this account accepts.
-    async fn first_page(&self, question: &Question) -> Result<Opening, Refusal> {
+    async fn first_page(&self, request: &ReportRequest) -> Result<Opening, Refusal> {
         let habits = self.keeper.habits();
-        let (others, otherwise) = match self.page(question, &habits, 0).await {
-            Ok(page) if habits.all_columns || page.has_columns_for(&question.groups) => return Ok((habits, page)),
+        let (others, otherwise) = match self.page(request, &habits, 0).await {
+            Ok(page) if habits.all_columns || page.has_columns_for(&request.groups) => return Ok((habits, page)),
             Ok(page) => (habits.without_columns().into_iter().collect(), Ok((habits, page))),
-            Err(Refusal::Query(error)) => (habits.other_words(&question.groups), Err(Refusal::Query(error))),
+            Err(Refusal::Query(error)) => (habits.other_words(&request.groups), Err(Refusal::Query(error))),
             Err(Refusal::Parameter(error)) => (habits.smaller().collect(), Err(Refusal::Parameter(error))),
             Err(refusal) => return Err(refusal),
         };
         for other in others {
-            match self.page(question, &other, 0).await {
+            match self.page(request, &other, 0).await {
                 Ok(page) => {
                     self.keeper.learn(|habits| habits.adopt(other.clone()));
                     return Ok((other, page));
@@ -113,27 +113,27 @@ impl AdminClient {
     /// meanwhile is read once more.
     async fn begin<'a>(
         &'a self,
-        question: &'a Question,
+        request: &'a ReportRequest,
         dimensions: &'a [Dimension],
         opening: Option<Opening>,
     ) -> Result<Reading<'a>, PlatformError> {
-        match self.begin_once(question, dimensions, opening).await {
-            Err(error) if error.kind == ErrorKind::Inconsistent => self.begin_once(question, dimensions, None).await,
+        match self.begin_once(request, dimensions, opening).await {
+            Err(error) if error.kind == ErrorKind::Inconsistent => self.begin_once(request, dimensions, None).await,
             outcome => outcome,
         }
     }
 
     async fn begin_once<'a>(
         &'a self,
-        question: &'a Question,
+        request: &'a ReportRequest,
         dimensions: &'a [Dimension],
         opening: Option<Opening>,
     ) -> Result<Reading<'a>, PlatformError> {
         let (habits, first) = match opening {
             Some(opening) => opening,
-            None => self.first_page(question).await?,
+            None => self.first_page(request).await?,
         };
-        let mut reading = Reading::begin(question, dimensions, self.terms.currency, habits, first)?;
+        let mut reading = Reading::begin(request, dimensions, self.terms.currency, habits, first)?;
         if reading.is_short() {
             let mut ahead = self.ahead(&reading);
             while !reading.is_complete() {
@@ -145,14 +145,14 @@ impl AdminClient {
 
     /// The pages after the first, asked for ahead, each with the number of rows before it if all are as long as the first.
     fn ahead<'s>(&'s self, reading: &Reading<'s>) -> Ahead<'s> {
-        let (question, habits) = (reading.question, reading.habits.clone());
+        let (request, habits) = (reading.request, reading.habits.clone());
         let offsets = (1..).map_while({
             let (first, all) = (reading.received(), reading.total_rows());
             move |page: u64| page.checked_mul(first).filter(|offset| (1..all).contains(offset))
         });
         let page = move |offset| {
             let habits = habits.clone();
-            async move { (offset, self.page(question, &habits, offset).await) }
+            async move { (offset, self.page(request, &habits, offset).await) }
         };
         Some(stream::iter(offsets).map(page).buffered(LIMITS.most_at_once()).boxed())
     }
@@ -167,7 +167,7 @@ impl AdminClient {
             // A page was shorter than the first, so those asked for ahead begin elsewhere.
             None => {
                 *ahead = None;
-                self.page(reading.question, &reading.habits, reading.received()).await?
+                self.page(reading.request, &reading.habits, reading.received()).await?
             }
         };
         reading.take(page)
@@ -175,7 +175,7 @@ impl AdminClient {
 
     /// How times must be written for this query; `None` if there was no traffic to show it.
     async fn clock(&self, query: &StatsQuery) -> Result<Option<Clock>, PlatformError> {
-        if question::clock_is_irrelevant(&query.zone, query.range) {
+        if request::clock_is_irrelevant(&query.zone, query.range) {
             return Ok(Some(Clock::Local));
         }
         if let Some(clock) = self.keeper.habits().clock {
@@ -197,8 +197,8 @@ impl AdminClient {
     /// Asks for half a day in a zone far from UTC: the hours that come tell on which clock the half was measured.
     async fn clock_shown_by(&self, day: Date, half: i8) -> Result<Option<Clock>, PlatformError> {
         let from = day.at(half, 0, 0, 0);
-        let question = Question::hours(&[Dimension::Hour], FAR_ZONE, from, from.saturating_add(12.hours()));
-        let rows = match self.begin(&question, &[Dimension::Hour], None).await {
+        let request = ReportRequest::hours(&[Dimension::Hour], FAR_ZONE, from, from.saturating_add(12.hours()));
+        let rows = match self.begin(&request, &[Dimension::Hour], None).await {
             Ok(mut reading) => reading.batch().rows,
             Err(error) if error.kind == ErrorKind::Unsupported => return Ok(None),
             Err(error) => return Err(error),
@@ -217,24 +217,24 @@ impl AdminClient {
 
     /// The tables that make up the report, with the first page of the first of them. Where a window of so many days is
     /// refused, shorter ones are asked for.
-    async fn open_questions(
+    async fn open_requests(
         &self,
         query: &StatsQuery,
         clock: Clock,
-    ) -> Result<(Vec<Question>, Option<Opening>), PlatformError> {
+    ) -> Result<(Vec<ReportRequest>, Option<Opening>), PlatformError> {
         let by_hour = query.has(Dimension::Hour);
         let usual = self.keeper.habits().window_days(by_hour);
         let mut days = usual;
         loop {
-            let questions = self.questions(query, clock, days).await?;
-            let Some(first) = questions.first() else { return Ok((questions, None)) };
+            let requests = self.requests(query, clock, days).await?;
+            let Some(first) = requests.first() else { return Ok((requests, None)) };
             let asked = first.range.len_days();
             match (self.first_page(first).await, WINDOWS.into_iter().find(|window| *window < asked)) {
                 (Ok(opening), _) => {
                     if days < usual {
                         self.keeper.learn(|habits| habits.shorten_windows(by_hour, days));
                     }
-                    return Ok((questions, Some(opening)));
+                    return Ok((requests, Some(opening)));
                 }
                 (Err(Refusal::Query(_) | Refusal::Parameter(_)), Some(shorter)) => days = shorter,
                 (Err(refusal), _) => return Err(refusal.into()),
@@ -243,19 +243,19 @@ impl AdminClient {
     }
 
     /// The tables that make up the report, of at most so many days.
-    async fn questions(
+    async fn requests(
         &self,
         query: &StatsQuery,
         clock: Clock,
         most_days: u32,
-    ) -> Result<Vec<Question>, PlatformError> {
+    ) -> Result<Vec<ReportRequest>, PlatformError> {
         let both = query.has(Dimension::Date) && query.has(Dimension::Hour);
         let apart = both && !self.groups_hours_of_days(query, clock).await?;
         let windows = query.range.windows(if apart { 1 } else { most_days });
         self.afford(&windows)?;
         let grouped = query.dimensions.iter().filter(|dimension| !apart || **dimension != Dimension::Date);
         let groups: Vec<Dimension> = grouped.copied().collect();
-        windows.into_iter().map(|window| Question::days(&groups, window, &query.zone, clock)).collect()
+        windows.into_iter().map(|window| ReportRequest::days(&groups, window, &query.zone, clock)).collect()
     }
 
     /// Whether days and hours group together.
@@ -264,8 +264,8 @@ impl AdminClient {
             return Ok(known);
         }
         let pair = [Dimension::Date, Dimension::Hour];
-        let question = Question::days(&pair, DateRange::day(query.range.from()), &query.zone, clock)?.at_most(1);
-        let works = match self.first_page(&question).await {
+        let request = ReportRequest::days(&pair, DateRange::day(query.range.from()), &query.zone, clock)?.at_most(1);
+        let works = match self.first_page(&request).await {
             Ok(_) => true,
             Err(Refusal::Query(_)) => false,
             Err(refusal) => return Err(refusal.into()),
@@ -277,13 +277,13 @@ impl AdminClient {
     fn read<'a>(
         &'a self,
         query: &'a StatsQuery,
-        questions: Vec<Question>,
+        requests: Vec<ReportRequest>,
         mut opening: Option<Opening>,
         warnings: Vec<Warning>,
     ) -> BoxStream<'a, Result<Batch, PlatformError>> {
         Box::pin(try_stream! {
             let mut empty = true;
-            let begin = questions.iter().map(|question| self.begin(question, &query.dimensions, opening.take()));
+            let begin = requests.iter().map(|request| self.begin(request, &query.dimensions, opening.take()));
             let mut begun = stream::iter(begin.collect::<Vec<_>>()).buffered(LIMITS.most_at_once());
             while let Some(reading) = begun.next().await {
                 let mut reading = reading?;
@@ -344,9 +344,9 @@ impl PlatformClient for AdminClient {
         self.upstream.enter(Stage::Authorize);
         let now = TimeZone::UTC.to_datetime(Timestamp::now());
         let hour = now.date().at(now.hour(), 0, 0, 0);
-        let question =
-            Question::hours(&[Dimension::Campaign], "Etc/GMT", hour.saturating_sub(1.hour()), hour).at_most(1);
-        self.first_page(&question).await?;
+        let request =
+            ReportRequest::hours(&[Dimension::Campaign], "Etc/GMT", hour.saturating_sub(1.hour()), hour).at_most(1);
+        self.first_page(&request).await?;
         Ok(Detected::default())
     }
 
@@ -358,13 +358,13 @@ impl PlatformClient for AdminClient {
     }
 
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
-        question::supported(&query.dimensions)?;
+        request::supported(&query.dimensions)?;
         self.afford(&query.range.windows(WINDOWS[0]))?;
         let clock = self.clock(query).await?;
-        let (questions, opening) = self.open_questions(query, clock.unwrap_or(Clock::Local)).await?;
-        let unique_keys = query.has(Dimension::Date) || questions.len() == 1;
+        let (requests, opening) = self.open_requests(query, clock.unwrap_or(Clock::Local)).await?;
+        let unique_keys = query.has(Dimension::Date) || requests.len() == 1;
         let warnings = self.warnings(query, clock);
-        Ok(Report { unique_keys, batches: self.read(query, questions, opening, warnings) })
+        Ok(Report { unique_keys, batches: self.read(query, requests, opening, warnings) })
     }
 }
 

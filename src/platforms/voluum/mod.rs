@@ -9,13 +9,13 @@
 //!   found out before a report in another zone than UTC is believed; see `admin`.
 //! - Archived entities drop out of a report together with their traffic unless all are asked for.
 //! - Groupings have several spellings, and the page size is whatever the platform makes of the one asked for. What an
-//!   account has been seen to accept is remembered; see `question::Habits`.
+//!   account has been seen to accept is remembered; see `request::Habits`.
 
 mod admin;
 mod catalogue;
 pub(super) mod descriptor;
-mod question;
 mod reading;
+mod request;
 mod session;
 mod wire;
 

@@ -8,19 +8,19 @@ use compact_str::CompactString;
 use rust_decimal::Decimal;
 
 use super::super::stats::{Against, Batch, Check, Currency, Dimension, DimensionValue, Key, Metrics, Row};
-use super::question::{Habits, Question};
+use super::request::{Habits, ReportRequest};
 use super::wire::{Line, Page};
 use crate::outbound::error::{ErrorKind, PlatformError};
 
 /// Tables up to this many rows are read whole before any of it is handed on, so that they can be read again.
 const SHORT: u64 = 20_000;
 
-/// One question's table, as far as it has been read.
+/// One request's table, as far as it has been read.
 pub(super) struct Reading<'a> {
-    pub(super) question: &'a Question,
+    pub(super) request: &'a ReportRequest,
     dimensions: &'a [Dimension],
     currency: Option<Currency>,
-    /// How the question was put; all pages must be asked for alike.
+    /// How the request was put; all pages must be asked for alike.
     pub(super) habits: Habits,
     received: u64,
     total_rows: u64,
@@ -42,14 +42,14 @@ impl<'a> Reading<'a> {
     /// # Errors
     /// Like [`take`](Self::take).
     pub(super) fn begin(
-        question: &'a Question,
+        request: &'a ReportRequest,
         dimensions: &'a [Dimension],
         currency: Option<Currency>,
         habits: Habits,
         first: Page,
     ) -> Result<Self, PlatformError> {
         let mut reading = Self {
-            question,
+            request,
             dimensions,
             currency,
             habits,
@@ -124,7 +124,7 @@ impl<'a> Reading<'a> {
     fn take_rows(&mut self, lines: &[Line]) -> Result<(), PlatformError> {
         let mut places: HashMap<u64, Option<usize>> = HashMap::with_capacity(lines.len());
         for line in lines {
-            let ids: Vec<_> = self.question.groups.iter().map(|group| line.id(*group)).collect();
+            let ids: Vec<_> = self.request.groups.iter().map(|group| line.id(*group)).collect();
             let digest = self.hasher.hash_one(&ids);
             if self.seen.contains(&digest) {
                 return Err(moved("a row came twice"));
@@ -167,13 +167,13 @@ impl<'a> Reading<'a> {
         if dimension != Dimension::Date {
             return line.value(dimension);
         }
-        if !self.question.groups.contains(&Dimension::Date)
-            && let Some(day) = self.question.only_day()
+        if !self.request.groups.contains(&Dimension::Date)
+            && let Some(day) = self.request.only_day()
         {
             return Ok(DimensionValue::date(day));
         }
         match line.day() {
-            Some(day) if !self.question.range.contains(day) => Err(PlatformError::bad_response(format!(
+            Some(day) if !self.request.range.contains(day) => Err(PlatformError::bad_response(format!(
                 "Voluum reports {day}, which was not asked for: it does not read the time zone as expected."
             ))),
             _ => line.value(dimension),
@@ -191,7 +191,7 @@ impl<'a> Reading<'a> {
             ))
             .hint("Ask for a shorter range or fewer dimensions."));
         }
-        let range = self.question.range;
+        let range = self.request.range;
         let mismatch = mismatch.map(|what| format!("{} to {}: {what}", range.from(), range.to()));
         let against = match self.totals {
             Some(_) => Against::Independent,

@@ -19,7 +19,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::super::kind::Credentials;
-use super::question::Habits;
+use super::request::Habits;
 use super::wire;
 use crate::outbound::Upstream;
 use crate::outbound::error::{ErrorKind, PlatformError};

@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const BUILT = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target', 'debug');
 
 /** The longest that a program may take to say that it is ready. */
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
 /** Starts the service on a free port, with a database of its own; `{ url, token, mint, stop }`: what its log prints, and a maker of other tokens. */
 export async function startService(variables = {}) {
@@ -65,16 +65,16 @@ function start(path, args, options) {
   }
 
   const says = async (pattern) => {
-    const patience = AbortSignal.timeout(PATIENCE_MS);
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
     for (;;) {
       const found = written.match(pattern);
       if (found) return found;
       await Promise.race([
-        once(child.stdout, 'data', { signal: patience }).catch(() => {}),
-        once(child.stderr, 'data', { signal: patience }).catch(() => {}),
+        once(child.stdout, 'data', { signal: timeout }).catch(() => {}),
+        once(child.stderr, 'data', { signal: timeout }).catch(() => {}),
         ended,
       ]);
-      if (patience.aborted || child.exitCode !== null || child.pid === undefined) {
+      if (timeout.aborted || child.exitCode !== null || child.pid === undefined) {
         throw new Error(`${path} never said ${pattern}:\n${written}`);
       }
     }

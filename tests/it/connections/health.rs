@@ -43,7 +43,7 @@ async fn a_refused_pull_says_why_the_connection_is_failing() {
     let listed = user.get(&format!("{CONNECTIONS}?status=failing")).await.ok(200);
     assert_eq!(listed["data"][0]["health"], failing["health"], "the list carries it too");
 
-    // The same refusal once more is no news, whoever meets it.
+    // The same refusal once more is no news, also where another caller meets it.
     user.post(&format!("{}/verify", path(&id)), &Value::Null).await.ok(200);
     let again = health(&user, &id).await;
     assert_eq!((&again["reason"], &again["since"]), (reason, &failing["health"]["since"]));

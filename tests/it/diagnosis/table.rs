@@ -69,12 +69,9 @@ async fn answered(user: &User<'_>, fault: Fault) -> Value {
 
 /// What a gateway that is configured wrong comes to. No configuration that the service starts with gets so far.
 async fn without_an_address() -> Value {
-    let patience = Duration::from_secs(5);
-    let transport = Transport::new(TransportConfig {
-        egress: EgressPolicy::default(),
-        timeout: patience,
-        connect_timeout: patience,
-    });
+    let timeout = Duration::from_secs(5);
+    let transport =
+        Transport::new(TransportConfig { egress: EgressPolicy::default(), timeout: timeout, connect_timeout: timeout });
     let mut gateways = samples::gateways("http://127.0.0.1:1");
     gateways.voluum = "mailto:nowhere".to_owned();
     let account = Account {
@@ -86,7 +83,7 @@ async fn without_an_address() -> Value {
         ]),
         detected: Detected::default(),
     };
-    let scope = CallScope { purpose: Purpose::Verify, deadline: Instant::now() + patience, max_calls: 10 };
+    let scope = CallScope { purpose: Purpose::Verify, deadline: Instant::now() + timeout, max_calls: 10 };
     let platforms = Platforms::new(transport.expect("TLS"), gateways);
     let client = platforms::open(Pair::VoluumAdmin, account, &platforms, scope).expect("a client");
     serde_json::to_value(platforms::verify(&client).await).expect("JSON")

@@ -85,7 +85,7 @@ impl Asked {
         verify(&self.client(Purpose::Verify)).await
     }
 
-    async fn pull(&self, question: &Question) -> Result<Pulled, PlatformError> {
+    async fn pull(&self, question: &ReportCase) -> Result<Pulled, PlatformError> {
         let client = self.client(Purpose::Pull);
         let query = question.query();
         let report = client.stats(&query).await?;
@@ -116,14 +116,14 @@ struct Pulled {
 }
 
 #[derive(Debug, Clone)]
-struct Question {
+struct ReportCase {
     group_by: Vec<Dimension>,
     range: DateRange,
     zone: &'static str,
     filters: Filters,
 }
 
-impl Question {
+impl ReportCase {
     fn by(group_by: &[Dimension], from: Date, to: Date, zone: &'static str) -> Self {
         let range = DateRange::new(from, to).expect("a range");
         Self { group_by: group_by.to_vec(), range, zone, filters: Filters::new() }
@@ -178,7 +178,7 @@ impl Question {
 }
 
 /// Holds a pull against the truth, number by number.
-fn assert_true(pulled: &Pulled, question: &Question, events: &[Event]) {
+fn assert_true(pulled: &Pulled, question: &ReportCase, events: &[Event]) {
     let truth = question.truth(events);
     let keys: Vec<&Vec<String>> = pulled.rows.keys().collect();
     assert_eq!(keys, truth.keys().collect::<Vec<_>>(), "{question:?}");
@@ -370,7 +370,7 @@ async fn v2_answers_every_dimension_alone_and_combined_in_any_zone() {
             &[DAY, TrafficSource, Country],
             &[TrafficSource, Campaign, Offer],
         ] {
-            let question = Question::by(group_by, day(24), day(26), zone);
+            let question = ReportCase::by(group_by, day(24), day(26), zone);
             let pulled = asked.pull(&question).await.expect("a report");
             assert_true(&pulled, &question, &events);
             assert_eq!(pulled.warnings, []);
@@ -394,7 +394,7 @@ async fn v2_counts_the_hours_of_days_with_23_24_and_25_of_them() {
         for ambiguity in [Ambiguity::First, Ambiguity::Last, Ambiguity::Either] {
             let binom = Binom::v2("", events.clone()).reading(|readings| readings.ambiguity = ambiguity);
             let simulator = Simulator::start(binom);
-            let question = Question::by(&[DAY, Hour], date, date, zone);
+            let question = ReportCase::by(&[DAY, Hour], date, date, zone);
             let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
             assert_true(&pulled, &question, &events);
             let requests = simulator.requests();
@@ -408,7 +408,7 @@ async fn v2_counts_the_hours_of_days_with_23_24_and_25_of_them() {
 #[actix_web::test]
 async fn v2_is_asked_for_windows_of_instants_to_the_second() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
-    let question = Question::by(&[DAY, Offer], day(24), day(25), "Europe/Berlin");
+    let question = ReportCase::by(&[DAY, Offer], day(24), day(25), "Europe/Berlin");
     Asked::v2(&simulator).pull(&question).await.expect("a report");
     let mut asked: Vec<_> = simulator
         .requests()
@@ -450,7 +450,7 @@ async fn every_reading_of_v2_gives_the_same_numbers() {
     for (number, reading) in readings.into_iter().enumerate() {
         let simulator = Simulator::start(Binom::v2("", events.clone()).reading(reading));
         for group_by in [&[Campaign][..], &[Campaign, Country], &[TrafficSource, Offer, Country]] {
-            let question = Question::by(group_by, day(23), day(26), "Europe/Berlin");
+            let question = ReportCase::by(group_by, day(23), day(26), "Europe/Berlin");
             let pulled = Asked::v2(&simulator).pull(&question).await;
             let pulled = pulled.unwrap_or_else(|error| panic!("reading {number}: {error}"));
             assert_true(&pulled, &question, &events);
@@ -463,7 +463,7 @@ async fn columns_the_user_cannot_see_are_unknown_and_said_to_be() {
     let binom = Binom::v2("", autumn()).reading(|readings| readings.hidden = vec!["revenue", "cost"]);
     let simulator = Simulator::start(binom);
     for group_by in [&[Campaign][..], &[DAY], &[Campaign, Country]] {
-        let question = Question::by(group_by, day(23), day(24), "UTC");
+        let question = ReportCase::by(group_by, day(23), day(24), "UTC");
         let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
         assert!(pulled.rows.values().all(|row| row.clicks.is_some() && row.revenue.is_none() && row.cost.is_none()));
         let [warning] = pulled.warnings.as_slice() else { panic!("{:?}", pulled.warnings) };
@@ -475,7 +475,7 @@ async fn columns_the_user_cannot_see_are_unknown_and_said_to_be() {
 #[actix_web::test]
 async fn names_come_from_the_tracker_and_the_currency_from_the_settings() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
-    let question = Question::by(&[Campaign, Country], day(23), day(24), "UTC");
+    let question = ReportCase::by(&[Campaign, Country], day(23), day(24), "UTC");
     let pulled = Asked { currency: Some("EUR"), ..Asked::v2(&simulator) }.pull(&question).await.expect("a report");
     assert_eq!(pulled.currencies, BTreeSet::from([Some("EUR".to_owned())]));
     assert_eq!(pulled.names["9"], "Sweeps (id:99)");
@@ -489,7 +489,7 @@ async fn names_come_from_the_tracker_and_the_currency_from_the_settings() {
 async fn filters_reach_the_tracker_where_it_takes_ids_and_are_exact_everywhere() {
     let events = autumn();
     let simulator = Simulator::start(Binom::v2("", events.clone()));
-    let question = Question::by(&[Country], day(23), day(24), "UTC").only(Campaign, &["7", "12"]);
+    let question = ReportCase::by(&[Country], day(23), day(24), "UTC").only(Campaign, &["7", "12"]);
     let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
     assert_true(&pulled, &question, &events);
     let last = simulator.requests().pop().expect("a request");
@@ -497,8 +497,8 @@ async fn filters_reach_the_tracker_where_it_takes_ids_and_are_exact_everywhere()
     ids.sort_unstable();
     assert_eq!((last.path.as_str(), ids), ("/public/api/v1/report/campaign", vec!["12", "7"]));
     for question in [
-        Question::by(&[Campaign], day(23), day(24), "UTC").only(TrafficSource, &["24"]).only(Country, &["DE"]),
-        Question::by(&[Offer], day(23), day(24), "UTC").only(Offer, &["41", "44"]),
+        ReportCase::by(&[Campaign], day(23), day(24), "UTC").only(TrafficSource, &["24"]).only(Country, &["DE"]),
+        ReportCase::by(&[Offer], day(23), day(24), "UTC").only(Offer, &["41", "44"]),
     ] {
         let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
         assert_true(&pulled, &question, &events);
@@ -508,7 +508,7 @@ async fn filters_reach_the_tracker_where_it_takes_ids_and_are_exact_everywhere()
 #[actix_web::test]
 async fn a_count_that_its_pages_do_not_hold_fails_and_wrong_totals_are_reported() {
     let simulator = Simulator::start(Binom::v2("", Vec::new()));
-    let question = Question::by(&[Campaign], day(23), day(24), "UTC");
+    let question = ReportCase::by(&[Campaign], day(23), day(24), "UTC");
     let page = |count: &str, clicks: &str| {
         let row = serde_json::json!({"id": "7", "name": "A", "clicks": "5", "leads": "1", "revenue": "2", "cost": "1"});
         let totals = serde_json::json!({"id": "totals", "clicks": clicks, "revenue": "2.0049", "total_count": count});
@@ -572,12 +572,12 @@ impl Tracker for Crowd {
 async fn thousands_of_campaigns_come_whole_over_all_pages_and_questions() {
     for limit_counts_outermost in [false, true] {
         let simulator = Simulator::start(Crowd { campaigns: 2_350, limit_counts_outermost });
-        let question = Question::by(&[Campaign], day(23), day(24), "UTC");
+        let question = ReportCase::by(&[Campaign], day(23), day(24), "UTC");
         let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
         assert_eq!((pulled.rows.len(), simulator.requests().len()), (2_350, 3));
         assert_eq!(pulled.checks, [Check { against: Against::Independent, mismatch: None }]);
         simulator.forget();
-        let question = Question::by(&[Campaign, Offer], day(23), day(24), "UTC");
+        let question = ReportCase::by(&[Campaign, Offer], day(23), day(24), "UTC");
         let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
         assert_eq!(pulled.rows.len(), 2_350 * 5);
         assert!(pulled.rows.values().all(|row| row.clicks == Some(1)));
@@ -594,7 +594,7 @@ async fn a_page_that_comes_twice_is_no_report() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
     let row = |id: usize| serde_json::json!({"level": "1", "entity_id": id, "name": "A", "clicks": "1"});
     let page: Vec<Value> = (0..1_000).map(row).collect();
-    let question = Question::by(&[Campaign, Offer], day(23), day(24), "UTC");
+    let question = ReportCase::by(&[Campaign, Offer], day(23), day(24), "UTC");
     let list = serde_json::json!([{"id": "7", "name": "A", "clicks": "1"}, {"id": "totals", "total_count": "1"}]);
     simulator.inject([Fault::Instead(Reply::json(200, &list))]);
     simulator.always(Some(Fault::Instead(Reply::json(200, &serde_json::json!({"report": page})))));
@@ -613,7 +613,7 @@ async fn a_report_with_one_failed_day_is_no_report() {
         Fault::Instead(broken.clone()),
         Fault::Instead(broken),
     ]);
-    let question = Question::by(&[DAY, Offer], day(23), day(25), "UTC");
+    let question = ReportCase::by(&[DAY, Offer], day(23), day(25), "UTC");
     let error = Asked::v2(&simulator).pull(&question).await.expect_err("a day is missing");
     assert_eq!(error.kind, ErrorKind::Failing);
     assert!(error.detail.contains("a bug"), "{error}");
@@ -630,12 +630,12 @@ async fn a_body_that_is_no_report_is_an_error_and_never_an_empty_one() {
         ("<html></html>", ErrorKind::NotThisPlatform),
     ] {
         simulator.always(Some(Fault::Instead(Reply::text(200, "application/json", body))));
-        let question = Question::by(&[Offer], day(23), day(25), "UTC");
+        let question = ReportCase::by(&[Offer], day(23), day(25), "UTC");
         let error = Asked::v2(&simulator).pull(&question).await.expect_err("no report");
         assert_eq!(error.kind, kind, "{body}");
     }
     simulator.always(Some(Fault::Instead(Reply::text(200, "application/json", "[]"))));
-    let question = Question::by(&[Offer], day(23), day(25), "UTC");
+    let question = ReportCase::by(&[Offer], day(23), day(25), "UTC");
     assert!(Asked::v2(&simulator).pull(&question).await.expect("a report").rows.is_empty());
 }
 
@@ -643,19 +643,19 @@ async fn a_body_that_is_no_report_is_an_error_and_never_an_empty_one() {
 async fn a_query_that_needs_too_many_calls_is_refused_before_any_with_the_longest_range_that_works() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
     let asked = Asked { max_calls: 50, ..Asked::v2(&simulator) };
-    let question = Question::by(&[DAY, Hour], date(2026, 9, 1), date(2026, 9, 30), "UTC");
+    let question = ReportCase::by(&[DAY, Hour], date(2026, 9, 1), date(2026, 9, 30), "UTC");
     let error = asked.pull(&question).await.expect_err("too many calls");
     assert_eq!(error.kind, ErrorKind::Unsupported);
     assert!(error.detail.contains("720") && error.detail.contains("2 days"), "{error}");
     assert_eq!(simulator.requests().len(), 0);
-    let question = Question::by(&[DAY, Hour], date(2026, 9, 1), date(2026, 9, 2), "UTC");
+    let question = ReportCase::by(&[DAY, Hour], date(2026, 9, 1), date(2026, 9, 2), "UTC");
     assert!(asked.pull(&question).await.is_ok());
 }
 
 #[actix_web::test]
 async fn what_a_verification_found_out_is_not_found_out_again() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
-    let question = Question::by(&[Campaign], day(23), day(24), "UTC");
+    let question = ReportCase::by(&[Campaign], day(23), day(24), "UTC");
     Asked::v2(&simulator).pull(&question).await.expect("a report");
     assert_eq!(simulator.requests().len(), 1);
     simulator.forget();
@@ -666,7 +666,7 @@ async fn what_a_verification_found_out_is_not_found_out_again() {
 #[actix_web::test]
 async fn a_tracker_that_changed_its_generation_says_to_verify_again() {
     let simulator = Simulator::start(Binom::v1(PANEL, autumn()));
-    let question = Question::by(&[Campaign], day(23), day(24), "UTC");
+    let question = ReportCase::by(&[Campaign], day(23), day(24), "UTC");
     let error = Asked::v2(&simulator).pull(&question).await.expect_err("another generation");
     assert_eq!(error.kind, ErrorKind::NotThisPlatform);
     assert!(error.hint.expect("a hint").contains("verify again"));
@@ -698,7 +698,7 @@ async fn v1_answers_every_combination_it_can_tell_apart() {
             &[TrafficSource, Country, Hour],
             &[Country, Campaign, DAY],
         ] {
-            let question = Question::by(group_by, day(from), day(to), zone);
+            let question = ReportCase::by(group_by, day(from), day(to), zone);
             let pulled = asked.pull(&question).await.unwrap_or_else(|error| panic!("{group_by:?}: {error}"));
             assert_true(&pulled, &question, &events);
         }
@@ -713,7 +713,7 @@ async fn v1_answers_every_combination_it_can_tell_apart() {
 async fn v1_is_asked_once_for_every_stretch_of_one_offset() {
     let events = sample("2026-10-20T20:00:00Z".parse().expect("an instant"), 11 * 24);
     let simulator = Simulator::start(Binom::v1(PANEL, events.clone()));
-    let question = Question::by(&[Campaign], day(21), day(30), "Europe/Berlin");
+    let question = ReportCase::by(&[Campaign], day(21), day(30), "Europe/Berlin");
     let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
     assert_true(&pulled, &question, &events);
     let mut sent: Vec<_> = simulator
@@ -762,7 +762,7 @@ async fn v1_puts_days_of_clock_changes_together_from_their_hours() {
             &[Campaign, TrafficSource, Country],
             &[Campaign, Country, DAY],
         ] {
-            let question = Question::by(group_by, date, date.saturating_add(1.day()), zone);
+            let question = ReportCase::by(group_by, date, date.saturating_add(1.day()), zone);
             match asked.pull(&question).await {
                 Ok(pulled) => assert_true(&pulled, &question, &events),
                 // Summer time in Auckland is 13 hours from UTC.
@@ -785,7 +785,7 @@ async fn v1_refuses_what_it_would_get_wrong_and_says_what_works() {
         (&[Offer, Hour], "UTC", "Binom v1 cannot group like that"),
         (&[AffiliateNetwork, DAY, Country], "UTC", "Binom v1 cannot group like that"),
     ] {
-        let question = Question::by(group_by, day(24), day(26), zone);
+        let question = ReportCase::by(group_by, day(24), day(26), zone);
         let error = asked.pull(&question).await.expect_err("a refusal");
         assert_eq!(error.kind, ErrorKind::Unsupported);
         assert!(error.detail.contains(words), "{error}");
@@ -810,7 +810,7 @@ async fn every_reading_of_v1_gives_the_same_numbers() {
     for (number, reading) in readings.into_iter().enumerate() {
         let simulator = Simulator::start(Binom::v1(PANEL, events.clone()).reading(reading));
         for group_by in [&[Offer][..], &[Campaign, DAY, Hour], &[Country, Hour]] {
-            let question = Question::by(group_by, day(23), day(26), "UTC");
+            let question = ReportCase::by(group_by, day(23), day(26), "UTC");
             let pulled = Asked::v1(&simulator).pull(&question).await;
             let pulled = pulled.unwrap_or_else(|error| panic!("reading {number}: {error}"));
             assert_true(&pulled, &question, &events);
@@ -824,7 +824,7 @@ async fn every_word_of_v1_for_no_data_is_an_empty_report() {
         let binom = Binom::v1(PANEL, autumn()).reading(|readings| readings.no_data = no_data);
         let simulator = Simulator::start(binom);
         for group_by in [&[Offer][..], &[DAY], &[Campaign, Hour]] {
-            let question = Question::by(group_by, date(2025, 1, 1), date(2025, 1, 2), "UTC");
+            let question = ReportCase::by(group_by, date(2025, 1, 1), date(2025, 1, 2), "UTC");
             let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
             assert!(pulled.rows.is_empty() && pulled.warnings.is_empty());
         }
@@ -838,7 +838,7 @@ async fn leads_are_split_by_status_only_where_the_owner_switched_that_on() {
         let events = autumn();
         let binom = Binom::v1(PANEL, events.clone()).reading(|readings| readings.statuses = statuses);
         let simulator = Simulator::start(binom);
-        let question = Question::by(&[Campaign, DAY], day(24), day(25), "UTC");
+        let question = ReportCase::by(&[Campaign, DAY], day(24), day(25), "UTC");
         let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
         for (key, sum) in question.truth(&events) {
             let row = &pulled.rows[&key];
@@ -854,7 +854,7 @@ async fn leads_are_split_by_status_only_where_the_owner_switched_that_on() {
 #[actix_web::test]
 async fn a_refusal_is_about_the_key_only_if_the_list_of_campaigns_is_refused_too() {
     let simulator = Simulator::start(Binom::v1(PANEL, autumn()));
-    let question = Question::by(&[Campaign, DAY], day(24), day(25), "UTC");
+    let question = ReportCase::by(&[Campaign, DAY], day(24), day(25), "UTC");
     let refusal = Reply::json(200, &serde_json::json!({"status": "error", "message": "busy"}));
     simulator.inject([Fault::None, Fault::Instead(refusal.clone())]);
     let error = Asked::v1(&simulator).pull(&question).await.expect_err("a refusal");
@@ -868,7 +868,7 @@ async fn a_refusal_is_about_the_key_only_if_the_list_of_campaigns_is_refused_too
 #[actix_web::test]
 async fn sources_by_campaign_need_a_version_that_names_them() {
     let simulator = Simulator::start(Binom::v1(PANEL, autumn()).reading(|readings| readings.old_names = true));
-    let question = Question::by(&[TrafficSource, Country], day(24), day(25), "UTC");
+    let question = ReportCase::by(&[TrafficSource, Country], day(24), day(25), "UTC");
     let error = Asked::v1(&simulator).pull(&question).await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::Unsupported, "{error}");
 }
@@ -918,7 +918,7 @@ proptest! {
         let binom = Binom::v2("", events.clone())
             .reading(|readings| (readings.page_cap, readings.ambiguity) = (page_cap, ambiguity));
         let simulator = Simulator::start(binom);
-        let question = Question::by(&group_by, from, from.saturating_add(length.days()), zone);
+        let question = ReportCase::by(&group_by, from, from.saturating_add(length.days()), zone);
         let pulled = runtime().block_on(Asked::v2(&simulator).pull(&question)).expect("a report");
         assert_true(&pulled, &question, &events);
     }
@@ -937,7 +937,7 @@ proptest! {
         let events = around(from, length);
         let simulator =
             Simulator::start(Binom::v1(PANEL, events.clone()).reading(|readings| readings.all_means = all_means));
-        let question = Question::by(&group_by, from, from.saturating_add(length.days()), zone);
+        let question = ReportCase::by(&group_by, from, from.saturating_add(length.days()), zone);
         match runtime().block_on(Asked::v1(&simulator).pull(&question)) {
             Ok(pulled) => assert_true(&pulled, &question, &events),
             Err(error) => prop_assert_eq!(error.kind, ErrorKind::Unsupported, "{}", error),
@@ -947,7 +947,7 @@ proptest! {
     #[test]
     fn the_sample_is_cut_without_remainder(hours in 1i64..50) {
         let events = sample(Timestamp::UNIX_EPOCH, hours);
-        let question = Question::by(&[Campaign, Hour], date(1970, 1, 1), date(1970, 1, 4), "UTC");
+        let question = ReportCase::by(&[Campaign, Hour], date(1970, 1, 1), date(1970, 1, 4), "UTC");
         let total: Decimal = question.truth(&events).values().map(|sum| sum.revenue).sum();
         prop_assert_eq!(total, Sum::of(&events).revenue);
     }
@@ -961,7 +961,7 @@ async fn a_threshold_of_the_keys_user_hides_nothing_and_a_list_that_is_short_is_
     {
         let panel = Binom::v1(PANEL, events.clone()).reading(|readings| readings.least_clicks = 1_000);
         let simulator = Simulator::start(panel);
-        let question = Question::by(&group_by, day(22), day(24), "UTC");
+        let question = ReportCase::by(&group_by, day(22), day(24), "UTC");
         let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
         assert_true(&pulled, &question, &events);
         let lists = simulator.requests().into_iter().filter(|request| request.param("page") != Some("Stats"));
@@ -970,7 +970,7 @@ async fn a_threshold_of_the_keys_user_hides_nothing_and_a_list_that_is_short_is_
     // A list that leaves a campaign out, whatever the reason.
     for group_by in [vec![DAY], vec![Campaign], vec![Dimension::TrafficSource]] {
         let simulator = Simulator::start(Short(Binom::v1(PANEL, events.clone())));
-        let question = Question::by(&group_by, day(22), day(24), "UTC");
+        let question = ReportCase::by(&group_by, day(22), day(24), "UTC");
         let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
         let independent = pulled.checks.iter().find(|check| check.against == Against::Independent).expect("a check");
         let is_found = independent.mismatch.as_deref().is_some_and(|mismatch| mismatch.starts_with("clicks"));
@@ -1001,7 +1001,7 @@ async fn days_are_those_of_todays_rules_whatever_tables_the_installation_has() {
     for old_zone_tables in [false, true] {
         let installation = Binom::v2("", events.clone()).reading(|readings| readings.old_zone_tables = old_zone_tables);
         let simulator = Simulator::start(installation);
-        let question = Question::by(&[DAY], day(28), day(28), "Africa/Casablanca");
+        let question = ReportCase::by(&[DAY], day(28), day(28), "Africa/Casablanca");
         let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
         assert_true(&pulled, &question, &events);
     }

@@ -27,8 +27,8 @@ fn gateways() -> Gateways {
     Gateways::default()
 }
 
-/// Opens a Demo connection whose requests end after `patience`.
-fn client(connection: u128, pair: Pair, scenario: Option<&str>, patience: Duration) -> Client {
+/// Opens a Demo connection whose requests end after `timeout`.
+fn client(connection: u128, pair: Pair, scenario: Option<&str>, timeout: Duration) -> Client {
     let transport = Transport::new(TransportConfig {
         egress: EgressPolicy::default(),
         timeout: Duration::from_secs(1),
@@ -43,7 +43,7 @@ fn client(connection: u128, pair: Pair, scenario: Option<&str>, patience: Durati
         credentials: Credentials::new(),
         detected: Detected::default(),
     };
-    let scope = CallScope { purpose: Purpose::Pull, deadline: Instant::now() + patience, max_calls: 0 };
+    let scope = CallScope { purpose: Purpose::Pull, deadline: Instant::now() + timeout, max_calls: 0 };
     open(pair, account, &Platforms::new(transport, gateways()), scope).expect("a client")
 }
 

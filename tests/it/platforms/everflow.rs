@@ -54,9 +54,9 @@ impl Road {
             allow_http: false,
             ..EgressPolicy::default()
         };
-        let patience = Duration::from_secs(20);
+        let timeout = Duration::from_secs(20);
         crate::watch::listen();
-        let transport = Transport::new(TransportConfig { egress, timeout: patience, connect_timeout: patience })
+        let transport = Transport::new(TransportConfig { egress, timeout: timeout, connect_timeout: timeout })
             .expect("a transport");
         let (us, eu) = (Simulator::start(us), Simulator::start(Everflow::default()));
         let gateways =

@@ -72,7 +72,7 @@ fn body(request: &Request) -> Value {
 }
 
 #[derive(Debug, Clone)]
-struct Question {
+struct ReportCase {
     group_by: Vec<Dimension>,
     range: DateRange,
     zone: String,
@@ -81,7 +81,7 @@ struct Question {
     is_matured: bool,
 }
 
-impl Question {
+impl ReportCase {
     fn by(group_by: &[Dimension], from: Date, to: Date, zone: &str) -> Self {
         Self {
             group_by: group_by.to_vec(),
@@ -137,7 +137,7 @@ impl Question {
 }
 
 /// Holds a table against the truth, number by number. Unique clicks are only compared where they are known.
-fn assert_true(table: &Table, question: &Question, events: &[Event]) {
+fn assert_true(table: &Table, question: &ReportCase, events: &[Event]) {
     let truth = question.truth(events);
     let rows: BTreeMap<Vec<String>, Metrics> =
         table.by_ids().into_iter().map(|((ids, _), metrics)| (ids, metrics)).collect();
@@ -153,7 +153,7 @@ fn assert_true(table: &Table, question: &Question, events: &[Event]) {
     assert_eq!(table.mismatches, Vec::<String>::new(), "{question:?}");
 }
 
-async fn assert_asked(question: &Question, road: &Road, events: &[Event]) -> Table {
+async fn assert_asked(question: &ReportCase, road: &Road, events: &[Event]) -> Table {
     let table = question.ask(road).await.unwrap_or_else(|error| panic!("{question:?}: {error}"));
     assert_true(&table, question, events);
     table
@@ -204,7 +204,7 @@ async fn what_a_panel_without_traffic_understands_is_found_out_later() {
     let verification = road(&simulator).verify().await;
     assert_eq!(verification.status, VerificationStatus::Ok, "{verification:?}");
     assert_eq!(verification.detected.platform_version, None);
-    assert_asked(&Question::by(&[DAY], day(24), day(26), "UTC"), &road(&simulator), &autumn()).await;
+    assert_asked(&ReportCase::by(&[DAY], day(24), day(26), "UTC"), &road(&simulator), &autumn()).await;
     // What an earlier verification found is kept.
     let verification = remembering(&simulator, Some("dimensions"), None).verify().await;
     assert_eq!(verification.detected.platform_version.as_deref(), Some("dimensions"));
@@ -227,7 +227,7 @@ async fn an_edition_without_the_api_is_no_fault_of_the_key() {
     let verification = road(&simulator).verify().await;
     assert_eq!(code(&verification), Some(FailureCode::InsufficientPermissions));
     assert!(hint(&verification).contains("edition"), "{}", hint(&verification));
-    let refused = Question::by(&[DAY], day(24), day(24), "UTC").ask(&road(&simulator)).await.expect_err("no API");
+    let refused = ReportCase::by(&[DAY], day(24), day(24), "UTC").ask(&road(&simulator)).await.expect_err("no API");
     assert_eq!(refused.kind, ErrorKind::InsufficientPermissions);
 }
 
@@ -283,7 +283,7 @@ async fn what_stands_in_front_of_the_panel_says_nothing_of_the_key() {
 #[actix_web::test]
 async fn a_panel_that_understands_neither_dialect_fails_by_name() {
     let simulator = panel(|readings| readings.dialect = Dialect::Neither);
-    let refused = Question::by(&[DAY], day(24), day(24), "UTC").ask(&road(&simulator)).await.expect_err("no dialect");
+    let refused = ReportCase::by(&[DAY], day(24), day(24), "UTC").ask(&road(&simulator)).await.expect_err("no dialect");
     assert_eq!(refused.kind, ErrorKind::BadResponse);
     assert!(refused.detail.contains("not understood"), "{}", refused.detail);
     let members: Vec<Value> = simulator.requests().iter().map(body).collect();
@@ -295,7 +295,7 @@ async fn a_panel_that_understands_neither_dialect_fails_by_name() {
 async fn the_other_dialect_is_tried_once_and_remembered() {
     for dialect in [Dialect::Dimensions, Dialect::DimensionsIgnoringOthers] {
         let simulator = panel(|readings| readings.dialect = dialect);
-        let question = Question::by(&[DAY, Campaign], day(23), day(25), "UTC");
+        let question = ReportCase::by(&[DAY, Campaign], day(23), day(25), "UTC");
         assert_asked(&question, &road(&simulator), &autumn()).await;
         let first = body(&simulator.requests()[0]);
         assert!(first.get("grouping").is_some() && first.get("dimensions").is_none(), "the documented one comes first");
@@ -307,7 +307,7 @@ async fn the_other_dialect_is_tried_once_and_remembered() {
     }
     // A panel that was updated since is found out too.
     let simulator = panel(|_| {});
-    let question = Question::by(&[DAY, Campaign], day(23), day(25), "UTC");
+    let question = ReportCase::by(&[DAY, Campaign], day(23), day(25), "UTC");
     assert_asked(&question, &remembering(&simulator, Some("dimensions"), None), &autumn()).await;
 }
 
@@ -317,7 +317,7 @@ async fn a_limited_users_key_gives_less_without_an_error_and_is_warned_of() {
     let verification = road(&simulator).verify().await;
     assert_eq!(verification.status, VerificationStatus::Ok, "{verification:?}");
     let account = verification.detected.account.expect("an account");
-    let question = Question::by(&[Campaign], day(24), day(25), "UTC");
+    let question = ReportCase::by(&[Campaign], day(24), day(25), "UTC");
     let table = question.ask(&remembering(&simulator, None, Some(&account))).await.expect("a report");
     assert_eq!(table.rows.len(), 1);
     assert_eq!(codes(&table), ["data_may_be_limited"]);
@@ -349,7 +349,7 @@ async fn every_dimension_is_right_alone_and_combined_in_any_zone() {
     let road = remembering(&simulator, Some("grouping"), None);
     for zone in ["UTC", "Europe/Berlin", "Asia/Calcutta", "America/St_Johns", "Etc/GMT-3"] {
         for group_by in GROUPINGS {
-            let table = assert_asked(&Question::by(group_by, day(24), day(26), zone), &road, &events).await;
+            let table = assert_asked(&ReportCase::by(group_by, day(24), day(26), zone), &road, &events).await;
             assert_eq!(table.warnings, []);
         }
     }
@@ -370,7 +370,7 @@ async fn hours_of_days_with_23_24_and_25_of_them_are_right() {
         for hours in [Hours::Number, Hours::Dated] {
             let simulator = Simulator::start(Keitaro::new(events.clone()).reading(|readings| readings.hours = hours));
             for group_by in [&[DAY, Hour][..], &[Hour], &[DAY]] {
-                assert_asked(&Question::by(group_by, date, date, zone), &road(&simulator), &events).await;
+                assert_asked(&ReportCase::by(group_by, date, date, zone), &road(&simulator), &events).await;
             }
         }
     }
@@ -379,7 +379,7 @@ async fn hours_of_days_with_23_24_and_25_of_them_are_right() {
 #[actix_web::test]
 async fn a_question_names_its_zone_its_seconds_and_no_filter_on_time() {
     let simulator = panel(|_| {});
-    let question = Question::by(&[DAY, Offer], day(24), day(25), "Europe/Berlin").only(DAY, &["2026-10-24"]);
+    let question = ReportCase::by(&[DAY, Offer], day(24), day(25), "Europe/Berlin").only(DAY, &["2026-10-24"]);
     assert_asked(&question, &road(&simulator), &autumn()).await;
     let asked = body(&simulator.requests()[0]);
     let expected = json!({"from": "2026-10-24 00:00:00", "to": "2026-10-25 23:59:59", "timezone": "Europe/Berlin"});
@@ -442,7 +442,7 @@ async fn every_reading_gives_the_same_numbers() {
     for (number, reading) in readings.into_iter().enumerate() {
         let simulator = panel(reading);
         for group_by in GROUPINGS {
-            let question = Question::by(group_by, day(23), day(26), "Europe/Berlin");
+            let question = ReportCase::by(group_by, day(23), day(26), "Europe/Berlin");
             let table = question.ask(&road(&simulator)).await;
             let table = table.unwrap_or_else(|error| panic!("reading {number} by {group_by:?}: {error}"));
             assert_true(&table, &question, &events);
@@ -456,7 +456,7 @@ async fn every_reading_gives_the_same_numbers() {
 async fn where_a_day_cannot_be_read_each_is_asked_for_by_itself() {
     let simulator = panel(|readings| readings.days = Days::Odd);
     let road = remembering(&simulator, Some("grouping"), None);
-    let question = Question::by(&[DAY, Campaign], day(23), day(26), "Europe/Berlin");
+    let question = ReportCase::by(&[DAY, Campaign], day(23), day(26), "Europe/Berlin");
     let table = assert_asked(&question, &road, &autumn()).await;
     assert!(table.rows.iter().all(|row| row.metrics.unique_clicks.is_some()), "a day is not put together");
     let windows: BTreeSet<(String, String)> = simulator.requests()[2..]
@@ -477,10 +477,10 @@ async fn where_a_day_cannot_be_read_each_is_asked_for_by_itself() {
 #[actix_web::test]
 async fn visitors_are_not_added_up_where_hours_of_several_days_are() {
     let simulator = panel(|readings| readings.hours = Hours::Dated);
-    let table = assert_asked(&Question::by(&[Hour], day(24), day(26), "UTC"), &road(&simulator), &autumn()).await;
+    let table = assert_asked(&ReportCase::by(&[Hour], day(24), day(26), "UTC"), &road(&simulator), &autumn()).await;
     assert!(table.rows.iter().all(|row| row.metrics.unique_clicks.is_none()));
     let simulator = panel(|_| {});
-    let table = assert_asked(&Question::by(&[Hour], day(24), day(26), "UTC"), &road(&simulator), &autumn()).await;
+    let table = assert_asked(&ReportCase::by(&[Hour], day(24), day(26), "UTC"), &road(&simulator), &autumn()).await;
     assert!(table.rows.iter().all(|row| row.metrics.unique_clicks.is_some()), "the panel added them up itself");
 }
 
@@ -492,7 +492,7 @@ async fn a_column_that_a_panel_lacks_is_unknown_and_warned_of() {
                 readings.lacking = vec!["rejected", "cost", "campaign"];
                 (readings.objection, readings.omits_quietly) = (objection, omits_quietly);
             });
-            let question = Question::by(&[Campaign], day(24), day(25), "UTC");
+            let question = ReportCase::by(&[Campaign], day(24), day(25), "UTC");
             let table = question.ask(&road(&simulator)).await.expect("a report");
             assert_eq!(table.rows.len(), 3);
             for row in &table.rows {
@@ -511,7 +511,7 @@ async fn a_column_that_a_panel_lacks_is_unknown_and_warned_of() {
 #[actix_web::test]
 async fn a_grouping_that_a_panel_lacks_is_refused_by_name() {
     let simulator = panel(|readings| readings.lacking = vec!["affiliate_network"]);
-    let question = Question::by(&[AffiliateNetwork], day(24), day(25), "UTC");
+    let question = ReportCase::by(&[AffiliateNetwork], day(24), day(25), "UTC");
     let refused = question.ask(&road(&simulator)).await.expect_err("no such column");
     assert_eq!(refused.kind, ErrorKind::Unsupported);
     assert!(refused.detail.contains("affiliate_network"), "{}", refused.detail);
@@ -520,7 +520,7 @@ async fn a_grouping_that_a_panel_lacks_is_refused_by_name() {
 
 #[actix_web::test]
 async fn a_report_that_ignores_paging_is_whole_or_an_error() {
-    let question = Question::by(&[DAY, Hour, Campaign], day(23), day(26), "UTC");
+    let question = ReportCase::by(&[DAY, Hour, Campaign], day(23), day(26), "UTC");
     // More rows than a page may have, all of them.
     let simulator = panel(|readings| (readings.most_rows, readings.ignores_limit) = (Some(100), true));
     assert_asked(&question, &road(&simulator), &autumn()).await;
@@ -547,7 +547,7 @@ async fn a_report_that_ignores_paging_is_whole_or_an_error() {
 #[actix_web::test]
 async fn a_count_of_something_else_than_rows_is_a_mismatch() {
     let simulator = panel(|readings| readings.total = Total::Objects);
-    let question = Question::by(&[Campaign, Country], day(24), day(24), "UTC");
+    let question = ReportCase::by(&[Campaign, Country], day(24), day(24), "UTC");
     let table = question.ask(&road(&simulator)).await.expect("a report");
     assert_eq!(table.rows.len(), 12);
     assert_eq!(table.mismatches, ["There are 12 rows, but Keitaro counts 6."]);
@@ -556,12 +556,12 @@ async fn a_count_of_something_else_than_rows_is_a_mismatch() {
 #[actix_web::test]
 async fn rows_that_a_panel_leaves_out_show_against_its_own_sum() {
     let simulator = panel(|readings| readings.drops_blanks = true);
-    let question = Question::by(&[Offer], day(24), day(24), "UTC");
+    let question = ReportCase::by(&[Offer], day(24), day(24), "UTC");
     let table = question.ask(&road(&simulator)).await.expect("a report");
     let [mismatch] = table.mismatches.as_slice() else { panic!("{:?}", table.mismatches) };
     assert!(mismatch.contains("clicks: the rows add up to") && mismatch.contains("cost"), "{mismatch}");
     // Campaigns always have a value.
-    assert_asked(&Question::by(&[Campaign], day(24), day(24), "UTC"), &road(&simulator), &autumn()).await;
+    assert_asked(&ReportCase::by(&[Campaign], day(24), day(24), "UTC"), &road(&simulator), &autumn()).await;
 }
 
 #[actix_web::test]
@@ -570,7 +570,7 @@ async fn a_panel_that_does_not_say_its_own_sum_is_said_not_to() {
     let road = remembering(&simulator, Some("grouping"), None);
     // Enough for one of them to meet it twice.
     simulator.inject([Fault::None].into_iter().chain(vec![Fault::Instead(Reply::html(200)); 3]));
-    let question = Question::by(&[Campaign], day(24), day(24), "UTC");
+    let question = ReportCase::by(&[Campaign], day(24), day(24), "UTC");
     let outcome = question.ask(&road).await;
     // Both leave at the same time; whichever met the fault, no number is wrong.
     match outcome {
@@ -586,7 +586,7 @@ async fn a_panel_that_does_not_say_its_own_sum_is_said_not_to() {
 async fn a_renamed_campaign_is_one_row_with_its_last_name() {
     let since = "2026-10-25T12:00:00Z".parse().expect("an instant");
     let simulator = panel(|readings| readings.renamed = Some((12, since)));
-    let table = assert_asked(&Question::by(&[Campaign], day(24), day(26), "UTC"), &road(&simulator), &autumn()).await;
+    let table = assert_asked(&ReportCase::by(&[Campaign], day(24), day(26), "UTC"), &road(&simulator), &autumn()).await;
     let row = table.rows.iter().find(|row| row.key[0].id == "12").expect("the campaign");
     assert!(["Spring push", OLD_NAME].contains(&row.key[0].name.as_str()));
 }
@@ -594,10 +594,10 @@ async fn a_renamed_campaign_is_one_row_with_its_last_name() {
 #[actix_web::test]
 async fn what_belongs_to_nothing_has_a_blank_id_and_countries_have_codes() {
     let simulator = panel(|_| {});
-    let table = assert_asked(&Question::by(&[Offer], day(24), day(24), "UTC"), &road(&simulator), &autumn()).await;
+    let table = assert_asked(&ReportCase::by(&[Offer], day(24), day(24), "UTC"), &road(&simulator), &autumn()).await;
     let blank = table.rows.iter().find(|row| row.key[0].id.is_empty()).expect("clicks without an offer");
     assert_eq!(blank.key[0].name, "(none)");
-    let table = assert_asked(&Question::by(&[Country], day(24), day(24), "UTC"), &road(&simulator), &autumn()).await;
+    let table = assert_asked(&ReportCase::by(&[Country], day(24), day(24), "UTC"), &road(&simulator), &autumn()).await;
     for row in &table.rows {
         assert!(COUNTRIES.contains(&(row.key[0].id.as_str(), row.key[0].name.as_str())), "{:?}", row.key);
     }
@@ -607,16 +607,16 @@ async fn what_belongs_to_nothing_has_a_blank_id_and_countries_have_codes() {
 async fn filters_by_number_reach_the_panel_and_all_are_exact() {
     let simulator = panel(|_| {});
     let road = remembering(&simulator, Some("grouping"), None);
-    let question = Question::by(&[Country], day(23), day(24), "UTC").only(Campaign, &["12", "7"]);
+    let question = ReportCase::by(&[Country], day(23), day(24), "UTC").only(Campaign, &["12", "7"]);
     assert_asked(&question, &road, &autumn()).await;
     for request in simulator.requests() {
         let expected = json!([{"name": "campaign_id", "operator": "IN_LIST", "expression": [12, 7]}]);
         assert_eq!(body(&request)["filters"], expected);
     }
     for question in [
-        Question::by(&[Campaign], day(23), day(24), "UTC").only(TrafficSource, &["3"]).only(Country, &["DE"]),
-        Question::by(&[DAY], day(23), day(24), "UTC").only(Offer, &["41", ""]),
-        Question::by(&[Offer], day(23), day(24), "UTC").only(AffiliateNetwork, &["North Net"]),
+        ReportCase::by(&[Campaign], day(23), day(24), "UTC").only(TrafficSource, &["3"]).only(Country, &["DE"]),
+        ReportCase::by(&[DAY], day(23), day(24), "UTC").only(Offer, &["41", ""]),
+        ReportCase::by(&[Offer], day(23), day(24), "UTC").only(AffiliateNetwork, &["North Net"]),
     ] {
         assert_asked(&question, &road, &autumn()).await;
     }
@@ -627,22 +627,22 @@ async fn days_move_when_a_lead_becomes_a_sale_and_the_panel_decides_which_day() 
     let keitaro = Keitaro::new(autumn());
     let matured = keitaro.matured.clone();
     let simulator = Simulator::start(keitaro);
-    let mut question = Question::by(&[DAY], day(23), day(25), "UTC");
+    let mut question = ReportCase::by(&[DAY], day(23), day(25), "UTC");
     assert_asked(&question, &road(&simulator), &autumn()).await;
     matured.store(true, Ordering::SeqCst);
     question.is_matured = true;
     assert_asked(&question, &road(&simulator), &autumn()).await;
     let simulator = panel(|readings| readings.counted_on = CountedOn::Conversion);
-    let question = Question { counted_on: CountedOn::Conversion, ..Question::by(&[DAY], day(23), day(25), "UTC") };
+    let question = ReportCase { counted_on: CountedOn::Conversion, ..ReportCase::by(&[DAY], day(23), day(25), "UTC") };
     assert_asked(&question, &road(&simulator), &autumn()).await;
-    let by_click = Question::by(&[DAY], day(23), day(25), "UTC").truth(&autumn());
+    let by_click = ReportCase::by(&[DAY], day(23), day(25), "UTC").truth(&autumn());
     assert_ne!(question.truth(&autumn()), by_click, "two panels differ for the same traffic");
 }
 
 #[actix_web::test]
 async fn a_broken_name_costs_no_number() {
     let simulator = panel(|readings| readings.broken_name = true);
-    let table = assert_asked(&Question::by(&[Campaign], day(24), day(24), "UTC"), &road(&simulator), &autumn()).await;
+    let table = assert_asked(&ReportCase::by(&[Campaign], day(24), day(24), "UTC"), &road(&simulator), &autumn()).await;
     assert_eq!(codes(&table), ["text_repaired"]);
     assert!(table.rows.iter().all(|row| row.key[0].name.ends_with('\u{fffd}')));
 }
@@ -650,7 +650,7 @@ async fn a_broken_name_costs_no_number() {
 #[actix_web::test]
 async fn the_currency_is_what_the_settings_say() {
     let simulator = panel(|_| {});
-    let query = Question::by(&[Campaign], day(24), day(24), "UTC").query();
+    let query = ReportCase::by(&[Campaign], day(24), day(24), "UTC").query();
     let mut road = road(&simulator);
     assert!(road.pull(&query).await.expect("rows").iter().all(|row| row.currency.is_none()));
     road.settings.push(("currency", "EUR".to_owned()));
@@ -666,7 +666,7 @@ async fn a_report_that_takes_too_long_is_asked_for_in_halves() {
     // The real one would take half a minute.
     stage.simulator().inject([Fault::Stall(Duration::from_secs(30))]);
     let table = stage.pull(&[Campaign], range(day(23), day(26)), "UTC").await.expect("a report");
-    assert_true(&table, &Question::by(&[Campaign], day(23), day(26), "UTC"), &autumn());
+    assert_true(&table, &ReportCase::by(&[Campaign], day(23), day(26), "UTC"), &autumn());
     assert!(table.rows.iter().all(|row| row.metrics.unique_clicks.is_none()), "visitors of two halves are not added");
     let asked = stage.simulator().requests();
     let ends: Vec<Value> = asked.iter().map(|request| body(request)["range"]["to"].clone()).collect();
@@ -704,7 +704,7 @@ macro_rules! fixture {
 async fn the_fixtures_are_read_as_they_say() {
     let ok = fixture!("fixtures/keitaro/admin/stats_ok.json");
     let total = fixture!("fixtures/keitaro/admin/total.json");
-    let question = Question::by(&[DAY, Campaign], date(2026, 11, 16), date(2026, 11, 17), "Europe/Madrid");
+    let question = ReportCase::by(&[DAY, Campaign], date(2026, 11, 16), date(2026, 11, 17), "Europe/Madrid");
     let table = question.ask(&road(&Reciting::start([(200, ok), (200, total)]))).await.expect("a report");
     let lines: Vec<String> = table
         .rows
@@ -767,7 +767,7 @@ fn page(total: usize, rows: &[(u32, i64)]) -> String {
 
 #[actix_web::test]
 async fn rows_that_move_while_pages_are_read_are_counted_once_and_warned_of() {
-    let question = Question::by(&[Campaign], day(24), day(24), "UTC");
+    let question = ReportCase::by(&[Campaign], day(24), day(24), "UTC");
     // The sum is asked for once the first page has shown how; then the second page, into which a row was pushed.
     let answers =
         [page(3, &[(1, 10), (3, 30)]), page(1, &[(0, 90)]), page(4, &[(3, 30), (4, 50)]), page(1, &[(0, 92)])];
@@ -790,7 +790,7 @@ async fn numbers_that_are_none_and_days_that_were_not_asked_for_are_errors() {
         change(&mut answer["rows"][0]);
         answer.to_string()
     };
-    let question = Question::by(&[DAY, Campaign], date(2026, 11, 16), date(2026, 11, 17), "Europe/Madrid");
+    let question = ReportCase::by(&[DAY, Campaign], date(2026, 11, 16), date(2026, 11, 17), "Europe/Madrid");
     for (answer, expected) in [
         (row(&|row| row["clicks"] = json!("NaN")), ErrorKind::BadResponse),
         (row(&|row| row["revenue"] = json!("1,034.00 €")), ErrorKind::BadResponse),
@@ -822,7 +822,7 @@ proptest! {
         });
         let counted_on = if reading == 3 { CountedOn::Conversion } else { CountedOn::Click };
         let to = day(from).saturating_add(i64::from(length).days());
-        let question = Question { counted_on, ..Question::by(GROUPINGS[grouping], day(from), to, &zone) };
+        let question = ReportCase { counted_on, ..ReportCase::by(GROUPINGS[grouping], day(from), to, &zone) };
         actix_web::rt::System::new().block_on(async {
             let table = question.ask(&road(&simulator)).await.expect("a report");
             if question.group_by.is_empty() {

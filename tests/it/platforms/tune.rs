@@ -32,7 +32,7 @@ struct Road {
     tracker: Simulator,
     platforms: Platforms,
     settings: Vec<(&'static str, &'static str)>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// A report as a caller sees it.
@@ -54,13 +54,13 @@ impl Road {
         crate::watch::listen();
         let allow = vec!["127.0.0.0/8".parse().expect("a network")];
         let egress = EgressPolicy { allow, ..EgressPolicy::default() };
-        let patience = Duration::from_secs(60);
-        let transport = Transport::new(TransportConfig { egress, timeout: patience, connect_timeout: patience });
+        let timeout = Duration::from_secs(60);
+        let transport = Transport::new(TransportConfig { egress, timeout: timeout, connect_timeout: timeout });
         let tracker = Simulator::start(network);
         let gateways = Gateways { tune: format!("{}/{{network_id}}", tracker.url), ..Gateways::default() };
         let platforms = Platforms::new(transport.expect("a transport"), gateways);
         let settings = [("network_id", NETWORK_ID)].into_iter().chain(settings.iter().copied()).collect();
-        Self { tracker, platforms, settings, patience }
+        Self { tracker, platforms, settings, timeout }
     }
 
     fn open(&self, pair: Pair, key: &str, purpose: Purpose) -> Client {
@@ -73,7 +73,7 @@ impl Road {
             credentials: Credentials::from([("api_key".to_owned(), key.to_owned().into())]),
             detected: Default::default(),
         };
-        let scope = CallScope { purpose, deadline: Instant::now() + self.patience, max_calls: 2_000 };
+        let scope = CallScope { purpose, deadline: Instant::now() + self.timeout, max_calls: 2_000 };
         open(pair, account, &self.platforms, scope).expect("an opened connection")
     }
 
@@ -477,7 +477,7 @@ mod reports {
         road.pull(Pair::TuneAdmin, &query).await.expect("a table");
         assert!(started.elapsed() >= Duration::from_secs(10), "that is how long calls are counted");
 
-        let hurried = Road { patience: Duration::from_secs(5), ..Road::to(Tune::default()) };
+        let hurried = Road { timeout: Duration::from_secs(5), ..Road::to(Tune::default()) };
         let said = include_str!("../../fixtures/tune/affiliate/rate_limited.json");
         hurried.tracker.always(Some(Fault::Instead(Reply::text(200, "application/json", said))));
         let refused = hurried.pull(Pair::TuneAffiliate, &query).await.expect_err("no time to wait");

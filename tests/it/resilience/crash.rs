@@ -241,10 +241,10 @@ impl Server {
     /// Waits until the sessions of the dead have ended: what one of them was about to commit may take a moment more.
     fn bury(&self) {
         let mut database = PgConnection::establish(&self.schema.url).expect("the database");
-        let patience = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(20);
         let living = format!("SELECT pid FROM pg_stat_activity WHERE application_name = '{}'", self.sessions);
         while diesel::sql_query(&living).execute(&mut database).expect("an answer") > 0 {
-            assert!(Instant::now() < patience, "sessions of the dead live on");
+            assert!(Instant::now() < deadline, "sessions of the dead live on");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -322,9 +322,9 @@ async fn survive(schema: Option<Schema>) {
     let service = world.serve(&both(NEW_KEY, KEYS));
     for ledger in &mut world.ledgers {
         ledger.reconcile(&service.url).await;
-        let patience = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while ledger.get(&service.url, "/api/v1/connections?status=unverified").await.1["data"] != json!([]) {
-            assert!(Instant::now() < patience, "deferred verifications are not finished");
+            assert!(Instant::now() < deadline, "deferred verifications are not finished");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         ledger.audit(&service.url).await;

@@ -82,7 +82,7 @@ const IN_TIME: Duration = Duration::from_secs(13);
 enum Line {
     /// It carries everything.
     Whole,
-    /// It is cut: whoever uses it notices at once.
+    /// It is cut: anyone who uses it notices at once.
     Cut,
     /// It carries nothing, and nobody is told.
     Silent,

@@ -104,7 +104,7 @@ async fn a_tracker_in_trouble_gets_a_fifth_more_calls_at_most() {
         async move { user.get(&path).await.problem(503, "upstream_rate_limited") }
     }))
     .await;
-    // The verification's few calls have saved a little besides the ten repetitions to start with.
+    // The verification's few calls have saved a little beside the ten repetitions to start with.
     let repetitions = stage.reports() - pulls;
     assert!(repetitions <= pulls / 5 + 11, "{repetitions}");
 }

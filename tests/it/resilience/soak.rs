@@ -51,8 +51,8 @@ impl Load {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         let answer = async { serde_json::from_str(&request.send().await.ok()?.text().await.ok()?).ok() };
-        let patience = if fastrand::u8(0..10) == 0 { fastrand::u64(1..400) } else { 60_000 };
-        tokio::time::timeout(Duration::from_millis(patience), answer).await.ok()?
+        let timeout = if fastrand::u8(0..10) == 0 { fastrand::u64(1..400) } else { 60_000 };
+        tokio::time::timeout(Duration::from_millis(timeout), answer).await.ok()?
     }
 
     /// One organisation, which does one thing after the other.

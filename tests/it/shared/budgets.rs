@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use affzero_connections::outbound::{Allowance, Ask, Bound, Change, Limits, Pace, Places, SharedBudget, Turn};
+use affzero_connections::outbound::{Allowance, Ask, Bound, Change, Decision, Limits, Pace, Places, SharedBudget};
 use affzero_connections::shared::{Shared, Taken, Window};
 use affzero_connections::tenancy::Plan;
 use futures_util::future::join_all;
@@ -23,9 +23,9 @@ fn ask<'a>(origin: &'a str, account: &'a [u8; 32], limits: Limits) -> Ask<'a> {
     Ask { origin, account, limits, places, behind: false, timeout: Duration::from_secs(30), heeds_back_off: true }
 }
 
-fn granted(turn: Turn) -> Option<affzero_connections::outbound::Lease> {
+fn granted(turn: Decision) -> Option<affzero_connections::outbound::Lease> {
     match turn {
-        Turn::Granted { lease, .. } => lease,
+        Decision::Granted { lease, .. } => lease,
         _ => None,
     }
 }
@@ -72,9 +72,9 @@ async fn places_are_bounded_for_origin_and_account_and_come_back() {
     let first = granted(one.ask(&ask("https://t.example", &red, limits)).await.0).expect("a lease");
     let second = granted(other.ask(&ask("https://t.example", &red, limits)).await.0).expect("a lease");
     let full = one.ask(&ask("https://t.example", &red, limits)).await.0;
-    assert!(matches!(full, Turn::Full(Bound::Account)));
+    assert!(matches!(full, Decision::Full(Bound::Account)));
     let third = granted(one.ask(&ask("https://t.example", &blue, limits)).await.0).expect("a lease");
-    assert!(matches!(other.ask(&ask("https://t.example", &blue, limits)).await.0, Turn::Full(Bound::Origin)));
+    assert!(matches!(other.ask(&ask("https://t.example", &blue, limits)).await.0, Decision::Full(Bound::Origin)));
     let elsewhere = granted(other.ask(&ask("https://u.example", &blue, limits)).await.0);
     assert!(elsewhere.is_some(), "another origin has places of its own");
     drop(second);
@@ -97,8 +97,8 @@ async fn what_one_replica_finds_out_about_a_tracker_holds_for_all() {
     assert_eq!(known().await, Places { origin: Some(4), account: Some(2) });
     let leases = [granted(one.ask(&ask).await.0), granted(other.ask(&ask).await.0)];
     assert!(leases.iter().all(Option::is_some), "there are two places now, for any caller");
-    assert!(matches!(one.ask(&ask).await.0, Turn::Full(Bound::Account)));
-    assert!(matches!(one.ask(&Ask { behind: true, ..ask }).await.0, Turn::Full(Bound::Account)));
+    assert!(matches!(one.ask(&ask).await.0, Decision::Full(Bound::Account)));
+    assert!(matches!(one.ask(&Ask { behind: true, ..ask }).await.0, Decision::Full(Bound::Account)));
     // Both grew from the same number: once is enough.
     other.resize("https://t.example", &account, [change(2, 4), change(1, 2)]).await;
     assert_eq!(known().await, Places { origin: Some(4), account: Some(2) });
@@ -124,12 +124,12 @@ async fn the_leases_of_the_living_last_and_those_of_the_dead_end() {
         pass(&redis, Duration::from_secs(9));
         tokio::time::sleep(Duration::from_millis(1_500)).await;
     }
-    assert!(matches!(living.ask(&ask("https://t.example", &account, limits)).await.0, Turn::Full(Bound::Origin)));
+    assert!(matches!(living.ask(&ask("https://t.example", &account, limits)).await.0, Decision::Full(Bound::Origin)));
     keeper.abort();
     std::mem::forget(lease);
     tokio::time::sleep(Duration::from_millis(300)).await;
     pass(&redis, Duration::from_secs(9));
-    assert!(matches!(living.ask(&ask("https://t.example", &account, limits)).await.0, Turn::Full(Bound::Origin)));
+    assert!(matches!(living.ask(&ask("https://t.example", &account, limits)).await.0, Decision::Full(Bound::Origin)));
     pass(&redis, Duration::from_secs(1));
     assert!(granted(living.ask(&ask("https://t.example", &account, limits)).await.0).is_some());
 }
@@ -154,14 +154,14 @@ async fn the_pace_holds_for_all_processes_together() {
         async move {
             let account = [number; 32];
             match shared.ask(&ask("https://t.example", &account, limits)).await.0 {
-                Turn::Granted { wait, lease: Some(_), .. } => began.elapsed() + wait,
+                Decision::Granted { wait, lease: Some(_), .. } => began.elapsed() + wait,
                 _ => panic!("no turn"),
             }
         }
     }))
     .await;
     moments.sort();
-    // Five at once, and then one every 50 ms, whoever asks.
+    // Five at once, and then one every 50 ms, for all replicas together.
     let last = *moments.last().expect("calls");
     assert!(last >= Duration::from_millis(990) && last < Duration::from_millis(1_600), "{last:?}");
     for (place, moment) in moments.iter().enumerate().skip(5) {
@@ -170,7 +170,7 @@ async fn the_pace_holds_for_all_processes_together() {
     }
     // Who cannot wait so long takes nobody's moment.
     let hasty = Ask { timeout: Duration::from_millis(100), ..ask("https://t.example", &[9; 32], limits) };
-    assert!(matches!(one.ask(&hasty).await.0, Turn::TooLate(_)));
+    assert!(matches!(one.ask(&hasty).await.0, Decision::TooLate(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +197,7 @@ async fn an_account_that_is_to_be_left_alone_is_left_alone_by_all_until_the_long
     let limits = Limits { origin: WIDE, account: WIDE };
     let (red, blue) = ([1; 32], [2; 32]);
     let left = async |account: &[u8; 32]| match other.ask(&ask("https://t.example", account, limits)).await.0 {
-        Turn::BackingOff(left) => Some(left),
+        Decision::BackingOff(left) => Some(left),
         _ => None,
     };
     one.back_off(&red, Duration::from_secs(20)).await;
@@ -222,12 +222,12 @@ async fn a_call_in_spite_of_a_back_off_ends_that_one_and_none_that_began_since()
     let breaks = async || {
         let bold = Ask { heeds_back_off: false, ..ask("https://t.example", &account, limits) };
         match other.ask(&bold).await.0 {
-            Turn::Granted { breaks, lease: Some(_), .. } => breaks,
+            Decision::Granted { breaks, lease: Some(_), .. } => breaks,
             _ => panic!("no turn"),
         }
     };
     let backs_off =
-        async || matches!(one.ask(&ask("https://t.example", &account, limits)).await.0, Turn::BackingOff(_));
+        async || matches!(one.ask(&ask("https://t.example", &account, limits)).await.0, Decision::BackingOff(_));
     assert_eq!(breaks().await, None);
     one.back_off(&account, Duration::from_secs(30)).await;
     for time in [60, 10] {

@@ -7,7 +7,7 @@ mod tables;
 use std::sync::Arc;
 use std::time::Duration;
 
-use affzero_connections::shared::{Address, Session, Shared};
+use affzero_connections::shared::{Address, RedisSession, Shared};
 use affzero_connections::vault::{KeyRing, Vault};
 
 use crate::app::{KEYS, TestApp};
@@ -53,7 +53,7 @@ fn shared(redis: &PrivateRedis, keys: &str) -> Shared {
 /// The same in a session that is kept up until it is dropped.
 async fn in_session(redis: &PrivateRedis) -> (Shared, tokio::task::JoinHandle<()>) {
     let shared = shared(redis, KEYS);
-    let session: Session = shared.join().await;
+    let session: RedisSession = shared.join().await;
     session.open();
     let keeper = tokio::spawn(async move {
         let mut session = session;

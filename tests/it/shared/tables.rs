@@ -265,7 +265,7 @@ async fn replicas_with_different_active_keys_still_tell_each_other_of_changes() 
     let mut listening = before.join().await;
     let (_telling, _shouting) = (after.join().await, stranger.join().await);
     let change = Change { connection: Uuid::now_v7(), version: 7 };
-    // Whoever has none of the keys can announce nothing that is believed; the same change twice is told once.
+    // Anyone who has none of the keys can announce nothing that is believed; the same change twice is told once.
     assert!(stranger.announce(&[Change { version: 6, ..change }]).await);
     assert!(before.announce(&[change]).await && before.announce(&[change]).await);
     let deleted = Change { version: i64::MAX, ..change };

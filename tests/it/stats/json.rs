@@ -273,7 +273,7 @@ async fn a_walk_with_any_limit_is_the_whole_table_without_overlap() {
     }
     let exact = "group_by=offer,country&preset=last_7_days&limit=100";
     let page = user.get(&path(&id, "group_by=offer,country&preset=last_7_days")).await.ok(200);
-    assert_eq!(page["rows"], user.get(&path(&id, exact)).await.ok(200)["rows"], "100 rows come unasked");
+    assert_eq!(page["rows"], user.get(&path(&id, exact)).await.ok(200)["rows"], "100 rows come by default");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use crate::platforms::calendar::DateRange;
 use crate::platforms::stats::{Against, Check, Currency, Dimension, DimensionValue, Metrics, Report, StatsQuery};
 use crate::platforms::total;
 
-/// Campaigns in one question: as many as other programs ask for.
+/// Campaigns in one request: as many as other programs ask for.
 const CAMPAIGNS_PER_CALL: usize = 200;
 
 /// The most groupings of `Stats`.
@@ -85,7 +85,7 @@ impl Road {
         Some(groupings)
     }
 
-    /// Whether every day is a question of its own.
+    /// Whether every day is a request of its own.
     const fn is_daily(&self) -> bool {
         matches!(self, Self::List { daily: true, .. })
     }
@@ -100,8 +100,8 @@ impl Road {
     }
 }
 
-/// One question to the tracker.
-enum Question {
+/// One step of a plan: a request to the tracker, or what an earlier one said.
+enum Step {
     List {
         page: &'static str,
         dimension: Dimension,
@@ -141,14 +141,14 @@ pub(in super::super) async fn report<'a>(
     let scale = road.is_daily().then(|| query.range.len_days());
     afford(&panel.upstream, road.least_calls(&stretches), scale)?;
     let mut campaigns = Campaigns { sources: HashMap::new(), sum: Metrics::ZERO, ids: Vec::new() };
-    let mut questions = Vec::new();
+    let mut steps = Vec::new();
     for stretch in &stretches {
-        questions.extend(panel.questions(&road, stretch, query, &mut campaigns).await?);
+        steps.extend(panel.steps(&road, stretch, query, &mut campaigns).await?);
     }
-    afford(&panel.upstream, questions.len(), scale)?;
+    afford(&panel.upstream, steps.len(), scale)?;
     // Lists have every entity once; all else is put together from parts.
-    let whole = questions.iter().all(|question| !matches!(question, Question::Nested { .. }));
-    let unique_keys = whole && !query.dimensions.is_empty() && (query.has(Dimension::Date) || questions.len() <= 1);
+    let whole = steps.iter().all(|step| !matches!(step, Step::Nested { .. }));
+    let unique_keys = whole && !query.dimensions.is_empty() && (query.has(Dimension::Date) || steps.len() <= 1);
     // A day that is put together from its hours is no day of any other report.
     let is_comparable = stretches.iter().all(|stretch| stretch.hours.is_none());
     let other = Other { panel: panel.clone(), query, stretches, ids: std::mem::take(&mut campaigns.ids) };
@@ -161,14 +161,14 @@ pub(in super::super) async fn report<'a>(
         (Road::List { .. }, true) => None,
     };
     let plan = Arc::new((panel, campaigns.sources));
-    let questions = questions.into_iter().map(move |question| {
+    let steps = steps.into_iter().map(move |step| {
         let plan = Arc::clone(&plan);
         async move {
             let (panel, sources) = &*plan;
-            panel.answer(question, sources).await
+            panel.answer(step, sources).await
         }
     });
-    Ok(assemble(query, currency, unique_keys, stream::iter(questions), control))
+    Ok(assemble(query, currency, unique_keys, stream::iter(steps), control))
 }
 
 /// Another report of the same days, for rows to be held against.
@@ -258,24 +258,24 @@ fn is_wanted(campaign: &Entity, query: &StatsQuery) -> bool {
 type Sources = HashMap<CompactString, DimensionValue>;
 
 impl Panel {
-    /// The questions to ask about a stretch of days.
-    async fn questions(
+    /// The steps for a stretch of days.
+    async fn steps(
         &self,
         road: &Road,
         days: &Stretch,
         query: &StatsQuery,
         campaigns: &mut Campaigns,
-    ) -> Result<Vec<Question>, PlatformError> {
+    ) -> Result<Vec<Step>, PlatformError> {
         let groupings = match (road, &days.hours) {
             (Road::List { page, dimension, daily: true }, None) => return Ok(each_day(page, *dimension, days)),
             (Road::List { page, dimension: dimension @ Dimension::Campaign, .. }, None) => {
                 let rows = self.list(page, days).await?;
                 // All of them, whatever the list says of their traffic.
                 campaigns.ids.push(rows.iter().map(|row| row.id.clone()).collect());
-                return Ok(vec![Question::Listed { dimension: *dimension, rows, days: days.clone() }]);
+                return Ok(vec![Step::Listed { dimension: *dimension, rows, days: days.clone() }]);
             }
             (Road::List { page, dimension, .. }, None) => {
-                return Ok(vec![Question::List { page, dimension: *dimension, days: days.clone() }]);
+                return Ok(vec![Step::List { page, dimension: *dimension, days: days.clone() }]);
             }
             (Road::Nested(groupings), None) => groupings.clone(),
             (_, Some(_)) => road.hourly().ok_or_else(|| clocks_change(&query.zone, days.days.from()))?,
@@ -283,7 +283,7 @@ impl Panel {
         let ids = self.campaigns(days, query, campaigns).await?;
         Ok(ids
             .chunks(CAMPAIGNS_PER_CALL)
-            .map(|ids| Question::Nested { groupings: groupings.clone(), camps: ids.join(","), days: days.clone() })
+            .map(|ids| Step::Nested { groupings: groupings.clone(), camps: ids.join(","), days: days.clone() })
             .collect())
     }
 
@@ -316,11 +316,11 @@ impl Panel {
         Ok(ids)
     }
 
-    async fn answer(&self, question: Question, sources: &Sources) -> Result<Part, PlatformError> {
-        let (mut part, days) = match question {
-            Question::List { page, dimension, days } => (listed(dimension, self.list(page, &days).await?), days),
-            Question::Listed { dimension, rows, days } => (listed(dimension, rows), days),
-            Question::Nested { groupings, camps, days } => (self.nested(&camps, &groupings, &days).await?, days),
+    async fn answer(&self, step: Step, sources: &Sources) -> Result<Part, PlatformError> {
+        let (mut part, days) = match step {
+            Step::List { page, dimension, days } => (listed(dimension, self.list(page, &days).await?), days),
+            Step::Listed { dimension, rows, days } => (listed(dimension, rows), days),
+            Step::Nested { groupings, camps, days } => (self.nested(&camps, &groupings, &days).await?, days),
         };
         for line in &mut part.lines {
             complete(line, &days, sources);
@@ -338,9 +338,9 @@ fn listed(dimension: Dimension, rows: Vec<Entity>) -> Part {
     Part { lines: rows.into_iter().map(line).collect(), checks: Vec::new() }
 }
 
-fn each_day(page: &'static str, dimension: Dimension, stretch: &Stretch) -> Vec<Question> {
+fn each_day(page: &'static str, dimension: Dimension, stretch: &Stretch) -> Vec<Step> {
     let day = |day: Date| Stretch { days: DateRange::day(day), ..stretch.clone() };
-    stretch.days.days().map(|date| Question::List { page, dimension, days: day(date) }).collect()
+    stretch.days.days().map(|date| Step::List { page, dimension, days: day(date) }).collect()
 }
 
 /// Adds what a row does not say itself: the day that was asked for, and the traffic source of its campaign.

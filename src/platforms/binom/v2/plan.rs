@@ -17,7 +17,7 @@ use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::platforms::stats::{Against, Check, Currency, Dimension, DimensionValue, Metrics, Report, StatsQuery};
 use crate::platforms::total;
 
-/// One question of a nested report: the ids it is about, and what they mean for its rows.
+/// One request of a nested report: the ids it is about, and what they mean for its rows.
 #[derive(Clone)]
 struct Slice {
     ids: Arc<[CompactString]>,
@@ -43,12 +43,12 @@ pub(in super::super) async fn report<'a>(
     let codes = api.codes_for(query).await?;
     let slices = api.slices(&road, query).await?;
     afford(&api.upstream, windows.len() * slices.len(), scale)?;
-    // A nested report is put together from several questions, any of which may have a part of a key.
+    // A nested report is put together from several requests, any of which may have a part of a key.
     let unique_keys = matches!(road, Road::Totals | Road::Entities(..)) && are_told_apart(&windows, query);
     let figure = if road == Road::Totals { api.range_figure(query).await } else { None };
     let control = figure.map(|before| against_the_range(api.clone(), query, before));
     let plan = Arc::new((api, road, codes));
-    let questions = windows.into_iter().flat_map(move |window| {
+    let requests = windows.into_iter().flat_map(move |window| {
         let plan = Arc::clone(&plan);
         slices.clone().into_iter().map(move |slice| {
             let plan = Arc::clone(&plan);
@@ -60,7 +60,7 @@ pub(in super::super) async fn report<'a>(
             }
         })
     });
-    Ok(assemble(query, currency, unique_keys, stream::iter(questions), control))
+    Ok(assemble(query, currency, unique_keys, stream::iter(requests), control))
 }
 
 /// The totals of windows, held against what the range came to before.
@@ -107,7 +107,7 @@ impl Api {
         if query.has(Dimension::Country) { self.country_codes().await } else { Ok(HashMap::new()) }
     }
 
-    /// The questions to ask for every window.
+    /// The requests to ask for every window.
     async fn slices(&self, road: &Road, query: &StatsQuery) -> Result<Vec<Slice>, PlatformError> {
         let wanted = |dimension: Dimension| query.filters.get(&dimension);
         Ok(match road {
@@ -152,7 +152,7 @@ impl Api {
         Ok(active)
     }
 
-    /// Asks one question about one window.
+    /// Asks one request about one window.
     async fn answer(&self, road: &Road, slice: &Slice, window: &Window) -> Result<Part, PlatformError> {
         let period = window.wording();
         let mut part = match road {

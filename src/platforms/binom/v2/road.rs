@@ -3,7 +3,7 @@
 use crate::outbound::error::PlatformError;
 use crate::platforms::stats::{Dimension, StatsQuery, SubId};
 
-/// Ids in one question: some hundreds still fit into the 8 KiB that a web server takes as an address.
+/// Ids in one request: some hundreds still fit into the 8 KiB that a web server takes as an address.
 pub(super) const IDS_PER_CALL: usize = 300;
 
 /// The most groupings of a nested report.

@@ -1,4 +1,4 @@
-//! Who sends at the same time in one process: an organisation has a share of the places, and receivers that fail have a
+//! Who sends at the same time in one process: an organisation has a share of the slots, and receivers that fail have a
 //! half of each, so that they hold up nobody.
 
 use std::collections::HashMap;
@@ -8,30 +8,30 @@ const AT_ONCE: usize = 128;
 /// Those of one organisation.
 const OF_ONE: usize = 16;
 
-/// The places that are taken.
+/// The slots that are taken.
 #[derive(Default)]
-pub(super) struct Places {
+pub(super) struct Slots {
     all: Taken,
     of: HashMap<String, Taken>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Taken {
-    places: usize,
+    slots: usize,
     /// Those of them by receivers that failed the last time.
     by_failing: usize,
 }
 
 impl Taken {
     fn change(&mut self, is_failing: bool, change: impl Fn(usize) -> usize) {
-        self.places = change(self.places);
+        self.slots = change(self.slots);
         if is_failing {
             self.by_failing = change(self.by_failing);
         }
     }
 }
 
-/// Whom no place is left for.
+/// Whom no slot is left for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeftOut {
     /// These organisations.
@@ -42,13 +42,13 @@ pub(super) struct LeftOut {
     pub(super) all_failing: bool,
 }
 
-impl Places {
-    /// Whether any place is left.
+impl Slots {
+    /// Whether any slot is left.
     pub(super) fn is_full(&self) -> bool {
-        self.all.places >= AT_ONCE
+        self.all.slots >= AT_ONCE
     }
 
-    /// Whom no place is left for.
+    /// Whom no slot is left for.
     pub(super) fn left_out(&self) -> LeftOut {
         let full = |is_full: fn(&Taken) -> bool| {
             let mut names: Vec<String> =
@@ -57,7 +57,7 @@ impl Places {
             names
         };
         LeftOut {
-            organisations: full(|taken| taken.places >= OF_ONE),
+            organisations: full(|taken| taken.slots >= OF_ONE),
             failing_of: full(|taken| taken.by_failing >= OF_ONE / 2),
             all_failing: self.all.by_failing >= AT_ONCE / 2,
         }
@@ -72,7 +72,7 @@ impl Places {
         self.all.change(is_failing, |taken| taken.saturating_sub(1));
         if let Some(of) = self.of.get_mut(organisation) {
             of.change(is_failing, |taken| taken.saturating_sub(1));
-            if of.places == 0 {
+            if of.slots == 0 {
                 self.of.remove(organisation);
             }
         }
@@ -85,35 +85,35 @@ mod tests {
 
     #[test]
     fn an_organisation_has_its_share_and_its_failing_receivers_half_of_that() {
-        let mut places = Places::default();
+        let mut slots = Slots::default();
         for _ in 0..OF_ONE / 2 {
-            places.take("crowd", true);
+            slots.take("crowd", true);
         }
-        assert_eq!((places.left_out().failing_of, places.left_out().organisations), (vec!["crowd".to_owned()], vec![]));
+        assert_eq!((slots.left_out().failing_of, slots.left_out().organisations), (vec!["crowd".to_owned()], vec![]));
         for _ in 0..OF_ONE / 2 {
-            places.take("crowd", false);
+            slots.take("crowd", false);
         }
-        assert_eq!(places.left_out().organisations, ["crowd"]);
-        assert!(!places.is_full() && !places.left_out().all_failing);
+        assert_eq!(slots.left_out().organisations, ["crowd"]);
+        assert!(!slots.is_full() && !slots.left_out().all_failing);
         for _ in 0..OF_ONE / 2 {
-            places.give_back("crowd", true);
-            places.give_back("crowd", false);
+            slots.give_back("crowd", true);
+            slots.give_back("crowd", false);
         }
-        assert_eq!(places.left_out(), Places::default().left_out());
-        assert!(places.of.is_empty());
+        assert_eq!(slots.left_out(), Slots::default().left_out());
+        assert!(slots.of.is_empty());
     }
 
     #[test]
     fn failing_receivers_never_take_the_last_places() {
-        let mut places = Places::default();
+        let mut slots = Slots::default();
         for number in 0..AT_ONCE / 2 {
-            assert!(!places.left_out().all_failing);
-            places.take(&format!("org-{}", number / 4), true);
+            assert!(!slots.left_out().all_failing);
+            slots.take(&format!("org-{}", number / 4), true);
         }
-        assert!(places.left_out().all_failing && !places.is_full());
+        assert!(slots.left_out().all_failing && !slots.is_full());
         for number in 0..AT_ONCE / 2 {
-            places.take(&format!("well-{}", number / 4), false);
+            slots.take(&format!("well-{}", number / 4), false);
         }
-        assert!(places.is_full());
+        assert!(slots.is_full());
     }
 }

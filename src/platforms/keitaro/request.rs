@@ -1,4 +1,4 @@
-//! One question to `POST /report/build`, in either of the two dialects that panels understand.
+//! One request to `POST /report/build`, in either of the two dialects that panels understand.
 
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ impl Dialect {
 
 /// What is asked, whatever the dialect and whatever columns the panel has.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
+pub(super) struct ReportRequest {
     pub(super) form: Form,
     pub(super) window: DateRange,
     zone: String,
@@ -53,7 +53,7 @@ pub(super) struct Question {
     most: Option<usize>,
 }
 
-/// The columns a question was asked with, the ones that the panel lacks left out.
+/// The columns a request was asked with, the ones that the panel lacks left out.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) form: Form,
@@ -73,7 +73,7 @@ impl Asked {
     }
 }
 
-impl Question {
+impl ReportRequest {
     /// A query by its dimensions.
     pub(super) fn of(query: &StatsQuery, form: Form, window: DateRange) -> Self {
         Self {
@@ -214,15 +214,15 @@ mod tests {
         }
     }
 
-    fn body(question: &Question, lacking: &[&'static str], dialect: Dialect) -> Value {
-        let asked = question.without(lacking, 5_000);
-        serde_json::from_slice(&question.body(&asked, dialect).expect("a body")).expect("JSON")
+    fn body(request: &ReportRequest, lacking: &[&'static str], dialect: Dialect) -> Value {
+        let asked = request.without(lacking, 5_000);
+        serde_json::from_slice(&request.body(&asked, dialect).expect("a body")).expect("JSON")
     }
 
     #[test]
-    fn a_question_is_put_in_both_dialects() {
+    fn a_request_is_put_in_both_dialects() {
         let query = query(&[Dimension::Date, Dimension::Campaign], Some((Dimension::Campaign, &["12", "7"])));
-        let question = Question::of(&query, Form::Days, query.range);
+        let request = ReportRequest::of(&query, Form::Days, query.range);
         let columns = ["clicks", "campaign_unique_clicks", "conversions", "sales", "leads", "revenue", "cost"];
         let common = json!({
             "range": {"from": "2026-11-16 00:00:00", "to": "2026-11-17 23:59:59", "timezone": "Asia/Kolkata"},
@@ -236,14 +236,14 @@ mod tests {
             let mut expected = common.clone();
             expected[grouping] = json!(["day", "campaign_id", "campaign"]);
             expected[metrics] = json!(columns);
-            assert_eq!(body(&question, &["rejected"], dialect), expected);
+            assert_eq!(body(&request, &["rejected"], dialect), expected);
         }
     }
 
     #[test]
     fn a_total_has_no_grouping_and_no_pages_but_the_same_filters() {
         let query = query(&[Dimension::Offer], Some((Dimension::Offer, &["41"])));
-        let body = body(&Question::total_of(&query), &[], Dialect::Grouping);
+        let body = body(&ReportRequest::total_of(&query), &[], Dialect::Grouping);
         let members: Vec<&str> = body.as_object().expect("an object").keys().map(String::as_str).collect();
         assert_eq!(members, ["filters", "metrics", "range"]);
     }
@@ -252,7 +252,7 @@ mod tests {
     fn ids_that_are_no_numbers_are_not_filtered_by_the_panel() {
         for ids in [&["12", ""][..], &["0"], &["abc"]] {
             let query = query(&[Dimension::Campaign], Some((Dimension::Campaign, ids)));
-            let body = body(&Question::of(&query, Form::Whole, query.range), &[], Dialect::Grouping);
+            let body = body(&ReportRequest::of(&query, Form::Whole, query.range), &[], Dialect::Grouping);
             assert_eq!(body.get("filters"), None, "{ids:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! A report's question: the form that is posted.
+//! A report's request: the form that is posted.
 
 use form_urlencoded::Serializer;
 use secrecy::{ExposeSecret, SecretString};
@@ -13,7 +13,7 @@ pub(super) const ROWS_PER_PAGE: &[u32] = &[5_000, 1_000, 500, 100, 25];
 
 /// Everything but whose key it is asked with.
 #[derive(Debug, Clone)]
-pub(super) struct Question<'a> {
+pub(super) struct ReportRequest<'a> {
     /// The columns that rows are told apart by; the report is in their order.
     pub(super) ids: Vec<&'static str>,
     /// The names beside them.
@@ -37,7 +37,7 @@ const fn address_of(portal: ConnectionType) -> (&'static str, &'static str) {
     }
 }
 
-impl Question<'_> {
+impl ReportRequest<'_> {
     /// The body to post. It is wiped when it is dropped.
     pub(super) fn form(&self, portal: ConnectionType, key: &SecretString) -> Zeroizing<Vec<u8>> {
         let (target, key_name) = address_of(portal);
@@ -90,8 +90,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_says_the_same_columns_twice_and_its_key_once() {
-        let question = Question {
+    fn a_request_says_the_same_columns_twice_and_its_key_once() {
+        let request = ReportRequest {
             ids: vec![OFFER, CURRENCY],
             names: vec!["Offer.name"],
             metrics: vec![CLICKS],
@@ -101,7 +101,7 @@ mod tests {
             limit: 10,
             page: 2,
         };
-        let form = question.form(ConnectionType::Admin, &" a+key&x=1 ".into());
+        let form = request.form(ConnectionType::Admin, &" a+key&x=1 ".into());
         let pairs: Vec<(String, String)> = form_urlencoded::parse(&form).into_owned().collect();
         let expected = [
             ("Target", "Report"),
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn without_a_shift_nothing_is_said_of_one() {
-        let question = Question {
+        let request = ReportRequest {
             ids: vec![OFFER],
             names: Vec::new(),
             metrics: vec![CLICKS],
@@ -144,7 +144,7 @@ mod tests {
             limit: 10,
             page: 1,
         };
-        let form = question.form(ConnectionType::Affiliate, &"key".into());
+        let form = request.form(ConnectionType::Affiliate, &"key".into());
         let form = String::from_utf8_lossy(&form);
         assert!(!form.contains("data_start") && !form.contains("hour_offset"), "{form}");
         assert!(form.starts_with("Target=Affiliate_Report&") && form.ends_with("&api_key=key"), "{form}");

@@ -13,8 +13,8 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// How long lines are gathered while there are many.
 const GATHER: Duration = Duration::from_millis(4);
 
-/// Lines on their way to `out`.
-pub(super) struct Lines<W> {
+/// Writes lines that are on their way to `out`.
+pub(super) struct LogWriter<W> {
     waiting: Mutex<Waiting>,
     some: Condvar,
     out: Mutex<W>,
@@ -29,7 +29,7 @@ struct Waiting {
     is_awake: bool,
 }
 
-impl<W: Write> Lines<W> {
+impl<W: Write> LogWriter<W> {
     pub(super) fn to(out: W) -> Self {
         Self { waiting: Mutex::default(), some: Condvar::new(), out: Mutex::new(out) }
     }
@@ -78,7 +78,7 @@ impl<W: Write> Lines<W> {
 }
 
 /// The formatter writes each line whole.
-impl<W: Write> Write for &Lines<W> {
+impl<W: Write> Write for &LogWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
         Ok(line.len())
@@ -97,9 +97,9 @@ mod tests {
 
     use super::*;
 
-    struct Reader(Sender<Vec<u8>>);
+    struct ChannelWriter(Sender<Vec<u8>>);
 
-    impl Write for Reader {
+    impl Write for ChannelWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.send(bytes.to_vec()).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
             Ok(bytes.len())
@@ -110,9 +110,9 @@ mod tests {
         }
     }
 
-    fn lines() -> (Arc<Lines<Reader>>, Receiver<Vec<u8>>) {
+    fn writer() -> (Arc<LogWriter<ChannelWriter>>, Receiver<Vec<u8>>) {
         let (send, receive) = channel();
-        (Arc::new(Lines::to(Reader(send))), receive)
+        (Arc::new(LogWriter::to(ChannelWriter(send))), receive)
     }
 
     fn text(received: impl Iterator<Item = Vec<u8>>) -> String {
@@ -121,15 +121,15 @@ mod tests {
 
     #[test]
     fn every_line_arrives_whole_and_each_threads_in_order() {
-        let (lines, receive) = lines();
-        let writer = Arc::clone(&lines);
+        let (log, receive) = writer();
+        let writer = Arc::clone(&log);
         std::thread::spawn(move || writer.write_always());
         std::thread::scope(|scope| {
             for thread in 0..4 {
-                let lines = &lines;
+                let log = &log;
                 scope.spawn(move || {
                     for number in 0..500 {
-                        lines.as_ref().put(format!("{thread} {number}\n").as_bytes());
+                        log.as_ref().put(format!("{thread} {number}\n").as_bytes());
                         if number % 100 == 0 {
                             std::thread::sleep(Duration::from_millis(7));
                         }
@@ -137,7 +137,7 @@ mod tests {
                 });
             }
         });
-        lines.flush();
+        log.flush();
         let written = text(receive.try_iter());
         for thread in 0..4 {
             let own: Vec<usize> = written
@@ -151,29 +151,29 @@ mod tests {
 
     #[test]
     fn a_line_after_a_while_of_nothing_is_written_by_itself() {
-        let (lines, receive) = lines();
-        let writer = Arc::clone(&lines);
+        let (log, receive) = writer();
+        let writer = Arc::clone(&log);
         std::thread::spawn(move || writer.write_always());
         for _ in 0..2 {
             std::thread::sleep(Duration::from_millis(30));
-            lines.put(b"line\n");
+            log.put(b"line\n");
             assert_eq!(receive.recv_timeout(Duration::from_secs(10)).expect("the line"), b"line\n");
         }
     }
 
     #[test]
     fn who_writes_waits_for_nobody_and_what_finds_no_room_is_counted() {
-        let (lines, receive) = lines();
+        let (log, receive) = writer();
         let line = vec![b'x'; 1024 * 1024];
         let started = Instant::now();
         for _ in 0..20 {
-            lines.put(&line);
+            log.put(&line);
         }
         assert!(started.elapsed() < Duration::from_secs(5));
-        lines.flush();
+        log.flush();
         let written = text(receive.try_iter());
         assert!(written.len() < MOST_BYTES + 200 && written.ends_with("\"lost\":12}\n"), "{}", written.len());
-        lines.flush();
+        log.flush();
         assert_eq!(text(receive.try_iter()), "", "it is said once");
     }
 }

@@ -49,7 +49,7 @@ fn most_by_descriptors() -> usize {
 
 /// The connections of one server. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Lines {
+pub(crate) struct ClientConnections {
     open: Arc<Mutex<Open>>,
     most: usize,
     bodies: Pool,
@@ -57,18 +57,18 @@ pub(crate) struct Lines {
 }
 
 struct Open {
-    by_address: HashMap<IpAddr, HashMap<u64, Arc<Line>>>,
+    by_address: HashMap<IpAddr, HashMap<u64, Arc<ClientConnection>>>,
     count: usize,
     next: u64,
 }
 
-impl Lines {
+impl ClientConnections {
     /// Closes those on which nobody has asked anything for so long, as long as there is a server to add some. There are
     /// at most so many of them, and none without a descriptor of its own. The runtime that this is called in looks after
     /// them.
     pub(crate) fn watched(timeout: Duration, most: usize, bodies: Pool, proxies: Proxies) -> Self {
-        let lines = Self::new(most.min(most_by_descriptors()), bodies, proxies);
-        let open = Arc::downgrade(&lines.open);
+        let connections = Self::new(most.min(most_by_descriptors()), bodies, proxies);
+        let open = Arc::downgrade(&connections.open);
         actix_web::rt::spawn(async move {
             while let Some(open) = open.upgrade() {
                 sweep(&open, Instant::now(), timeout);
@@ -76,7 +76,7 @@ impl Lines {
                 tokio::time::sleep(ROUND).await;
             }
         });
-        lines
+        connections
     }
 
     fn new(most: usize, bodies: Pool, proxies: Proxies) -> Self {
@@ -104,45 +104,49 @@ impl Lines {
         if is_bound && own >= share.max(1) {
             open.make_room(address)?;
         } else if open.count >= self.most {
-            let largest = open.by_address.iter().max_by_key(|(_, lines)| lines.len()).map(|(address, _)| *address)?;
+            let largest =
+                open.by_address.iter().max_by_key(|(_, connections)| connections.len()).map(|(address, _)| *address)?;
             open.make_room(largest)?;
         }
         open.next += 1;
         open.count += 1;
         let number = open.next;
-        let line = Arc::new(Line { address, bodies: self.bodies.clone(), usage: Mutex::new(Usage::new()) });
-        open.by_address.entry(address).or_default().insert(number, Arc::clone(&line));
+        let connection =
+            Arc::new(ClientConnection { address, bodies: self.bodies.clone(), usage: Mutex::new(Usage::new()) });
+        open.by_address.entry(address).or_default().insert(number, Arc::clone(&connection));
         drop(open);
-        Some(Registered { line, number, open: Arc::clone(&self.open) })
+        Some(Registered { connection, number, open: Arc::clone(&self.open) })
     }
 }
 
 /// Closes what has asked nothing for too long and what is not read, and lets those go on who waited for memory.
 fn sweep(open: &Mutex<Open>, now: Instant, timeout: Duration) {
-    let lines: Vec<Arc<Line>> = open.lock().by_address.values().flat_map(HashMap::values).cloned().collect();
-    for line in lines {
-        line.look(now, timeout);
+    let connections: Vec<Arc<ClientConnection>> =
+        open.lock().by_address.values().flat_map(HashMap::values).cloned().collect();
+    for connection in connections {
+        connection.look(now, timeout);
     }
 }
 
 impl Open {
     /// Closes the connection of an address that can best be done without.
     fn make_room(&mut self, address: IpAddr) -> Option<()> {
-        let lines = self.by_address.get(&address)?;
+        let connections = self.by_address.get(&address)?;
         let now = Instant::now();
-        let idle = lines.iter().filter_map(|(number, line)| Some((line.idle(now)?, *number, line)));
-        let (_, number, line) = idle.min_by_key(|(idle, number, _)| (*idle, *number))?;
-        line.close();
+        let idle =
+            connections.iter().filter_map(|(number, connection)| Some((connection.idle(now)?, *number, connection)));
+        let (_, number, connection) = idle.min_by_key(|(idle, number, _)| (*idle, *number))?;
+        connection.close();
         self.remove(address, number);
         Some(())
     }
 
     fn remove(&mut self, address: IpAddr, number: u64) {
-        if let Some(lines) = self.by_address.get_mut(&address)
-            && lines.remove(&number).is_some()
+        if let Some(connections) = self.by_address.get_mut(&address)
+            && connections.remove(&number).is_some()
         {
             self.count = self.count.saturating_sub(1);
-            if lines.is_empty() {
+            if connections.is_empty() {
                 self.by_address.remove(&address);
             }
         }
@@ -151,19 +155,19 @@ impl Open {
 
 /// A connection that counts until this is dropped.
 pub(super) struct Registered {
-    pub(super) line: Arc<Line>,
+    pub(super) connection: Arc<ClientConnection>,
     number: u64,
     open: Arc<Mutex<Open>>,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.open.lock().remove(self.line.address, self.number);
+        self.open.lock().remove(self.connection.address, self.number);
     }
 }
 
 /// One connection.
-pub(super) struct Line {
+pub(super) struct ClientConnection {
     address: IpAddr,
     bodies: Pool,
     usage: Mutex<Usage>,
@@ -268,7 +272,7 @@ impl Usage {
     }
 }
 
-impl Line {
+impl ClientConnection {
     /// Notes that a request is being answered, for as long as what this returns is kept. Its head had so many bytes.
     pub(super) fn begin(self: &Arc<Self>, head: usize, body: Body) -> Answering {
         let mut usage = self.usage();
@@ -325,19 +329,19 @@ impl Line {
     }
 
     /// Notes what has come.
-    pub(super) fn came(&self, bytes: usize) {
+    pub(super) fn note_received(&self, bytes: usize) {
         self.usage().unread += bytes;
     }
 
     /// Notes that so much of an answer could be passed on.
-    pub(super) fn passed_on(&self, bytes: usize) {
+    pub(super) fn note_sent(&self, bytes: usize) {
         let mut usage = self.usage();
         usage.stalled_since = None;
         usage.read += bytes;
     }
 
     /// Notes that the caller has to read before more of an answer can be passed on.
-    pub(super) fn stalls(&self) {
+    pub(super) fn note_stall(&self) {
         self.usage().stalled_since.get_or_insert_with(Instant::now);
     }
 
@@ -408,7 +412,7 @@ fn wake(waker: Option<Waker>) {
 }
 
 /// A request that is being answered.
-pub(super) struct Answering(Arc<Line>);
+pub(super) struct Answering(Arc<ClientConnection>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
@@ -439,142 +443,146 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(15);
 
-    fn lines(most: usize) -> Lines {
+    fn connections(most: usize) -> ClientConnections {
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().expect("a network")]);
-        Lines::new(most, Pool::new(2 * BODY_SHARE, BODY_SHARE), proxies)
+        ClientConnections::new(most, Pool::new(2 * BODY_SHARE, BODY_SHARE), proxies)
     }
 
-    fn add(lines: &Lines, address: &str) -> Option<Registered> {
-        lines.add(Some(address.parse().expect("an address")))
+    fn add(connections: &ClientConnections, address: &str) -> Option<Registered> {
+        connections.add(Some(address.parse().expect("an address")))
     }
 
-    fn next(line: &Line) -> Next {
-        line.next(&Context::from_waker(Waker::noop()))
+    fn next(connection: &ClientConnection) -> Next {
+        connection.next(&Context::from_waker(Waker::noop()))
     }
 
-    fn is_closed(line: &Line) -> bool {
-        line.usage().is_closed
+    fn is_closed(connection: &ClientConnection) -> bool {
+        connection.usage().is_closed
     }
 
     #[test]
     fn a_connection_that_asks_nothing_for_too_long_is_closed() {
-        let lines = lines(4);
-        let kept = add(&lines, "192.0.2.1").expect("a connection");
+        let connections = connections(4);
+        let kept = add(&connections, "192.0.2.1").expect("a connection");
         let start = Instant::now();
-        sweep(&lines.open, start + Duration::from_secs(14), TIMEOUT);
-        assert_eq!(next(&kept.line), Next::Read);
-        let (first, second) = (kept.line.begin(0, Body::Nothing), kept.line.begin(0, Body::Nothing));
+        sweep(&connections.open, start + Duration::from_secs(14), TIMEOUT);
+        assert_eq!(next(&kept.connection), Next::Read);
+        let (first, second) = (kept.connection.begin(0, Body::Nothing), kept.connection.begin(0, Body::Nothing));
         drop(first);
-        sweep(&lines.open, start + Duration::from_secs(3_600), TIMEOUT);
-        assert_eq!(next(&kept.line), Next::Read, "one is still answered");
+        sweep(&connections.open, start + Duration::from_secs(3_600), TIMEOUT);
+        assert_eq!(next(&kept.connection), Next::Read, "one is still answered");
         drop(second);
-        sweep(&lines.open, Instant::now() + Duration::from_secs(14), TIMEOUT);
-        assert_eq!(next(&kept.line), Next::Read);
-        sweep(&lines.open, Instant::now() + Duration::from_secs(16), TIMEOUT);
-        assert_eq!(next(&kept.line), Next::End);
+        sweep(&connections.open, Instant::now() + Duration::from_secs(14), TIMEOUT);
+        assert_eq!(next(&kept.connection), Next::Read);
+        sweep(&connections.open, Instant::now() + Duration::from_secs(16), TIMEOUT);
+        assert_eq!(next(&kept.connection), Next::End);
     }
 
     #[test]
     fn an_address_that_has_its_share_makes_room_for_itself() {
-        let lines = lines(8);
-        let mut own: Vec<Registered> = (0..4).map(|_| add(&lines, "192.0.2.1").expect("a connection")).collect();
-        let first_used = own[0].line.begin(0, Body::Nothing);
-        own.push(add(&lines, "192.0.2.1").expect("the oldest unused one makes room"));
-        assert_eq!(own.iter().map(|one| is_closed(&one.line)).collect::<Vec<_>>(), [false, true, false, false, false]);
-        let used: Vec<Answering> = own.iter().map(|one| one.line.begin(0, Body::Nothing)).collect();
-        assert!(add(&lines, "192.0.2.1").is_none(), "all are in use");
+        let connections = connections(8);
+        let mut own: Vec<Registered> = (0..4).map(|_| add(&connections, "192.0.2.1").expect("a connection")).collect();
+        let first_used = own[0].connection.begin(0, Body::Nothing);
+        own.push(add(&connections, "192.0.2.1").expect("the oldest unused one makes room"));
+        assert_eq!(
+            own.iter().map(|one| is_closed(&one.connection)).collect::<Vec<_>>(),
+            [false, true, false, false, false]
+        );
+        let used: Vec<Answering> = own.iter().map(|one| one.connection.begin(0, Body::Nothing)).collect();
+        assert!(add(&connections, "192.0.2.1").is_none(), "all are in use");
         let others: Vec<Registered> =
-            (2..6).map(|n| add(&lines, &format!("192.0.2.{n}")).expect("a connection")).collect();
-        assert!(others.iter().all(|one| !is_closed(&one.line)));
+            (2..6).map(|n| add(&connections, &format!("192.0.2.{n}")).expect("a connection")).collect();
+        assert!(others.iter().all(|one| !is_closed(&one.connection)));
         drop((first_used, used, others, own));
-        let open = lines.open.lock();
+        let open = connections.open.lock();
         assert_eq!((open.count, open.by_address.len()), (0, 0));
     }
 
     #[test]
     fn when_all_are_taken_the_address_with_most_makes_room_and_a_proxy_has_no_bound_of_its_own() {
-        let lines = lines(8);
-        let proxied: Vec<Registered> = (0..7).map(|_| add(&lines, "10.0.0.1").expect("a connection")).collect();
-        let _one = add(&lines, "192.0.2.1").expect("a connection");
-        let _other = add(&lines, "192.0.2.2").expect("a connection");
-        assert_eq!(proxied.iter().filter(|one| is_closed(&one.line)).count(), 1);
+        let connections = connections(8);
+        let proxied: Vec<Registered> = (0..7).map(|_| add(&connections, "10.0.0.1").expect("a connection")).collect();
+        let _one = add(&connections, "192.0.2.1").expect("a connection");
+        let _other = add(&connections, "192.0.2.2").expect("a connection");
+        assert_eq!(proxied.iter().filter(|one| is_closed(&one.connection)).count(), 1);
     }
 
     #[test]
     fn a_head_without_an_end_is_read_no_further() {
-        let lines = lines(8);
-        let registered = add(&lines, "192.0.2.1").expect("a connection");
-        registered.line.came(MAX_UNREAD_BYTES - 1);
-        assert_eq!(next(&registered.line), Next::Read);
-        registered.line.came(1);
-        assert_eq!(next(&registered.line), Next::Refuse);
+        let connections = connections(8);
+        let registered = add(&connections, "192.0.2.1").expect("a connection");
+        registered.connection.note_received(MAX_UNREAD_BYTES - 1);
+        assert_eq!(next(&registered.connection), Next::Read);
+        registered.connection.note_received(1);
+        assert_eq!(next(&registered.connection), Next::Refuse);
     }
 
     #[test]
     fn what_comes_while_a_request_is_answered_waits_for_its_end() {
-        let lines = lines(8);
-        let line = &add(&lines, "192.0.2.1").expect("a connection").line;
-        line.came(MAX_UNREAD_BYTES);
-        let answering = line.begin(MAX_UNREAD_BYTES - 100, Body::Nothing);
-        assert_eq!(next(line), Next::Read);
-        line.came(MAX_UNREAD_BYTES);
-        assert_eq!(next(line), Next::Wait);
+        let connections = connections(8);
+        let connection = &add(&connections, "192.0.2.1").expect("a connection").connection;
+        connection.note_received(MAX_UNREAD_BYTES);
+        let answering = connection.begin(MAX_UNREAD_BYTES - 100, Body::Nothing);
+        assert_eq!(next(connection), Next::Read);
+        connection.note_received(MAX_UNREAD_BYTES);
+        assert_eq!(next(connection), Next::Wait);
         drop(answering);
-        assert_eq!(next(line), Next::Wait, "the next request may have come already");
-        drop(line.begin(100, Body::Nothing));
-        line.came(MAX_UNREAD_BYTES);
-        assert_eq!(next(line), Next::Refuse);
+        assert_eq!(next(connection), Next::Wait, "the next request may have come already");
+        drop(connection.begin(100, Body::Nothing));
+        connection.note_received(MAX_UNREAD_BYTES);
+        assert_eq!(next(connection), Next::Refuse);
     }
 
     #[test]
     fn bodies_share_their_memory_and_wait_for_it() {
-        let lines = lines(8);
+        let connections = connections(8);
         let registered: Vec<Registered> =
-            (1..=3).map(|n| add(&lines, &format!("192.0.2.{n}")).expect("a connection")).collect();
+            (1..=3).map(|n| add(&connections, &format!("192.0.2.{n}")).expect("a connection")).collect();
         let mut answering = Vec::new();
         for one in &registered {
-            answering.push(one.line.begin(0, Body::Sized(60_000)));
-            one.line.came(60_000);
+            answering.push(one.connection.begin(0, Body::Sized(60_000)));
+            one.connection.note_received(60_000);
         }
-        let states: Vec<Next> = registered.iter().map(|one| next(&one.line)).collect();
+        let states: Vec<Next> = registered.iter().map(|one| next(&one.connection)).collect();
         assert_eq!(states, [Next::Read, Next::Read, Next::Wait]);
         drop(answering.remove(0));
-        assert_eq!(next(&registered[2].line), Next::Read);
-        assert_eq!(registered[0].line.usage().unread, 0, "it was the body");
+        assert_eq!(next(&registered[2].connection), Next::Read);
+        assert_eq!(registered[0].connection.usage().unread, 0, "it was the body");
     }
 
     #[test]
     fn what_is_left_of_a_refused_body_is_thrown_away() {
-        let lines = lines(8);
-        let line = &add(&lines, "192.0.2.1").expect("a connection").line;
+        let connections = connections(8);
+        let connection = &add(&connections, "192.0.2.1").expect("a connection").connection;
         for (announced, ends) in [(Body::Sized(500_000), false), (Body::Chunked, true)] {
-            let answering = line.begin(0, announced);
-            assert_eq!(line.refuse_body(), ends);
+            let answering = connection.begin(0, announced);
+            assert_eq!(connection.refuse_body(), ends);
             drop(answering);
-            line.came(MAX_UNREAD_BYTES * 2);
-            assert_eq!(next(line), Next::Read);
+            connection.note_received(MAX_UNREAD_BYTES * 2);
+            assert_eq!(next(connection), Next::Read);
         }
-        let answering = line.begin(MAX_REFUSED_BYTES, Body::Nothing);
-        assert!(!line.refuse_body());
+        let answering = connection.begin(MAX_REFUSED_BYTES, Body::Nothing);
+        assert!(!connection.refuse_body());
         drop(answering);
-        line.came(MAX_UNREAD_BYTES);
-        assert_eq!(next(line), Next::Refuse, "that was another request");
+        connection.note_received(MAX_UNREAD_BYTES);
+        assert_eq!(next(connection), Next::Refuse, "that was another request");
     }
 
     #[test]
     fn an_answer_that_is_hardly_read_ends_and_a_slow_one_does_not() {
-        let lines = lines(8);
-        let (idle, slow) = (add(&lines, "192.0.2.1").expect("one"), add(&lines, "192.0.2.1").expect("another"));
-        let _answering = [idle.line.begin(0, Body::Nothing), slow.line.begin(0, Body::Nothing)];
+        let connections = connections(8);
+        let (idle, slow) =
+            (add(&connections, "192.0.2.1").expect("one"), add(&connections, "192.0.2.1").expect("another"));
+        let _answering = [idle.connection.begin(0, Body::Nothing), slow.connection.begin(0, Body::Nothing)];
         for round in 0..31 {
-            assert_eq!((is_closed(&idle.line), is_closed(&slow.line)), (false, false), "{round}");
-            idle.line.passed_on(1);
-            idle.line.stalls();
-            slow.line.passed_on(4_096);
-            slow.line.stalls();
-            sweep(&lines.open, Instant::now(), TIMEOUT);
+            assert_eq!((is_closed(&idle.connection), is_closed(&slow.connection)), (false, false), "{round}");
+            idle.connection.note_sent(1);
+            idle.connection.note_stall();
+            slow.connection.note_sent(4_096);
+            slow.connection.note_stall();
+            sweep(&connections.open, Instant::now(), TIMEOUT);
         }
-        assert_eq!((idle.line.resets(), slow.line.resets()), ((true, true), (false, false)));
+        assert_eq!((idle.connection.resets(), slow.connection.resets()), ((true, true), (false, false)));
     }
 
     #[test]

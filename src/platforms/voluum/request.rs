@@ -1,4 +1,4 @@
-//! A report's question: the parameters Voluum is asked with, and what an account has been seen to accept.
+//! A report's request: the parameters Voluum is asked with, and what an account has been seen to accept.
 
 use std::collections::BTreeSet;
 
@@ -120,7 +120,7 @@ impl ConversionTime {
     }
 }
 
-/// What every question of a connection is asked in.
+/// What every request of a connection is asked in.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Terms {
     pub(super) currency: Option<Currency>,
@@ -147,7 +147,7 @@ pub(super) struct Habits {
 }
 
 impl Habits {
-    /// Takes over how a question must be put from `other`, which worked.
+    /// Takes over how a request must be put from `other`, which worked.
     pub(super) fn adopt(&mut self, other: Self) {
         self.respelled = other.respelled;
         self.all_columns = other.all_columns;
@@ -172,7 +172,7 @@ impl Habits {
         PAGES.get(self.page).copied().unwrap_or(PAGES[0])
     }
 
-    /// What else may work for a question by `groups` that was refused as a query, likeliest first.
+    /// What else may work for a request by `groups` that was refused as a query, likeliest first.
     pub(super) fn other_words(&self, groups: &[Dimension]) -> Vec<Self> {
         let spelled_twice: Vec<Dimension> = groups.iter().copied().filter(|group| has_two_spellings(*group)).collect();
         let mut subsets: Vec<BTreeSet<Dimension>> = (1..1_u32 << spelled_twice.len())
@@ -209,7 +209,7 @@ fn has_two_spellings(dimension: Dimension) -> bool {
 
 /// One table to be read: a grouping over a stretch of time.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
+pub(super) struct ReportRequest {
     /// What Voluum groups by.
     pub(super) groups: Vec<Dimension>,
     /// The local days covered.
@@ -221,8 +221,8 @@ pub(super) struct Question {
     to: String,
 }
 
-impl Question {
-    /// The question for whole local days.
+impl ReportRequest {
+    /// The request for whole local days.
     ///
     /// # Errors
     /// Days that do not begin at a full hour of the clock Voluum reads.
@@ -244,7 +244,7 @@ impl Question {
         })
     }
 
-    /// The question for a stretch of wall-clock time in one zone.
+    /// The request for a stretch of wall-clock time in one zone.
     pub(super) fn hours(groups: &[Dimension], zone: &str, from: DateTime, to: DateTime) -> Self {
         Self {
             groups: groups.to_vec(),
@@ -256,13 +256,13 @@ impl Question {
         }
     }
 
-    /// The same question for a first page of `rows` rows.
+    /// The same request for a first page of `rows` rows.
     pub(super) fn at_most(mut self, rows: u32) -> Self {
         self.at_most = Some(rows);
         self
     }
 
-    /// The day all rows belong to, where the question does not group by day but covers only one.
+    /// The day all rows belong to, where the request does not group by day but covers only one.
     pub(super) fn only_day(&self) -> Option<Date> {
         (self.range.from() == self.range.to()).then(|| self.range.from())
     }
@@ -372,8 +372,8 @@ mod tests {
     }
 
     fn edges(name: &str, day: Date, clock: Clock) -> Option<(String, String)> {
-        let question = Question::days(&[Dimension::Date], DateRange::day(day), &zone(name), clock).ok()?;
-        Some((question.from, question.to))
+        let request = ReportRequest::days(&[Dimension::Date], DateRange::day(day), &zone(name), clock).ok()?;
+        Some((request.from, request.to))
     }
 
     #[test]
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_put_a_question_is_tried_once() {
+    fn every_way_to_put_a_request_is_tried_once() {
         let groups = [Dimension::Date, Dimension::Campaign, Dimension::Country];
         let tried = Habits::default().other_words(&groups);
         let respelled: Vec<Vec<Dimension>> =
