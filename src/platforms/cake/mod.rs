@@ -54,11 +54,11 @@ pub(super) use wire::fuzz;
 const DIALECT: Dialect =
     Dialect { is_own_refusal: refusal::is_own_refusal, knows_wrong_keys: false, is_gateway: false };
 
-/// No limit is documented and reports are slow: one or two calls at a time is what networks are used to, and where they
-/// come no slower by that it may be some more.
+/// No limit is documented and reports are slow: two calls at a time is what networks are used to, and where they come no
+/// slower by that it may be more, up to what makes a quarter of daily reports bearable.
 const LIMITS: Limits = Limits { origin: PLACES, account: PLACES };
 
-const PLACES: Allowance = Allowance::of(2).up_to(6);
+const PLACES: Allowance = Allowance::of(2).up_to(8);
 
 /// Brings the settings into the form they are stored in.
 ///
