@@ -1,15 +1,17 @@
 //! Reading `/3.0/stats/custom`, the one report behind both portals.
 //!
 //! A range is cut into windows, because the server answers about six months at most and has been seen to answer long
-//! ranges with nothing at all. The first page of every window is read before the report starts: it tells how many
-//! calls the whole will take. There is no cursor, so rows can move from page to page while they are read; what was
-//! gathered of a window is therefore held against the number of rows the server says there are.
+//! ranges with nothing at all. A window's first page tells how many calls the window takes. Where the first window is so
+//! short that the whole range is sure to fit into the calls that are allowed, its rows go out while the other windows
+//! are opened; otherwise every window is opened before the report starts. There is no cursor, so rows can move from page
+//! to page while they are read; what was gathered of a window is therefore held against the number of rows the server
+//! says there are.
 //!
 //! No `fields[]` are named, because a zero could then mean "not asked for". Rows are ordered by time only: orders by
 //! metric fail on some networks. Filters are left to the caller, because some networks answer an entity's slice with
 //! an entity's filter by an empty table.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
@@ -35,6 +37,9 @@ const LONG_BODY_BYTES: usize = 128 * 1024;
 const MOST_EXPECTED_ROWS: u64 = 1 << 20;
 /// A refused window longer than this is tried once more at half its length.
 const LONG_WINDOW_DAYS: u32 = 31;
+/// How many times as long as the first window the average one may be, for all windows together to be sure to fit into
+/// the calls that are allowed.
+const UNEVENNESS: u64 = 4;
 
 /// Plans and starts a report.
 pub(super) async fn read<'a>(
@@ -43,10 +48,9 @@ pub(super) async fn read<'a>(
     query: &'a StatsQuery,
 ) -> Result<Report<'a>, PlatformError> {
     let slices = query.dimensions.iter().map(|dimension| slice(*dimension, portal)).collect::<Result<_, _>>()?;
-    let question = Question { api, portal, slices, zone: query.zone.name(), most_rows: None };
+    let question = Arc::new(Question { api, portal, slices, zone: query.zone.name(), most_rows: None });
     let windows = question.open_windows(query.range).await?;
-    question.can_afford(query.range, &windows)?;
-    let unique_keys = windows.len() == 1 || query.has(Dimension::Date);
+    let unique_keys = windows.count == 1 || query.has(Dimension::Date);
     Ok(Report { unique_keys, batches: question.batches(windows) })
 }
 
@@ -109,6 +113,22 @@ impl Window {
     }
 }
 
+/// The parts of a range, in order.
+struct Windows<'a> {
+    count: usize,
+    opened: VecDeque<Window>,
+    /// Those that are being opened. Nothing moves here unless it is polled.
+    rest: BoxStream<'a, Result<Window, Refusal>>,
+}
+
+/// What comes next while a window is read.
+enum Came {
+    /// Its next page, if one was asked for ahead.
+    Page(Option<Result<Page, Refusal>>),
+    /// The first page of a later window.
+    Window(Result<Window, Refusal>),
+}
+
 impl<'a> Question<'a> {
     /// Reads one page.
     async fn page(&self, window: DateRange, number: u64) -> Result<Page, Refusal> {
@@ -162,8 +182,9 @@ impl<'a> Question<'a> {
         ))
     }
 
-    /// Cuts the range into windows and reads the first page of each.
-    async fn open_windows(&self, range: DateRange) -> Result<Vec<Window>, PlatformError> {
+    /// Cuts the range into windows and opens them, or the first where that says enough of the others. Refuses a report
+    /// that would take more calls than are allowed.
+    async fn open_windows(self: &Arc<Self>, range: DateRange) -> Result<Windows<'a>, PlatformError> {
         let days = range.len_days().min(self.api.windows.current());
         let opened = match self.in_pages(range, days).await {
             // The longest range a network answers is not documented.
@@ -176,11 +197,15 @@ impl<'a> Question<'a> {
             }
             opened => opened,
         };
-        opened.map_err(|refusal| self.refused(refusal))
+        let windows = opened.map_err(|refusal| self.refused(refusal))?;
+        if windows.opened.len() == windows.count {
+            self.can_afford(range, &windows.opened)?;
+        }
+        Ok(windows)
     }
 
-    /// The first pages of windows, in pages as long as the network takes them.
-    async fn in_pages(&self, range: DateRange, days: u32) -> Result<Vec<Window>, Refusal> {
+    /// The windows, in pages as long as the network takes them.
+    async fn in_pages(self: &Arc<Self>, range: DateRange, days: u32) -> Result<Windows<'a>, Refusal> {
         loop {
             let rows = self.api.pages.current();
             match self.first_pages(range, days).await {
@@ -190,16 +215,32 @@ impl<'a> Question<'a> {
         }
     }
 
-    async fn first_pages(&self, range: DateRange, days: u32) -> Result<Vec<Window>, Refusal> {
-        stream::iter(range.windows(days))
-            .map(|range| async move { self.page(range, 1).await.map(|first| Window { range, first }) })
-            .buffered(PAGES_AT_ONCE)
-            .try_collect()
-            .await
+    async fn first_pages(self: &Arc<Self>, range: DateRange, days: u32) -> Result<Windows<'a>, Refusal> {
+        let ranges = range.windows(days);
+        let count = ranges.len();
+        let question = Arc::clone(self);
+        let open = move |range| {
+            let question = Arc::clone(&question);
+            async move { question.page(range, 1).await.map(|first| Window { range, first }) }
+        };
+        let mut rest = stream::iter(ranges).map(open).buffered(PAGES_AT_ONCE).boxed();
+        let mut opened: VecDeque<Window> = rest.try_next().await?.into_iter().collect();
+        if !opened.front().is_some_and(|first| self.is_sure_to_fit(first, count)) {
+            opened.extend(rest.try_collect::<Vec<_>>().await?);
+            rest = stream::empty().boxed();
+        }
+        Ok(Windows { count, opened, rest })
+    }
+
+    /// Whether windows may be much longer than the first, and still take no more calls than are allowed.
+    fn is_sure_to_fit(&self, first: &Window, windows: usize) -> bool {
+        let upstream = &self.api.upstream;
+        let left = u64::from(upstream.max_calls().saturating_sub(upstream.calls()));
+        first.pages().saturating_mul(windows as u64).saturating_mul(UNEVENNESS) <= left
     }
 
     /// Refuses a report that would take more calls than are allowed, before most of them are made.
-    fn can_afford(&self, range: DateRange, windows: &[Window]) -> Result<(), PlatformError> {
+    fn can_afford(&self, range: DateRange, windows: &VecDeque<Window>) -> Result<(), PlatformError> {
         let upstream = &self.api.upstream;
         let needed: u64 = windows.iter().map(Window::pages).sum();
         let opened = windows.len() as u64;
@@ -245,9 +286,17 @@ impl<'a> Question<'a> {
     }
 
     /// The rows of all windows, page by page in order.
-    fn batches(self, windows: Vec<Window>) -> BoxStream<'a, Result<Batch, PlatformError>> {
+    fn batches(self: Arc<Self>, windows: Windows<'a>) -> BoxStream<'a, Result<Batch, PlatformError>> {
+        let Windows { mut opened, mut rest, .. } = windows;
         Box::pin(async_stream::try_stream! {
-            for window in windows {
+            loop {
+                let window = match opened.pop_front() {
+                    Some(window) => window,
+                    None => match rest.next().await {
+                        Some(window) => window.map_err(|refusal| self.refused(refusal))?,
+                        None => break,
+                    },
+                };
                 let range = window.range;
                 let planned = window.pages();
                 let mut pages = stream::iter(2..=planned).map(|number| self.page(range, number)).buffered(PAGES_AT_ONCE);
@@ -256,8 +305,19 @@ impl<'a> Question<'a> {
                 yield gathered.take(number, window.first).map_err(|what| self.unreadable(what))?;
                 while gathered.more {
                     number += 1;
+                    // A window that is being opened holds a place at the tracker: it must not be left standing.
+                    let page = loop {
+                        let came = tokio::select! {
+                            page = pages.next() => Came::Page(page),
+                            Some(window) = rest.next() => Came::Window(window),
+                        };
+                        match came {
+                            Came::Page(page) => break page,
+                            Came::Window(window) => opened.push_back(window.map_err(|refusal| self.refused(refusal))?),
+                        }
+                    };
                     // A table that grew at its end has more pages than planned; the bound on calls ends even those.
-                    let page = match pages.next().await {
+                    let page = match page {
                         Some(page) => page,
                         None => self.page(range, number).await,
                     };

@@ -248,6 +248,34 @@ async fn the_first_page_is_out_before_the_last_one_is_asked_for() {
 }
 
 #[tokio::test]
+async fn the_first_window_is_out_while_the_others_are_being_opened() {
+    let simulator = Simulator::start(Affise::default());
+    let client = admin(&simulator).open(Purpose::Pull);
+    let query = ask(&["affiliate"], date(2026, 1, 1), date(2026, 12, 31), "UTC");
+    // The first call is answered, the others are not for as long as this test runs.
+    simulator.inject([Fault::None]);
+    simulator.always(Some(Fault::Stall(Duration::from_secs(3_600))));
+    let first = async {
+        let mut report = client.stats(&query).await.expect("a report");
+        assert!(!report.unique_keys, "an affiliate has a row in every window");
+        report.batches.next().await.expect("a batch").expect("rows")
+    };
+    tokio::time::timeout(Duration::from_secs(10), first).await.expect("nobody waits for the other windows");
+}
+
+#[tokio::test]
+async fn windows_that_turn_out_too_long_after_a_short_first_one_end_in_an_error() {
+    let simulator = Simulator::start(Affise { rows_per_page: 10, ..Affise::default() });
+    let mut road = admin(&simulator);
+    // The first window has no traffic, and therefore one page.
+    road.max_calls = 20;
+    let query = ask(&["date", "hour", "affiliate"], date(2026, 4, 1), date(2026, 12, 1), "UTC");
+    let error = road.pull(&query).await.expect_err("not a part of the report");
+    assert_eq!(error.kind, ErrorKind::Unsupported, "{error}");
+    assert!(statistics(&simulator).len() <= 20);
+}
+
+#[tokio::test]
 async fn a_report_that_nobody_reads_on_keeps_no_place_at_the_tracker() {
     let simulator = Simulator::start(Affise { rows_per_page: 2, ..Affise::default() });
     simulator.always(Some(Fault::Stall(Duration::from_millis(20))));
