@@ -1,19 +1,24 @@
-//! Pages of connections as they were written, kept for as long as nothing in the database has changed.
+//! Pages of connections as they were written, and connections as they are stored, kept for as long as nothing in the
+//! database has changed.
 //!
-//! Making one opens three or four sealed texts for each of its connections, again and again for a console that looks
-//! every few seconds. Whether a page still holds is asked of the database each time; the short time that pages are kept
-//! bounds how long what they tell of settings stays in memory.
+//! Making a page opens three or four sealed texts for each of its connections, again and again for a console that looks
+//! every few seconds; reading a connection takes two threads, for each pull twice. Whether what is kept still holds is
+//! asked of the database each time; the short time that it is kept bounds how long what pages tell of settings stays in
+//! memory. A connection's own texts stay sealed.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use moka::sync::Cache;
+use uuid::Uuid;
 
+use super::store::Stored;
 use crate::db::Stamp;
 use crate::tenancy::OrgId;
 
 const TIME: Duration = Duration::from_secs(5);
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
+const MOST_CONNECTIONS: u64 = 500;
 
 /// Which page of which list of an organisation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,5 +52,26 @@ impl KeptPages {
     /// Keeps a page that was read after `stamp` was taken.
     pub(super) fn keep(&self, key: PageKey, stamp: Stamp, page: &Bytes) {
         self.0.insert(key, (stamp, page.clone()));
+    }
+}
+
+/// The connections that are kept.
+pub(super) struct KeptConnections(Cache<(OrgId, Uuid), (Stamp, Box<Stored>)>);
+
+impl Default for KeptConnections {
+    fn default() -> Self {
+        Self(Cache::builder().max_capacity(MOST_CONNECTIONS).time_to_live(TIME).build())
+    }
+}
+
+impl KeptConnections {
+    /// The connection, if the database holds now what it held then.
+    pub(super) fn get(&self, organisation: &OrgId, id: Uuid, now: Stamp) -> Option<Box<Stored>> {
+        self.0.get(&(organisation.clone(), id)).filter(|(then, _)| *then == now).map(|(_, stored)| stored)
+    }
+
+    /// Keeps a connection that was read after `stamp` was taken.
+    pub(super) fn keep(&self, stamp: Stamp, stored: &Stored) {
+        self.0.insert((stored.organisation.clone(), stored.id), (stamp, Box::new(stored.clone())));
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::audit::{self, Event};
 use super::claims::{Claim, Claims};
 use super::failures::FailureMeter;
-use super::kept::KeptPages;
+use super::kept::{KeptConnections, KeptPages};
 use super::learning::Learner;
 use super::schedule::Schedule;
 use super::stats::cache::{self, Stats};
@@ -74,6 +74,7 @@ pub(super) struct Inner {
     pub(super) results: Pool,
     pub(super) uses: Uses,
     pub(super) pages: KeptPages,
+    pub(super) connections: KeptConnections,
     pub(super) work: Notify,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) tasks: Tasks,
@@ -104,6 +105,7 @@ impl Connections {
             results: Pool::new(options.stats.sizing.results, options.stats.sizing.results / 2),
             uses: Uses::new(db.clone(), schedule),
             pages: KeptPages::default(),
+            connections: KeptConnections::default(),
             work: Notify::new(),
             phase: watch::Sender::new(Phase::Work),
             tasks: Tasks::default(),
@@ -140,8 +142,17 @@ impl Connections {
     }
 
     pub(super) async fn live(&self, organisation: &OrgId, id: Uuid) -> Result<Box<Stored>, Problem> {
+        // Before the row is read: whatever changes it from now on makes it one of the past.
+        let stamp = self.inner.db.stamp();
+        if let Some(kept) = stamp.and_then(|stamp| self.inner.connections.get(organisation, id, stamp)) {
+            return Ok(kept);
+        }
         let owner = organisation.clone();
-        self.inner.db.read(move |db| live(db, &owner, id)).await
+        let stored = self.inner.db.read(move |db| live(db, &owner, id)).await?;
+        if let Some(stamp) = stamp {
+            self.inner.connections.keep(stamp, &stored);
+        }
+        Ok(stored)
     }
 
     /// Opens a stored connection for calls: the only way to a client of one.

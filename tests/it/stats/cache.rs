@@ -259,6 +259,28 @@ async fn another_process_notices_edits_and_deletions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_pull_goes_out_through_what_another_process_has_just_changed_or_deleted() {
+    let app = TestApp::start().await;
+    let user = app.user("acme", Plan::Pro);
+    let simulator = Simulator::start(Affise::default());
+    let id = add(&user, &simulator, Owner::Network).await;
+    let replica = app.replica(&[]).await;
+    let there = replica.user("acme", Plan::Pro);
+    for name in ["Once", "Twice", "Three times"] {
+        rename(&user, &id, name).await;
+        // The second pull may take the connection as the first has read it.
+        for _ in 0..2 {
+            let page = there.send("GET", &question(&id), &[NO_CACHE], None).await.ok(200);
+            assert_eq!(page["connection"]["name"], name);
+        }
+    }
+    assert_eq!(user.delete(&format!("/api/v1/connections/{id}")).await.status, 204);
+    simulator.forget();
+    there.send("GET", &question(&id), &[NO_CACHE], None).await.problem(410, "connection_deleted");
+    assert!(simulator.requests().is_empty(), "nothing was sent with a deleted key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_process_notices_edits_while_it_verifies_something_slow() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Business);
