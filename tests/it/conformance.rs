@@ -18,11 +18,12 @@ use affzero_connections::platforms::stats::{
 use affzero_connections::platforms::verification::{FailureCode, StageStatus, Verification, VerificationStatus};
 use affzero_connections::platforms::{Pair, Platform, entries, normalise};
 use compact_str::CompactString;
+use futures_util::future::join_all;
 use jiff::civil::{Date, date};
 use serde_json::{Map, Value, json};
 
 use crate::stage::{Ids, PATIENCE, Stage, range};
-use crate::support::samples;
+use crate::support::samples::{self, Sample};
 use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
 
 /// Berlin's day of 25 hours lies between these.
@@ -43,6 +44,17 @@ fn called() -> impl Iterator<Item = Stage> {
     all().filter(|stage| stage.simulator.is_some())
 }
 
+/// The samples of those, each beside its tracker, which is not running yet.
+fn samples_called() -> impl Iterator<Item = (Sample, Box<dyn Tracker>)> {
+    let samples = Pair::ALL.into_iter().flat_map(|pair| samples::of(pair, LAST));
+    samples.filter_map(|mut sample| sample.tracker.take().map(|tracker| (sample, tracker)))
+}
+
+/// Asks every stage the same, in parallel: most of the time is spent waiting.
+async fn each(stages: impl Iterator<Item = Stage>, ask: impl AsyncFn(Stage)) {
+    join_all(stages.map(|stage| ask(stage))).await;
+}
+
 fn code(verification: &Verification) -> Option<FailureCode> {
     verification.failure.as_ref().map(|failure| failure.code)
 }
@@ -60,17 +72,18 @@ fn answer(body: impl Into<Vec<u8>>) -> Fault {
 
 #[tokio::test]
 async fn good_credentials_are_verified() {
-    for stage in all() {
+    each(all(), async |stage| {
         let verification = stage.verify().await;
         assert_eq!(verification.status, VerificationStatus::Ok, "{}: {verification:?}", stage.sample.name());
         assert_eq!(verification.failure, None);
         assert!(verification.stages.iter().all(|stage| stage.status != StageStatus::Failed));
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn wrong_credentials_are_rejected_and_point_at_their_field() {
-    for stage in called() {
+    each(called(), async |stage| {
         let verification = stage.verify_with(&stage.sample.wrong).await;
         let name = stage.sample.name();
         assert_eq!(verification.status, VerificationStatus::Failed, "{name}: {verification:?}");
@@ -79,32 +92,35 @@ async fn wrong_credentials_are_rejected_and_point_at_their_field() {
         let field = stage.sample.pair.subject().main_secret.expect("a secret");
         assert_eq!(failure.pointer, Some(format!("/credentials/{field}")), "{name}");
         assert!(!failure.retryable && !failure.hint.is_empty() && !failure.detail.is_empty(), "{name}: {failure:?}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn credentials_of_the_other_portal_are_named_as_such() {
-    for stage in called() {
-        let Some(other) = &stage.sample.other_portal else { continue };
+    each(called(), async |stage| {
+        let Some(other) = &stage.sample.other_portal else { return };
         let verification = stage.verify_with(other).await;
         let name = stage.sample.name();
         assert_eq!(code(&verification), Some(FailureCode::WrongPortal), "{name}: {verification:?}");
         assert_eq!(verification.detected.connection_type, Some(stage.sample.pair.connection_type().other()), "{name}");
         let failure = verification.failure.expect("a failure");
         assert_eq!(failure.pointer.as_deref(), Some("/connection_type"), "{name}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_web_page_with_status_200_never_passes() {
-    for stage in called() {
+    each(called(), async |stage| {
         stage.simulator().always(Some(Fault::Instead(Reply::html(200))));
         let verification = stage.verify().await;
         let name = stage.sample.name();
         assert_eq!(verification.status, VerificationStatus::Failed, "{name}: {verification:?}");
         assert_eq!(code(&verification), Some(FailureCode::NotThisPlatform), "{name}: {verification:?}");
         stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err(&name);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -116,7 +132,7 @@ async fn a_redirect_is_named_and_never_followed() {
         }
     }
     let elsewhere = Simulator::start(Elsewhere);
-    for stage in called() {
+    each(called(), async |stage| {
         for status in [301, 302, 303, 307, 308] {
             let reply = Reply::text(status, "text/plain", "").with_header("location", format!("{}/in", elsewhere.url));
             stage.simulator().always(Some(Fault::Instead(reply)));
@@ -126,7 +142,8 @@ async fn a_redirect_is_named_and_never_followed() {
             let refused = stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err(&name);
             assert_eq!(refused.kind, ErrorKind::Redirected, "{name} {status}: {refused:?}");
         }
-    }
+    })
+    .await;
     assert!(elsewhere.requests().is_empty(), "{:?}", elsewhere.requests());
 }
 
@@ -139,7 +156,7 @@ async fn throttling_and_outages_say_nothing_of_the_credentials() {
         // Last, because from then on the account is left alone.
         (429, FailureCode::RateLimited, ErrorKind::RateLimited),
     ];
-    for stage in called() {
+    each(called(), async |stage| {
         for (status, expected, kind) in cases {
             stage.simulator().always(Some(later(status)));
             let verification = stage.verify().await;
@@ -150,41 +167,41 @@ async fn throttling_and_outages_say_nothing_of_the_credentials() {
             assert_eq!(failed.kind, kind, "{name} {status}: {failed:?}");
             assert!(failed.kind.is_retryable() && !failed.kind.is_refusal());
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_tracker_that_does_not_answer_times_out() {
-    for pair in Pair::ALL {
-        for mut sample in samples::of(pair, LAST) {
-            let Some(tracker) = sample.tracker.take() else { continue };
-            let stage = Stage::play(sample, Some(tracker), Duration::from_millis(50));
-            stage.simulator().always(Some(Fault::Stall(Duration::from_secs(3_600))));
-            let verification = stage.verify().await;
-            let name = stage.sample.name();
-            assert_eq!(verification.status, VerificationStatus::Inconclusive, "{name}: {verification:?}");
-            assert_eq!(code(&verification), Some(FailureCode::Timeout), "{name}: {verification:?}");
-            let late = stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err(&name);
-            assert_eq!(late.kind, ErrorKind::Timeout, "{name}: {late:?}");
-        }
-    }
+    let hasty = samples_called().map(|(sample, tracker)| Stage::play(sample, Some(tracker), Duration::from_millis(50)));
+    each(hasty, async |stage| {
+        stage.simulator().always(Some(Fault::Stall(Duration::from_secs(3_600))));
+        let verification = stage.verify().await;
+        let name = stage.sample.name();
+        assert_eq!(verification.status, VerificationStatus::Inconclusive, "{name}: {verification:?}");
+        assert_eq!(code(&verification), Some(FailureCode::Timeout), "{name}: {verification:?}");
+        let late = stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err(&name);
+        assert_eq!(late.kind, ErrorKind::Timeout, "{name}: {late:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_answer_beyond_the_bound_is_not_read() {
     let large = answer(vec![b' '; MAX_BODY_BYTES + 1]);
-    for stage in called() {
+    each(called(), async |stage| {
         stage.simulator().always(Some(large.clone()));
         let failed = stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err("too large");
         assert_eq!(failed.kind, ErrorKind::BadResponse, "{}: {failed:?}", stage.sample.name());
         let verification = stage.verify().await;
         assert_ne!(verification.status, VerificationStatus::Ok, "{}", stage.sample.name());
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn what_is_not_an_answer_is_not_taken_for_an_empty_one() {
-    for stage in called() {
+    each(called(), async |stage| {
         let bodies = ["", "null", "true", "0", "\"\"", "{}", "[]", "hello", "{\"rows\":", "[[]]", "\u{feff}", "\0"];
         for body in bodies.into_iter().filter(|body| !stage.sample.says_nothing.contains(body)) {
             stage.simulator().always(Some(answer(body)));
@@ -195,12 +212,13 @@ async fn what_is_not_an_answer_is_not_taken_for_an_empty_one() {
             let failed = outcome.expect_err(&format!("{name} answers {body:?}"));
             assert!(!failed.detail.is_empty());
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_secret_that_the_tracker_sends_back_is_left_out() {
-    for stage in called() {
+    each(called(), async |stage| {
         let secrets: Vec<&str> = stage.sample.credentials.iter().map(|(_, secret)| secret.as_str()).collect();
         let echo = secrets.join(" and ");
         let bodies = [
@@ -219,14 +237,15 @@ async fn a_secret_that_the_tracker_sends_back_is_left_out() {
             assert_ne!(stage.verify().await.status, VerificationStatus::Ok, "{} {status}", stage.sample.name());
             stage.pull(&[Dimension::Date], range(FROM, TO), "UTC").await.expect_err("an echo is no report");
         }
-    }
+    })
+    .await;
 }
 
 // Reports.
 
 #[tokio::test]
 async fn a_report_with_a_broken_call_is_whole_or_an_error() {
-    for stage in called() {
+    each(called(), async |stage| {
         let name = stage.sample.name();
         let group_by = [Dimension::Offer, Dimension::Date];
         let whole = stage.table(&group_by, range(FROM, TO), "UTC").await.by_ids();
@@ -246,20 +265,22 @@ async fn a_report_with_a_broken_call_is_whole_or_an_error() {
                 assert_eq!(table.by_ids(), whole, "{name}: call {place} of {calls} met {fault:?}");
             }
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_day_without_traffic_has_no_rows_and_is_no_error() {
-    for stage in called() {
+    each(called(), async |stage| {
         let table = stage.table(&[Dimension::Date], range(LONG_AGO, LONG_AGO), "UTC").await;
         assert!(!table.has_traffic(), "{}: {:?}", stage.sample.name(), table.rows);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn every_grouping_adds_up_to_the_same_sums() {
-    for stage in all() {
+    each(all(), async |stage| {
         let name = stage.sample.name();
         let by_day = stage.table(&[Dimension::Date], range(FROM, TO), "UTC").await;
         assert!(by_day.has_traffic(), "{name}");
@@ -275,7 +296,8 @@ async fn every_grouping_adds_up_to_the_same_sums() {
             assert!(table.rows.iter().all(|row| row.key.len() == group_by.len()), "{name}");
             table.by_ids();
         }
-    }
+    })
+    .await;
 }
 
 /// Those that are read in different ways: sub-ids differ by their number alone, and months from weeks by nothing.
@@ -290,18 +312,19 @@ fn differing(dimensions: &[Dimension]) -> Vec<Dimension> {
 
 #[tokio::test]
 async fn no_grouping_is_one_row_a_currency() {
-    for stage in all() {
+    each(all(), async |stage| {
         let name = stage.sample.name();
         let whole = stage.table(&[], range(FROM, TO), "UTC").await;
         let currencies: BTreeSet<_> = whole.rows.iter().map(|row| row.currency).collect();
         assert_eq!(currencies.len(), whole.rows.len(), "{name}: {:?}", whole.rows);
         assert!(whole.has_traffic() && whole.rows.iter().all(|row| row.key.is_empty()), "{name}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn weeks_and_months_are_their_days() {
-    for stage in all() {
+    each(all(), async |stage| {
         let name = stage.sample.name();
         // A Sunday and a Monday, the last of a month and the first.
         let (from, to) = (date(2026, 10, 24), LAST);
@@ -315,16 +338,17 @@ async fn weeks_and_months_are_their_days() {
             }
             assert_eq!(stage.table(&[dimension], range(from, to), "UTC").await.by_ids(), expected, "{name}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn rows_without_a_sub_id_stand_under_an_empty_one_and_every_letter_of_others_counts() {
-    for stage in called() {
+    each(called(), async |stage| {
         let name = stage.sample.name();
         let first = Dimension::Sub(SubId::nth(1));
         if !stage.dimensions().contains(&first) {
-            continue;
+            return;
         }
         let table = stage.table(&[first], range(FROM, TO), "UTC").await;
         let ids: Vec<&str> = table.rows.iter().map(|row| row.key[0].id.as_str()).collect();
@@ -334,12 +358,13 @@ async fn rows_without_a_sub_id_stand_under_an_empty_one_and_every_letter_of_othe
         let expected = table.rows.iter().filter(|row| row.key[0].id.is_empty());
         let expected = expected.map(|row| row.metrics.clicks.expect("clicks")).sum::<i64>();
         assert_eq!(kept.rows.iter().map(|row| row.metrics.clicks.expect("clicks")).sum::<i64>(), expected, "{name}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn combinations_are_exact_or_refused_by_name() {
-    for stage in all() {
+    each(all(), async |stage| {
         let name = stage.sample.name();
         let sums = stage.table(&[Dimension::Date], range(FROM, FROM), "UTC").await.sums();
         let dimensions = differing(&stage.dimensions());
@@ -359,12 +384,13 @@ async fn combinations_are_exact_or_refused_by_name() {
                 }
             }
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn days_and_hours_are_inside_the_range_in_every_zone() {
-    for stage in all() {
+    each(all(), async |stage| {
         let name = stage.sample.name();
         for zone in ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"] {
             let days = match stage.pull(&[Dimension::Date], range(FROM, TO), zone).await {
@@ -393,12 +419,13 @@ async fn days_and_hours_are_inside_the_range_in_every_zone() {
             assert!(hours.rows.iter().all(|row| known.contains(&row.key[0])), "{name} in {zone}");
             assert_eq!(hours.sums(), one.sums(), "{name} in {zone}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn filters_are_exact() {
-    for stage in all() {
+    each(all(), async |stage| {
         let name = stage.sample.name();
         for dimension in stage.sample.pair.entry().dimensions.iter().filter(|dimension| dimension.filterable) {
             let key = dimension.key;
@@ -416,7 +443,8 @@ async fn filters_are_exact() {
             let hidden = hidden.unwrap_or_else(|error| panic!("{name} filtered by {key}, unseen: {error:?}"));
             assert_eq!(hidden.sums(), table.sums(), "{name} filtered by {key}, unseen");
         }
-    }
+    })
+    .await;
 }
 
 /// A tracker some of whose answers arrive with a few bytes changed, dropped or doubled.
@@ -516,7 +544,7 @@ async fn dirty_names_cost_no_number() {
 
 #[tokio::test]
 async fn rows_are_held_against_at_least_what_the_catalogue_says() {
-    for stage in all() {
+    each(all(), async |stage| {
         let entry = stage.sample.pair.entry();
         let dimensions = stage.dimensions();
         let alone = dimensions.iter().map(|dimension| vec![*dimension]);
@@ -530,12 +558,13 @@ async fn rows_are_held_against_at_least_what_the_catalogue_says() {
             assert!(was >= promised || is_left_out, "{} by {group_by:?}: {was:?}", stage.sample.name());
         }
         assert!(entry.integrity.last().is_some_and(|entry| entry.group_by.is_none()), "every grouping has an entry");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn unique_clicks_of_days_are_not_added_up() {
-    for stage in all() {
+    each(all(), async |stage| {
         let name = stage.sample.name();
         let days = stage.table(&[Dimension::Offer, Dimension::Date], range(FROM, TO), "UTC").await;
         let mut by_offer: BTreeMap<&str, Vec<Option<i64>>> = BTreeMap::new();
@@ -551,12 +580,13 @@ async fn unique_clicks_of_days_are_not_added_up() {
             let busy = parts.iter().filter(|unique| **unique != Some(0)).count();
             assert!(busy < 2 || row.metrics.unique_clicks.is_none(), "{name}: {row:?} of {parts:?}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn days_are_in_the_zone_that_was_asked_for_or_a_warning_says_so() {
-    for stage in all() {
+    each(all(), async |stage| {
         let name = stage.sample.name();
         for zone in ["UTC", "America/New_York", "Asia/Tokyo"] {
             let Ok(table) = stage.pull(&[Dimension::Date], range(FROM, TO), zone).await else { continue };
@@ -573,15 +603,16 @@ async fn days_are_in_the_zone_that_was_asked_for_or_a_warning_says_so() {
             assert_eq!(terms.zone == Some(zone), !is_fixed, "{name}: {:?}", terms.zone);
             assert_eq!(terms.day_of_conversion, stage.sample.pair.entry().day_of_conversion, "{name}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_rules_that_changed_in_2026_are_named_where_a_tracker_counts_days_by_its_own() {
-    for stage in all() {
+    each(all(), async |stage| {
         let name = stage.sample.name();
         let days = range(date(2026, 11, 1), date(2026, 11, 2));
-        let Ok(table) = stage.pull(&[Dimension::Date], days, "America/Vancouver").await else { continue };
+        let Ok(table) = stage.pull(&[Dimension::Date], days, "America/Vancouver").await else { return };
         let told: Vec<_> =
             table.warnings.iter().filter(|warning| warning.code == WarningCode::ZoneTablesDiffer).collect();
         let is_in_its_zone = table.warnings.iter().all(|warning| warning.code != WarningCode::TimezoneFixedByPlatform);
@@ -589,21 +620,21 @@ async fn the_rules_that_changed_in_2026_are_named_where_a_tracker_counts_days_by
             matches!(stage.sample.pair.platform(), Platform::Binom | Platform::Demo | Platform::Tune);
         assert_eq!(told.len(), usize::from(is_in_its_zone && !is_handed_instants), "{name}: {:?}", table.warnings);
         assert!(told.iter().all(|warning| warning.detail.contains("2026-11-01")), "{name}: {told:?}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn damaged_answers_never_panic() {
     for seed in 0..12 {
-        for pair in Pair::ALL {
-            for mut sample in samples::of(pair, LAST) {
-                let Some(tracker) = sample.tracker.take() else { continue };
-                let stage = Stage::play(sample, Some(Damaged(tracker, seed)), PATIENCE);
-                // Whether the damage shows depends on where it is; what comes out must be free of secrets anyway.
-                stage.verify().await;
-                drop(stage.pull(&[Dimension::Offer, Dimension::Date], range(FROM, TO), "UTC").await);
-            }
-        }
+        let damaged =
+            samples_called().map(|(sample, tracker)| Stage::play(sample, Some(Damaged(tracker, seed)), PATIENCE));
+        each(damaged, async |stage| {
+            // Whether the damage shows depends on where it is; what comes out must be free of secrets anyway.
+            stage.verify().await;
+            drop(stage.pull(&[Dimension::Offer, Dimension::Date], range(FROM, TO), "UTC").await);
+        })
+        .await;
     }
 }
 
