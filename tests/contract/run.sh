@@ -16,7 +16,8 @@ main() {
     install_tools
     step "lint" "$work/node_modules/.bin/redocly" lint --config "$here/redocly.yaml" openapi/openapi.json
     step "types" compile_types
-    cargo build --quiet --locked
+    # With the examples: the service alone has other features, and all it depends on would be built once more.
+    cargo build --quiet --locked --bins --examples
     export PATH="$root/target/debug:$PATH"
     start_service
     trap stop_service EXIT
