@@ -122,7 +122,7 @@ impl Connections {
         to_the_end(async move {
             let connection = service.inner.db.write(organisation, now, save).await?;
             // Otherwise the first pull could be forgotten as one of before a change that is only noticed later.
-            service.tell_changed(id, connection.version).await;
+            service.announce_change(id, connection.version).await;
             if let Some(slot) = slot {
                 slot.leave();
                 service.inner.work.notify_one();

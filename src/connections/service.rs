@@ -212,15 +212,15 @@ impl Connections {
     }
 
     /// Has every process forget what was pulled through a connection before a change of it.
-    pub(super) async fn tell_changed(&self, id: Uuid, version: i64) {
+    pub(super) async fn announce_change(&self, id: Uuid, version: i64) {
         self.notice_failover();
         self.inner.stats.forget_older(id, version);
         self.inner.shared.announce(&[Change { connection: id, version }]).await;
     }
 
     /// Has every process forget what was pulled through a connection that is deleted.
-    pub(super) async fn tell_deleted(&self, id: Uuid) {
-        self.tell_changed(id, DELETED).await;
+    pub(super) async fn announce_deletion(&self, id: Uuid) {
+        self.announce_change(id, DELETED).await;
     }
 
     pub(super) async fn audit(&self, actor: &Actor, event: Event) -> Result<(), Problem> {

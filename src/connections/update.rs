@@ -63,7 +63,7 @@ impl Connections {
         let (service, owner, if_match) = (self.clone(), actor.clone(), if_match.cloned());
         to_the_end(async move {
             let connection = service.save_change(&owner, id, edit, if_match).await?;
-            service.tell_changed(id, connection.version).await;
+            service.announce_change(id, connection.version).await;
             service.inner.db.finish_scrub().await;
             Ok(connection)
         })
@@ -208,7 +208,7 @@ impl Connections {
         let (service, owner) = (self.clone(), actor.clone());
         to_the_end(async move {
             service.bury(owner, id, if_match).await?;
-            service.tell_deleted(id).await;
+            service.announce_deletion(id).await;
             service.inner.db.finish_scrub().await;
             Ok(())
         })

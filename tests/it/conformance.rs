@@ -22,7 +22,7 @@ use futures_util::future::join_all;
 use jiff::civil::{Date, date};
 use serde_json::{Map, Value, json};
 
-use crate::stage::{Ids, PATIENCE, Stage, range};
+use crate::stage::{Ids, Stage, TIMEOUT, range};
 use crate::support::samples::{self, Sample};
 use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
 
@@ -59,7 +59,7 @@ fn code(verification: &Verification) -> Option<FailureCode> {
     verification.failure.as_ref().map(|failure| failure.code)
 }
 
-/// A reply that asks for more patience than anybody here has, so that nothing is repeated.
+/// A reply that asks to be left alone for longer than any test waits, so that nothing is repeated.
 fn later(status: u16) -> Fault {
     Fault::Instead(Reply::text(status, "text/plain", "later").with_header("retry-after", "3600"))
 }
@@ -524,7 +524,7 @@ async fn dirty_names_cost_no_number() {
         for (clean, mut sample) in clean.zip(samples::of(pair, LAST)) {
             let Some(tracker) = sample.tracker.take() else { continue };
             let is_heard = Arc::new(AtomicBool::new(false));
-            let dirty = Stage::play(sample, Some(Dirty { tracker, is_heard: Arc::clone(&is_heard) }), PATIENCE);
+            let dirty = Stage::play(sample, Some(Dirty { tracker, is_heard: Arc::clone(&is_heard) }), TIMEOUT);
             for group_by in [vec![Dimension::Offer], vec![Dimension::Offer, Dimension::Date]] {
                 let expected = clean.table(&group_by, range(FROM, TO), "UTC").await.by_ids();
                 is_heard.store(false, Ordering::Relaxed);
@@ -628,7 +628,7 @@ async fn the_rules_that_changed_in_2026_are_named_where_a_tracker_counts_days_by
 async fn damaged_answers_never_panic() {
     for seed in 0..12 {
         let damaged =
-            samples_called().map(|(sample, tracker)| Stage::play(sample, Some(Damaged(tracker, seed)), PATIENCE));
+            samples_called().map(|(sample, tracker)| Stage::play(sample, Some(Damaged(tracker, seed)), TIMEOUT));
         each(damaged, async |stage| {
             // Whether the damage shows depends on where it is; what comes out must be free of secrets anyway.
             stage.verify().await;

@@ -8,7 +8,7 @@ use affzero_connections::platforms::verification::FailureCode;
 use affzero_connections::platforms::{ConnectionType, Pair, Platform};
 use jiff::civil::date;
 
-use crate::stage::{PATIENCE, Stage, Table, range};
+use crate::stage::{Stage, TIMEOUT, Table, range};
 use crate::support::samples;
 use crate::support::tracker::{Reply, Request, Tracker};
 
@@ -102,7 +102,7 @@ impl Tracker for Reciting {
 fn reciting(pair: Pair, variant: usize, texts: &[(&'static str, u16, &'static str)]) -> Stage {
     let mut sample = samples::of(pair, date(2026, 10, 31)).swap_remove(variant);
     let otherwise = sample.tracker.take().expect("a tracker that is called");
-    Stage::play(sample, Some(Reciting { otherwise, texts: texts.to_vec() }), PATIENCE)
+    Stage::play(sample, Some(Reciting { otherwise, texts: texts.to_vec() }), TIMEOUT)
 }
 
 async fn table(stage: &Stage, group_by: &[Dimension]) -> Table {

@@ -23,7 +23,7 @@ use crate::support::samples::{self, Sample, Texts};
 use crate::support::tracker::{Simulator, Tracker};
 
 /// Longer than anything takes here.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A sample whose simulator is running.
 pub(crate) struct Stage {
@@ -45,10 +45,10 @@ pub(crate) struct Table {
 impl Stage {
     pub(crate) fn set(mut sample: Sample) -> Self {
         let tracker = sample.tracker.take();
-        Self::play(sample, tracker, PATIENCE)
+        Self::play(sample, tracker, TIMEOUT)
     }
 
-    pub(crate) fn play(sample: Sample, tracker: Option<impl Tracker>, patience: Duration) -> Self {
+    pub(crate) fn play(sample: Sample, tracker: Option<impl Tracker>, timeout: Duration) -> Self {
         crate::watch::listen();
         let simulator = tracker.map(Simulator::start);
         let transport = Transport::new(TransportConfig {
@@ -57,8 +57,8 @@ impl Stage {
                 allow_http: false,
                 ..EgressPolicy::default()
             },
-            timeout: patience,
-            connect_timeout: PATIENCE,
+            timeout: timeout,
+            connect_timeout: TIMEOUT,
         });
         let url = simulator.as_ref().map(|simulator| simulator.url.as_str()).unwrap_or_default();
         let platforms = Platforms::new(transport.expect("TLS"), samples::gateways(url));
@@ -81,7 +81,7 @@ impl Stage {
             credentials: credentials.iter().map(|(key, value)| ((*key).to_owned(), value.clone().into())).collect(),
             detected: Detected::default(),
         };
-        let scope = CallScope { purpose, deadline: Instant::now() + PATIENCE, max_calls: 2_000 };
+        let scope = CallScope { purpose, deadline: Instant::now() + TIMEOUT, max_calls: 2_000 };
         open(self.sample.pair, account, &self.platforms, scope).expect("an account that opens")
     }
 

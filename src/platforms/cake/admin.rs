@@ -12,9 +12,9 @@ use super::super::client::{Account, PlatformClient};
 use super::super::kind::ConnectionType;
 use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery};
 use super::super::verification::Detected;
+use super::api::{Api, Road};
 use super::currency::Labels;
-use super::pull::{Clock, Pull, Reader};
-use super::session::{Road, Session};
+use super::pull::{Clock, Pull, RowReader};
 use super::tree::Fields;
 use super::{reports, wire, zone};
 use crate::outbound::Upstream;
@@ -23,10 +23,10 @@ use crate::outbound::error::{PlatformError, Stage};
 /// The longest window that CAKE documents.
 const LONGEST_WINDOW: u32 = 31;
 
-const READER: Reader = Reader { entity, metrics: wire::admin_metrics };
+const ROW_READER: RowReader = RowReader { entity, metrics: wire::admin_metrics };
 
 pub(super) struct AdminClient {
-    session: Session,
+    api: Api,
     currency: Option<Currency>,
     zone: Option<Zone>,
     days: Road,
@@ -41,7 +41,7 @@ impl AdminClient {
         Ok(Self {
             currency: super::currency(account),
             zone: super::account_zone(account),
-            session: super::session(ConnectionType::Admin, account, upstream)?,
+            api: super::api(ConnectionType::Admin, account, upstream)?,
             days: reports::admin_days(),
             affiliates: reports::admin_affiliates(),
             offers: reports::admin_offers(),
@@ -65,7 +65,7 @@ impl AdminClient {
     /// Whether a rejected key is an affiliate's: then that portal's reports answer to it. Networks that want the
     /// affiliate's id on every call cannot be asked.
     async fn is_affiliate_key(&self, day: Date) -> bool {
-        let portal = self.session.as_portal(ConnectionType::Affiliate);
+        let portal = self.api.as_portal(ConnectionType::Affiliate);
         portal.probe(&reports::affiliate_campaigns(false), day).await.is_ok()
     }
 }
@@ -84,11 +84,11 @@ fn entity(row: &Fields, dimension: Dimension) -> Option<DimensionValue> {
 impl PlatformClient for AdminClient {
     async fn verify(&self) -> Result<Detected, PlatformError> {
         let day = super::yesterday(self.zone.as_ref());
-        self.session.upstream().enter(Stage::Authorize);
-        match self.session.probe(&self.affiliates, day).await {
+        self.api.upstream().enter(Stage::Authorize);
+        match self.api.probe(&self.affiliates, day).await {
             Ok(_) => {}
             Err(error) if super::is_rejected(error.kind) && self.is_affiliate_key(day).await => {
-                return Err(self.session.judge.wrong_portal("an affiliate's key, not one of the network itself"));
+                return Err(self.api.judge.wrong_portal("an affiliate's key, not one of the network itself"));
             }
             Err(error) => return Err(error),
         }
@@ -116,9 +116,9 @@ impl PlatformClient for AdminClient {
         }
         let (road, clock) = self.plan(query);
         let pull = Pull {
-            session: &self.session,
+            api: &self.api,
             road,
-            reader: READER,
+            reader: ROW_READER,
             clock,
             longest: LONGEST_WINDOW,
             labels: Labels::new(self.currency),

@@ -11,9 +11,9 @@ use super::super::client::{Account, PlatformClient};
 use super::super::kind::ConnectionType;
 use super::super::stats::{Currency, Dimension, DimensionValue, Report, StatsQuery, SubId};
 use super::super::verification::Detected;
+use super::api::{Api, Generation, Road};
 use super::currency::Labels;
-use super::pull::{Clock, Pull, Reader};
-use super::session::{Generation, Road, Session};
+use super::pull::{Clock, Pull, RowReader};
 use super::tree::{Fields, Node};
 use super::{reports, wire, zone};
 use crate::outbound::Upstream;
@@ -22,7 +22,7 @@ use crate::outbound::error::{PlatformError, Stage};
 /// The longest window that networks are known to accept on the newer paths.
 const LONGEST_WINDOW: u32 = 28;
 
-const READER: Reader = Reader { entity, metrics: wire::affiliate_metrics };
+const ROW_READER: RowReader = RowReader { entity, metrics: wire::affiliate_metrics };
 
 /// The newer generation, as `platform_version` names it.
 const NEWER: &str = "newer";
@@ -30,7 +30,7 @@ const NEWER: &str = "newer";
 const CLASSIC: &str = "classic";
 
 pub(super) struct AffiliateClient {
-    session: Session,
+    api: Api,
     currency: Option<Currency>,
     zone: Option<Zone>,
     campaigns: Road,
@@ -45,7 +45,7 @@ impl AffiliateClient {
         Ok(Self {
             currency: super::currency(account),
             zone: super::account_zone(account),
-            session: super::session(ConnectionType::Affiliate, account, upstream)?,
+            api: super::api(ConnectionType::Affiliate, account, upstream)?,
             campaigns: reports::affiliate_campaigns(classic),
             days: reports::affiliate_days(classic),
             hours: reports::affiliate_hours(classic),
@@ -66,14 +66,14 @@ impl AffiliateClient {
 
     /// Whether a rejected key is one of the network's own: then its reports answer to it.
     async fn is_admin_key(&self, day: Date) -> bool {
-        self.session.as_portal(ConnectionType::Admin).probe(&reports::admin_affiliates(), day).await.is_ok()
+        self.api.as_portal(ConnectionType::Admin).probe(&reports::admin_affiliates(), day).await.is_ok()
     }
 
     /// The currency of a sample row, or what the connection says it is.
     async fn reported_currency(&self, sample: &[Fields]) -> Result<Option<String>, PlatformError> {
         let currency = match sample.first() {
             Some(row) => {
-                let listed = self.session.listed_for(sample).await?.cloned().unwrap_or_default();
+                let listed = self.api.listed_for(sample).await?.cloned().unwrap_or_default();
                 Labels::new(self.currency).of(wire::denomination(row), &listed)?
             }
             None => self.currency,
@@ -128,11 +128,11 @@ fn entity(row: &Fields, dimension: Dimension) -> Option<DimensionValue> {
 impl PlatformClient for AffiliateClient {
     async fn verify(&self) -> Result<Detected, PlatformError> {
         let day = super::yesterday(self.zone.as_ref());
-        self.session.upstream().enter(Stage::Authorize);
-        let table = match self.session.probe(&self.campaigns, day).await {
+        self.api.upstream().enter(Stage::Authorize);
+        let table = match self.api.probe(&self.campaigns, day).await {
             Ok(table) => table,
             Err(error) if super::is_rejected(error.kind) && self.is_admin_key(day).await => {
-                return Err(self.session.judge.wrong_portal("a key of the network itself, not of an affiliate"));
+                return Err(self.api.judge.wrong_portal("a key of the network itself, not of an affiliate"));
             }
             Err(error) => return Err(error),
         };
@@ -143,7 +143,7 @@ impl PlatformClient for AffiliateClient {
         Ok(Detected {
             connection_type: Some(ConnectionType::Affiliate),
             platform_version: Some(generation.to_owned()),
-            account: self.session.affiliate_id().map(str::to_owned),
+            account: self.api.affiliate_id().map(str::to_owned),
             currency: self.reported_currency(&table.rows.unwrap_or_default()).await?,
             timezone: None,
         })
@@ -160,9 +160,9 @@ impl PlatformClient for AffiliateClient {
     async fn stats<'a>(&'a self, query: &'a StatsQuery) -> Result<Report<'a>, PlatformError> {
         let (road, clock) = self.plan(query)?;
         let pull = Pull {
-            session: &self.session,
+            api: &self.api,
             road,
-            reader: READER,
+            reader: ROW_READER,
             clock,
             longest: LONGEST_WINDOW,
             labels: Labels::new(self.currency),

@@ -16,10 +16,11 @@
 //! - Days are those of the account's own zone, and nothing in the API says which that is ([`zone`]).
 //! - A row names its currency by a symbol, or not at all ([`mod@currency`]).
 //!
-//! [newer]: session::Generation::Newer
+//! [newer]: api::Generation::Newer
 
 mod admin;
 mod affiliate;
+mod api;
 mod catalogue;
 mod currency;
 pub(super) mod descriptor;
@@ -27,7 +28,6 @@ mod parse;
 mod pull;
 mod refusal;
 mod reports;
-mod session;
 mod tree;
 mod wire;
 mod xml;
@@ -46,7 +46,7 @@ use super::stats::Currency;
 use crate::input::InputCode;
 use crate::outbound::error::{ErrorKind, PlatformError};
 use crate::outbound::{Allowance, Dialect, Limits, Upstream};
-use session::Session;
+use api::Api;
 #[cfg(fuzzing)]
 pub(super) use wire::fuzz;
 
@@ -119,7 +119,7 @@ fn unpaste(mut account: Account) -> Account {
 }
 
 /// The way to an account. `account` has been through [`unpaste`], and `origin` was derived from its settings.
-fn session(portal: ConnectionType, account: &Account, upstream: Upstream) -> Result<Session, PlatformError> {
+fn api(portal: ConnectionType, account: &Account, upstream: Upstream) -> Result<Api, PlatformError> {
     let origin = upstream
         .address()
         .and_then(|address| Url::parse(address).ok())
@@ -129,7 +129,7 @@ fn session(portal: ConnectionType, account: &Account, upstream: Upstream) -> Res
         ConnectionType::Affiliate => account.settings.get("affiliate_id").cloned(),
         ConnectionType::Admin => None,
     };
-    Ok(Session::new(portal, upstream, origin, api_key, affiliate_id))
+    Ok(Api::new(portal, upstream, origin, api_key, affiliate_id))
 }
 
 fn currency(account: &Account) -> Option<Currency> {
@@ -141,7 +141,7 @@ fn account_zone(account: &Account) -> Option<Zone> {
     account.settings.get("timezone").and_then(|name| Zone::find(name))
 }
 
-/// The last closed day, near enough for a question about nothing but the key.
+/// The last closed day, near enough for a request about nothing but the key.
 fn yesterday(zone: Option<&Zone>) -> Date {
     let now = Timestamp::now();
     let today = zone.map_or_else(|| Zone::utc().date_at(now), |zone| zone.date_at(now));

@@ -10,15 +10,15 @@ use super::super::stats::{
     Against, Batch, Check, Dimension, DimensionValue, Key, Report, Row, StatsQuery, Warning, WarningCode,
 };
 use super::LIMITS;
+use super::api::{Api, Part, ReportRequest, Road};
 use super::currency::{Labels, Listed};
-use super::session::{Part, Question, Road, Session};
 use super::tree::{Fields, Malformed};
 use super::wire::{self, Measured};
 use crate::outbound::error::PlatformError;
 
 /// How rows of a report are read.
 #[derive(Clone, Copy)]
-pub(super) struct Reader {
+pub(super) struct RowReader {
     /// An entity of a row; `None` where the row has no place for it.
     pub(super) entity: fn(&Fields, Dimension) -> Option<DimensionValue>,
     /// The numbers of a row.
@@ -39,9 +39,9 @@ pub(super) enum Clock {
 
 /// A report to be read.
 pub(super) struct Pull<'a> {
-    pub(super) session: &'a Session,
+    pub(super) api: &'a Api,
     pub(super) road: &'a Road,
-    pub(super) reader: Reader,
+    pub(super) reader: RowReader,
     pub(super) clock: Clock,
     /// The most days of one call.
     pub(super) longest: u32,
@@ -57,20 +57,20 @@ impl<'a> Pull<'a> {
         let days = self.days_per_call(query);
         let windows = query.range.windows(days);
         self.check_calls(windows.len(), days)?;
-        let (session, road) = (self.session, self.road);
+        let (api, road) = (self.api, self.road);
         let pushed = pushed(query);
         let batches = async_stream::try_stream! {
             if let Some(warning) = self.warning.take() {
                 yield Batch { warnings: vec![warning], ..Batch::default() };
             }
             let mut said = Vec::new();
-            let question = Question { road, pushed: &pushed };
+            let request = ReportRequest { road, pushed: &pushed };
             let mut fetched =
-                stream::iter(windows).map(|window| session.window(question, window)).buffered(LIMITS.most_at_once());
+                stream::iter(windows).map(|window| api.window(request, window)).buffered(LIMITS.most_at_once());
             while let Some(parts) = fetched.next().await {
                 for part in parts? {
                     self.prove_if_empty(&part).await?;
-                    let listed = session.listed_for(&part.rows).await?;
+                    let listed = api.listed_for(&part.rows).await?;
                     let mut batch = self.batch(query, &part, listed)?;
                     // Each warning is about the report, and so is given once.
                     batch.warnings.retain(|warning| !said.contains(&warning.code));
@@ -92,7 +92,7 @@ impl<'a> Pull<'a> {
     }
 
     fn check_calls(&self, planned: usize, days_per_call: u32) -> Result<(), PlatformError> {
-        let upstream = self.session.upstream();
+        let upstream = self.api.upstream();
         let left = upstream.max_calls().saturating_sub(upstream.calls());
         // One more than the windows: for the list of currencies, or to prove an empty answer.
         if usize::try_from(left).is_ok_and(|left| planned < left) {
@@ -112,7 +112,7 @@ impl<'a> Pull<'a> {
         if part.rows.is_empty()
             && let Some(proof) = self.proof.take()
         {
-            self.session.probe(proof, part.window.to()).await?;
+            self.api.probe(proof, part.window.to()).await?;
         }
         Ok(())
     }
@@ -120,8 +120,8 @@ impl<'a> Pull<'a> {
     /// The rows of one part, added up by key, with what there is to check and to say of them.
     fn batch(&mut self, query: &StatsQuery, part: &Part, listed: Option<&Listed>) -> Result<Batch, PlatformError> {
         static NONE: Listed = Listed::new();
-        let session = self.session;
-        let odd = |malformed: Malformed| session.judge.odd(&format!("sent a row that cannot be read: {malformed}"));
+        let api = self.api;
+        let odd = |malformed: Malformed| api.judge.odd(&format!("sent a row that cannot be read: {malformed}"));
         let mut sums = Sums::default();
         let mut profit = ProfitCheck::default();
         let mut rounded = false;
@@ -169,7 +169,7 @@ impl<'a> Pull<'a> {
                 value.ok_or_else(|| {
                     PlatformError::unsupported(format!(
                         "{}'s report does not say which {dimension} its rows belong to.",
-                        self.session.upstream().host()
+                        self.api.upstream().host()
                     ))
                     .hint(format!("Ask for {dimension} alone or with date."))
                 })

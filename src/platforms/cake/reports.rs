@@ -3,7 +3,7 @@
 //! A network serves several generations of the same report side by side, or only some of them. Each list is in the
 //! order of preference; a form that turns out to be missing gives way to the next one.
 
-use super::session::{Form, Generation, Road};
+use super::api::{Form, Generation, Road};
 
 const fn newer(path: &'static str, parameters: &'static [(&'static str, &'static str)]) -> Form {
     Form { generation: Generation::Newer, path, parameters, paged: true }

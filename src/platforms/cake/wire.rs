@@ -20,7 +20,7 @@ pub(super) struct Table {
     pub(super) success: Option<bool>,
     /// Why it failed.
     pub(super) message: Option<String>,
-    /// All rows of the question, or those of this page: networks differ.
+    /// All rows of the request, or those of this page: networks differ.
     pub(super) row_count: Option<usize>,
     /// Totals over all pages.
     pub(super) summary: Option<Fields>,

@@ -72,7 +72,7 @@ impl Road {
 
 /// What is asked of every window of a report.
 #[derive(Clone, Copy)]
-pub(super) struct Question<'a> {
+pub(super) struct ReportRequest<'a> {
     pub(super) road: &'a Road,
     /// Ids that the platform filters by, each under all the parameter names it goes by. A form that declares none of
     /// them sends everything.
@@ -104,7 +104,7 @@ impl Page {
 }
 
 /// One account.
-pub(super) struct Session {
+pub(super) struct Api {
     pub(super) judge: Judge,
     origin: Url,
     api_key: SecretString,
@@ -112,7 +112,7 @@ pub(super) struct Session {
     currencies: OnceCell<Option<Listed>>,
 }
 
-impl Session {
+impl Api {
     pub(super) fn new(
         portal: ConnectionType,
         upstream: Upstream,
@@ -160,28 +160,32 @@ impl Session {
 
     /// The smallest real report: one row of a closed day, judged as any other.
     pub(super) async fn probe(&self, road: &Road, day: Date) -> Result<Table, PlatformError> {
-        match self.page(Question { road, pushed: &[] }, DateRange::day(day), 1, 1).await {
+        match self.page(ReportRequest { road, pushed: &[] }, DateRange::day(day), 1, 1).await {
             Ok((table, _)) => Ok(table),
-            // No list of CAKE's messages exists. For the simplest question there is, the key is the likeliest reason.
+            // No list of CAKE's messages exists. For the simplest request there is, the key is the likeliest reason.
             Err(Trouble::SaidNo(message)) => Err(self.judge.refusal(ErrorKind::CredentialsRejected, &message)),
             Err(trouble) => Err(self.judge.explain(trouble)),
         }
     }
 
     /// All rows of a window; one that the network finds too long is halved, and so are all after it.
-    pub(super) async fn window(&self, question: Question<'_>, window: DateRange) -> Result<Vec<Part>, PlatformError> {
-        let longest = &question.road.longest;
+    pub(super) async fn window(
+        &self,
+        request: ReportRequest<'_>,
+        window: DateRange,
+    ) -> Result<Vec<Part>, PlatformError> {
+        let longest = &request.road.longest;
         let mut parts = Vec::new();
         let mut open = in_reverse(window.windows(longest.load(Ordering::Relaxed)));
         while let Some(window) = open.pop() {
-            match self.pages(question, window).await {
+            match self.pages(request, window).await {
                 Ok(part) => parts.push(part),
                 Err(Trouble::RangeTooLong) if window.len_days() > 1 => {
                     let half = window.len_days().div_ceil(2);
                     longest.fetch_min(half, Ordering::Relaxed);
                     open.extend(in_reverse(window.windows(half)));
                 }
-                Err(Trouble::SaidNo(message)) if !question.pushed.is_empty() && is_unknown_id(&message) => {
+                Err(Trouble::SaidNo(message)) if !request.pushed.is_empty() && is_unknown_id(&message) => {
                     parts.push(Part { window, rows: Vec::new(), summary: None });
                 }
                 Err(trouble) => return Err(self.judge.explain(trouble)),
@@ -191,11 +195,11 @@ impl Session {
     }
 
     /// Reads page after page until the end is proven, and refuses what does not add up.
-    async fn pages(&self, question: Question<'_>, window: DateRange) -> Result<Part, Trouble> {
+    async fn pages(&self, request: ReportRequest<'_>, window: DateRange) -> Result<Part, Trouble> {
         let mut part = Part { window, rows: Vec::new(), summary: None };
         let mut last = Page::default();
         for _ in 0..MAX_PAGES {
-            let (table, form) = self.page(question, window, part.rows.len() + 1, ROWS_PER_PAGE).await?;
+            let (table, form) = self.page(request, window, part.rows.len() + 1, ROWS_PER_PAGE).await?;
             let rows = table.rows.unwrap_or_default();
             let page = Page { first: rows.first().cloned(), length: rows.len(), counted: table.row_count };
             if page.counted.is_some_and(|count| count < page.length) {
@@ -240,16 +244,16 @@ impl Session {
     /// One page, by the best form the network has.
     async fn page(
         &self,
-        question: Question<'_>,
+        request: ReportRequest<'_>,
         window: DateRange,
         start: usize,
         limit: usize,
     ) -> Result<(Table, &'static Form), Trouble> {
-        let road = question.road;
+        let road = request.road;
         let mut place = road.place.load(Ordering::Relaxed);
         loop {
             let Some(form) = road.forms.get(place) else { return Err(Trouble::NoSuchPath) };
-            match self.ask(question, form, window, start, limit).await {
+            match self.ask(request, form, window, start, limit).await {
                 // A page that suddenly has no path is no reason to go on with another form's second page.
                 Err(Trouble::NoSuchPath) if start == 1 => place += 1,
                 Err(trouble) => return Err(trouble),
@@ -263,7 +267,7 @@ impl Session {
 
     async fn ask(
         &self,
-        question: Question<'_>,
+        request: ReportRequest<'_>,
         form: &Form,
         window: DateRange,
         start: usize,
@@ -276,13 +280,13 @@ impl Session {
         let (start, limit) = (start.to_string(), limit.to_string());
         let mut parameters = vec![("start_date", first.as_str()), ("end_date", last.as_str())];
         parameters.extend(form.parameters.iter().map(|(name, value)| {
-            let pushed = question.pushed.iter().find(|(names, _)| names.contains(name));
+            let pushed = request.pushed.iter().find(|(names, _)| names.contains(name));
             (*name, pushed.map_or(*value, |(_, id)| *id))
         }));
         if form.paged {
             parameters.extend([("start_at_row", start.as_str()), ("row_limit", limit.as_str())]);
         }
-        let table = self.call(form.path, &parameters, question.road.rows).await?;
+        let table = self.call(form.path, &parameters, request.road.rows).await?;
         self.expect_rows(table)
     }
 
