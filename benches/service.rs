@@ -102,7 +102,7 @@ fn transport() -> Transport {
         ..EgressPolicy::default()
     };
     let timeout = Duration::from_secs(5);
-    Transport::new(TransportConfig { egress, timeout: timeout, connect_timeout: timeout }).expect("a transport")
+    Transport::new(TransportConfig { egress, timeout, connect_timeout: timeout }).expect("a transport")
 }
 
 fn tokens(criterion: &mut Criterion) {

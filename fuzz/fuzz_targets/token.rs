@@ -15,7 +15,7 @@ static VERIFIER: LazyLock<(Verifier, Runtime)> = LazyLock::new(|| {
     let timeout = Duration::from_secs(1);
     let transport = Transport::new(TransportConfig {
         egress: EgressPolicy::default(),
-        timeout: timeout,
+        timeout,
         connect_timeout: timeout,
     })
     .expect("a transport");

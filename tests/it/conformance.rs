@@ -22,7 +22,8 @@ use futures_util::future::join_all;
 use jiff::civil::{Date, date};
 use serde_json::{Map, Value, json};
 
-use crate::stage::{Ids, Stage, TIMEOUT, range};
+use crate::road::{Ids, TIMEOUT, range};
+use crate::stage::Stage;
 use crate::support::samples::{self, Sample};
 use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
 

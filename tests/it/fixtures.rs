@@ -8,7 +8,8 @@ use affzero_connections::platforms::verification::FailureCode;
 use affzero_connections::platforms::{ConnectionType, Pair, Platform};
 use jiff::civil::date;
 
-use crate::stage::{Stage, TIMEOUT, Table, range};
+use crate::road::{TIMEOUT, Table, range};
+use crate::stage::Stage;
 use crate::support::samples;
 use crate::support::tracker::{Reply, Request, Tracker};
 

@@ -28,6 +28,7 @@ mod operate;
 mod platforms;
 mod process;
 mod resilience;
+mod road;
 mod secrets;
 mod servers;
 mod shared;

@@ -2,44 +2,26 @@
 //!
 //! Everything that comes out of it is searched for the account's secrets.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use affzero_connections::outbound::egress::EgressPolicy;
+use affzero_connections::outbound::Purpose;
 use affzero_connections::outbound::error::PlatformError;
-use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
-use affzero_connections::platforms::assemble::{assemble, read_along};
+use affzero_connections::platforms::assemble::read_along;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::stats::{
-    Against, Batch, Currency, Dimension, Filters, Metrics, Row, StatsQuery, Warning,
-};
-use affzero_connections::platforms::verification::{Detected, Verification};
-use affzero_connections::platforms::{Account, Client, Platforms, normalise, open, verify};
-use futures_util::TryStreamExt;
-use jiff::civil::Date;
-use uuid::Uuid;
+use affzero_connections::platforms::stats::{Dimension, Filters, StatsQuery};
+use affzero_connections::platforms::verification::Verification;
+use affzero_connections::platforms::{Client, Platforms};
 
+use crate::road::{Road, TIMEOUT, Table, platforms};
 use crate::support::samples::{self, Sample, Texts};
 use crate::support::tracker::{Simulator, Tracker};
-
-/// Longer than anything takes here.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A sample whose simulator is running.
 pub(crate) struct Stage {
     pub(crate) sample: Sample,
     pub(crate) simulator: Option<Simulator>,
     platforms: Platforms,
-}
-
-/// A report as a caller sees it.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) mismatches: Vec<String>,
-    /// What the rows were held against, at best.
-    pub(crate) against: Option<Against>,
-    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Stage {
@@ -49,19 +31,9 @@ impl Stage {
     }
 
     pub(crate) fn play(sample: Sample, tracker: Option<impl Tracker>, timeout: Duration) -> Self {
-        crate::watch::listen();
         let simulator = tracker.map(Simulator::start);
-        let transport = Transport::new(TransportConfig {
-            egress: EgressPolicy {
-                allow: vec!["127.0.0.0/8".parse().expect("a network")],
-                allow_http: false,
-                ..EgressPolicy::default()
-            },
-            timeout: timeout,
-            connect_timeout: TIMEOUT,
-        });
         let url = simulator.as_ref().map(|simulator| simulator.url.as_str()).unwrap_or_default();
-        let platforms = Platforms::new(transport.expect("TLS"), samples::gateways(url));
+        let platforms = platforms(samples::gateways(url), timeout);
         Self { sample, simulator, platforms }
     }
 
@@ -70,23 +42,18 @@ impl Stage {
         self.simulator.as_ref().expect("a tracker that is called")
     }
 
-    pub(crate) fn open(&self, purpose: Purpose, credentials: &Texts) -> Client {
+    fn road(&self, credentials: &Texts) -> Road {
         let url = self.simulator.as_ref().map(|simulator| simulator.url.as_str()).unwrap_or_default();
-        let mut settings =
-            self.sample.settings_at(url).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        normalise(self.sample.pair, &mut settings).expect("good settings");
-        let account = Account {
-            connection: Uuid::from_u128(7),
-            settings,
-            credentials: credentials.iter().map(|(key, value)| ((*key).to_owned(), value.clone().into())).collect(),
-            detected: Detected::default(),
-        };
-        let scope = CallScope { purpose, deadline: Instant::now() + TIMEOUT, max_calls: 2_000 };
-        open(self.sample.pair, account, &self.platforms, scope).expect("an account that opens")
+        let (settings, credentials) = (self.sample.settings_at(url), credentials.clone());
+        Road { settings, credentials, ..Road::new(self.sample.pair) }.in_process(&self.platforms)
+    }
+
+    pub(crate) fn open(&self, purpose: Purpose, credentials: &Texts) -> Client {
+        self.road(credentials).open(purpose)
     }
 
     pub(crate) async fn verify_with(&self, credentials: &Texts) -> Verification {
-        let verification = verify(&self.open(Purpose::Verify, credentials)).await;
+        let verification = self.road(credentials).verify().await;
         self.assert_discreet(&format!("{verification:?}"));
         verification
     }
@@ -103,10 +70,9 @@ impl Stage {
         range: DateRange,
         zone: &str,
     ) -> Result<Table, PlatformError> {
-        let client = self.open(Purpose::Pull, &self.sample.credentials);
         let dimensions = read_along(group_by, &filters, self.sample.pair.entry().undivided);
         let query = StatsQuery { dimensions, range, zone: Zone::find(zone).expect("a zone"), filters };
-        let outcome = read(&client, &query, group_by).await;
+        let outcome = self.road(&self.sample.credentials).pull_by(&query, group_by).await;
         self.assert_discreet(&format!("{outcome:?}"));
         outcome
     }
@@ -156,48 +122,4 @@ impl Stage {
             .is_none_or(|only| wanted.is_empty() || only.iter().any(|possible| sources(possible) == wanted));
         goes_together && group_by.iter().all(|dimension| known.contains(dimension))
     }
-}
-
-async fn read(client: &Client, query: &StatsQuery, group_by: &[Dimension]) -> Result<Table, PlatformError> {
-    let report = client.stats(query).await?;
-    let batches: Vec<Batch> = assemble(query, group_by, report, 1_000_000).try_collect().await?;
-    let mut table = Table::default();
-    for batch in batches {
-        table.rows.extend(batch.rows);
-        table.against = table.against.max(batch.checks.iter().map(|check| check.against).max());
-        table.mismatches.extend(batch.checks.into_iter().filter_map(|check| check.mismatch));
-        table.warnings.extend(batch.warnings);
-    }
-    Ok(table)
-}
-
-/// A row's ids and currency.
-pub(crate) type Ids = (Vec<String>, Option<Currency>);
-
-impl Table {
-    pub(crate) fn by_ids(&self) -> BTreeMap<Ids, Metrics> {
-        let key = |row: &Row| (row.key.iter().map(|value| value.id.to_string()).collect(), row.currency);
-        let rows: BTreeMap<_, _> = self.rows.iter().map(|row| (key(row), row.metrics)).collect();
-        assert_eq!(rows.len(), self.rows.len(), "rows are unique by their ids and currency");
-        rows
-    }
-
-    /// The sums by currency, of what each row knows.
-    pub(crate) fn sums(&self) -> BTreeMap<Option<Currency>, Metrics> {
-        let mut sums = BTreeMap::new();
-        for row in &self.rows {
-            let sum = sums.entry(row.currency).or_insert(Metrics::ZERO);
-            *sum = sum.add(&Metrics { unique_clicks: None, ..row.metrics });
-        }
-        sums
-    }
-
-    pub(crate) fn has_traffic(&self) -> bool {
-        self.rows.iter().any(|row| row.metrics.clicks > Some(0))
-    }
-}
-
-/// Days from `from` to `to`, both included.
-pub(crate) fn range(from: Date, to: Date) -> DateRange {
-    DateRange::new(from, to).expect("a range")
 }

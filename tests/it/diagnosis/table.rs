@@ -71,7 +71,7 @@ async fn answered(user: &User<'_>, fault: Fault) -> Value {
 async fn without_an_address() -> Value {
     let timeout = Duration::from_secs(5);
     let transport =
-        Transport::new(TransportConfig { egress: EgressPolicy::default(), timeout: timeout, connect_timeout: timeout });
+        Transport::new(TransportConfig { egress: EgressPolicy::default(), timeout, connect_timeout: timeout });
     let mut gateways = samples::gateways("http://127.0.0.1:1");
     gateways.voluum = "mailto:nowhere".to_owned();
     let account = Account {

@@ -12,7 +12,8 @@ use jiff::civil::{Date, date};
 use serde_json::json;
 
 use crate::app::TestApp;
-use crate::stage::{Stage, range};
+use crate::road::range;
+use crate::stage::Stage;
 use crate::support::affise::{ADMIN_KEY, Affise};
 use crate::support::samples::{self, Address};
 use crate::support::tracker::{Fault, Simulator};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use affzero_connections::outbound::Purpose;
 use affzero_connections::outbound::error::{ErrorKind, Stage};
 use affzero_connections::platforms::assemble::assemble;
-use affzero_connections::platforms::stats::{Metrics, Row};
+use affzero_connections::platforms::stats::{Dimension, Metrics, Row, StatsQuery};
 use affzero_connections::platforms::verification::{
     Detected, FailureCode, StageStatus, Verification, VerificationStatus,
 };
@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::road::{Road, ask};
+use crate::road::{Road, Table, code, ids, query, range};
 use crate::support::affise::{ADMIN_KEY, ADVERTISER_KEY, AFFILIATE_KEY, Affise, NetworkMoney, Numbers, Owner};
 use crate::support::tracker::{Fault, Reply, Request, Simulator, Tracker};
 
@@ -30,6 +30,12 @@ fn admin(simulator: &Simulator) -> Road {
 
 fn affiliate(simulator: &Simulator) -> Road {
     Road::to(Pair::AffiseAffiliate, &simulator.url, AFFILIATE_KEY)
+}
+
+/// A question without filters.
+fn ask(dimensions: &[&str], from: Date, to: Date, zone: &str) -> StatsQuery {
+    let dimensions: Vec<Dimension> = dimensions.iter().map(|key| key.parse().expect("a dimension")).collect();
+    query(&dimensions, range(from, to), zone)
 }
 
 /// A network whose answers are changed on their way.
@@ -59,10 +65,6 @@ fn twist_network(network: Affise, change: impl Fn(&Request, &mut Value) + Send +
 
 fn statistics(simulator: &Simulator) -> Vec<Request> {
     simulator.requests().into_iter().filter(|request| request.path == "/3.0/stats/custom").collect()
-}
-
-fn ids(row: &Row) -> Vec<String> {
-    row.key.iter().map(|value| value.id.to_string()).collect()
 }
 
 /// What a row says of numbers that add up. Unique clicks do not.
@@ -111,10 +113,6 @@ fn table(rows: Vec<Row>) -> BTreeMap<Vec<String>, Metrics> {
     table
 }
 
-fn code(verification: &Verification) -> Option<FailureCode> {
-    verification.failure.as_ref().map(|failure| failure.code)
-}
-
 fn stage(verification: &Verification, name: Stage) -> StageStatus {
     verification.stages.iter().find(|stage| stage.name == name).expect("a stage").status
 }
@@ -136,7 +134,7 @@ async fn every_grouping_of_the_network_adds_up_in_any_zone() {
         &["date", "hour", "affiliate", "offer"],
     ] {
         for zone in ["UTC", "Pacific/Kiritimati", "America/St_Johns", "Pacific/Pago_Pago"] {
-            let rows = admin(&simulator).pull(&ask(dimensions, FROM, TO, zone)).await.expect("a report");
+            let rows = admin(&simulator).pull(&ask(dimensions, FROM, TO, zone)).await.expect("a report").rows;
             assert_eq!(
                 table(rows),
                 expected(&network, Owner::Network, dimensions, FROM, TO, zone),
@@ -153,7 +151,7 @@ async fn an_affiliate_sees_its_own_earnings_whatever_stands_in_the_networks_fiel
         let simulator = Simulator::start(network.clone());
         for dimensions in [&["date"][..], &["offer", "date"], &["hour"], &["country"]] {
             let rows =
-                affiliate(&simulator).pull(&ask(dimensions, FROM, TO, "Asia/Kathmandu")).await.expect("a report");
+                affiliate(&simulator).pull(&ask(dimensions, FROM, TO, "Asia/Kathmandu")).await.expect("a report").rows;
             assert_eq!(table(rows), expected(&network, Owner::Affiliate, dimensions, FROM, TO, "Asia/Kathmandu"));
         }
     }
@@ -206,7 +204,7 @@ async fn a_year_is_asked_in_windows_of_ninety_days_and_adds_up() {
     let (from, to) = (date(2026, 1, 1), date(2026, 12, 31));
     for dimensions in [&["date", "affiliate"][..], &["affiliate"], &["hour"]] {
         simulator.forget();
-        let rows = admin(&simulator).pull(&ask(dimensions, from, to, "UTC")).await.expect("a report");
+        let rows = admin(&simulator).pull(&ask(dimensions, from, to, "UTC")).await.expect("a report").rows;
         assert_eq!(table(rows), expected(&network, Owner::Network, dimensions, from, to, "UTC"), "{dimensions:?}");
         let mut starts: Vec<String> = statistics(&simulator)
             .iter()
@@ -224,7 +222,7 @@ async fn a_network_that_answers_shorter_ranges_only_is_asked_for_half() {
     let simulator = Simulator::start(network.clone());
     let (from, to) = (date(2026, 8, 1), date(2026, 10, 29));
     let query = ask(&["affiliate"], from, to, "UTC");
-    let rows = admin(&simulator).pull(&query).await.expect("a report");
+    let rows = admin(&simulator).pull(&query).await.expect("a report").rows;
     assert_eq!(table(rows), expected(&network, Owner::Network, &["affiliate"], from, to, "UTC"));
     assert_eq!(statistics(&simulator).len(), 3);
 
@@ -295,7 +293,7 @@ async fn a_report_that_nobody_reads_on_keeps_no_place_at_the_tracker() {
 async fn a_removed_affiliate_is_kept_as_unknown_and_several_of_them_are_one_row() {
     let network = Affise::default();
     let simulator = Simulator::start(network.clone());
-    let rows = admin(&simulator).pull(&ask(&["affiliate"], FROM, TO, "UTC")).await.expect("a report");
+    let rows = admin(&simulator).pull(&ask(&["affiliate"], FROM, TO, "UTC")).await.expect("a report").rows;
     let unknown = rows.iter().find(|row| ids(row) == ["unknown"]).expect("the removed ones");
     let sums = network.expected(Owner::Network, &["affiliate"], FROM, TO, "UTC");
     assert_eq!(unknown.metrics, metrics(Owner::Network, &sums[&vec!["unknown".to_owned()]]));
@@ -311,7 +309,7 @@ async fn impressions_that_are_switched_off_are_unknown_and_rows_without_conversi
         hour.numbers = Numbers { clicks: 5, hosts: 4, ..Numbers::default() };
     }
     let simulator = Simulator::start(network.clone());
-    let rows = admin(&simulator).pull(&ask(&["offer"], FROM, TO, "UTC")).await.expect("a report");
+    let rows = admin(&simulator).pull(&ask(&["offer"], FROM, TO, "UTC")).await.expect("a report").rows;
     let mut sums = expected(&network, Owner::Network, &["offer"], FROM, TO, "UTC");
     sums.values_mut().for_each(|metrics| metrics.impressions = None);
     assert_eq!(table(rows), sums);
@@ -322,7 +320,7 @@ async fn rows_are_labelled_with_the_chosen_currency_else_the_detected_one_else_n
     let simulator = Simulator::start(Affise::default());
     let query = ask(&["date"], FROM, FROM, "UTC");
     let mut road = admin(&simulator);
-    let currency = |rows: Vec<Row>| rows[0].currency.map(|currency| currency.as_str().to_owned());
+    let currency = |table: Table| table.rows[0].currency.map(|currency| currency.as_str().to_owned());
     assert_eq!(currency(road.pull(&query).await.expect("a report")), None);
     road.detected = Detected { currency: Some("EUR".to_owned()), ..Detected::default() };
     assert_eq!(currency(road.pull(&query).await.expect("a report")).as_deref(), Some("EUR"));
@@ -358,7 +356,7 @@ proptest! {
         let to = FROM.saturating_add(jiff::Span::new().days(days));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let dimensions = ["date", "affiliate", "offer", "country"];
-        let rows = runtime.block_on(admin(&simulator).pull(&ask(&dimensions, FROM, to, "Asia/Kolkata"))).expect("a report");
+        let rows = runtime.block_on(admin(&simulator).pull(&ask(&dimensions, FROM, to, "Asia/Kolkata"))).expect("a report").rows;
         prop_assert_eq!(table(rows), expected(&network, Owner::Network, &dimensions, FROM, to, "Asia/Kolkata"));
     }
 }
@@ -377,7 +375,7 @@ async fn passing_faults_are_ridden_out() {
     ] {
         simulator.forget();
         simulator.inject([fault]);
-        let rows = admin(&simulator).pull(&ask(&["date"], FROM, TO, "UTC")).await.expect("a report");
+        let rows = admin(&simulator).pull(&ask(&["date"], FROM, TO, "UTC")).await.expect("a report").rows;
         assert_eq!(table(rows), expected(&network, Owner::Network, &["date"], FROM, TO, "UTC"));
         assert_eq!(simulator.requests().len(), 2);
     }
@@ -465,7 +463,7 @@ async fn rows_added_at_the_end_while_reading_are_read_too() {
             body["pagination"]["total_count"] = json!(15);
         }
     });
-    let rows = admin(&simulator).pull(&ask(&["date", "offer"], FROM, TO, "UTC")).await.expect("a report");
+    let rows = admin(&simulator).pull(&ask(&["date", "offer"], FROM, TO, "UTC")).await.expect("a report").rows;
     assert_eq!(table(rows), expected(&network, Owner::Network, &["date", "offer"], FROM, TO, "UTC"));
 }
 

@@ -1,29 +1,19 @@
 //! Binom: two generations behind one connection type, asked by windows of real time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
 
-use affzero_connections::outbound::egress::EgressPolicy;
 use affzero_connections::outbound::error::{ErrorKind, PlatformError};
-use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
-use affzero_connections::platforms::assemble::assemble;
+use affzero_connections::platforms::Pair;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::stats::{
-    Against, Check, Dimension, Filters, Metrics, StatsQuery, Warning, WarningCode,
-};
-use affzero_connections::platforms::verification::{Detected, FailureCode, Verification, VerificationStatus};
-use affzero_connections::platforms::{
-    Account, Client, Credentials, Gateways, Pair, Platforms, Settings, normalise, open, verify,
-};
-use futures_util::StreamExt;
+use affzero_connections::platforms::stats::{Against, Check, Dimension, Filters, StatsQuery, WarningCode};
+use affzero_connections::platforms::verification::{Detected, FailureCode, VerificationStatus};
 use jiff::civil::{Date, date};
 use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use secrecy::SecretString;
 use serde_json::Value;
-use uuid::Uuid;
 
+use crate::road::{Road, Table, code, hint, query, range};
 use crate::support::binom::{
     Ambiguity, Binom, CAMPAIGNS, COUNTRIES, CountryStyle, Event, HourStyle, KEY, NETWORKS, NoData, OFFERS, SOURCES,
     Sum, Wrapping, WrongKey, sample,
@@ -34,85 +24,21 @@ use Dimension::{AffiliateNetwork, Campaign, Country, Hour, Offer, TrafficSource}
 
 const DAY: Dimension = Dimension::Date;
 
-// The road
-
-struct Asked {
-    address: String,
-    key: String,
-    remembered: Option<&'static str>,
-    currency: Option<&'static str>,
-    max_calls: u32,
+fn at(address: impl AsRef<str>) -> Road {
+    Road::to(Pair::BinomAdmin, address.as_ref(), KEY)
 }
 
-impl Asked {
-    fn at(address: impl Into<String>) -> Self {
-        Self { address: address.into(), key: KEY.to_owned(), remembered: None, currency: None, max_calls: 2_000 }
-    }
-
-    fn v2(simulator: &Simulator) -> Self {
-        Self { remembered: Some("v2"), ..Self::at(simulator.url.clone()) }
-    }
-
-    fn v1(simulator: &Simulator) -> Self {
-        Self { remembered: Some("v1"), ..Self::at(format!("{}{PANEL}", simulator.url)) }
-    }
-
-    fn client(&self, purpose: Purpose) -> Client {
-        let egress = EgressPolicy {
-            allow: vec!["127.0.0.0/8".parse().expect("a network")],
-            allow_http: false,
-            ..EgressPolicy::default()
-        };
-        let config =
-            TransportConfig { egress, timeout: Duration::from_secs(20), connect_timeout: Duration::from_secs(5) };
-        let gateways = Gateways::default();
-        let platforms = Platforms::new(Transport::new(config).expect("a transport"), gateways);
-        let mut settings = Settings::from([("base_url".to_owned(), self.address.clone())]);
-        settings.extend(self.currency.map(|currency| ("currency".to_owned(), currency.to_owned())));
-        normalise(Pair::BinomAdmin, &mut settings).expect("an address");
-        let account = Account {
-            connection: Uuid::now_v7(),
-            settings,
-            credentials: Credentials::from([("api_key".to_owned(), SecretString::from(self.key.as_str()))]),
-            detected: Detected { platform_version: self.remembered.map(str::to_owned), ..Detected::default() },
-        };
-        let scope =
-            CallScope { purpose, deadline: Instant::now() + Duration::from_secs(60), max_calls: self.max_calls };
-        open(Pair::BinomAdmin, account, &platforms, scope).expect("a client")
-    }
-
-    async fn verify(&self) -> Verification {
-        verify(&self.client(Purpose::Verify)).await
-    }
-
-    async fn pull(&self, question: &ReportCase) -> Result<Pulled, PlatformError> {
-        let client = self.client(Purpose::Pull);
-        let query = question.query();
-        let report = client.stats(&query).await?;
-        let mut batches = assemble(&query, &question.group_by, report, 100_000);
-        let mut pulled = Pulled::default();
-        while let Some(batch) = batches.next().await {
-            let batch = batch?;
-            pulled.checks.extend(batch.checks);
-            pulled.warnings.extend(batch.warnings);
-            for row in batch.rows {
-                let key: Vec<String> = row.key.iter().map(|value| value.id.to_string()).collect();
-                pulled.names.extend(row.key.iter().map(|value| (value.id.to_string(), value.name.to_string())));
-                pulled.currencies.insert(row.currency.map(|currency| currency.as_str().to_owned()));
-                assert!(pulled.rows.insert(key.clone(), row.metrics).is_none(), "{key:?} comes twice");
-            }
-        }
-        Ok(pulled)
-    }
+/// A connection whose last verification found this generation.
+fn remembering(generation: &str, address: impl AsRef<str>) -> Road {
+    Road { detected: Detected { platform_version: Some(generation.to_owned()), ..Detected::default() }, ..at(address) }
 }
 
-#[derive(Debug, Default)]
-struct Pulled {
-    rows: BTreeMap<Vec<String>, Metrics>,
-    names: BTreeMap<String, String>,
-    currencies: BTreeSet<Option<String>>,
-    checks: Vec<Check>,
-    warnings: Vec<Warning>,
+fn v2(simulator: &Simulator) -> Road {
+    remembering("v2", &simulator.url)
+}
+
+fn v1(simulator: &Simulator) -> Road {
+    remembering("v1", format!("{}{PANEL}", simulator.url))
 }
 
 #[derive(Debug, Clone)]
@@ -125,8 +51,7 @@ struct ReportCase {
 
 impl ReportCase {
     fn by(group_by: &[Dimension], from: Date, to: Date, zone: &'static str) -> Self {
-        let range = DateRange::new(from, to).expect("a range");
-        Self { group_by: group_by.to_vec(), range, zone, filters: Filters::new() }
+        Self { group_by: group_by.to_vec(), range: range(from, to), zone, filters: Filters::new() }
     }
 
     fn only(mut self, dimension: Dimension, ids: &[&str]) -> Self {
@@ -137,8 +62,14 @@ impl ReportCase {
     fn query(&self) -> StatsQuery {
         let mut dimensions = self.group_by.clone();
         dimensions.extend(self.filters.keys().filter(|dimension| !self.group_by.contains(dimension)));
-        let zone = Zone::find(self.zone).expect("a zone");
-        StatsQuery { dimensions, range: self.range, zone, filters: self.filters.clone() }
+        StatsQuery { filters: self.filters.clone(), ..query(&dimensions, self.range, self.zone) }
+    }
+
+    async fn ask(&self, road: &Road) -> Result<Table, PlatformError> {
+        let table = road.pull_by(&self.query(), &self.group_by).await?;
+        // It fails where a key comes twice.
+        table.by_key();
+        Ok(table)
     }
 
     /// What the answer has to be, from the events alone.
@@ -177,13 +108,24 @@ impl ReportCase {
     }
 }
 
+/// What its rows call each id.
+fn names(table: &Table) -> BTreeMap<String, String> {
+    let values = table.rows.iter().flat_map(|row| &row.key);
+    values.map(|value| (value.id.to_string(), value.name.to_string())).collect()
+}
+
+fn currencies(table: &Table) -> BTreeSet<Option<String>> {
+    table.rows.iter().map(|row| row.currency.map(|currency| currency.as_str().to_owned())).collect()
+}
+
 /// Holds a pull against the truth, number by number.
-fn assert_true(pulled: &Pulled, question: &ReportCase, events: &[Event]) {
+fn assert_true(pulled: &Table, question: &ReportCase, events: &[Event]) {
     let truth = question.truth(events);
-    let keys: Vec<&Vec<String>> = pulled.rows.keys().collect();
+    let rows = pulled.by_key();
+    let keys: Vec<&Vec<String>> = rows.keys().collect();
     assert_eq!(keys, truth.keys().collect::<Vec<_>>(), "{question:?}");
     for (key, sum) in &truth {
-        let got = &pulled.rows[key];
+        let got = &rows[key];
         // Visitors of several parts are not told apart.
         assert!(got.unique_clicks.is_none_or(|unique| unique == sum.unique), "{key:?} of {question:?}");
         let expected = (Some(sum.clicks), Some(sum.leads), Some(sum.revenue), Some(sum.cost));
@@ -203,20 +145,12 @@ fn day(number: i8) -> Date {
     date(2026, 10, number)
 }
 
-fn code(verification: &Verification) -> Option<FailureCode> {
-    verification.failure.as_ref().map(|failure| failure.code)
-}
-
-fn hint(verification: &Verification) -> &str {
-    verification.failure.as_ref().map(|failure| failure.hint.as_str()).unwrap_or_default()
-}
-
 // Verification
 
 #[actix_web::test]
 async fn v2_is_found_out_by_its_own_greeting_and_proven_by_a_report() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
-    let verification = Asked::at(format!("{}/panel/campaigns", simulator.url)).verify().await;
+    let verification = at(format!("{}/panel/campaigns", simulator.url)).verify().await;
     assert_eq!(verification.status, VerificationStatus::Ok, "{verification:?}");
     assert_eq!(verification.detected.platform_version.as_deref(), Some("v2"));
     assert_eq!(verification.detected.account.as_deref(), Some("user 2 (admin)"));
@@ -231,7 +165,7 @@ async fn v2_is_found_out_by_its_own_greeting_and_proven_by_a_report() {
 #[actix_web::test]
 async fn an_installation_below_a_path_keeps_its_path() {
     let simulator = Simulator::start(Binom::v2("/binom", autumn()).reading(|readings| readings.older_build = true));
-    let verification = Asked::at(format!("{}/binom/public/api/v1/", simulator.url)).verify().await;
+    let verification = at(format!("{}/binom/public/api/v1/", simulator.url)).verify().await;
     assert_eq!(verification.status, VerificationStatus::Ok, "{verification:?}");
     assert_eq!(simulator.requests()[1].path, "/binom/public/api/v1/date_preset/list");
 }
@@ -246,7 +180,7 @@ async fn v1_is_found_by_its_file_at_the_root_and_as_index_php() {
         ("/b/index.php", "/b/", 4),
     ] {
         let simulator = Simulator::start(Binom::v1(path, autumn()));
-        let verification = Asked::at(format!("{}{typed}", simulator.url)).verify().await;
+        let verification = at(format!("{}{typed}", simulator.url)).verify().await;
         assert_eq!(verification.status, VerificationStatus::Ok, "{path}: {verification:?}");
         assert_eq!(verification.detected.platform_version.as_deref(), Some("v1"));
         let requests = simulator.requests();
@@ -263,8 +197,7 @@ async fn v1_is_found_by_its_file_at_the_root_and_as_index_php() {
 #[actix_web::test]
 async fn a_wrong_key_is_rejected_in_binoms_own_words() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
-    let verification =
-        Asked { key: "wrong-key-of-some-length".to_owned(), ..Asked::at(simulator.url.clone()) }.verify().await;
+    let verification = at(&simulator.url).with_credential("api_key", "wrong-key-of-some-length").verify().await;
     assert_eq!(verification.status, VerificationStatus::Failed);
     assert_eq!(code(&verification), Some(FailureCode::CredentialsRejected));
     assert!(hint(&verification).contains("Settings → User"));
@@ -284,11 +217,9 @@ async fn no_answer_of_v1_to_a_wrong_key_passes() {
         (WrongKey::Redirect, FailureCode::Redirected),
     ] {
         let simulator = Simulator::start(Binom::v1(PANEL, autumn()).reading(|readings| readings.wrong_key = wrong_key));
-        let asked = Asked {
-            key: "&api_key=wrong-key-of-some-length".to_owned(),
-            ..Asked::at(format!("{}{PANEL}", simulator.url))
-        };
-        let verification = asked.verify().await;
+        let road =
+            at(format!("{}{PANEL}", simulator.url)).with_credential("api_key", "&api_key=wrong-key-of-some-length");
+        let verification = road.verify().await;
         assert_eq!(code(&verification), Some(expected), "{wrong_key:?}");
         let told = serde_json::to_string(&verification).expect("JSON");
         assert!(!told.contains("wrong-key-of-some-length"), "{told}");
@@ -303,8 +234,8 @@ async fn no_answer_of_v1_to_a_wrong_key_passes() {
 #[actix_web::test]
 async fn a_key_pasted_with_its_parameter_is_sent_bare() {
     let simulator = Simulator::start(Binom::v1(PANEL, autumn()));
-    let asked = Asked { key: format!("&api_key={KEY}"), ..Asked::at(format!("{}{PANEL}", simulator.url)) };
-    assert_eq!(asked.verify().await.status, VerificationStatus::Ok);
+    let road = at(format!("{}{PANEL}", simulator.url)).with_credential("api_key", &format!("&api_key={KEY}"));
+    assert_eq!(road.verify().await.status, VerificationStatus::Ok);
 }
 
 #[actix_web::test]
@@ -319,7 +250,7 @@ async fn another_product_is_not_this_platform_and_the_full_address_is_asked_for(
     ] {
         let simulator = Simulator::start(Binom::v2("", Vec::new()));
         simulator.always(Some(Fault::Instead(reply.clone())));
-        let verification = Asked::at(simulator.url.clone()).verify().await;
+        let verification = at(&simulator.url).verify().await;
         assert_eq!(code(&verification), Some(FailureCode::NotThisPlatform), "{reply:?}");
         assert!(hint(&verification).contains(".php"), "{reply:?}");
     }
@@ -330,7 +261,7 @@ async fn a_redirect_is_named_and_not_followed() {
     let simulator = Simulator::start(Binom::v2("", Vec::new()));
     let elsewhere = Reply::html(301).with_header("location", "https://trk.example.com/?api_key=x");
     simulator.always(Some(Fault::Instead(elsewhere)));
-    let verification = Asked::at(simulator.url.clone()).verify().await;
+    let verification = at(&simulator.url).verify().await;
     assert_eq!(code(&verification), Some(FailureCode::Redirected));
     assert!(verification.failure.expect("a failure").detail.contains("https://trk.example.com."));
 }
@@ -340,7 +271,7 @@ async fn a_key_that_may_not_read_reports_lacks_permissions() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
     let denied = serde_json::json!({"errors": {"title": "AccessDenied", "detail": "Access Denied.", "status": 403}});
     simulator.inject([Fault::None, Fault::Instead(Reply::json(403, &denied))]);
-    let verification = Asked::at(simulator.url.clone()).verify().await;
+    let verification = at(&simulator.url).verify().await;
     assert_eq!(code(&verification), Some(FailureCode::InsufficientPermissions));
 }
 
@@ -350,7 +281,7 @@ async fn a_key_that_may_not_read_reports_lacks_permissions() {
 async fn v2_answers_every_dimension_alone_and_combined_in_any_zone() {
     let events = autumn();
     let simulator = Simulator::start(Binom::v2("", events.clone()));
-    let asked = Asked::v2(&simulator);
+    let road = v2(&simulator);
     for zone in ["UTC", "Europe/Berlin", "Asia/Calcutta", "America/St_Johns", "Etc/GMT-3"] {
         for group_by in [
             &[DAY][..],
@@ -371,7 +302,7 @@ async fn v2_answers_every_dimension_alone_and_combined_in_any_zone() {
             &[TrafficSource, Campaign, Offer],
         ] {
             let question = ReportCase::by(group_by, day(24), day(26), zone);
-            let pulled = asked.pull(&question).await.expect("a report");
+            let pulled = question.ask(&road).await.expect("a report");
             assert_true(&pulled, &question, &events);
             assert_eq!(pulled.warnings, []);
         }
@@ -395,7 +326,7 @@ async fn v2_counts_the_hours_of_days_with_23_24_and_25_of_them() {
             let binom = Binom::v2("", events.clone()).reading(|readings| readings.ambiguity = ambiguity);
             let simulator = Simulator::start(binom);
             let question = ReportCase::by(&[DAY, Hour], date, date, zone);
-            let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
+            let pulled = question.ask(&v2(&simulator)).await.expect("a report");
             assert_true(&pulled, &question, &events);
             let requests = simulator.requests();
             let windows = requests.iter().filter(|request| !request.path.ends_with("/report/campaign"));
@@ -409,7 +340,7 @@ async fn v2_counts_the_hours_of_days_with_23_24_and_25_of_them() {
 async fn v2_is_asked_for_windows_of_instants_to_the_second() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
     let question = ReportCase::by(&[DAY, Offer], day(24), day(25), "Europe/Berlin");
-    Asked::v2(&simulator).pull(&question).await.expect("a report");
+    question.ask(&v2(&simulator)).await.expect("a report");
     let mut asked: Vec<_> = simulator
         .requests()
         .iter()
@@ -451,7 +382,7 @@ async fn every_reading_of_v2_gives_the_same_numbers() {
         let simulator = Simulator::start(Binom::v2("", events.clone()).reading(reading));
         for group_by in [&[Campaign][..], &[Campaign, Country], &[TrafficSource, Offer, Country]] {
             let question = ReportCase::by(group_by, day(23), day(26), "Europe/Berlin");
-            let pulled = Asked::v2(&simulator).pull(&question).await;
+            let pulled = question.ask(&v2(&simulator)).await;
             let pulled = pulled.unwrap_or_else(|error| panic!("reading {number}: {error}"));
             assert_true(&pulled, &question, &events);
         }
@@ -464,8 +395,10 @@ async fn columns_the_user_cannot_see_are_unknown_and_said_to_be() {
     let simulator = Simulator::start(binom);
     for group_by in [&[Campaign][..], &[DAY], &[Campaign, Country]] {
         let question = ReportCase::by(group_by, day(23), day(24), "UTC");
-        let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
-        assert!(pulled.rows.values().all(|row| row.clicks.is_some() && row.revenue.is_none() && row.cost.is_none()));
+        let pulled = question.ask(&v2(&simulator)).await.expect("a report");
+        assert!(
+            pulled.by_key().values().all(|row| row.clicks.is_some() && row.revenue.is_none() && row.cost.is_none())
+        );
         let [warning] = pulled.warnings.as_slice() else { panic!("{:?}", pulled.warnings) };
         assert_eq!(warning.code, WarningCode::ColumnsHidden);
         assert!(warning.detail.contains("revenue, cost"), "{}", warning.detail);
@@ -476,13 +409,14 @@ async fn columns_the_user_cannot_see_are_unknown_and_said_to_be() {
 async fn names_come_from_the_tracker_and_the_currency_from_the_settings() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
     let question = ReportCase::by(&[Campaign, Country], day(23), day(24), "UTC");
-    let pulled = Asked { currency: Some("EUR"), ..Asked::v2(&simulator) }.pull(&question).await.expect("a report");
-    assert_eq!(pulled.currencies, BTreeSet::from([Some("EUR".to_owned())]));
-    assert_eq!(pulled.names["9"], "Sweeps (id:99)");
-    assert_eq!(pulled.names["CI"], "Côte d'Ivoire");
-    assert!(!pulled.names.contains_key("41"), "a campaign without traffic is no row");
-    let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
-    assert_eq!(pulled.currencies, BTreeSet::from([None]));
+    let pulled = question.ask(&v2(&simulator).with_setting("currency", "EUR")).await.expect("a report");
+    assert_eq!(currencies(&pulled), BTreeSet::from([Some("EUR".to_owned())]));
+    let names = names(&pulled);
+    assert_eq!(names["9"], "Sweeps (id:99)");
+    assert_eq!(names["CI"], "Côte d'Ivoire");
+    assert!(!names.contains_key("41"), "a campaign without traffic is no row");
+    let pulled = question.ask(&v2(&simulator)).await.expect("a report");
+    assert_eq!(currencies(&pulled), BTreeSet::from([None]));
 }
 
 #[actix_web::test]
@@ -490,7 +424,7 @@ async fn filters_reach_the_tracker_where_it_takes_ids_and_are_exact_everywhere()
     let events = autumn();
     let simulator = Simulator::start(Binom::v2("", events.clone()));
     let question = ReportCase::by(&[Country], day(23), day(24), "UTC").only(Campaign, &["7", "12"]);
-    let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
+    let pulled = question.ask(&v2(&simulator)).await.expect("a report");
     assert_true(&pulled, &question, &events);
     let last = simulator.requests().pop().expect("a request");
     let mut ids = last.params("ids[]");
@@ -500,7 +434,7 @@ async fn filters_reach_the_tracker_where_it_takes_ids_and_are_exact_everywhere()
         ReportCase::by(&[Campaign], day(23), day(24), "UTC").only(TrafficSource, &["24"]).only(Country, &["DE"]),
         ReportCase::by(&[Offer], day(23), day(24), "UTC").only(Offer, &["41", "44"]),
     ] {
-        let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
+        let pulled = question.ask(&v2(&simulator)).await.expect("a report");
         assert_true(&pulled, &question, &events);
     }
 }
@@ -515,14 +449,14 @@ async fn a_count_that_its_pages_do_not_hold_fails_and_wrong_totals_are_reported(
         Fault::Instead(Reply::json(200, &serde_json::json!([row, totals])))
     };
     simulator.always(Some(page("3", "5")));
-    let error = Asked::v2(&simulator).pull(&question).await.expect_err("rows are missing");
+    let error = question.ask(&v2(&simulator)).await.expect_err("rows are missing");
     assert_eq!(error.kind, ErrorKind::Inconsistent, "{error}");
     simulator.always(Some(page("1", "6")));
-    let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
+    let pulled = question.ask(&v2(&simulator)).await.expect("a report");
     let mismatch = pulled.checks[0].mismatch.as_deref().expect("a mismatch");
     assert!(mismatch.contains("clicks") && mismatch.contains('6'), "{mismatch}");
     simulator.always(Some(page("1", "5")));
-    let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
+    let pulled = question.ask(&v2(&simulator)).await.expect("a report");
     assert_eq!(pulled.checks, [Check { against: Against::Independent, mismatch: None }]);
 }
 
@@ -573,14 +507,14 @@ async fn thousands_of_campaigns_come_whole_over_all_pages_and_questions() {
     for limit_counts_outermost in [false, true] {
         let simulator = Simulator::start(Crowd { campaigns: 2_350, limit_counts_outermost });
         let question = ReportCase::by(&[Campaign], day(23), day(24), "UTC");
-        let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
+        let pulled = question.ask(&v2(&simulator)).await.expect("a report");
         assert_eq!((pulled.rows.len(), simulator.requests().len()), (2_350, 3));
         assert_eq!(pulled.checks, [Check { against: Against::Independent, mismatch: None }]);
         simulator.forget();
         let question = ReportCase::by(&[Campaign, Offer], day(23), day(24), "UTC");
-        let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
+        let pulled = question.ask(&v2(&simulator)).await.expect("a report");
         assert_eq!(pulled.rows.len(), 2_350 * 5);
-        assert!(pulled.rows.values().all(|row| row.clicks == Some(1)));
+        assert!(pulled.rows.iter().all(|row| row.metrics.clicks == Some(1)));
         assert!(pulled.checks.iter().all(|check| check.mismatch.is_none()));
         // Three pages of campaigns, and eight questions of at most 300 of them: two pages each where rows count.
         let expected = if limit_counts_outermost { 3 + 8 } else { 3 + 8 * 2 };
@@ -598,7 +532,7 @@ async fn a_page_that_comes_twice_is_no_report() {
     let list = serde_json::json!([{"id": "7", "name": "A", "clicks": "1"}, {"id": "totals", "total_count": "1"}]);
     simulator.inject([Fault::Instead(Reply::json(200, &list))]);
     simulator.always(Some(Fault::Instead(Reply::json(200, &serde_json::json!({"report": page})))));
-    let error = Asked::v2(&simulator).pull(&question).await.expect_err("a loop");
+    let error = question.ask(&v2(&simulator)).await.expect_err("a loop");
     assert_eq!(error.kind, ErrorKind::Inconsistent, "{error}");
 }
 
@@ -614,7 +548,7 @@ async fn a_report_with_one_failed_day_is_no_report() {
         Fault::Instead(broken),
     ]);
     let question = ReportCase::by(&[DAY, Offer], day(23), day(25), "UTC");
-    let error = Asked::v2(&simulator).pull(&question).await.expect_err("a day is missing");
+    let error = question.ask(&v2(&simulator)).await.expect_err("a day is missing");
     assert_eq!(error.kind, ErrorKind::Failing);
     assert!(error.detail.contains("a bug"), "{error}");
 }
@@ -631,35 +565,35 @@ async fn a_body_that_is_no_report_is_an_error_and_never_an_empty_one() {
     ] {
         simulator.always(Some(Fault::Instead(Reply::text(200, "application/json", body))));
         let question = ReportCase::by(&[Offer], day(23), day(25), "UTC");
-        let error = Asked::v2(&simulator).pull(&question).await.expect_err("no report");
+        let error = question.ask(&v2(&simulator)).await.expect_err("no report");
         assert_eq!(error.kind, kind, "{body}");
     }
     simulator.always(Some(Fault::Instead(Reply::text(200, "application/json", "[]"))));
     let question = ReportCase::by(&[Offer], day(23), day(25), "UTC");
-    assert!(Asked::v2(&simulator).pull(&question).await.expect("a report").rows.is_empty());
+    assert!(question.ask(&v2(&simulator)).await.expect("a report").rows.is_empty());
 }
 
 #[actix_web::test]
 async fn a_query_that_needs_too_many_calls_is_refused_before_any_with_the_longest_range_that_works() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
-    let asked = Asked { max_calls: 50, ..Asked::v2(&simulator) };
+    let road = Road { max_calls: 50, ..v2(&simulator) };
     let question = ReportCase::by(&[DAY, Hour], date(2026, 9, 1), date(2026, 9, 30), "UTC");
-    let error = asked.pull(&question).await.expect_err("too many calls");
+    let error = question.ask(&road).await.expect_err("too many calls");
     assert_eq!(error.kind, ErrorKind::Unsupported);
     assert!(error.detail.contains("720") && error.detail.contains("2 days"), "{error}");
     assert_eq!(simulator.requests().len(), 0);
     let question = ReportCase::by(&[DAY, Hour], date(2026, 9, 1), date(2026, 9, 2), "UTC");
-    assert!(asked.pull(&question).await.is_ok());
+    assert!(question.ask(&road).await.is_ok());
 }
 
 #[actix_web::test]
 async fn what_a_verification_found_out_is_not_found_out_again() {
     let simulator = Simulator::start(Binom::v2("", autumn()));
     let question = ReportCase::by(&[Campaign], day(23), day(24), "UTC");
-    Asked::v2(&simulator).pull(&question).await.expect("a report");
+    question.ask(&v2(&simulator)).await.expect("a report");
     assert_eq!(simulator.requests().len(), 1);
     simulator.forget();
-    Asked::at(simulator.url.clone()).pull(&question).await.expect("a report");
+    question.ask(&at(&simulator.url)).await.expect("a report");
     assert_eq!(simulator.requests()[0].path, "/public/api/v1/user/role");
 }
 
@@ -667,7 +601,7 @@ async fn what_a_verification_found_out_is_not_found_out_again() {
 async fn a_tracker_that_changed_its_generation_says_to_verify_again() {
     let simulator = Simulator::start(Binom::v1(PANEL, autumn()));
     let question = ReportCase::by(&[Campaign], day(23), day(24), "UTC");
-    let error = Asked::v2(&simulator).pull(&question).await.expect_err("another generation");
+    let error = question.ask(&v2(&simulator)).await.expect_err("another generation");
     assert_eq!(error.kind, ErrorKind::NotThisPlatform);
     assert!(error.hint.expect("a hint").contains("verify again"));
 }
@@ -678,7 +612,7 @@ async fn a_tracker_that_changed_its_generation_says_to_verify_again() {
 async fn v1_answers_every_combination_it_can_tell_apart() {
     let events = autumn();
     let simulator = Simulator::start(Binom::v1(PANEL, events.clone()));
-    let asked = Asked::v1(&simulator);
+    let road = v1(&simulator);
     for (zone, from, to) in [("UTC", 24, 26), ("Europe/Berlin", 23, 24), ("America/Phoenix", 23, 26)] {
         for group_by in [
             &[DAY][..],
@@ -699,7 +633,7 @@ async fn v1_answers_every_combination_it_can_tell_apart() {
             &[Country, Campaign, DAY],
         ] {
             let question = ReportCase::by(group_by, day(from), day(to), zone);
-            let pulled = asked.pull(&question).await.unwrap_or_else(|error| panic!("{group_by:?}: {error}"));
+            let pulled = question.ask(&road).await.unwrap_or_else(|error| panic!("{group_by:?}: {error}"));
             assert_true(&pulled, &question, &events);
         }
     }
@@ -714,7 +648,7 @@ async fn v1_is_asked_once_for_every_stretch_of_one_offset() {
     let events = sample("2026-10-20T20:00:00Z".parse().expect("an instant"), 11 * 24);
     let simulator = Simulator::start(Binom::v1(PANEL, events.clone()));
     let question = ReportCase::by(&[Campaign], day(21), day(30), "Europe/Berlin");
-    let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
+    let pulled = question.ask(&v1(&simulator)).await.expect("a report");
     assert_true(&pulled, &question, &events);
     let mut sent: Vec<_> = simulator
         .requests()
@@ -751,7 +685,7 @@ async fn v1_puts_days_of_clock_changes_together_from_their_hours() {
     ] {
         let events = around(date, 1);
         let simulator = Simulator::start(Binom::v1(PANEL, events.clone()));
-        let asked = Asked::v1(&simulator);
+        let road = v1(&simulator);
         for group_by in [
             &[DAY][..],
             &[Hour],
@@ -763,7 +697,7 @@ async fn v1_puts_days_of_clock_changes_together_from_their_hours() {
             &[Campaign, Country, DAY],
         ] {
             let question = ReportCase::by(group_by, date, date.saturating_add(1.day()), zone);
-            match asked.pull(&question).await {
+            match question.ask(&road).await {
                 Ok(pulled) => assert_true(&pulled, &question, &events),
                 // Summer time in Auckland is 13 hours from UTC.
                 Err(error) => assert!(zone == "Pacific/Auckland" && error.detail.contains("whole hours"), "{error}"),
@@ -775,7 +709,7 @@ async fn v1_puts_days_of_clock_changes_together_from_their_hours() {
 #[actix_web::test]
 async fn v1_refuses_what_it_would_get_wrong_and_says_what_works() {
     let simulator = Simulator::start(Binom::v1(PANEL, autumn()));
-    let asked = Asked::v1(&simulator);
+    let road = v1(&simulator);
     for (group_by, zone, words) in [
         (&[DAY][..], "Asia/Kolkata", "whole hours"),
         (&[DAY], "Pacific/Kiritimati", "whole hours"),
@@ -786,7 +720,7 @@ async fn v1_refuses_what_it_would_get_wrong_and_says_what_works() {
         (&[AffiliateNetwork, DAY, Country], "UTC", "Binom v1 cannot group like that"),
     ] {
         let question = ReportCase::by(group_by, day(24), day(26), zone);
-        let error = asked.pull(&question).await.expect_err("a refusal");
+        let error = question.ask(&road).await.expect_err("a refusal");
         assert_eq!(error.kind, ErrorKind::Unsupported);
         assert!(error.detail.contains(words), "{error}");
     }
@@ -811,7 +745,7 @@ async fn every_reading_of_v1_gives_the_same_numbers() {
         let simulator = Simulator::start(Binom::v1(PANEL, events.clone()).reading(reading));
         for group_by in [&[Offer][..], &[Campaign, DAY, Hour], &[Country, Hour]] {
             let question = ReportCase::by(group_by, day(23), day(26), "UTC");
-            let pulled = Asked::v1(&simulator).pull(&question).await;
+            let pulled = question.ask(&v1(&simulator)).await;
             let pulled = pulled.unwrap_or_else(|error| panic!("reading {number}: {error}"));
             assert_true(&pulled, &question, &events);
         }
@@ -825,10 +759,10 @@ async fn every_word_of_v1_for_no_data_is_an_empty_report() {
         let simulator = Simulator::start(binom);
         for group_by in [&[Offer][..], &[DAY], &[Campaign, Hour]] {
             let question = ReportCase::by(group_by, date(2025, 1, 1), date(2025, 1, 2), "UTC");
-            let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
+            let pulled = question.ask(&v1(&simulator)).await.expect("a report");
             assert!(pulled.rows.is_empty() && pulled.warnings.is_empty());
         }
-        assert_eq!(Asked::v1(&simulator).verify().await.status, VerificationStatus::Ok);
+        assert_eq!(v1(&simulator).verify().await.status, VerificationStatus::Ok);
     }
 }
 
@@ -839,9 +773,10 @@ async fn leads_are_split_by_status_only_where_the_owner_switched_that_on() {
         let binom = Binom::v1(PANEL, events.clone()).reading(|readings| readings.statuses = statuses);
         let simulator = Simulator::start(binom);
         let question = ReportCase::by(&[Campaign, DAY], day(24), day(25), "UTC");
-        let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
+        let pulled = question.ask(&v1(&simulator)).await.expect("a report");
+        let rows = pulled.by_key();
         for (key, sum) in question.truth(&events) {
-            let row = &pulled.rows[&key];
+            let row = &rows[&key];
             let split = (sum.approved, sum.rejected, sum.leads - sum.approved - sum.rejected);
             let split = statuses.then_some(split);
             assert_eq!((row.approved, row.rejected), (split.map(|s| s.0), split.map(|s| s.1)));
@@ -857,11 +792,11 @@ async fn a_refusal_is_about_the_key_only_if_the_list_of_campaigns_is_refused_too
     let question = ReportCase::by(&[Campaign, DAY], day(24), day(25), "UTC");
     let refusal = Reply::json(200, &serde_json::json!({"status": "error", "message": "busy"}));
     simulator.inject([Fault::None, Fault::Instead(refusal.clone())]);
-    let error = Asked::v1(&simulator).pull(&question).await.expect_err("a refusal");
+    let error = question.ask(&v1(&simulator)).await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::BadResponse, "{error}");
     assert!(error.detail.contains("busy"));
     simulator.always(Some(Fault::Instead(refusal)));
-    let error = Asked::v1(&simulator).pull(&question).await.expect_err("a refusal");
+    let error = question.ask(&v1(&simulator)).await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::CredentialsRejected, "{error}");
 }
 
@@ -869,7 +804,7 @@ async fn a_refusal_is_about_the_key_only_if_the_list_of_campaigns_is_refused_too
 async fn sources_by_campaign_need_a_version_that_names_them() {
     let simulator = Simulator::start(Binom::v1(PANEL, autumn()).reading(|readings| readings.old_names = true));
     let question = ReportCase::by(&[TrafficSource, Country], day(24), day(25), "UTC");
-    let error = Asked::v1(&simulator).pull(&question).await.expect_err("a refusal");
+    let error = question.ask(&v1(&simulator)).await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::Unsupported, "{error}");
 }
 
@@ -919,7 +854,7 @@ proptest! {
             .reading(|readings| (readings.page_cap, readings.ambiguity) = (page_cap, ambiguity));
         let simulator = Simulator::start(binom);
         let question = ReportCase::by(&group_by, from, from.saturating_add(length.days()), zone);
-        let pulled = runtime().block_on(Asked::v2(&simulator).pull(&question)).expect("a report");
+        let pulled = runtime().block_on(question.ask(&v2(&simulator))).expect("a report");
         assert_true(&pulled, &question, &events);
     }
 
@@ -938,7 +873,7 @@ proptest! {
         let simulator =
             Simulator::start(Binom::v1(PANEL, events.clone()).reading(|readings| readings.all_means = all_means));
         let question = ReportCase::by(&group_by, from, from.saturating_add(length.days()), zone);
-        match runtime().block_on(Asked::v1(&simulator).pull(&question)) {
+        match runtime().block_on(question.ask(&v1(&simulator))) {
             Ok(pulled) => assert_true(&pulled, &question, &events),
             Err(error) => prop_assert_eq!(error.kind, ErrorKind::Unsupported, "{}", error),
         }
@@ -962,7 +897,7 @@ async fn a_threshold_of_the_keys_user_hides_nothing_and_a_list_that_is_short_is_
         let panel = Binom::v1(PANEL, events.clone()).reading(|readings| readings.least_clicks = 1_000);
         let simulator = Simulator::start(panel);
         let question = ReportCase::by(&group_by, day(22), day(24), "UTC");
-        let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
+        let pulled = question.ask(&v1(&simulator)).await.expect("a report");
         assert_true(&pulled, &question, &events);
         let lists = simulator.requests().into_iter().filter(|request| request.param("page") != Some("Stats"));
         assert!(lists.into_iter().all(|request| request.param("status") == Some("all")), "{group_by:?}");
@@ -971,7 +906,7 @@ async fn a_threshold_of_the_keys_user_hides_nothing_and_a_list_that_is_short_is_
     for group_by in [vec![DAY], vec![Campaign], vec![Dimension::TrafficSource]] {
         let simulator = Simulator::start(Short(Binom::v1(PANEL, events.clone())));
         let question = ReportCase::by(&group_by, day(22), day(24), "UTC");
-        let pulled = Asked::v1(&simulator).pull(&question).await.expect("a report");
+        let pulled = question.ask(&v1(&simulator)).await.expect("a report");
         let independent = pulled.checks.iter().find(|check| check.against == Against::Independent).expect("a check");
         let is_found = independent.mismatch.as_deref().is_some_and(|mismatch| mismatch.starts_with("clicks"));
         // Days are asked for of the campaigns on the list, so both lack the same.
@@ -1002,7 +937,7 @@ async fn days_are_those_of_todays_rules_whatever_tables_the_installation_has() {
         let installation = Binom::v2("", events.clone()).reading(|readings| readings.old_zone_tables = old_zone_tables);
         let simulator = Simulator::start(installation);
         let question = ReportCase::by(&[DAY], day(28), day(28), "Africa/Casablanca");
-        let pulled = Asked::v2(&simulator).pull(&question).await.expect("a report");
+        let pulled = question.ask(&v2(&simulator)).await.expect("a report");
         assert_true(&pulled, &question, &events);
     }
 }

@@ -1,144 +1,40 @@
 //! CAKE: generations that stand in for each other, two formats, contested ends of ranges, refusals inside of 200.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
-use affzero_connections::outbound::egress::EgressPolicy;
-use affzero_connections::outbound::error::{ErrorKind, PlatformError};
-use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
-use affzero_connections::platforms::assemble::assemble;
+use affzero_connections::outbound::error::ErrorKind;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::stats::{
-    Against, Check, Dimension, Filters, Metrics, Row, StatsQuery, Warning, WarningCode,
-};
-use affzero_connections::platforms::verification::{Detected, FailureCode, Verification, VerificationStatus};
-use affzero_connections::platforms::{Account, Client, ConnectionType, Gateways, Pair, Platforms, open, verify};
-use futures_util::StreamExt;
+use affzero_connections::platforms::stats::{Against, Check, Dimension, Metrics, StatsQuery, WarningCode};
+use affzero_connections::platforms::verification::{Detected, FailureCode, VerificationStatus};
+use affzero_connections::platforms::{ConnectionType, Gateways, Pair};
 use jiff::civil::{Date, date};
 use proptest::prelude::*;
-use uuid::Uuid;
 
+use crate::road::{Road, Table, range};
 use crate::support::cake::{
     ADMIN_KEY, AFFILIATE_ID, AFFILIATE_KEY, Cake, Campaign, Format, HourLabel, Numbers, Readings, Refusal, RowCount,
     truth,
 };
 use crate::support::tracker::{Fault, Reply, Request, Simulator};
 
-/// A connection to be opened.
-#[derive(Clone)]
-struct Connection {
-    pair: Pair,
-    settings: Vec<(&'static str, String)>,
-    key: &'static str,
-    detected: Detected,
-    max_calls: u32,
+fn affiliate(simulator: &Simulator) -> Road {
+    portal(Pair::CakeAffiliate, simulator, AFFILIATE_KEY).with_setting("affiliate_id", AFFILIATE_ID)
 }
 
-impl Connection {
-    fn affiliate(simulator: &Simulator) -> Self {
-        let settings = vec![("domain", simulator.url.clone()), ("affiliate_id", AFFILIATE_ID.to_owned())];
-        let detected = Detected::default();
-        Self { pair: Pair::CakeAffiliate, settings, key: AFFILIATE_KEY, detected, max_calls: 2_000 }
-    }
-
-    fn admin(simulator: &Simulator) -> Self {
-        let settings = vec![("domain", simulator.url.clone())];
-        let detected = Detected::default();
-        Self { pair: Pair::CakeAdmin, settings, key: ADMIN_KEY, detected, max_calls: 2_000 }
-    }
-
-    fn with(mut self, field: &'static str, value: &str) -> Self {
-        self.settings.push((field, value.to_owned()));
-        self
-    }
-
-    fn without_affiliate_id(mut self) -> Self {
-        self.settings.retain(|(field, _)| *field != "affiliate_id");
-        self
-    }
-
-    fn with_key(mut self, key: &'static str) -> Self {
-        self.key = key;
-        self
-    }
-
-    fn open(&self, purpose: Purpose) -> Client {
-        let transport = Transport::new(TransportConfig {
-            egress: EgressPolicy {
-                allow: vec!["127.0.0.0/8".parse().expect("a network")],
-                allow_http: false,
-                ..EgressPolicy::default()
-            },
-            timeout: Duration::from_secs(20),
-            connect_timeout: Duration::from_secs(5),
-        });
-        let gateways = Gateways { cake_domain: "cakemarketing.com".to_owned(), ..Gateways::default() };
-        let platforms = Platforms::new(transport.expect("TLS"), gateways);
-        let account = Account {
-            connection: Uuid::now_v7(),
-            settings: self.settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
-            credentials: [("api_key".to_owned(), self.key.into())].into(),
-            detected: self.detected.clone(),
-        };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        open(self.pair, account, &platforms, CallScope { purpose, deadline, max_calls: self.max_calls })
-            .expect("an account that opens")
-    }
-
-    async fn verify(&self) -> Verification {
-        verify(&self.open(Purpose::Verify)).await
-    }
-
-    async fn failure(&self) -> FailureCode {
-        let verification = self.verify().await;
-        assert!(verification.failure.as_ref().is_none_or(|failure| !failure.detail.contains(self.key)));
-        verification.failure.expect("a failure").code
-    }
-
-    async fn pull(&self, query: &StatsQuery) -> Result<Table, PlatformError> {
-        let client = self.open(Purpose::Pull);
-        let report = client.stats(query).await?;
-        let mut batches = assemble(query, &query.dimensions, report, 1_000_000);
-        let mut table = Table::default();
-        while let Some(batch) = batches.next().await {
-            let batch = batch?;
-            table.rows.extend(batch.rows);
-            table.checks.extend(batch.checks);
-            table.warnings.extend(batch.warnings);
-        }
-        Ok(table)
-    }
+fn admin(simulator: &Simulator) -> Road {
+    portal(Pair::CakeAdmin, simulator, ADMIN_KEY)
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    rows: Vec<Row>,
-    checks: Vec<Check>,
-    warnings: Vec<Warning>,
+fn portal(pair: Pair, simulator: &Simulator, key: &str) -> Road {
+    let gateways = Gateways { cake_domain: "cakemarketing.com".to_owned(), ..Gateways::default() };
+    let road = Road::new(pair).through(gateways);
+    road.with_setting("domain", &simulator.url).with_credential("api_key", key)
 }
 
-impl Table {
-    fn by_id(&self) -> BTreeMap<Vec<String>, Metrics> {
-        let rows: BTreeMap<_, _> = self.rows.iter().map(|row| (ids(row), row.metrics)).collect();
-        assert_eq!(rows.len(), self.rows.len(), "rows are unique");
-        rows
-    }
-
-    fn sum(&self) -> Metrics {
-        self.rows.iter().fold(Metrics::ZERO, |sum, row| sum.add(&row.metrics))
-    }
-
-    fn agrees(&self) -> bool {
-        self.checks.iter().all(|check| check.mismatch.is_none())
-    }
-}
-
-fn ids(row: &Row) -> Vec<String> {
-    row.key.iter().map(|value| value.id.to_string()).collect()
-}
-
-fn range(from: Date, to: Date) -> DateRange {
-    DateRange::new(from, to).expect("a range")
+async fn failure_code(road: &Road) -> FailureCode {
+    let failure = road.verify().await.failure.expect("a failure");
+    assert!(road.credentials.iter().all(|(_, key)| !failure.detail.contains(key)));
+    failure.code
 }
 
 fn september() -> DateRange {
@@ -146,7 +42,7 @@ fn september() -> DateRange {
 }
 
 fn query(dimensions: &[Dimension], range: DateRange) -> StatsQuery {
-    StatsQuery { dimensions: dimensions.to_vec(), range, zone: Zone::utc(), filters: Filters::new() }
+    crate::road::query(dimensions, range, "UTC")
 }
 
 fn as_affiliate(numbers: Numbers) -> Metrics {
@@ -195,7 +91,7 @@ fn expected(
 
 /// The rows of a table that have traffic: whether idle keys have a row of zeros is up to the platform.
 fn busy(table: &Table) -> BTreeMap<Vec<String>, Metrics> {
-    table.by_id().into_iter().filter(|(_, metrics)| metrics.clicks != Some(0)).collect()
+    table.by_key().into_iter().filter(|(_, metrics)| metrics.clicks != Some(0)).collect()
 }
 
 fn dimension_id(dimension: Dimension, day: Date, hour: i8, campaign: Campaign) -> String {
@@ -240,7 +136,7 @@ async fn assert_affiliate_is_exact(change: impl FnOnce(&mut Readings)) {
     let cake = Cake::with(change);
     let readings = cake.readings.clone();
     let simulator = Simulator::start(cake);
-    let connection = Connection::affiliate(&simulator);
+    let connection = affiliate(&simulator);
     let days = range(date(2026, 9, 10), date(2026, 9, 14));
     for dimensions in AFFILIATE_COMBINATIONS {
         let table = connection.pull(&query(dimensions, days)).await.unwrap_or_else(|error| {
@@ -251,13 +147,13 @@ async fn assert_affiliate_is_exact(change: impl FnOnce(&mut Readings)) {
                 .then(|| dimensions.iter().map(|dimension| dimension_id(*dimension, day, hour, campaign)).collect())
         });
         assert_eq!(busy(&table), expected, "{dimensions:?} with {readings:?}");
-        assert!(table.agrees(), "{:?}", table.checks);
+        assert!(table.mismatches.is_empty(), "{:?}", table.checks);
     }
 }
 
 async fn assert_admin_is_exact(change: impl FnOnce(&mut Readings)) {
     let simulator = Simulator::start(Cake::with(change));
-    let connection = Connection::admin(&simulator);
+    let connection = admin(&simulator);
     let days = range(date(2026, 9, 11), date(2026, 9, 14));
     for dimensions in ADMIN_COMBINATIONS {
         let table = connection.pull(&query(dimensions, days)).await.expect("a table");
@@ -265,7 +161,7 @@ async fn assert_admin_is_exact(change: impl FnOnce(&mut Readings)) {
             Some(dimensions.iter().map(|dimension| dimension_id(*dimension, day, hour, campaign)).collect())
         });
         assert_eq!(busy(&table), expected, "{dimensions:?}");
-        assert!(!table.checks.is_empty() && table.agrees(), "{:?}", table.checks);
+        assert!(!table.checks.is_empty() && table.mismatches.is_empty(), "{:?}", table.checks);
     }
 }
 
@@ -349,14 +245,14 @@ async fn windows_end_at_the_last_second_or_the_next_midnight_and_are_as_long_as_
     let days = range(date(2026, 8, 1), date(2026, 9, 1));
 
     let simulator = Simulator::start(Cake::default());
-    Connection::affiliate(&simulator).pull(&query(&[Dimension::Date], days)).await.expect("a table");
+    affiliate(&simulator).pull(&query(&[Dimension::Date], days)).await.expect("a table");
     assert_eq!(
         bounds(simulator.requests()),
         [both("2026-08-01 00:00:00", "2026-08-28 23:59:59"), both("2026-08-29 00:00:00", "2026-09-01 23:59:59")]
     );
 
     let simulator = Simulator::start(Cake::default());
-    Connection::admin(&simulator).pull(&query(&[Dimension::Offer], days)).await.expect("a table");
+    admin(&simulator).pull(&query(&[Dimension::Offer], days)).await.expect("a table");
     assert_eq!(
         bounds(simulator.requests()),
         [both("2026-08-01 00:00:00", "2026-09-01 00:00:00"), both("2026-09-01 00:00:00", "2026-09-02 00:00:00")]
@@ -366,7 +262,7 @@ async fn windows_end_at_the_last_second_or_the_next_midnight_and_are_as_long_as_
 #[tokio::test]
 async fn the_questions_carry_what_cake_wants_and_ask_for_json() {
     let simulator = Simulator::start(Cake::default());
-    let connection = Connection::affiliate(&simulator);
+    let connection = affiliate(&simulator);
     connection.pull(&query(&[Dimension::Campaign], september())).await.expect("a table");
     let requests = simulator.requests();
     let question = &requests[0];
@@ -390,7 +286,7 @@ async fn pages_shorter_than_asked_are_followed_to_the_end() {
         let simulator = Simulator::start(Cake::with(|cake| {
             (cake.row_count, cake.page_cap, cake.currency_list) = (row_count, 3, false);
         }));
-        let table = Connection::affiliate(&simulator)
+        let table = affiliate(&simulator)
             .pull(&query(&[Dimension::Campaign], range(date(2026, 9, 1), date(2026, 9, 5))))
             .await
             .expect("a table");
@@ -408,7 +304,7 @@ async fn pages_shorter_than_asked_are_followed_to_the_end() {
 #[tokio::test]
 async fn a_page_that_is_sent_again_ends_the_report() {
     let simulator = Simulator::start(Cake::with(|cake| (cake.page_cap, cake.ignores_paging) = (2, true)));
-    let refused = Connection::affiliate(&simulator).pull(&query(&[Dimension::Campaign], september())).await;
+    let refused = affiliate(&simulator).pull(&query(&[Dimension::Campaign], september())).await;
     assert_eq!(refused.expect_err("a refusal").kind, ErrorKind::BadResponse);
 }
 
@@ -417,7 +313,7 @@ async fn a_second_page_is_never_taken_from_another_version() {
     let simulator = Simulator::start(Cake::with(|cake| (cake.page_cap, cake.currency_list) = (2, false)));
     simulator.inject([Fault::None, Fault::Instead(Reply::html(404))]);
     let days = range(date(2026, 9, 1), date(2026, 9, 2));
-    let refused = Connection::affiliate(&simulator).pull(&query(&[Dimension::Campaign], days)).await;
+    let refused = affiliate(&simulator).pull(&query(&[Dimension::Campaign], days)).await;
     assert_eq!(refused.map(|table| table.rows.len()).expect_err("a refusal").kind, ErrorKind::NotThisPlatform);
     assert_eq!(simulator.requests().len(), 2);
 }
@@ -437,7 +333,7 @@ async fn rows_that_are_counted_but_not_sent_end_the_report() {
     ] {
         let simulator = Simulator::start(Cake::default());
         simulator.always(Some(Fault::Instead(Reply::text(200, "application/json", body))));
-        let refused = Connection::affiliate(&simulator).pull(&query(&[Dimension::Date], september())).await;
+        let refused = affiliate(&simulator).pull(&query(&[Dimension::Date], september())).await;
         let kind = refused.expect_err(body).kind;
         assert!(matches!(kind, ErrorKind::BadResponse | ErrorKind::Inconsistent), "{kind:?} for {body}");
     }
@@ -446,21 +342,19 @@ async fn rows_that_are_counted_but_not_sent_end_the_report() {
 #[tokio::test]
 async fn a_summary_that_disagrees_is_reported_and_not_hidden() {
     let simulator = Simulator::start(Cake::with(|cake| cake.summary_off_by = 5));
-    let table =
-        Connection::affiliate(&simulator).pull(&query(&[Dimension::Offer], september())).await.expect("a table");
+    let table = affiliate(&simulator).pull(&query(&[Dimension::Offer], september())).await.expect("a table");
     let mismatch = table.checks.iter().find_map(|check| check.mismatch.clone()).expect("a mismatch");
     assert!(mismatch.contains("clicks"), "{mismatch}");
     let simulator = Simulator::start(Cake::with(|cake| (cake.summary_off_by, cake.ignores_paging) = (5, true)));
-    let again =
-        Connection::affiliate(&simulator).pull(&query(&[Dimension::Offer], september())).await.expect("a table");
-    assert_eq!(again.by_id(), table.by_id());
-    assert!(!again.agrees());
+    let again = affiliate(&simulator).pull(&query(&[Dimension::Offer], september())).await.expect("a table");
+    assert_eq!(again.by_key(), table.by_key());
+    assert!(!again.mismatches.is_empty());
 }
 
 #[tokio::test]
 async fn a_range_that_is_too_long_is_halved_until_it_is_not() {
     let simulator = Simulator::start(Cake::with(|cake| cake.longest = 5));
-    let table = Connection::affiliate(&simulator).pull(&query(&[Dimension::Date], september())).await.expect("a table");
+    let table = affiliate(&simulator).pull(&query(&[Dimension::Date], september())).await.expect("a table");
     let whole = truth(september(), |_, _, campaign| is_own(campaign));
     assert_eq!(table.sum().clicks, Some(whole.clicks));
     assert_eq!(table.sum().revenue, Some(whole.revenue));
@@ -470,7 +364,7 @@ async fn a_range_that_is_too_long_is_halved_until_it_is_not() {
 async fn currencies_are_named_by_their_list_and_never_added_together() {
     for dimensions in [&[Dimension::Date][..], &[Dimension::Offer], &[Dimension::Campaign, Dimension::Date]] {
         let simulator = Simulator::start(Cake::with(|cake| cake.euro = true));
-        let table = Connection::affiliate(&simulator).pull(&query(dimensions, september())).await.expect("a table");
+        let table = affiliate(&simulator).pull(&query(dimensions, september())).await.expect("a table");
         let revenue = |code: &str| {
             let rows = table.rows.iter().filter(|row| row.currency.is_some_and(|currency| currency.as_str() == code));
             rows.fold(Metrics::ZERO, |sum, row| sum.add(&row.metrics)).revenue
@@ -496,11 +390,11 @@ async fn without_a_list_the_setting_names_what_a_symbol_leaves_open() {
     let question = query(&[Dimension::Campaign], september());
     let some = |code: &str| Some(code.to_owned());
     let simulator = Simulator::start(Cake::with(|cake| (cake.euro, cake.currency_list) = (true, false)));
-    let plain = Connection::affiliate(&simulator);
+    let plain = affiliate(&simulator);
     assert_eq!(currencies(&plain.pull(&question).await.expect("a table")), [None, some("EUR")]);
-    let labelled = plain.with("currency", "CAD");
+    let labelled = plain.with_setting("currency", "CAD");
     assert_eq!(currencies(&labelled.pull(&question).await.expect("a table")), [some("CAD"), some("EUR")]);
-    let admin = Connection::admin(&simulator);
+    let admin = admin(&simulator);
     assert_eq!(currencies(&admin.pull(&question).await.expect("a table")), [None]);
 }
 
@@ -508,10 +402,10 @@ async fn without_a_list_the_setting_names_what_a_symbol_leaves_open() {
 async fn labels_say_which_offer_a_campaign_is_for() {
     let simulator = Simulator::start(Cake::default());
     let days = range(date(2026, 9, 1), date(2026, 9, 2));
-    let table = Connection::affiliate(&simulator).pull(&query(&[Dimension::Campaign], days)).await.expect("a table");
+    let table = affiliate(&simulator).pull(&query(&[Dimension::Campaign], days)).await.expect("a table");
     let names: Vec<_> = table.rows.iter().map(|row| row.key[0].name.as_str()).collect();
     assert_eq!(names, ["Solar Quote US (5120)", "Loan \"Fast\" (5121)", "Solar Quote US (5122)", "Casino äöü (5123)"]);
-    let table = Connection::admin(&simulator).pull(&query(&[Dimension::Advertiser], days)).await.expect("a table");
+    let table = admin(&simulator).pull(&query(&[Dimension::Advertiser], days)).await.expect("a table");
     let names: Vec<_> = table.rows.iter().map(|row| row.key[0].name.as_str()).collect();
     assert_eq!(names, ["Sun <Co>", "House"]);
 }
@@ -521,7 +415,7 @@ async fn filters_are_applied_exactly() {
     let simulator = Simulator::start(Cake::default());
     let mut question = query(&[Dimension::Date, Dimension::Offer], range(date(2026, 9, 1), date(2026, 9, 3)));
     question.filters.insert(Dimension::Offer, ["77".into()].into());
-    let table = Connection::affiliate(&simulator).pull(&question).await.expect("a table");
+    let table = affiliate(&simulator).pull(&question).await.expect("a table");
     let expected = truth(question.range, |_, _, campaign| is_own(campaign) && campaign.offer.0 == 77);
     assert_eq!(table.sum().clicks, Some(expected.clicks));
     assert!(table.rows.iter().all(|row| row.key[1].id == "77"));
@@ -531,13 +425,12 @@ async fn filters_are_applied_exactly() {
 async fn the_true_time_zone_is_stated_and_never_pretended() {
     let simulator = Simulator::start(Cake::default());
     let mut question = query(&[Dimension::Date], range(date(2026, 9, 1), date(2026, 9, 2)));
-    let warnings = async |connection: Connection, question: &StatsQuery| {
-        connection.pull(question).await.expect("a table").warnings
-    };
-    for connection in [Connection::affiliate(&simulator), Connection::admin(&simulator)] {
+    let warnings =
+        async |connection: Road, question: &StatsQuery| connection.pull(question).await.expect("a table").warnings;
+    for connection in [affiliate(&simulator), admin(&simulator)] {
         let unknown = warnings(connection.clone(), &question).await;
         assert_eq!(unknown[0].code, WarningCode::TimezoneFixedByPlatform);
-        let known = connection.with("timezone", "America/New_York");
+        let known = connection.with_setting("timezone", "America/New_York");
         let other = warnings(known.clone(), &question).await;
         assert_eq!(other[0].code, WarningCode::TimezoneFixedByPlatform);
         assert!(other[0].detail.contains("America/New_York"));
@@ -552,12 +445,12 @@ async fn the_true_time_zone_is_stated_and_never_pretended() {
 #[tokio::test]
 async fn what_cake_cannot_group_is_refused_before_anything_is_asked() {
     let simulator = Simulator::start(Cake::default());
-    let affiliate = Connection::affiliate(&simulator);
+    let affiliate = affiliate(&simulator);
     let mut few = affiliate.clone();
     few.max_calls = 10;
     for (connection, dimensions) in [
         (affiliate, &[Dimension::Hour, Dimension::Offer][..]),
-        (Connection::admin(&simulator), &[Dimension::Hour]),
+        (admin(&simulator), &[Dimension::Hour]),
         (few, &[Dimension::Date, Dimension::Offer]),
     ] {
         let error = connection.pull(&query(dimensions, september())).await.expect_err("a refusal");
@@ -573,7 +466,7 @@ async fn a_failed_window_fails_the_report() {
     // A page of the moment is asked for once more.
     let page = || Fault::Instead(Reply::html(200));
     simulator.inject([Fault::None, Fault::None].into_iter().chain(std::iter::repeat_with(page).take(12)));
-    let error = Connection::affiliate(&simulator)
+    let error = affiliate(&simulator)
         .pull(&query(&[Dimension::Date, Dimension::Offer], september()))
         .await
         .map(|table| table.rows.len())
@@ -587,8 +480,8 @@ async fn a_currency_list_that_cannot_be_read_is_said_and_fails_nothing() {
     for (answer, calls) in [(Reply::html(200), 2), (Reply::html(404), 1), (refused, 1)] {
         let simulator = Simulator::start(Cake::default());
         simulator.inject([Fault::None].into_iter().chain(vec![Fault::Instead(answer); calls]));
-        let table = Connection::affiliate(&simulator)
-            .with("currency", "CAD")
+        let table = affiliate(&simulator)
+            .with_setting("currency", "CAD")
             .pull(&query(&[Dimension::Offer], range(date(2026, 9, 1), date(2026, 9, 2))))
             .await
             .expect("a table");
@@ -611,7 +504,7 @@ async fn one_id_is_filtered_by_the_network_and_several_are_filtered_here() {
     {
         let mut question = query(&[Dimension::Offer, Dimension::Affiliate], days);
         question.filters.insert(Dimension::Affiliate, ids.iter().map(|id| (*id).into()).collect());
-        let table = Connection::admin(&simulator).pull(&question).await.expect("a table");
+        let table = admin(&simulator).pull(&question).await.expect("a table");
         let expected = truth(days, |_, _, campaign| ids.contains(&campaign.affiliate.0.to_string().as_str()));
         assert_eq!(table.sum().clicks, Some(expected.clicks), "{ids:?}");
         assert_eq!(parameter(&simulator).as_deref(), Some(sent));
@@ -622,14 +515,14 @@ async fn one_id_is_filtered_by_the_network_and_several_are_filtered_here() {
 async fn an_empty_bare_list_is_not_believed_when_the_key_is_refused() {
     let simulator = Simulator::start(Cake::with(|cake| cake.bare_refusal = true));
     let question = query(&[Dimension::Date], range(date(2026, 9, 1), date(2026, 9, 2)));
-    let refused = Connection::admin(&simulator).with_key("revoked").pull(&question).await.expect_err("a refusal");
+    let refused = admin(&simulator).with_credential("api_key", "revoked").pull(&question).await.expect_err("a refusal");
     assert_eq!(refused.kind, ErrorKind::CredentialsRejected);
 }
 
 #[tokio::test]
 async fn a_good_key_is_verified_by_one_row_of_a_real_report() {
     let simulator = Simulator::start(Cake::default());
-    let verification = Connection::affiliate(&simulator).verify().await;
+    let verification = affiliate(&simulator).verify().await;
     assert_eq!(verification.status, VerificationStatus::Ok, "{:?}", verification.failure);
     assert_eq!(
         verification.detected,
@@ -642,7 +535,7 @@ async fn a_good_key_is_verified_by_one_row_of_a_real_report() {
         }
     );
     assert_eq!(simulator.requests()[0].param("row_limit"), Some("1"));
-    let verification = Connection::admin(&simulator).verify().await;
+    let verification = admin(&simulator).verify().await;
     assert_eq!(verification.status, VerificationStatus::Ok, "{:?}", verification.failure);
     assert_eq!(verification.detected.connection_type, Some(ConnectionType::Admin));
 }
@@ -650,7 +543,7 @@ async fn a_good_key_is_verified_by_one_row_of_a_real_report() {
 #[tokio::test]
 async fn a_classic_network_is_recognised_and_remembered() {
     let simulator = Simulator::start(Cake::with(|cake| cake.newer = false));
-    let mut connection = Connection::affiliate(&simulator);
+    let mut connection = affiliate(&simulator);
     connection.detected = connection.verify().await.detected;
     assert_eq!(connection.detected.platform_version.as_deref(), Some("classic"));
     simulator.forget();
@@ -662,24 +555,35 @@ async fn a_classic_network_is_recognised_and_remembered() {
 async fn keys_are_refused_for_their_true_cause() {
     for refusal in [Refusal::InEnvelope, Refusal::Message(403), Refusal::Message(400), Refusal::Message(401)] {
         let simulator = Simulator::start(Cake::with(|cake| cake.refusal = refusal));
-        let affiliate = Connection::affiliate(&simulator);
+        let affiliate = affiliate(&simulator);
         assert_eq!(
-            affiliate.clone().with_key("wrong").failure().await,
+            failure_code(&affiliate.clone().with_credential("api_key", "wrong")).await,
             FailureCode::CredentialsRejected,
             "{refusal:?}"
         );
-        assert_eq!(affiliate.clone().with_key(ADMIN_KEY).failure().await, FailureCode::WrongPortal, "{refusal:?}");
-        assert_eq!(affiliate.without_affiliate_id().failure().await, FailureCode::AffiliateIdRequired, "{refusal:?}");
+        assert_eq!(
+            failure_code(&affiliate.clone().with_credential("api_key", ADMIN_KEY)).await,
+            FailureCode::WrongPortal,
+            "{refusal:?}"
+        );
+        assert_eq!(
+            failure_code(&affiliate.without_setting("affiliate_id")).await,
+            FailureCode::AffiliateIdRequired,
+            "{refusal:?}"
+        );
     }
     // An empty 403 may be anybody's.
     let silent = Simulator::start(Cake::with(|cake| cake.refusal = Refusal::Silent(403)));
-    let failure = Connection::affiliate(&silent).with_key("wrong").verify().await.failure.expect("a failure");
+    let failure = affiliate(&silent).with_credential("api_key", "wrong").verify().await.failure.expect("a failure");
     assert_eq!(failure.code, FailureCode::AccessBlocked);
     assert!(failure.hint.contains("A wrong key can look the same"), "{failure:?}");
     let simulator = Simulator::start(Cake::with(|cake| cake.affiliate_id_needed = false));
-    let admin = Connection::admin(&simulator);
-    assert_eq!(admin.clone().with_key("wrong").failure().await, FailureCode::CredentialsRejected);
-    let verification = admin.with_key(AFFILIATE_KEY).verify().await;
+    let admin = admin(&simulator);
+    assert_eq!(
+        failure_code(&admin.clone().with_credential("api_key", "wrong")).await,
+        FailureCode::CredentialsRejected
+    );
+    let verification = admin.with_credential("api_key", AFFILIATE_KEY).verify().await;
     assert_eq!(verification.detected.connection_type, Some(ConnectionType::Affiliate));
     assert_eq!(verification.failure.expect("a failure").code, FailureCode::WrongPortal);
 }
@@ -687,18 +591,18 @@ async fn keys_are_refused_for_their_true_cause() {
 #[tokio::test]
 async fn a_key_without_an_affiliate_id_works_where_the_network_does_not_want_one() {
     let simulator = Simulator::start(Cake::with(|cake| cake.affiliate_id_needed = false));
-    let connection = Connection::affiliate(&simulator).without_affiliate_id();
+    let connection = affiliate(&simulator).without_setting("affiliate_id");
     assert_eq!(connection.verify().await.status, VerificationStatus::Ok);
     assert_eq!(simulator.requests()[0].param("affiliate_id"), None);
     let classic = Simulator::start(Cake::with(|cake| cake.newer = false));
-    let connection = Connection::affiliate(&classic).without_affiliate_id();
-    assert_eq!(connection.failure().await, FailureCode::AffiliateIdRequired);
+    let connection = affiliate(&classic).without_setting("affiliate_id");
+    assert_eq!(failure_code(&connection).await, FailureCode::AffiliateIdRequired);
 }
 
 #[tokio::test]
 async fn a_pasted_pair_is_taken_apart() {
     let simulator = Simulator::start(Cake::default());
-    let pasted = Connection::affiliate(&simulator).without_affiliate_id().with_key("canaryAteKey+/9|42");
+    let pasted = affiliate(&simulator).without_setting("affiliate_id").with_credential("api_key", "canaryAteKey+/9|42");
     assert_eq!(pasted.verify().await.status, VerificationStatus::Ok);
     let requests = simulator.requests();
     assert_eq!(requests[0].params("api_key"), [AFFILIATE_KEY]);
@@ -721,7 +625,7 @@ async fn refusals_in_words_are_understood_and_quoted_without_the_key() {
         ] {
             let simulator = Simulator::start(Cake::default());
             simulator.always(Some(Fault::Instead(Reply::json(200, &body))));
-            assert_eq!(Connection::affiliate(&simulator).failure().await, code, "{body}");
+            assert_eq!(failure_code(&affiliate(&simulator)).await, code, "{body}");
         }
     }
 }
@@ -732,10 +636,10 @@ async fn what_is_not_cake_never_passes() {
     let xhtml = Reply::text(200, "text/html", "<?xml version=\"1.0\"?><!DOCTYPE html><html><body>Log in</body></html>");
     let json = Reply::text(200, "application/json", r#"{"status": "ok", "items": []}"#);
     for reply in [html, xhtml, json, Reply::html(404), Reply::text(200, "text/plain", "hello")] {
-        for connect in [Connection::affiliate, Connection::admin] {
+        for connect in [affiliate as fn(&Simulator) -> Road, admin] {
             let simulator = Simulator::start(Cake::default());
             simulator.always(Some(Fault::Instead(reply.clone())));
-            assert_eq!(connect(&simulator).failure().await, FailureCode::NotThisPlatform, "{reply:?}");
+            assert_eq!(failure_code(&connect(&simulator)).await, FailureCode::NotThisPlatform, "{reply:?}");
         }
     }
 }
@@ -745,10 +649,9 @@ async fn an_asp_net_failure_is_a_failing_platform_and_a_refused_parameter_is_not
     let simulator = Simulator::start(Cake::default());
     let page = "<html><title>Runtime Error</title></html>";
     simulator.always(Some(Fault::Instead(Reply::text(500, "text/html", page))));
-    assert_eq!(Connection::admin(&simulator).failure().await, FailureCode::PlatformError);
+    assert_eq!(failure_code(&admin(&simulator)).await, FailureCode::PlatformError);
     simulator.always(Some(Fault::Instead(Reply::text(500, "text/plain", "Missing parameter: something_new."))));
-    let error =
-        Connection::admin(&simulator).pull(&query(&[Dimension::Offer], september())).await.expect_err("a refusal");
+    let error = admin(&simulator).pull(&query(&[Dimension::Offer], september())).await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::BadResponse);
     assert!(error.detail.contains("something_new"), "{}", error.detail);
 }
@@ -767,7 +670,7 @@ async fn an_affiliates_fixtures_are_read_as_they_say() {
     let read = async |bodies: &[&str], dimension: Dimension| {
         let simulator = Simulator::start(Cake::default());
         simulator.inject(bodies.iter().map(|body| Fault::Instead(fixture(200, body))));
-        Connection::affiliate(&simulator).pull(&query(&[dimension], days)).await.expect("a table")
+        affiliate(&simulator).pull(&query(&[dimension], days)).await.expect("a table")
     };
 
     let daily = read(&[include_str!("../../fixtures/cake/affiliate/stats_ok.json")], Dimension::Date).await;
@@ -801,11 +704,11 @@ async fn a_networks_fixtures_are_read_as_they_say() {
     let read = async |body: &str, dimension: Dimension| {
         let simulator = Simulator::start(Cake::default());
         simulator.inject([Fault::Instead(fixture(200, body))]);
-        Connection::admin(&simulator).pull(&query(&[dimension], day)).await.expect("a table")
+        admin(&simulator).pull(&query(&[dimension], day)).await.expect("a table")
     };
 
     let affiliates = read(include_str!("../../fixtures/cake/admin/stats_ok.xml"), Dimension::Affiliate).await;
-    let metrics = affiliates.by_id();
+    let metrics = affiliates.by_key();
     assert_eq!(
         metrics[&vec!["42".to_owned()]],
         Metrics {
@@ -826,7 +729,7 @@ async fn a_networks_fixtures_are_read_as_they_say() {
         (None, Some(0))
     );
     assert!(affiliates.warnings.iter().any(|warning| warning.code == WarningCode::CountsRounded));
-    assert!(!affiliates.checks.is_empty() && affiliates.agrees());
+    assert!(!affiliates.checks.is_empty() && affiliates.mismatches.is_empty());
 
     let daily = read(include_str!("../../fixtures/cake/admin/stats_days.xml"), Dimension::Date).await;
     assert_eq!((daily.sum().conversions, daily.sum().payout), (Some(1), decimal("2.5")));
@@ -836,8 +739,8 @@ async fn a_networks_fixtures_are_read_as_they_say() {
 
 #[tokio::test]
 async fn refusals_in_the_fixtures_are_understood() {
-    let affiliate: fn(&Simulator) -> Connection = Connection::affiliate;
-    let admin: fn(&Simulator) -> Connection = Connection::admin;
+    let affiliate: fn(&Simulator) -> Road = affiliate;
+    let admin: fn(&Simulator) -> Road = admin;
     let cases = [
         (affiliate, 200, include_str!("../../fixtures/cake/affiliate/rejected.xml"), ErrorKind::CredentialsRejected),
         (affiliate, 403, include_str!("../../fixtures/cake/affiliate/forbidden.json"), ErrorKind::CredentialsRejected),
@@ -877,12 +780,12 @@ proptest! {
                 (cake.longest, cake.format, cake.end_included, cake.newer) = (longest, format, end_included, newer);
             }));
             let dimension = if by_day { Dimension::Date } else { Dimension::Campaign };
-            Connection::affiliate(&simulator).pull(&query(&[dimension], days)).await
+            affiliate(&simulator).pull(&query(&[dimension], days)).await
         }).expect("a table");
         let whole = truth(days, |_, _, campaign| is_own(campaign));
         prop_assert_eq!(table.sum().clicks, Some(whole.clicks));
         prop_assert_eq!(table.sum().conversions, Some(whole.conversions));
         prop_assert_eq!(table.sum().revenue, Some(whole.revenue));
-        prop_assert!(table.agrees());
+        prop_assert!(table.mismatches.is_empty());
     }
 }

@@ -8,15 +8,15 @@ use affzero_connections::outbound::error::{ErrorKind, PlatformError};
 use affzero_connections::platforms::Pair;
 use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{Dimension, Filters, Metrics, StatsQuery};
-use affzero_connections::platforms::verification::{Detected, FailureCode, Verification, VerificationStatus};
+use affzero_connections::platforms::verification::{Detected, FailureCode, VerificationStatus};
 use jiff::civil::{Date, date};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::road::Road;
-use crate::stage::{Stage, Table, range};
+use crate::road::{Road, Table, code, hint, query, range};
+use crate::stage::Stage;
 use crate::support::keitaro::{
     Blank, COUNTRIES, CountedOn, Days, Dialect, Event, Front, Hours, KEY, Keitaro, Numbers, OLD_NAME, Objection,
     Readings, Sum, Total, Wrapping, parts, sample,
@@ -55,18 +55,6 @@ fn road(simulator: &Simulator) -> Road {
     remembering(simulator, None, None)
 }
 
-fn code(verification: &Verification) -> Option<FailureCode> {
-    verification.failure.as_ref().map(|failure| failure.code)
-}
-
-fn hint(verification: &Verification) -> &str {
-    verification.failure.as_ref().map(|failure| failure.hint.as_str()).unwrap_or_default()
-}
-
-fn codes(table: &Table) -> Vec<&'static str> {
-    table.warnings.iter().map(|warning| warning.code.key()).collect()
-}
-
 fn body(request: &Request) -> Value {
     serde_json::from_slice(&request.body).unwrap_or_default()
 }
@@ -101,12 +89,11 @@ impl ReportCase {
     fn query(&self) -> StatsQuery {
         let mut dimensions = self.group_by.clone();
         dimensions.extend(self.filters.keys().filter(|dimension| !self.group_by.contains(dimension)));
-        let zone = Zone::find(&self.zone).expect("a zone");
-        StatsQuery { dimensions, range: self.range, zone, filters: self.filters.clone() }
+        StatsQuery { filters: self.filters.clone(), ..query(&dimensions, self.range, &self.zone) }
     }
 
     async fn ask(&self, road: &Road) -> Result<Table, PlatformError> {
-        road.read(&self.query(), &self.group_by).await
+        road.pull_by(&self.query(), &self.group_by).await
     }
 
     /// What the answer has to be, from the events alone.
@@ -320,12 +307,12 @@ async fn a_limited_users_key_gives_less_without_an_error_and_is_warned_of() {
     let question = ReportCase::by(&[Campaign], day(24), day(25), "UTC");
     let table = question.ask(&remembering(&simulator, None, Some(&account))).await.expect("a report");
     assert_eq!(table.rows.len(), 1);
-    assert_eq!(codes(&table), ["data_may_be_limited"]);
+    assert_eq!(table.codes(), ["data_may_be_limited"]);
     // With an administrator's key there is nothing to warn of.
     let simulator = panel(|_| {});
     let account = road(&simulator).verify().await.detected.account.expect("an account");
     let table = question.ask(&remembering(&simulator, None, Some(&account))).await.expect("a report");
-    assert_eq!(codes(&table), Vec::<&str>::new());
+    assert_eq!(table.codes(), Vec::<&str>::new());
 }
 
 #[actix_web::test]
@@ -500,7 +487,7 @@ async fn a_column_that_a_panel_lacks_is_unknown_and_warned_of() {
                 assert!(row.metrics.clicks.is_some() && row.metrics.revenue.is_some());
                 assert_eq!(row.key[0].id, row.key[0].name);
             }
-            assert_eq!(codes(&table), ["columns_hidden"], "{objection:?}");
+            assert_eq!(table.codes(), ["columns_hidden"], "{objection:?}");
             let detail = &table.warnings[0].detail;
             assert!(["rejected", "cost"].iter().all(|name| detail.contains(name)), "{objection:?}: {detail}");
             assert!(!detail.contains("revenue"), "{objection:?}: {detail}");
@@ -576,7 +563,7 @@ async fn a_panel_that_does_not_say_its_own_sum_is_said_not_to() {
     match outcome {
         Ok(table) => {
             assert_true(&table, &question, &autumn());
-            assert_eq!(codes(&table), ["total_unknown"]);
+            assert_eq!(table.codes(), ["total_unknown"]);
         }
         Err(error) => assert_eq!(error.kind, ErrorKind::NotThisPlatform),
     }
@@ -643,7 +630,7 @@ async fn days_move_when_a_lead_becomes_a_sale_and_the_panel_decides_which_day() 
 async fn a_broken_name_costs_no_number() {
     let simulator = panel(|readings| readings.broken_name = true);
     let table = assert_asked(&ReportCase::by(&[Campaign], day(24), day(24), "UTC"), &road(&simulator), &autumn()).await;
-    assert_eq!(codes(&table), ["text_repaired"]);
+    assert_eq!(table.codes(), ["text_repaired"]);
     assert!(table.rows.iter().all(|row| row.key[0].name.ends_with('\u{fffd}')));
 }
 
@@ -652,9 +639,9 @@ async fn the_currency_is_what_the_settings_say() {
     let simulator = panel(|_| {});
     let query = ReportCase::by(&[Campaign], day(24), day(24), "UTC").query();
     let mut road = road(&simulator);
-    assert!(road.pull(&query).await.expect("rows").iter().all(|row| row.currency.is_none()));
+    assert!(road.pull(&query).await.expect("rows").rows.iter().all(|row| row.currency.is_none()));
     road.settings.push(("currency", "EUR".to_owned()));
-    let rows = road.pull(&query).await.expect("rows");
+    let rows = road.pull(&query).await.expect("rows").rows;
     assert!(rows.iter().all(|row| row.currency.is_some_and(|currency| currency.as_str() == "EUR")));
 }
 
@@ -745,7 +732,7 @@ async fn the_fixtures_are_read_as_they_say() {
     let unknown = fixture!("fixtures/keitaro/admin/unknown_column.json");
     let simulator = Reciting::start([(400, unknown), (200, ok), (200, total)]);
     let table = question.ask(&road(&simulator)).await.expect("a report");
-    assert_eq!(codes(&table), ["columns_hidden"]);
+    assert_eq!(table.codes(), ["columns_hidden"]);
     assert!(table.rows.iter().all(|row| row.metrics.rejected.is_none()));
     let metrics = body(&simulator.requests()[1])["metrics"].clone();
     assert!(!metrics.as_array().expect("a list").contains(&json!("rejected")));
@@ -775,7 +762,7 @@ async fn rows_that_move_while_pages_are_read_are_counted_once_and_warned_of() {
     let table = question.ask(&road(&simulator)).await.expect("a report");
     assert_eq!(table.rows.iter().filter_map(|row| row.metrics.clicks).collect::<Vec<_>>(), [10, 30, 50]);
     assert_eq!(table.mismatches, Vec::<String>::new());
-    assert_eq!(codes(&table), ["data_moved"]);
+    assert_eq!(table.codes(), ["data_moved"]);
     // A page that repeats a row while nothing has moved has lost another.
     let answers = [page(4, &[(1, 10), (3, 30)]), page(1, &[(0, 90)]), page(4, &[(3, 30), (4, 50)])];
     let simulator = Reciting::start(answers.iter().map(|text| (200, text.as_str())));

@@ -7,6 +7,5 @@ mod cake;
 mod demo;
 mod everflow;
 mod keitaro;
-mod road;
 mod tune;
 mod voluum;

@@ -3,82 +3,53 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use affzero_connections::outbound::egress::EgressPolicy;
 use affzero_connections::outbound::error::{ErrorKind, PlatformError};
-use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
-use affzero_connections::platforms::assemble::assemble;
-use affzero_connections::platforms::calendar::{DateRange, Zone};
-use affzero_connections::platforms::stats::{Batch, Check, Dimension, Filters, Row, StatsQuery, Warning, WarningCode};
+use affzero_connections::platforms::stats::{Dimension, StatsQuery, WarningCode};
 use affzero_connections::platforms::verification::{FailureCode, Verification, VerificationStatus};
-use affzero_connections::platforms::{
-    Account, Client, ConnectionType, Credentials, Gateways, Pair, Platforms, Settings, normalise, open, verify,
-};
-use futures_util::StreamExt;
+use affzero_connections::platforms::{ConnectionType, Gateways, Pair, Platforms, Settings, normalise};
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use uuid::Uuid;
 
+use crate::road::{Road, TIMEOUT, Table, platforms, range};
 use crate::support::tracker::{Fault, Reply, Request, Simulator};
 use crate::support::tune::{
     AFFILIATE, AFFILIATE_KEY, Errors, Fact, Lists, NETWORK_ID, NETWORK_KEY, NETWORK_KEY_OF_OTHER_ADDRESSES,
     NETWORK_KEY_WITHOUT_REPORTS, Quirk, Reading, Shift, Totals, Tune, sample,
 };
 
-/// What a connection needs on its way to the simulator.
-struct Road {
+/// A network, and a process that connects to it.
+struct Network {
     tracker: Simulator,
-    platforms: Platforms,
+    process: Platforms,
     settings: Vec<(&'static str, &'static str)>,
-    timeout: Duration,
+    deadline: Duration,
 }
 
-/// A report as a caller sees it.
-#[derive(Debug)]
-struct Pulled {
-    rows: Vec<Row>,
-    checks: Vec<Check>,
-    warnings: Vec<Warning>,
-}
-
-impl Road {
-    /// To a network whose zone the connection knows.
-    fn to(network: Tune) -> Self {
-        let zone = network.zone;
-        Self::with(network, &[("timezone", zone)])
+impl Network {
+    /// A network whose zone the connection knows.
+    fn of(tune: Tune) -> Self {
+        let zone = tune.zone;
+        Self::with(tune, &[("timezone", zone)])
     }
 
-    fn with(network: Tune, settings: &[(&'static str, &'static str)]) -> Self {
-        crate::watch::listen();
-        let allow = vec!["127.0.0.0/8".parse().expect("a network")];
-        let egress = EgressPolicy { allow, ..EgressPolicy::default() };
-        let timeout = Duration::from_secs(60);
-        let transport = Transport::new(TransportConfig { egress, timeout: timeout, connect_timeout: timeout });
-        let tracker = Simulator::start(network);
+    fn with(tune: Tune, settings: &[(&'static str, &'static str)]) -> Self {
+        let tracker = Simulator::start(tune);
         let gateways = Gateways { tune: format!("{}/{{network_id}}", tracker.url), ..Gateways::default() };
-        let platforms = Platforms::new(transport.expect("a transport"), gateways);
         let settings = [("network_id", NETWORK_ID)].into_iter().chain(settings.iter().copied()).collect();
-        Self { tracker, platforms, settings, timeout }
+        Self { tracker, process: platforms(gateways, TIMEOUT), settings, deadline: TIMEOUT }
     }
 
-    fn open(&self, pair: Pair, key: &str, purpose: Purpose) -> Client {
-        let mut settings: Settings =
-            self.settings.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned())).collect();
-        normalise(pair, &mut settings).expect("good settings");
-        let account = Account {
-            connection: Uuid::now_v7(),
-            settings,
-            credentials: Credentials::from([("api_key".to_owned(), key.to_owned().into())]),
-            detected: Default::default(),
-        };
-        let scope = CallScope { purpose, deadline: Instant::now() + self.timeout, max_calls: 2_000 };
-        open(pair, account, &self.platforms, scope).expect("an opened connection")
+    fn road(&self, pair: Pair, key: &str) -> Road {
+        let road = Road { deadline: self.deadline, ..Road::new(pair) }.in_process(&self.process);
+        let settings = self.settings.iter();
+        settings.fold(road, |road, (field, value)| road.with_setting(field, value)).with_credential("api_key", key)
     }
 
     async fn verify(&self, pair: Pair, key: &str) -> Verification {
-        let verification = verify(&self.open(pair, key, Purpose::Verify)).await;
+        let verification = self.road(pair, key).verify().await;
         let text = format!("{verification:?}");
         assert!(!text.contains(key), "{text}");
         verification
@@ -89,22 +60,8 @@ impl Road {
         (failure.code, failure.pointer)
     }
 
-    async fn pull(&self, pair: Pair, query: &StatsQuery) -> Result<Pulled, PlatformError> {
-        self.pull_by(pair, query, &query.dimensions).await
-    }
-
-    async fn pull_by(&self, pair: Pair, query: &StatsQuery, group_by: &[Dimension]) -> Result<Pulled, PlatformError> {
-        let client = self.open(pair, key_of(pair), Purpose::Pull);
-        let report = client.stats(query).await?;
-        let mut batches = assemble(query, group_by, report, 200_000);
-        let mut pulled = Pulled { rows: Vec::new(), checks: Vec::new(), warnings: Vec::new() };
-        while let Some(batch) = batches.next().await {
-            let Batch { rows, checks, warnings, .. } = batch?;
-            pulled.rows.extend(rows);
-            pulled.checks.extend(checks);
-            pulled.warnings.extend(warnings);
-        }
-        Ok(pulled)
+    async fn pull(&self, pair: Pair, query: &StatsQuery) -> Result<Table, PlatformError> {
+        self.road(pair, key_of(pair)).pull(query).await
     }
 
     /// The forms of all reports asked so far, without those that prove how days are moved.
@@ -139,12 +96,7 @@ fn playing(reading: Reading) -> Tune {
 }
 
 fn query(dimensions: &[Dimension], from: Date, to: Date, zone: &str) -> StatsQuery {
-    StatsQuery {
-        dimensions: dimensions.to_vec(),
-        range: DateRange::new(from, to).expect("a range"),
-        zone: Zone::find(zone).expect("a zone"),
-        filters: Filters::new(),
-    }
+    crate::road::query(dimensions, range(from, to), zone)
 }
 
 /// Ids and currency.
@@ -189,7 +141,7 @@ fn expected(facts: &[Fact], pair: Pair, query: &StatsQuery) -> BTreeMap<Key, Num
 }
 
 /// What the table is. A key that comes twice is an error of its own.
-fn table(pulled: &Pulled) -> BTreeMap<Key, Numbers> {
+fn table(pulled: &Table) -> BTreeMap<Key, Numbers> {
     let mut table = BTreeMap::new();
     for row in &pulled.rows {
         let metrics = row.metrics;
@@ -208,14 +160,10 @@ fn table(pulled: &Pulled) -> BTreeMap<Key, Numbers> {
     table
 }
 
-fn mismatches(pulled: &Pulled) -> Vec<&String> {
-    pulled.checks.iter().filter_map(|check| check.mismatch.as_ref()).collect()
-}
-
-async fn assert_exact(road: &Road, facts: &[Fact], pair: Pair, query: &StatsQuery) -> Pulled {
-    let pulled = road.pull(pair, query).await.unwrap_or_else(|error| panic!("{query:?}: {error:?}"));
+async fn assert_exact(network: &Network, facts: &[Fact], pair: Pair, query: &StatsQuery) -> Table {
+    let pulled = network.pull(pair, query).await.unwrap_or_else(|error| panic!("{query:?}: {error:?}"));
     assert_eq!(table(&pulled), expected(facts, pair, query), "{query:?}");
-    assert!(mismatches(&pulled).is_empty(), "{query:?}: {:?}", pulled.checks);
+    assert!(pulled.mismatches.is_empty(), "{query:?}: {:?}", pulled.checks);
     pulled
 }
 
@@ -229,13 +177,13 @@ mod verification {
 
     #[tokio::test]
     async fn a_key_is_proven_by_one_small_report_that_is_posted() {
-        let road = Road::to(Tune::default());
+        let network = Network::of(Tune::default());
         for pair in BOTH {
-            road.tracker.forget();
-            let verification = road.verify(pair, key_of(pair)).await;
+            network.tracker.forget();
+            let verification = network.verify(pair, key_of(pair)).await;
             assert_eq!(verification.status, VerificationStatus::Ok, "{verification:?}");
             assert_eq!(verification.detected.connection_type, Some(pair.connection_type()));
-            let [request] = &road.tracker.requests()[..] else { panic!("one call") };
+            let [request] = &network.tracker.requests()[..] else { panic!("one call") };
             assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/acme/Apiv3/json"));
             assert!(request.query.is_empty(), "nothing stands in the address: {:?}", request.query);
             let form = form(request);
@@ -250,7 +198,7 @@ mod verification {
     #[tokio::test]
     async fn what_a_refusal_means_is_told_in_every_shape_of_errors() {
         for errors in [Errors::List, Errors::Object, Errors::Text] {
-            let road = Road::to(playing(Reading { errors, ..Reading::default() }));
+            let network = Network::of(playing(Reading { errors, ..Reading::default() }));
             for (pair, key, code, pointer) in [
                 (
                     Pair::TuneAdmin,
@@ -270,7 +218,7 @@ mod verification {
                 (Pair::TuneAdmin, NETWORK_KEY_WITHOUT_REPORTS, FailureCode::InsufficientPermissions, None),
                 (Pair::TuneAdmin, NETWORK_KEY_OF_OTHER_ADDRESSES, FailureCode::IpNotAllowed, None),
             ] {
-                let told = road.failure(pair, key).await;
+                let told = network.failure(pair, key).await;
                 assert_eq!(told, (code, pointer.map(str::to_owned)), "{errors:?} {pair:?} {key}");
             }
         }
@@ -278,16 +226,17 @@ mod verification {
 
     #[tokio::test]
     async fn a_key_of_the_other_kind_is_tried_once_and_at_the_same_host() {
-        let road = Road::to(Tune::default());
-        road.verify(Pair::TuneAdmin, AFFILIATE_KEY).await;
-        let targets: Vec<String> = road.tracker.requests().iter().map(|request| form(request)[0].1.clone()).collect();
+        let network = Network::of(Tune::default());
+        network.verify(Pair::TuneAdmin, AFFILIATE_KEY).await;
+        let targets: Vec<String> =
+            network.tracker.requests().iter().map(|request| form(request)[0].1.clone()).collect();
         assert_eq!(targets, ["Report", "Affiliate_Report"]);
     }
 
     #[tokio::test]
     async fn an_unknown_network_is_told_at_its_field() {
-        let road = Road::with(Tune::default(), &[("network_id", "nobody")]);
-        let verification = road.verify(Pair::TuneAdmin, NETWORK_KEY).await;
+        let network = Network::with(Tune::default(), &[("network_id", "nobody")]);
+        let verification = network.verify(Pair::TuneAdmin, NETWORK_KEY).await;
         let failure = verification.failure.expect("a failure");
         assert_eq!(failure.code, FailureCode::NotThisPlatform);
         assert_eq!(failure.pointer.as_deref(), Some("/settings/network_id"));
@@ -297,8 +246,8 @@ mod verification {
     #[tokio::test]
     async fn a_rate_limit_says_nothing_of_the_key_in_both_of_its_texts() {
         for newer_rate_text in [true, false] {
-            let road = Road::to(playing(Reading { calls: 0, newer_rate_text, ..Reading::default() }));
-            let verification = road.verify(Pair::TuneAdmin, NETWORK_KEY).await;
+            let network = Network::of(playing(Reading { calls: 0, newer_rate_text, ..Reading::default() }));
+            let verification = network.verify(Pair::TuneAdmin, NETWORK_KEY).await;
             assert_eq!(verification.status, VerificationStatus::Inconclusive, "{verification:?}");
             assert_eq!(verification.failure.map(|failure| failure.code), Some(FailureCode::RateLimited));
         }
@@ -306,12 +255,12 @@ mod verification {
 
     #[tokio::test]
     async fn an_account_without_a_currency_column_is_verified_and_not_asked_for_it_again() {
-        let road = Road::to(playing(Reading { hidden: &["Stat.currency"], ..Reading::default() }));
+        let network = Network::of(playing(Reading { hidden: &["Stat.currency"], ..Reading::default() }));
         for _ in 0..2 {
-            let verification = road.verify(Pair::TuneAdmin, NETWORK_KEY).await;
+            let verification = network.verify(Pair::TuneAdmin, NETWORK_KEY).await;
             assert_eq!(verification.status, VerificationStatus::Ok, "{verification:?}");
         }
-        assert_eq!(road.tracker.requests().len(), 3);
+        assert_eq!(network.tracker.requests().len(), 3);
     }
 
     #[test]
@@ -352,10 +301,10 @@ mod reports {
         ];
         for reading in readings {
             let totals = reading.totals;
-            let road = Road::to(playing(reading.clone()));
+            let network = Network::of(playing(reading.clone()));
             for pair in BOTH {
                 let query = query(&[Dimension::Date, Dimension::Offer], OCTOBER_20, NOVEMBER_3, HOME);
-                let pulled = assert_exact(&road, &Tune::default().facts, pair, &query).await;
+                let pulled = assert_exact(&network, &Tune::default().facts, pair, &query).await;
                 assert_eq!(pulled.checks.len(), usize::from(totals != Totals::Nowhere), "{reading:?}");
                 let codes: Vec<_> = pulled.warnings.iter().map(|warning| warning.code.key()).collect();
                 let expected: &[&str] = if totals == Totals::Nowhere { &["total_unknown"] } else { &[] };
@@ -369,10 +318,10 @@ mod reports {
 
     #[tokio::test]
     async fn nothing_of_a_key_stands_in_an_address() {
-        let road = Road::to(Tune::default());
+        let network = Network::of(Tune::default());
         let query = query(&[Dimension::Offer], OCTOBER_20, NOVEMBER_3, "UTC");
-        road.pull(Pair::TuneAffiliate, &query).await.expect("a table");
-        for request in road.tracker.requests() {
+        network.pull(Pair::TuneAffiliate, &query).await.expect("a table");
+        for request in network.tracker.requests() {
             assert_eq!((request.method.as_str(), request.query.len()), ("POST", 0));
             assert!(form(&request).contains(&("api_key".to_owned(), AFFILIATE_KEY.to_owned())));
             let headers = format!("{:?}", request.headers);
@@ -383,10 +332,10 @@ mod reports {
     #[tokio::test]
     async fn columns_that_an_account_lacks_are_done_without_or_named() {
         let hidden = &["Stat.currency", "Stat.unique_clicks", "Offer.name"];
-        let network = playing(Reading { hidden, ..Reading::default() });
-        let road = Road::with(network, &[("timezone", HOME), ("currency", "usd")]);
+        let tune = playing(Reading { hidden, ..Reading::default() });
+        let network = Network::with(tune, &[("timezone", HOME), ("currency", "usd")]);
         let query = query(&[Dimension::Offer], OCTOBER_20, NOVEMBER_3, HOME);
-        let pulled = road.pull(Pair::TuneAdmin, &query).await.expect("a table");
+        let pulled = network.pull(Pair::TuneAdmin, &query).await.expect("a table");
         assert!(pulled.rows.iter().all(|row| row.currency.is_some_and(|currency| currency.as_str() == "USD")));
         assert!(pulled.rows.iter().all(|row| row.metrics.unique_clicks.is_none() && row.key[0].id == row.key[0].name));
         let [warning] = &pulled.warnings[..] else { panic!("one warning: {:?}", pulled.warnings) };
@@ -395,13 +344,13 @@ mod reports {
             warning.detail.contains("Stat.unique_clicks") && !warning.detail.contains("Stat.currency"),
             "{warning:?}"
         );
-        assert_eq!(road.tracker.requests().len(), 4, "each column is refused once");
-        road.pull(Pair::TuneAdmin, &query).await.expect("a table");
-        assert_eq!(road.tracker.requests().len(), 5, "and remembered");
+        assert_eq!(network.tracker.requests().len(), 4, "each column is refused once");
+        network.pull(Pair::TuneAdmin, &query).await.expect("a table");
+        assert_eq!(network.tracker.requests().len(), 5, "and remembered");
 
-        let road = Road::to(playing(Reading { hidden: &["Stat.country_code"], ..Reading::default() }));
+        let network = Network::of(playing(Reading { hidden: &["Stat.country_code"], ..Reading::default() }));
         let query = StatsQuery { dimensions: vec![Dimension::Country], ..query };
-        let refused = road.pull(Pair::TuneAdmin, &query).await.expect_err("what rows are told apart by");
+        let refused = network.pull(Pair::TuneAdmin, &query).await.expect_err("what rows are told apart by");
         assert!(refused.detail.contains("Stat.country_code"), "{refused:?}");
     }
 
@@ -411,40 +360,42 @@ mod reports {
         let facts = sample(start, 200, 16_000, 3);
         let query =
             query(&[Dimension::Date, Dimension::Offer, Dimension::Hour], date(2026, 3, 1), date(2026, 9, 30), HOME);
-        let road =
-            Road::to(Tune { reading: Reading { page_as_text: true, ..Reading::default() }, ..Tune::of(facts.clone()) });
-        assert_exact(&road, &facts, Pair::TuneAdmin, &query).await;
-        assert!(road.reports().len() > 1 && road.tracker.most_at_once() <= 3);
+        let network = Network::of(Tune {
+            reading: Reading { page_as_text: true, ..Reading::default() },
+            ..Tune::of(facts.clone())
+        });
+        assert_exact(&network, &facts, Pair::TuneAdmin, &query).await;
+        assert!(network.reports().len() > 1 && network.tracker.most_at_once() <= 3);
 
         let unnamed = Reading { pages: false, ..Reading::default() };
-        let road = Road::to(Tune { reading: unnamed, ..Tune::of(facts.clone()) });
-        assert_exact(&road, &facts, Pair::TuneAdmin, &query).await;
+        let network = Network::of(Tune { reading: unnamed, ..Tune::of(facts.clone()) });
+        assert_exact(&network, &facts, Pair::TuneAdmin, &query).await;
 
-        let road = Road::to(Tune { quirk: Quirk::RepeatsItself, ..Tune::of(facts) });
-        let refused = road.pull(Pair::TuneAdmin, &query).await.expect_err("the first page again");
+        let network = Network::of(Tune { quirk: Quirk::RepeatsItself, ..Tune::of(facts) });
+        let refused = network.pull(Pair::TuneAdmin, &query).await.expect_err("the first page again");
         assert_eq!(refused.kind, ErrorKind::Inconsistent, "{refused:?}");
     }
 
     #[tokio::test]
     async fn rows_that_are_missing_and_totals_that_differ_are_noticed() {
         let query = query(&[Dimension::Offer], OCTOBER_20, NOVEMBER_3, HOME);
-        let road = Road::to(Tune { quirk: Quirk::LosesARow, ..Tune::default() });
-        let refused = road.pull(Pair::TuneAdmin, &query).await.expect_err("a row is missing");
+        let network = Network::of(Tune { quirk: Quirk::LosesARow, ..Tune::default() });
+        let refused = network.pull(Pair::TuneAdmin, &query).await.expect_err("a row is missing");
         assert_eq!(refused.kind, ErrorKind::Inconsistent, "{refused:?}");
 
-        let road = Road::to(Tune { quirk: Quirk::LyingTotals, ..Tune::default() });
-        let pulled = road.pull(Pair::TuneAdmin, &query).await.expect("a table");
-        let mismatches = mismatches(&pulled);
+        let network = Network::of(Tune { quirk: Quirk::LyingTotals, ..Tune::default() });
+        let pulled = network.pull(Pair::TuneAdmin, &query).await.expect("a table");
+        let mismatches = pulled.mismatches;
         assert!(mismatches.len() == 1 && mismatches[0].contains("TUNE's own sum"), "{mismatches:?}");
     }
 
     #[tokio::test]
     async fn a_range_that_is_too_wide_is_halved() {
-        let road = Road::to(playing(Reading { widest: 4, ..Reading::default() }));
+        let network = Network::of(playing(Reading { widest: 4, ..Reading::default() }));
         let facts = Tune::default().facts;
         for dimensions in [vec![Dimension::Date, Dimension::Offer], vec![Dimension::Offer]] {
             let query = query(&dimensions, OCTOBER_20, NOVEMBER_3, HOME);
-            let pulled = assert_exact(&road, &facts, Pair::TuneAdmin, &query).await;
+            let pulled = assert_exact(&network, &facts, Pair::TuneAdmin, &query).await;
             let whole = dimensions.contains(&Dimension::Date);
             assert!(pulled.rows.iter().all(|row| row.metrics.unique_clicks.is_some() == whole));
         }
@@ -454,13 +405,13 @@ mod reports {
     async fn filters_by_number_are_handed_on_and_applied_again() {
         let facts = Tune::default().facts;
         for quirk in [Quirk::None, Quirk::DeafToFilters] {
-            let road = Road::to(Tune { quirk, ..Tune::default() });
+            let network = Network::of(Tune { quirk, ..Tune::default() });
             let mut query =
                 query(&[Dimension::Date, Dimension::Offer, Dimension::Country], OCTOBER_20, NOVEMBER_3, HOME);
             query.filters.insert(Dimension::Offer, ["11".into(), "15".into()].into());
             query.filters.insert(Dimension::Country, ["unknown".into()].into());
-            assert_exact(&road, &facts, Pair::TuneAdmin, &query).await;
-            let form = &road.reports()[0];
+            assert_exact(&network, &facts, Pair::TuneAdmin, &query).await;
+            let form = &network.reports()[0];
             let named = |name: &str| form.iter().filter(|(known, _)| known == name).count();
             assert_eq!(named("filters[Stat.offer_id][values][]"), 2);
             assert_eq!(named("filters[Stat.country_code][values][]"), 0);
@@ -469,15 +420,15 @@ mod reports {
 
     #[tokio::test]
     async fn a_rate_limit_is_waited_out_or_told_with_its_time() {
-        let road = Road::to(Tune::default());
+        let network = Network::of(Tune::default());
         let said = include_str!("../../fixtures/tune/admin/rate_limited.json");
-        road.tracker.inject([Fault::Instead(Reply::text(200, "application/json", said))]);
+        network.tracker.inject([Fault::Instead(Reply::text(200, "application/json", said))]);
         let started = Instant::now();
         let query = query(&[Dimension::Offer], OCTOBER_20, NOVEMBER_3, HOME);
-        road.pull(Pair::TuneAdmin, &query).await.expect("a table");
+        network.pull(Pair::TuneAdmin, &query).await.expect("a table");
         assert!(started.elapsed() >= Duration::from_secs(10), "that is how long calls are counted");
 
-        let hurried = Road { timeout: Duration::from_secs(5), ..Road::to(Tune::default()) };
+        let hurried = Network { deadline: Duration::from_secs(5), ..Network::of(Tune::default()) };
         let said = include_str!("../../fixtures/tune/affiliate/rate_limited.json");
         hurried.tracker.always(Some(Fault::Instead(Reply::text(200, "application/json", said))));
         let refused = hurried.pull(Pair::TuneAffiliate, &query).await.expect_err("no time to wait");
@@ -495,7 +446,7 @@ mod zones {
 
     #[tokio::test]
     async fn one_report_does_where_the_clocks_stay_as_far_apart() {
-        let road = Road::to(Tune::default());
+        let network = Network::of(Tune::default());
         for (zone, asked) in [
             (HOME, "2026-10-26 2026-10-30 0"),
             ("America/Toronto", "2026-10-26 2026-10-30 0"),
@@ -503,20 +454,20 @@ mod zones {
             ("Europe/Berlin", "2026-10-26 2026-10-30 5"),
             ("America/Los_Angeles", "2026-10-26 2026-10-30 -3"),
         ] {
-            road.tracker.forget();
+            network.tracker.forget();
             let query = query(&[Dimension::Date, Dimension::Hour], date(2026, 10, 26), date(2026, 10, 30), zone);
-            assert_exact(&road, &facts(), Pair::TuneAdmin, &query).await;
-            assert_eq!(road.asked(), [format!("{asked} by hour")], "{zone}");
+            assert_exact(&network, &facts(), Pair::TuneAdmin, &query).await;
+            assert_eq!(network.asked(), [format!("{asked} by hour")], "{zone}");
         }
     }
 
     #[tokio::test]
     async fn days_with_a_clock_change_are_put_together_from_hours() {
-        let road = Road::to(Tune::default());
+        let network = Network::of(Tune::default());
         let query = query(&[Dimension::Date, Dimension::Offer], OCTOBER_20, NOVEMBER_3, "Europe/Berlin");
-        let pulled = assert_exact(&road, &facts(), Pair::TuneAdmin, &query).await;
+        let pulled = assert_exact(&network, &facts(), Pair::TuneAdmin, &query).await;
         assert_eq!(
-            road.asked(),
+            network.asked(),
             [
                 "2026-10-20 2026-10-24 6",
                 "2026-10-24 2026-10-25 0 by hour",
@@ -533,30 +484,30 @@ mod zones {
 
     #[tokio::test]
     async fn hours_that_cannot_be_divided_are_refused_before_anything_is_read() {
-        let road = Road::to(Tune::default());
+        let network = Network::of(Tune::default());
         for (dimensions, zone, from, to) in [
             (vec![Dimension::Date], "Asia/Kolkata", OCTOBER_20, OCTOBER_20),
             (vec![Dimension::Hour], "UTC", date(2026, 11, 1), date(2026, 11, 1)),
         ] {
-            let refused = road.pull(Pair::TuneAdmin, &query(&dimensions, from, to, zone)).await.expect_err(zone);
+            let refused = network.pull(Pair::TuneAdmin, &query(&dimensions, from, to, zone)).await.expect_err(zone);
             assert_eq!(refused.kind, ErrorKind::Unsupported, "{refused:?}");
             assert!(refused.hint.is_some_and(|hint| hint.contains("timezone=America/New_York")));
         }
-        assert!(road.tracker.requests().is_empty());
+        assert!(network.tracker.requests().is_empty());
         // By day nothing has to be divided.
         let query = query(&[Dimension::Date], date(2026, 11, 1), date(2026, 11, 1), "UTC");
-        assert_exact(&road, &facts(), Pair::TuneAdmin, &query).await;
+        assert_exact(&network, &facts(), Pair::TuneAdmin, &query).await;
     }
 
     #[tokio::test]
     async fn without_the_networks_zone_days_are_its_own_and_a_warning_says_so() {
-        let road = Road::with(Tune::default(), &[]);
+        let network = Network::with(Tune::default(), &[]);
         let query_in = |zone| query(&[Dimension::Date, Dimension::Hour], OCTOBER_20, NOVEMBER_3, zone);
-        let pulled = road.pull(Pair::TuneAdmin, &query_in("Asia/Kolkata")).await.expect("a table");
+        let pulled = network.pull(Pair::TuneAdmin, &query_in("Asia/Kolkata")).await.expect("a table");
         assert_eq!(table(&pulled), expected(&facts(), Pair::TuneAdmin, &query_in(HOME)));
         let codes: Vec<WarningCode> = pulled.warnings.iter().map(|warning| warning.code).collect();
         assert_eq!(codes, [WarningCode::TimezoneFixedByPlatform]);
-        assert_eq!(road.asked(), ["2026-10-20 2026-11-03 0 by hour"]);
+        assert_eq!(network.asked(), ["2026-10-20 2026-11-03 0 by hour"]);
     }
 
     /// A network with traffic up to now, seen by its busy weeks.
@@ -575,24 +526,24 @@ mod zones {
         let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
         let (from, to) = (today.saturating_sub(6.days()), today.saturating_sub(3.days()));
         for shift in [Shift::Forward, Shift::Back, Shift::Never] {
-            let network = busy(shift);
-            let facts = network.facts.clone();
-            let road = Road::to(network);
+            let tune = busy(shift);
+            let facts = tune.facts.clone();
+            let network = Network::of(tune);
             for dimensions in [vec![Dimension::Date, Dimension::Hour], vec![Dimension::Date, Dimension::Offer]] {
                 let query = query(&dimensions, from, to, "UTC");
-                let pulled = assert_exact(&road, &facts, Pair::TuneAdmin, &query).await;
+                let pulled = assert_exact(&network, &facts, Pair::TuneAdmin, &query).await;
                 assert_eq!(pulled.warnings, [], "{shift:?}");
             }
-            let calls = road.tracker.requests().len();
+            let calls = network.tracker.requests().len();
             assert_eq!(calls, 4, "{shift:?}: two calls show it, and it is remembered");
         }
     }
 
     #[tokio::test]
     async fn where_it_cannot_be_seen_a_warning_says_so() {
-        let road = Road::to(Tune { zone: "Asia/Tokyo", ..Tune::default() });
+        let network = Network::of(Tune { zone: "Asia/Tokyo", ..Tune::default() });
         let query = query(&[Dimension::Date], OCTOBER_20, NOVEMBER_3, "UTC");
-        let pulled = assert_exact(&road, &facts(), Pair::TuneAdmin, &query).await;
+        let pulled = assert_exact(&network, &facts(), Pair::TuneAdmin, &query).await;
         let codes: Vec<WarningCode> = pulled.warnings.iter().map(|warning| warning.code).collect();
         assert_eq!(codes, [WarningCode::TimezoneUnproven]);
     }
@@ -602,9 +553,9 @@ mod zones {
         // The network is in Berlin, and the connection says that it is in New York.
         let start: Timestamp = "2026-03-07T00:00:00Z".parse().expect("an instant");
         let facts = sample(start, 4, 2_000, 5);
-        let road = Road::with(Tune { zone: "Europe/Berlin", ..Tune::of(facts) }, &[("timezone", HOME)]);
+        let network = Network::with(Tune { zone: "Europe/Berlin", ..Tune::of(facts) }, &[("timezone", HOME)]);
         let query = query(&[Dimension::Date], date(2026, 3, 8), date(2026, 3, 8), "UTC");
-        let refused = road.pull(Pair::TuneAdmin, &query).await.expect_err("02:00 is skipped in New York");
+        let refused = network.pull(Pair::TuneAdmin, &query).await.expect_err("02:00 is skipped in New York");
         assert_eq!(refused.kind, ErrorKind::BadResponse, "{refused:?}");
         assert!(refused.hint.is_some_and(|hint| hint.contains("time zone")));
     }
@@ -636,7 +587,7 @@ proptest! {
     fn any_question_is_answered_from_the_facts_alone_or_refused(
         wanted in prop::sample::select(vec!["UTC", "Europe/Berlin", "America/New_York", "America/Los_Angeles", "Asia/Tokyo",
             "Asia/Kolkata", "Australia/Sydney", "America/Santiago"]),
-        network in prop::sample::select(vec!["UTC", "Europe/Berlin", "America/New_York", "America/Santiago", "Asia/Kolkata"]),
+        home in prop::sample::select(vec!["UTC", "Europe/Berlin", "America/New_York", "America/Santiago", "Asia/Kolkata"]),
         dimensions in prop::sample::subsequence(
             vec![Dimension::Date, Dimension::Hour, Dimension::Offer, Dimension::Country], 1..4),
         first in 0i64..14, days in 1i64..15, affiliate in any::<bool>(), seed in any::<u64>(),
@@ -644,15 +595,15 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let facts = sample("2026-10-19T00:00:00Z".parse().expect("an instant"), 17, 400, seed);
-            let road = Road::to(Tune { zone: network, ..Tune::of(facts.clone()) });
+            let network = Network::of(Tune { zone: home, ..Tune::of(facts.clone()) });
             let pair = BOTH[usize::from(affiliate)];
             let from = OCTOBER_20.saturating_add(first.days());
             let to = from.saturating_add((days - 1).days()).min(NOVEMBER_3);
             let query = query(&dimensions, from, to, wanted);
-            match road.pull(pair, &query).await {
+            match network.pull(pair, &query).await {
                 Ok(pulled) => {
-                    assert_eq!(table(&pulled), expected(&facts, pair, &query), "{query:?} at {network}");
-                    assert!(mismatches(&pulled).is_empty(), "{:?}", pulled.checks);
+                    assert_eq!(table(&pulled), expected(&facts, pair, &query), "{query:?} at {home}");
+                    assert!(pulled.mismatches.is_empty(), "{:?}", pulled.checks);
                 }
                 Err(refused) => assert_eq!(refused.kind, ErrorKind::Unsupported, "{refused:?}"),
             }

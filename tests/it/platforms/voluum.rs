@@ -1,100 +1,57 @@
 //! Voluum: sessions, both readings of its clock, spellings, paging, archived entities, and exact numbers throughout.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use affzero_connections::outbound::egress::EgressPolicy;
+use affzero_connections::outbound::Purpose;
 use affzero_connections::outbound::error::{ErrorKind, PlatformError};
-use affzero_connections::outbound::{CallScope, Purpose, Transport, TransportConfig};
 use affzero_connections::platforms::calendar::{DateRange, Zone};
 use affzero_connections::platforms::stats::{
-    Batch, DayOfConversion, Dimension, DimensionValue, Filters, Metric, MetricValue, Perspective, Row, StatsQuery,
+    DayOfConversion, Dimension, DimensionValue, Metric, MetricValue, Perspective, StatsQuery,
 };
 use affzero_connections::platforms::verification::{FailureCode, StageStatus, Verification, VerificationStatus};
-use affzero_connections::platforms::{
-    Account, Client, Gateways, Pair, Platform, Platforms, Settings, assemble, entry, open, origin, verify,
-};
-use futures_util::TryStreamExt;
+use affzero_connections::platforms::{Gateways, Pair, Platform, Platforms, Settings, entry, origin};
 use futures_util::future::join_all;
-use jiff::civil::{Date, date};
+use jiff::civil::date;
 use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use secrecy::SecretString;
-use uuid::Uuid;
 
+use crate::road::{Road, Table, platforms, query, range};
 use crate::support::tracker::{Fault, Reply, Request, Simulator};
 use crate::support::voluum::{ACCESS_ID, ACCESS_KEY, Clock, Hit, HourForm, Readings, TOKEN_PREFIX, Voluum, refusal};
 
-const MAX_ROWS: usize = 1_000_000;
-
-/// A simulated Voluum and the process that connects to it.
-struct Road {
+/// A simulated Voluum, and a process that connects to it.
+struct Simulated {
     tracker: Voluum,
     simulator: Simulator,
-    platforms: Platforms,
+    process: Platforms,
 }
 
-/// A report as a caller gets it.
-#[derive(Debug)]
-struct Table {
-    rows: Vec<Row>,
-    mismatches: Vec<String>,
-    checks: usize,
-    warnings: Vec<&'static str>,
-}
-
-impl Road {
-    fn to(hits: Vec<Hit>, readings: Readings) -> Self {
+impl Simulated {
+    fn of(hits: Vec<Hit>, readings: Readings) -> Self {
         let tracker = Voluum::new(hits, readings);
         let simulator = Simulator::start(tracker.clone());
-        crate::watch::listen();
-        let transport = Transport::new(TransportConfig {
-            egress: EgressPolicy {
-                allow: vec!["127.0.0.0/8".parse().expect("a network")],
-                allow_http: false,
-                ..EgressPolicy::default()
-            },
-            timeout: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(5),
-        })
-        .expect("a transport");
         let gateways = Gateways { voluum: simulator.url.clone(), ..Gateways::default() };
-        let platforms = Platforms::new(transport, gateways);
-        Self { tracker, simulator, platforms }
+        Self { tracker, simulator, process: platforms(gateways, Duration::from_secs(10)) }
     }
 
-    fn client_for(&self, purpose: Purpose, key: &str, currency: Option<&str>, max_calls: u32) -> Client {
-        let settings = currency.map(|code| ("currency", code));
-        self.client_with(purpose, key, settings.as_slice(), max_calls)
+    /// Without a currency.
+    fn road(&self, key: &str) -> Road {
+        let road = Road::new(Pair::VoluumAdmin).in_process(&self.process);
+        road.with_credential("access_key_id", &format!(" {ACCESS_ID} ")).with_credential("access_key", key)
     }
 
-    fn client_with(&self, purpose: Purpose, key: &str, settings: &[(&str, &str)], max_calls: u32) -> Client {
-        let secret = |text: &str| SecretString::from(text.to_owned());
-        let account = Account {
-            connection: Uuid::nil(),
-            settings: settings.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned())).collect(),
-            credentials: [
-                ("access_key_id".to_owned(), secret(&format!(" {ACCESS_ID} "))),
-                ("access_key".to_owned(), secret(key)),
-            ]
-            .into(),
-            detected: Default::default(),
-        };
-        let scope = CallScope { purpose, deadline: Instant::now() + Duration::from_secs(60), max_calls };
-        open(Pair::VoluumAdmin, account, &self.platforms, scope).expect("a client")
-    }
-
-    fn client(&self) -> Client {
-        self.client_for(Purpose::Pull, ACCESS_KEY, Some("EUR"), 2_000)
+    fn road_in_euros(&self) -> Road {
+        self.road(ACCESS_KEY).with_setting("currency", "EUR")
     }
 
     async fn verify(&self, key: &str) -> Verification {
-        verify(&self.client_for(Purpose::Verify, key, None, 2_000)).await
+        self.road(key).verify().await
     }
 
     async fn pull(&self, group_by: &[Dimension], range: DateRange, zone: &str) -> Result<Table, PlatformError> {
-        pull(&self.client(), group_by, range, zone).await
+        self.road_in_euros().pull(&query(group_by, range, zone)).await
     }
 
     fn reports(&self) -> Vec<Request> {
@@ -105,29 +62,6 @@ impl Road {
     fn tables(&self) -> Vec<Request> {
         self.reports().into_iter().filter(|request| request.param("tz") != Some("Etc/GMT-12")).collect()
     }
-}
-
-async fn pull(client: &Client, group_by: &[Dimension], range: DateRange, zone: &str) -> Result<Table, PlatformError> {
-    let query = StatsQuery {
-        dimensions: group_by.to_vec(),
-        range,
-        zone: Zone::find(zone).expect("a zone"),
-        filters: Filters::new(),
-    };
-    let report = client.stats(&query).await?;
-    let batches: Vec<Batch> = assemble::assemble(&query, group_by, report, MAX_ROWS).try_collect().await?;
-    let mut table = Table { rows: Vec::new(), mismatches: Vec::new(), checks: 0, warnings: Vec::new() };
-    for batch in batches {
-        table.rows.extend(batch.rows);
-        table.checks += batch.checks.len();
-        table.mismatches.extend(batch.checks.into_iter().filter_map(|check| check.mismatch));
-        table.warnings.extend(batch.warnings.iter().map(|warning| warning.code.key()));
-    }
-    Ok(table)
-}
-
-fn days(from: Date, to: Date) -> DateRange {
-    DateRange::new(from, to).expect("a range")
 }
 
 /// What adds up: impressions, visits, conversions, revenue and cost.
@@ -200,7 +134,7 @@ fn september() -> Vec<Hit> {
 const SEPTEMBER: (i16, i8) = (2026, 9);
 
 fn first_two() -> DateRange {
-    days(date(SEPTEMBER.0, SEPTEMBER.1, 1), date(SEPTEMBER.0, SEPTEMBER.1, 2))
+    range(date(SEPTEMBER.0, SEPTEMBER.1, 1), date(SEPTEMBER.0, SEPTEMBER.1, 2))
 }
 
 const EVERY_DIMENSION: [Dimension; 7] = [
@@ -222,11 +156,11 @@ fn nothing_leaks(text: &str) {
 
 #[tokio::test]
 async fn a_good_key_is_verified_with_one_login_and_one_small_report() {
-    let road = Road::to(september(), Readings::default());
-    let verification = road.verify(ACCESS_KEY).await;
+    let voluum = Simulated::of(september(), Readings::default());
+    let verification = voluum.verify(ACCESS_KEY).await;
     assert_eq!(verification.status, VerificationStatus::Ok, "{verification:?}");
     assert!(verification.stages.iter().all(|stage| stage.status != StageStatus::Failed));
-    let requests = road.simulator.requests();
+    let requests = voluum.simulator.requests();
     let paths: Vec<&str> = requests.iter().map(|request| request.path.as_str()).collect();
     assert_eq!(paths, ["/auth/access/session", "/report"]);
     let login: serde_json::Value = serde_json::from_slice(&requests[0].body).expect("json");
@@ -239,19 +173,19 @@ async fn a_good_key_is_verified_with_one_login_and_one_small_report() {
 
 #[tokio::test]
 async fn a_verification_logs_in_anew_so_that_a_revoked_key_is_not_good_for_hours() {
-    let road = Road::to(september(), Readings::default());
-    road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
-    road.verify(ACCESS_KEY).await;
-    assert_eq!(road.tracker.logins(), 2);
-    road.tracker.revoke_key();
-    let failure = road.verify(ACCESS_KEY).await.failure.expect("a failure");
+    let voluum = Simulated::of(september(), Readings::default());
+    voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    voluum.verify(ACCESS_KEY).await;
+    assert_eq!(voluum.tracker.logins(), 2);
+    voluum.tracker.revoke_key();
+    let failure = voluum.verify(ACCESS_KEY).await.failure.expect("a failure");
     assert_eq!(failure.code, FailureCode::CredentialsRejected);
 }
 
 #[tokio::test]
 async fn a_wrong_key_is_rejected_with_a_pointer_to_it_and_without_being_quoted() {
-    let road = Road::to(september(), Readings::default());
-    let verification = road.verify("canary-access-key-/wrong").await;
+    let voluum = Simulated::of(september(), Readings::default());
+    let verification = voluum.verify("canary-access-key-/wrong").await;
     let failure = verification.failure.as_ref().expect("a failure");
     assert_eq!((verification.status, failure.code), (VerificationStatus::Failed, FailureCode::CredentialsRejected));
     assert_eq!(failure.pointer.as_deref(), Some("/credentials/access_key"));
@@ -264,8 +198,8 @@ async fn a_wrong_key_is_rejected_with_a_pointer_to_it_and_without_being_quoted()
 
 #[tokio::test]
 async fn a_key_without_the_right_to_report_is_told_apart_and_its_token_is_not_quoted() {
-    let road = Road::to(september(), Readings { may_report: false, ..Readings::default() });
-    let verification = road.verify(ACCESS_KEY).await;
+    let voluum = Simulated::of(september(), Readings { may_report: false, ..Readings::default() });
+    let verification = voluum.verify(ACCESS_KEY).await;
     let failure = verification.failure.as_ref().expect("a failure");
     assert_eq!(failure.code, FailureCode::InsufficientPermissions);
     assert!(failure.detail.contains("not with [secret]"), "{}", failure.detail);
@@ -276,16 +210,16 @@ async fn a_key_without_the_right_to_report_is_told_apart_and_its_token_is_not_qu
 async fn throttling_is_known_by_its_code_whatever_the_status() {
     for status in [200, 400, 401, 403, 404] {
         let reply = refusal(status, "NUMBER_OF_REQUEST_FOR_IP_EXCEEDED", "slow down");
-        let road = Road::to(september(), Readings { instead: Some(reply.clone()), ..Readings::default() });
-        let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+        let voluum = Simulated::of(september(), Readings { instead: Some(reply.clone()), ..Readings::default() });
+        let error = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
         assert_eq!(error.kind, ErrorKind::RateLimited, "{status}");
-        let verification = road.verify(ACCESS_KEY).await;
+        let verification = voluum.verify(ACCESS_KEY).await;
         assert_eq!(verification.status, VerificationStatus::Inconclusive);
         assert_eq!(verification.failure.map(|failure| failure.code), Some(FailureCode::RateLimited));
 
-        let road = Road::to(september(), Readings::default());
-        road.simulator.inject([Fault::Instead(reply)]);
-        let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+        let voluum = Simulated::of(september(), Readings::default());
+        voluum.simulator.inject([Fault::Instead(reply)]);
+        let error = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
         assert_eq!(error.kind, ErrorKind::RateLimited, "login, {status}");
     }
 }
@@ -298,12 +232,12 @@ async fn something_else_that_answers_is_not_voluum() {
         Reply::text(200, "text/plain", "hello"),
         Reply::text(404, "text/plain", ""),
     ] {
-        let road = Road::to(september(), Readings { instead: Some(reply.clone()), ..Readings::default() });
-        let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+        let voluum = Simulated::of(september(), Readings { instead: Some(reply.clone()), ..Readings::default() });
+        let error = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
         assert_eq!(error.kind, ErrorKind::NotThisPlatform, "{reply:?}");
-        let road = Road::to(september(), Readings::default());
-        road.simulator.always(Some(Fault::Instead(reply)));
-        let failure = road.verify(ACCESS_KEY).await.failure.expect("a failure");
+        let voluum = Simulated::of(september(), Readings::default());
+        voluum.simulator.always(Some(Fault::Instead(reply)));
+        let failure = voluum.verify(ACCESS_KEY).await.failure.expect("a failure");
         assert_eq!(failure.code, FailureCode::NotThisPlatform);
         assert_eq!(failure.pointer, None, "nobody enters Voluum's address");
     }
@@ -311,40 +245,38 @@ async fn something_else_that_answers_is_not_voluum() {
 
 #[tokio::test]
 async fn twenty_pulls_that_find_the_session_dead_at_once_cause_one_login() {
-    let road = Road::to(september(), Readings::default());
-    let all = || join_all((0..20).map(|_| road.pull(&[Dimension::Offer], first_two(), "UTC")));
+    let voluum = Simulated::of(september(), Readings::default());
+    let all = || join_all((0..20).map(|_| voluum.pull(&[Dimension::Offer], first_two(), "UTC")));
     assert!(all().await.iter().all(Result::is_ok));
-    assert_eq!(road.tracker.logins(), 1, "one session for all of the account's calls");
-    road.tracker.kill_sessions();
+    assert_eq!(voluum.tracker.logins(), 1, "one session for all of the account's calls");
+    voluum.tracker.kill_sessions();
     assert!(all().await.iter().all(Result::is_ok));
-    assert_eq!(road.tracker.logins(), 2, "one more after its death");
+    assert_eq!(voluum.tracker.logins(), 2, "one more after its death");
 }
 
 #[tokio::test]
 async fn twenty_pulls_that_find_the_key_revoked_at_once_ask_once_and_all_hear_the_answer() {
-    let road = Road::to(september(), Readings::default());
-    road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
-    road.tracker.revoke_key();
-    let clients: Vec<Client> = (0..20).map(|_| road.client()).collect();
-    let range = first_two();
-    for outcome in join_all(clients.iter().map(|client| pull(client, &[Dimension::Offer], range, "UTC"))).await {
+    let voluum = Simulated::of(september(), Readings::default());
+    voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    voluum.tracker.revoke_key();
+    for outcome in join_all((0..20).map(|_| voluum.pull(&[Dimension::Offer], first_two(), "UTC"))).await {
         let error = outcome.expect_err("a refusal");
         assert_eq!(error.kind, ErrorKind::CredentialsRejected);
         nothing_leaks(&format!("{error:?}"));
     }
-    assert_eq!(road.tracker.logins(), 2);
+    assert_eq!(voluum.tracker.logins(), 2);
 }
 
 #[tokio::test]
 async fn a_session_refused_twice_in_a_row_is_the_keys_fault() {
-    let road = Road::to(september(), Readings::default());
-    road.tracker.distrust(1);
-    road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("the second session is good");
-    assert_eq!(road.tracker.logins(), 2);
-    road.tracker.distrust(2);
-    let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+    let voluum = Simulated::of(september(), Readings::default());
+    voluum.tracker.distrust(1);
+    voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("the second session is good");
+    assert_eq!(voluum.tracker.logins(), 2);
+    voluum.tracker.distrust(2);
+    let error = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::CredentialsRejected);
-    assert_eq!(road.tracker.logins(), 3);
+    assert_eq!(voluum.tracker.logins(), 3);
     nothing_leaks(&format!("{error:?}"));
 }
 
@@ -352,56 +284,56 @@ async fn a_session_refused_twice_in_a_row_is_the_keys_fault() {
 async fn a_session_is_used_until_it_is_refused_where_its_end_is_not_known() {
     // Nothing said, or an end that is past already because clocks differ.
     for lifetime in [None, Some(-1)] {
-        let road = Road::to(september(), Readings { lifetime, ..Readings::default() });
+        let voluum = Simulated::of(september(), Readings { lifetime, ..Readings::default() });
         for _ in 0..3 {
-            road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+            voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
         }
-        assert_eq!(road.tracker.logins(), 1, "{lifetime:?}");
+        assert_eq!(voluum.tracker.logins(), 1, "{lifetime:?}");
     }
 }
 
 #[tokio::test]
 async fn a_caller_who_leaves_in_the_middle_of_a_login_holds_nobody_up() {
-    let road = Road::to(september(), Readings::default());
-    road.simulator.inject([Fault::Stall(Duration::from_secs(600))]);
+    let voluum = Simulated::of(september(), Readings::default());
+    voluum.simulator.inject([Fault::Stall(Duration::from_secs(600))]);
     let asked = async {
-        while road.simulator.requests().is_empty() {
+        while voluum.simulator.requests().is_empty() {
             tokio::task::yield_now().await;
         }
     };
     tokio::select! {
-        _ = road.pull(&[Dimension::Offer], first_two(), "UTC") => panic!("the login does not come back"),
+        _ = voluum.pull(&[Dimension::Offer], first_two(), "UTC") => panic!("the login does not come back"),
         () = asked => {}
     }
-    road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
 }
 
 #[tokio::test]
 async fn a_token_somebody_else_fetched_is_not_quoted_either() {
-    let road = Road::to(september(), Readings { may_report: false, ..Readings::default() });
+    let voluum = Simulated::of(september(), Readings { may_report: false, ..Readings::default() });
     for _ in 0..2 {
-        let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+        let error = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
         assert_eq!(error.kind, ErrorKind::InsufficientPermissions);
         assert!(error.detail.contains("[secret]"), "{}", error.detail);
         nothing_leaks(&format!("{error:?}"));
     }
-    assert_eq!(road.tracker.logins(), 1);
+    assert_eq!(voluum.tracker.logins(), 1);
 }
 
 #[tokio::test]
 async fn sessions_of_different_keys_are_kept_apart() {
-    let road = Road::to(september(), Readings::default());
-    road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
-    let stranger = road.client_for(Purpose::Pull, "another key", None, 100);
-    let error = pull(&stranger, &[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+    let voluum = Simulated::of(september(), Readings::default());
+    voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    let stranger = voluum.road("another key");
+    let error = stranger.pull(&query(&[Dimension::Offer], first_two(), "UTC")).await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::CredentialsRejected, "a known ID alone opens nothing");
 }
 
 #[tokio::test]
 async fn what_is_sent_names_everything_that_has_a_doubtful_default() {
-    let road = Road::to(september(), Readings::default());
-    road.pull(&[Dimension::Date, Dimension::Offer], first_two(), "UTC").await.expect("a table");
-    let reports = road.reports();
+    let voluum = Simulated::of(september(), Readings::default());
+    voluum.pull(&[Dimension::Date, Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    let reports = voluum.reports();
     let [request] = reports.as_slice() else { panic!("one call is enough: {reports:?}") };
     for (name, value) in [
         ("from", "2026-09-01T00:00:00Z"),
@@ -427,22 +359,22 @@ async fn what_is_sent_names_everything_that_has_a_doubtful_default() {
 #[tokio::test]
 async fn every_dimension_alone_and_every_pair_is_exact_in_utc() {
     let hits = september();
-    let road = Road::to(hits.clone(), Readings::default());
+    let voluum = Simulated::of(hits.clone(), Readings::default());
     for (place, one) in EVERY_DIMENSION.into_iter().enumerate() {
         let mut groups = vec![vec![one]];
         groups.extend(EVERY_DIMENSION[place + 1..].iter().map(|other| vec![*other, one]));
         for group_by in groups {
-            let table = road.pull(&group_by, first_two(), "UTC").await.expect("a table");
+            let table = voluum.pull(&group_by, first_two(), "UTC").await.expect("a table");
             assert_eq!(found(&table), expected(&hits, &group_by, first_two(), "UTC"), "{group_by:?}");
-            assert_eq!((table.checks, table.mismatches, table.warnings), (1, vec![], vec![]), "{group_by:?}");
+            assert_eq!((table.checks.len(), table.codes(), table.mismatches), (1, vec![], vec![]), "{group_by:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn visits_are_the_clicks_and_profit_is_a_media_buyers() {
-    let road = Road::to(vec![Hit::new("2026-09-01T10:00:00Z", "a", 100)], Readings::default());
-    let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    let voluum = Simulated::of(vec![Hit::new("2026-09-01T10:00:00Z", "a", 100)], Readings::default());
+    let table = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
     let row = &table.rows[0];
     assert_eq!(row.key[0], DimensionValue::new("offer-a", "The offer-a"));
     let get = |metric| row.metrics.get(metric, Perspective::MediaBuyer);
@@ -462,8 +394,8 @@ async fn archived_entities_keep_their_traffic_and_idle_ones_make_no_rows() {
     archived.archived = true;
     let idle = Hit::new("2026-01-01T10:00:00Z", "idle", 5);
     let hits = vec![archived, idle, Hit::new("2026-09-02T10:00:00Z", "active", 7)];
-    let road = Road::to(hits.clone(), Readings::default());
-    let table = road.pull(&[Dimension::Campaign], first_two(), "UTC").await.expect("a table");
+    let voluum = Simulated::of(hits.clone(), Readings::default());
+    let table = voluum.pull(&[Dimension::Campaign], first_two(), "UTC").await.expect("a table");
     assert_eq!(found(&table).into_keys().flatten().collect::<Vec<_>>(), ["campaign-active", "campaign-archived"]);
     assert_eq!(table.mismatches, Vec::<String>::new());
 }
@@ -473,9 +405,9 @@ async fn traffic_of_no_entity_stays_as_unknown() {
     let mut direct = Hit::new("2026-09-01T10:00:00Z", "a", 5);
     direct.network = String::new();
     let hits = vec![direct, Hit::new("2026-09-02T10:00:00Z", "b", 7)];
-    let road = Road::to(hits.clone(), Readings::default());
+    let voluum = Simulated::of(hits.clone(), Readings::default());
     let group_by = [Dimension::AffiliateNetwork];
-    let table = road.pull(&group_by, first_two(), "UTC").await.expect("a table");
+    let table = voluum.pull(&group_by, first_two(), "UTC").await.expect("a table");
     assert_eq!(found(&table), expected(&hits, &group_by, first_two(), "UTC"));
     assert!(table.rows.iter().any(|row| row.key[0] == DimensionValue::unknown()));
 }
@@ -493,10 +425,10 @@ fn page(total: usize, offers: &[&str]) -> Reply {
 
 #[tokio::test]
 async fn several_kinds_of_nothing_are_one_unknown_row() {
-    let road = Road::to(Vec::new(), Readings::default());
+    let voluum = Simulated::of(Vec::new(), Readings::default());
     let pages = [page(5, &[r#""""#, r#""a""#]), page(5, &["null", r#"" ""#]), page(5, &[r#""b""#])];
-    road.simulator.inject([Fault::None].into_iter().chain(pages.map(Fault::Instead)));
-    let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    voluum.simulator.inject([Fault::None].into_iter().chain(pages.map(Fault::Instead)));
+    let table = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
     let clicks: BTreeMap<String, i64> =
         found(&table).into_iter().map(|(key, numbers)| (key.concat(), numbers.1)).collect();
     assert_eq!(clicks, [("a", 1), ("b", 1), ("unknown", 3)].map(|(id, count)| (id.to_owned(), count)).into());
@@ -504,17 +436,18 @@ async fn several_kinds_of_nothing_are_one_unknown_row() {
 
 #[tokio::test]
 async fn rows_that_all_lack_their_ids_are_refused_rather_than_merged() {
-    let road = Road::to(Vec::new(), Readings { instead: Some(page(2, &["null", "null"])), ..Readings::default() });
-    let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+    let voluum =
+        Simulated::of(Vec::new(), Readings { instead: Some(page(2, &["null", "null"])), ..Readings::default() });
+    let error = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::BadResponse);
-    assert_eq!(road.reports().len(), 2, "once with a list of columns, once without");
+    assert_eq!(voluum.reports().len(), 2, "once with a list of columns, once without");
 }
 
 #[tokio::test]
 async fn rows_of_one_key_on_one_page_are_added_up() {
-    let road = Road::to(Vec::new(), Readings::default());
-    road.simulator.inject([Fault::None, Fault::Instead(page(3, &[r#""a""#, r#""b""#, r#""a""#]))]);
-    let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    let voluum = Simulated::of(Vec::new(), Readings::default());
+    voluum.simulator.inject([Fault::None, Fault::Instead(page(3, &[r#""a""#, r#""b""#, r#""a""#]))]);
+    let table = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
     let clicks: Vec<i64> = found(&table).into_values().map(|numbers| numbers.1).collect();
     assert_eq!(clicks, [2, 1]);
 }
@@ -523,8 +456,8 @@ async fn rows_of_one_key_on_one_page_are_added_up() {
 async fn the_fixtures_are_read_as_they_say() {
     let fixture =
         |status: u16, text: &str| Fault::Instead(Reply::text(status, "application/json; charset=utf-8", text));
-    let road = Road::to(Vec::new(), Readings::default());
-    road.simulator.inject([
+    let voluum = Simulated::of(Vec::new(), Readings::default());
+    voluum.simulator.inject([
         fixture(200, include_str!("../../fixtures/voluum/admin/session.json")),
         fixture(200, include_str!("../../fixtures/voluum/admin/stats_ok.json")),
         fixture(200, include_str!("../../fixtures/voluum/admin/stats_page_2.json")),
@@ -532,7 +465,7 @@ async fn the_fixtures_are_read_as_they_say() {
         fixture(400, include_str!("../../fixtures/voluum/admin/rate_limited.json")),
     ]);
     let group_by = [Dimension::Date, Dimension::Offer];
-    let table = road.pull(&group_by, first_two(), "UTC").await.expect("a table");
+    let table = voluum.pull(&group_by, first_two(), "UTC").await.expect("a table");
     let read: Vec<String> = table
         .rows
         .iter()
@@ -560,15 +493,15 @@ async fn the_fixtures_are_read_as_they_say() {
             "2026-09-01 Unknown None Some(12) Some(11) 0 0.36",
         ]
     );
-    assert_eq!((table.checks, table.mismatches), (1, vec![]));
-    let empty = road.pull(&group_by, first_two(), "UTC").await.expect("a table");
-    assert_eq!((empty.rows.len(), empty.checks), (0, 1));
-    let error = road.pull(&group_by, first_two(), "UTC").await.expect_err("a refusal");
+    assert_eq!((table.checks.len(), table.mismatches), (1, vec![]));
+    let empty = voluum.pull(&group_by, first_two(), "UTC").await.expect("a table");
+    assert_eq!((empty.rows.len(), empty.checks.len()), (0, 1));
+    let error = voluum.pull(&group_by, first_two(), "UTC").await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::RateLimited);
 
-    let road = Road::to(Vec::new(), Readings::default());
-    road.simulator.inject([fixture(401, include_str!("../../fixtures/voluum/admin/rejected.json"))]);
-    let failure = road.verify(ACCESS_KEY).await.failure.expect("a failure");
+    let voluum = Simulated::of(Vec::new(), Readings::default());
+    voluum.simulator.inject([fixture(401, include_str!("../../fixtures/voluum/admin/rejected.json"))]);
+    let failure = voluum.verify(ACCESS_KEY).await.failure.expect("a failure");
     assert_eq!(failure.code, FailureCode::CredentialsRejected);
 }
 
@@ -576,21 +509,21 @@ async fn the_fixtures_are_read_as_they_say() {
 async fn days_and_hours_of_any_zone_are_exact_under_both_readings_of_the_clock() {
     let hits = september();
     for clock in [Clock::Local, Clock::Utc] {
-        let road = Road::to(hits.clone(), Readings { clock, ..Readings::default() });
+        let voluum = Simulated::of(hits.clone(), Readings { clock, ..Readings::default() });
         for zone in ["Europe/Berlin", "America/New_York", "Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC", "Etc/GMT"] {
             for group_by in
                 [&[Dimension::Date][..], &[Dimension::Hour], &[Dimension::Offer], &[Dimension::Hour, Dimension::Date]]
             {
-                let table = road.pull(group_by, first_two(), zone).await.expect("a table");
+                let table = voluum.pull(group_by, first_two(), zone).await.expect("a table");
                 assert_eq!(
                     found(&table),
                     expected(&hits, group_by, first_two(), zone),
                     "{clock:?} {zone} {group_by:?}"
                 );
-                assert_eq!(table.warnings, Vec::<&str>::new());
+                assert_eq!(table.codes(), Vec::<&str>::new());
             }
         }
-        let asked_the_time = road.reports().len() - road.tables().len();
+        let asked_the_time = voluum.reports().len() - voluum.tables().len();
         assert_eq!(asked_the_time, 1, "the clock is asked for once");
     }
 }
@@ -606,11 +539,11 @@ async fn a_year_whose_ends_stand_on_utc_but_not_its_middle_is_exact_under_both_r
             Hit::new(&(first + jiff::SignedDuration::from_hours(24 * place + 23)).to_string(), "a", place % 50 + 1)
         }))
         .collect();
-    let range = days(date(2025, 1, 1), date(2025, 12, 31));
+    let range = range(date(2025, 1, 1), date(2025, 12, 31));
     for clock in [Clock::Local, Clock::Utc] {
-        let road = Road::to(hits.clone(), Readings { clock, ..Readings::default() });
+        let voluum = Simulated::of(hits.clone(), Readings { clock, ..Readings::default() });
         for group_by in [&[Dimension::Date][..], &[Dimension::Offer]] {
-            let table = road.pull(group_by, range, "Europe/London").await.expect("a table");
+            let table = voluum.pull(group_by, range, "Europe/London").await.expect("a table");
             assert_eq!(found(&table), expected(&hits, group_by, range, "Europe/London"), "{clock:?}");
         }
     }
@@ -619,15 +552,15 @@ async fn a_year_whose_ends_stand_on_utc_but_not_its_middle_is_exact_under_both_r
 #[tokio::test]
 async fn half_hour_zones_are_exact_on_their_own_clock_and_refused_on_that_of_utc() {
     let hits = september();
-    let road = Road::to(hits.clone(), Readings::default());
+    let voluum = Simulated::of(hits.clone(), Readings::default());
     for zone in ["Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns"] {
-        let table = road.pull(&[Dimension::Date], first_two(), zone).await.expect("a table");
+        let table = voluum.pull(&[Dimension::Date], first_two(), zone).await.expect("a table");
         assert_eq!(found(&table), expected(&hits, &[Dimension::Date], first_two(), zone), "{zone}");
     }
-    let road = Road::to(hits, Readings { clock: Clock::Utc, ..Readings::default() });
-    let error = road.pull(&[Dimension::Date], first_two(), "Asia/Kolkata").await.expect_err("a refusal");
+    let voluum = Simulated::of(hits, Readings { clock: Clock::Utc, ..Readings::default() });
+    let error = voluum.pull(&[Dimension::Date], first_two(), "Asia/Kolkata").await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::Unsupported);
-    assert_eq!(road.tables().len(), 0);
+    assert_eq!(voluum.tables().len(), 0);
 }
 
 #[tokio::test]
@@ -647,9 +580,9 @@ async fn days_on_which_the_clocks_change_are_exact() {
             .collect();
         let range = DateRange::day(day);
         for clock in [Clock::Local, Clock::Utc] {
-            let road = Road::to(hits.clone(), Readings { clock, ..Readings::default() });
+            let voluum = Simulated::of(hits.clone(), Readings { clock, ..Readings::default() });
             for group_by in [&[Dimension::Date][..], &[Dimension::Date, Dimension::Hour]] {
-                match road.pull(group_by, range, zone).await {
+                match voluum.pull(group_by, range, zone).await {
                     Ok(table) => assert_eq!(found(&table), expected(&hits, group_by, range, zone), "{zone} {clock:?}"),
                     Err(error) => {
                         assert_eq!(
@@ -666,19 +599,19 @@ async fn days_on_which_the_clocks_change_are_exact() {
 #[tokio::test]
 async fn a_clock_that_no_traffic_shows_is_stated() {
     let hits = vec![Hit::new("2026-09-15T11:00:00Z", "a", 3)];
-    let road = Road::to(hits.clone(), Readings::default());
-    let range = days(date(2026, 9, 1), date(2026, 9, 30));
-    let table = road.pull(&[Dimension::Date], range, "Europe/Berlin").await.expect("a table");
+    let voluum = Simulated::of(hits.clone(), Readings::default());
+    let range = range(date(2026, 9, 1), date(2026, 9, 30));
+    let table = voluum.pull(&[Dimension::Date], range, "Europe/Berlin").await.expect("a table");
     assert_eq!(found(&table), expected(&hits, &[Dimension::Date], range, "Europe/Berlin"));
-    assert_eq!(table.warnings, ["timezone_unproven"]);
+    assert_eq!(table.codes(), ["timezone_unproven"]);
 }
 
 #[tokio::test]
 async fn a_day_that_was_not_asked_for_fails_the_report() {
     let body = r#"{"totalRows": 1, "rows": [{"day": "2026-09-03", "visits": 1, "uniqueVisits": 1, "conversions": 0, "impressions": 0, "revenue": 0, "cost": 0}]}"#;
     let reply = Reply::text(200, "application/json", body);
-    let road = Road::to(Vec::new(), Readings { instead: Some(reply), ..Readings::default() });
-    let error = road.pull(&[Dimension::Date], first_two(), "UTC").await.expect_err("a refusal");
+    let voluum = Simulated::of(Vec::new(), Readings { instead: Some(reply), ..Readings::default() });
+    let error = voluum.pull(&[Dimension::Date], first_two(), "UTC").await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::BadResponse);
     assert!(error.detail.contains("2026-09-03"), "{}", error.detail);
 }
@@ -687,9 +620,9 @@ async fn a_day_that_was_not_asked_for_fails_the_report() {
 async fn hours_are_read_in_every_form() {
     let hits = september();
     for hours in [HourForm::Number, HourForm::Digits, HourForm::Padded, HourForm::Time, HourForm::Span] {
-        let road = Road::to(hits.clone(), Readings { hours, ..Readings::default() });
+        let voluum = Simulated::of(hits.clone(), Readings { hours, ..Readings::default() });
         let group_by = [Dimension::Hour];
-        let table = road.pull(&group_by, first_two(), "Europe/Berlin").await.expect("a table");
+        let table = voluum.pull(&group_by, first_two(), "Europe/Berlin").await.expect("a table");
         assert_eq!(found(&table), expected(&hits, &group_by, first_two(), "Europe/Berlin"), "{hours:?}");
     }
 }
@@ -697,42 +630,42 @@ async fn hours_are_read_in_every_form() {
 #[tokio::test]
 async fn days_and_hours_that_do_not_group_together_are_asked_day_by_day() {
     let hits = september();
-    let road = Road::to(hits.clone(), Readings { hours_of_days: false, ..Readings::default() });
+    let voluum = Simulated::of(hits.clone(), Readings { hours_of_days: false, ..Readings::default() });
     let group_by = [Dimension::Hour, Dimension::Campaign, Dimension::Date];
     for _ in 0..2 {
-        road.simulator.forget();
-        let table = road.pull(&group_by, first_two(), "Europe/Berlin").await.expect("a table");
+        voluum.simulator.forget();
+        let table = voluum.pull(&group_by, first_two(), "Europe/Berlin").await.expect("a table");
         assert_eq!(found(&table), expected(&hits, &group_by, first_two(), "Europe/Berlin"));
     }
     let asked: BTreeSet<String> =
-        road.tables().iter().map(|request| request.param("from").unwrap_or_default().to_owned()).collect();
+        voluum.tables().iter().map(|request| request.param("from").unwrap_or_default().to_owned()).collect();
     assert_eq!(asked, ["2026-09-01T00:00:00Z", "2026-09-02T00:00:00Z"].map(str::to_owned).into());
-    assert_eq!(road.tables().len(), 2, "the pair is not tried again");
+    assert_eq!(voluum.tables().len(), 2, "the pair is not tried again");
 }
 
 #[tokio::test]
 async fn other_spellings_are_found_out_once_for_each_account() {
     let hits = september();
     let unheard_of = ["campaign", "country-code", "trafficSourceId", "affiliateNetworkId", "hour-of-day", "offer"];
-    let road = Road::to(hits.clone(), Readings { unheard_of: unheard_of.into(), ..Readings::default() });
+    let voluum = Simulated::of(hits.clone(), Readings { unheard_of: unheard_of.into(), ..Readings::default() });
     for group_by in [
         &[Dimension::Country, Dimension::Date, Dimension::Campaign][..],
         &[Dimension::TrafficSource, Dimension::AffiliateNetwork],
         &[Dimension::Hour, Dimension::Offer],
     ] {
-        let table = road.pull(group_by, first_two(), "UTC").await.expect("a table");
+        let table = voluum.pull(group_by, first_two(), "UTC").await.expect("a table");
         assert_eq!(found(&table), expected(&hits, group_by, first_two(), "UTC"), "{group_by:?}");
-        road.simulator.forget();
-        road.pull(group_by, first_two(), "UTC").await.expect("a table");
-        assert_eq!(road.reports().len(), 1, "{group_by:?} is remembered");
+        voluum.simulator.forget();
+        voluum.pull(group_by, first_two(), "UTC").await.expect("a table");
+        assert_eq!(voluum.reports().len(), 1, "{group_by:?} is remembered");
     }
 }
 
 #[tokio::test]
 async fn a_grouping_refused_in_every_spelling_is_unsupported_in_voluums_words() {
     let unheard_of = ["offer", "offerId"];
-    let road = Road::to(september(), Readings { unheard_of: unheard_of.into(), ..Readings::default() });
-    let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+    let voluum = Simulated::of(september(), Readings { unheard_of: unheard_of.into(), ..Readings::default() });
+    let error = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::Unsupported);
     assert!(error.detail.contains("INVALID_QUERY"), "{}", error.detail);
     nothing_leaks(&format!("{error:?}"));
@@ -742,23 +675,23 @@ async fn a_grouping_refused_in_every_spelling_is_unsupported_in_voluums_words() 
 async fn columns_that_a_list_of_columns_loses_are_fetched_without_one() {
     let hits = september();
     for lost in ["cost", "offerId", "uniqueVisits"] {
-        let road = Road::to(hits.clone(), Readings { lost_columns: [lost].into(), ..Readings::default() });
-        let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+        let voluum = Simulated::of(hits.clone(), Readings { lost_columns: [lost].into(), ..Readings::default() });
+        let table = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
         assert_eq!(found(&table), expected(&hits, &[Dimension::Offer], first_two(), "UTC"), "{lost}");
-        assert_eq!(road.reports().last().map(|request| request.params("column").len()), Some(0));
+        assert_eq!(voluum.reports().last().map(|request| request.params("column").len()), Some(0));
     }
 }
 
 #[tokio::test]
 async fn a_sort_key_that_is_refused_gives_way_to_visits() {
     let hits = september();
-    let road = Road::to(hits.clone(), Readings { sorts_by_metrics_only: true, ..Readings::default() });
+    let voluum = Simulated::of(hits.clone(), Readings { sorts_by_metrics_only: true, ..Readings::default() });
     for _ in 0..2 {
-        road.simulator.forget();
-        let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+        voluum.simulator.forget();
+        let table = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
         assert_eq!(found(&table), expected(&hits, &[Dimension::Offer], first_two(), "UTC"));
     }
-    let reports = road.reports();
+    let reports = voluum.reports();
     assert_eq!(reports.iter().map(|request| request.param("sort")).collect::<Vec<_>>(), [Some("visits")]);
     assert!(reports[0].params("column").contains(&"offerId"), "the list of columns does no harm");
 }
@@ -766,12 +699,12 @@ async fn a_sort_key_that_is_refused_gives_way_to_visits() {
 #[tokio::test]
 async fn a_large_limit_that_is_refused_becomes_a_small_one() {
     let hits = september();
-    let road = Road::to(hits.clone(), Readings { largest_limit: 500, ..Readings::default() });
-    let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    let voluum = Simulated::of(hits.clone(), Readings { largest_limit: 500, ..Readings::default() });
+    let table = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
     assert_eq!(found(&table), expected(&hits, &[Dimension::Offer], first_two(), "UTC"));
-    road.simulator.forget();
-    road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
-    assert_eq!(road.reports().iter().map(|request| request.param("limit")).collect::<Vec<_>>(), [Some("500")]);
+    voluum.simulator.forget();
+    voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    assert_eq!(voluum.reports().iter().map(|request| request.param("limit")).collect::<Vec<_>>(), [Some("500")]);
 }
 
 /// So many offers, each with one hour's traffic.
@@ -786,18 +719,18 @@ fn offers(count: usize) -> Vec<Hit> {
 #[tokio::test]
 async fn a_long_table_streams_through_and_is_whole() {
     let hits = offers(20_500);
-    let road = Road::to(hits.clone(), Readings::default());
-    let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    let voluum = Simulated::of(hits.clone(), Readings::default());
+    let table = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
     assert_eq!(found(&table), expected(&hits, &[Dimension::Offer], first_two(), "UTC"));
-    assert_eq!((table.checks, table.mismatches), (1, vec![]));
-    assert_eq!(road.reports().len(), 21);
+    assert_eq!((table.checks.len(), table.mismatches), (1, vec![]));
+    assert_eq!(voluum.reports().len(), 21);
 }
 
 #[tokio::test]
 async fn a_long_table_that_moves_fails_rather_than_lose_a_row() {
-    let road = Road::to(offers(20_500), Readings::default());
-    road.tracker.arrives_before(5, Hit::new("2026-09-01T10:00:00Z", "00000-new", 1));
-    let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+    let voluum = Simulated::of(offers(20_500), Readings::default());
+    voluum.tracker.arrives_before(5, Hit::new("2026-09-01T10:00:00Z", "00000-new", 1));
+    let error = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::Inconsistent);
 }
 
@@ -806,35 +739,35 @@ async fn a_short_table_that_moves_is_read_once_more() {
     let hits = offers(50);
     let new = |place: usize| Hit::new("2026-09-01T10:00:00Z", &format!("00000-{place}"), 1);
     let readings = Readings { most_rows: 20, ..Readings::default() };
-    let road = Road::to(hits.clone(), readings.clone());
-    road.tracker.arrives_before(2, new(1));
-    let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    let voluum = Simulated::of(hits.clone(), readings.clone());
+    voluum.tracker.arrives_before(2, new(1));
+    let table = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
     let all: Vec<Hit> = hits.iter().cloned().chain([new(1)]).collect();
     assert_eq!(found(&table), expected(&all, &[Dimension::Offer], first_two(), "UTC"));
 
-    let road = Road::to(hits, readings);
+    let voluum = Simulated::of(hits, readings);
     // Two of three pages are asked for ahead, so the second reading begins with the fourth call.
     for call in [2, 5] {
-        road.tracker.arrives_before(call, new(call));
+        voluum.tracker.arrives_before(call, new(call));
     }
-    let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+    let error = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::Inconsistent);
 }
 
 #[tokio::test]
 async fn a_row_that_comes_on_two_pages_is_noticed_even_if_the_count_is_right() {
-    let road = Road::to(Vec::new(), Readings::default());
+    let voluum = Simulated::of(Vec::new(), Readings::default());
     let twice = || Fault::Instead(page(2, &[r#""a""#]));
-    road.simulator.inject([Fault::None, twice(), twice(), twice(), twice()]);
-    let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+    voluum.simulator.inject([Fault::None, twice(), twice(), twice(), twice()]);
+    let error = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::Inconsistent);
     assert!(error.detail.contains("twice"), "{}", error.detail);
 }
 
 #[tokio::test]
 async fn totals_that_disagree_are_reported_and_not_hidden() {
-    let road = Road::to(september(), Readings { wrong_totals: true, ..Readings::default() });
-    let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    let voluum = Simulated::of(september(), Readings { wrong_totals: true, ..Readings::default() });
+    let table = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
     let [mismatch] = table.mismatches.as_slice() else { panic!("{:?}", table.mismatches) };
     assert!(mismatch.starts_with("2026-09-01 to 2026-09-02: visits of the rows add up to "), "{mismatch}");
 }
@@ -842,11 +775,11 @@ async fn totals_that_disagree_are_reported_and_not_hidden() {
 #[tokio::test]
 async fn a_table_said_to_be_cut_is_believed_only_if_its_totals_agree() {
     let hits = september();
-    let road = Road::to(hits.clone(), Readings { claims_truncation: true, ..Readings::default() });
-    let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+    let voluum = Simulated::of(hits.clone(), Readings { claims_truncation: true, ..Readings::default() });
+    let table = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
     assert_eq!(found(&table), expected(&hits, &[Dimension::Offer], first_two(), "UTC"));
-    let road = Road::to(hits, Readings { claims_truncation: true, wrong_totals: true, ..Readings::default() });
-    let error = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
+    let voluum = Simulated::of(hits, Readings { claims_truncation: true, wrong_totals: true, ..Readings::default() });
+    let error = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::Unsupported);
 }
 
@@ -862,70 +795,65 @@ async fn long_ranges_are_cut_into_months_and_put_together_exactly() {
             )
         })
         .collect();
-    let range = days(date(2025, 9, 1), date(2026, 9, 1));
-    let road = Road::to(hits.clone(), Readings::default());
+    let range = range(date(2025, 9, 1), date(2026, 9, 1));
+    let voluum = Simulated::of(hits.clone(), Readings::default());
     for group_by in [&[Dimension::Offer][..], &[Dimension::Date], &[Dimension::Hour]] {
-        road.simulator.forget();
-        let table = road.pull(group_by, range, "America/New_York").await.expect("a table");
+        voluum.simulator.forget();
+        let table = voluum.pull(group_by, range, "America/New_York").await.expect("a table");
         assert_eq!(found(&table), expected(&hits, group_by, range, "America/New_York"), "{group_by:?}");
-        assert_eq!((road.tables().len(), table.checks), (12, 12));
+        assert_eq!((voluum.tables().len(), table.checks.len()), (12, 12));
     }
 }
 
 #[tokio::test]
 async fn a_failed_window_fails_the_whole_report() {
-    let road = Road::to(september(), Readings::default());
-    let range = days(date(2026, 8, 1), date(2026, 9, 30));
-    road.simulator.inject([Fault::None, Fault::None, Fault::Instead(refusal(418, "TEAPOT", "no"))]);
-    let error = road.pull(&[Dimension::Offer], range, "UTC").await.expect_err("a refusal");
+    let voluum = Simulated::of(september(), Readings::default());
+    let range = range(date(2026, 8, 1), date(2026, 9, 30));
+    voluum.simulator.inject([Fault::None, Fault::None, Fault::Instead(refusal(418, "TEAPOT", "no"))]);
+    let error = voluum.pull(&[Dimension::Offer], range, "UTC").await.expect_err("a refusal");
     assert!(error.detail.contains("TEAPOT"), "{}", error.detail);
 }
 
 #[tokio::test]
 async fn a_report_of_too_many_calls_is_refused_with_the_longest_that_works() {
-    let road = Road::to(september(), Readings::default());
-    let client = road.client_for(Purpose::Pull, ACCESS_KEY, None, 3);
-    let range = days(date(2026, 1, 1), date(2026, 9, 30));
-    let error = pull(&client, &[Dimension::Offer], range, "UTC").await.expect_err("a refusal");
+    let voluum = Simulated::of(september(), Readings::default());
+    let few = Road { max_calls: 3, ..voluum.road(ACCESS_KEY) };
+    let range = range(date(2026, 1, 1), date(2026, 9, 30));
+    let error = few.pull(&query(&[Dimension::Offer], range, "UTC")).await.expect_err("a refusal");
     assert_eq!(error.kind, ErrorKind::Unsupported);
     assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("at most 62 days")), "{:?}", error.hint);
-    assert_eq!(road.simulator.requests().len(), 0, "nothing is read in vain");
+    assert_eq!(voluum.simulator.requests().len(), 0, "nothing is read in vain");
 }
 
 #[tokio::test]
 async fn the_currency_is_asked_for_and_stated_or_said_to_be_unknown() {
-    let road = Road::to(vec![Hit::new("2026-09-01T10:00:00Z", "a", 100)], Readings::default());
+    let voluum = Simulated::of(vec![Hit::new("2026-09-01T10:00:00Z", "a", 100)], Readings::default());
     let revenue_in = async |currency: Option<&str>| {
-        let client = road.client_for(Purpose::Pull, ACCESS_KEY, currency, 100);
-        let table = pull(&client, &[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+        let plain = voluum.road(ACCESS_KEY);
+        let asked = currency.into_iter().fold(plain, |road, code| road.with_setting("currency", code));
+        let table = asked.pull(&query(&[Dimension::Offer], first_two(), "UTC")).await.expect("a table");
         let row = &table.rows[0];
         (
             row.metrics.revenue.expect("revenue").normalize().to_string(),
             row.currency.map(|code| code.as_str().to_owned()),
-            table.warnings,
+            table.codes(),
         )
     };
     assert_eq!(revenue_in(Some("USD")).await, ("1543.20875".to_owned(), Some("USD".to_owned()), vec![]));
     assert_eq!(revenue_in(None).await, ("1234.567".to_owned(), None, vec!["currency_unknown"]));
-    assert_eq!(road.reports().last().map(|request| request.params("currency").len()), Some(0));
+    assert_eq!(voluum.reports().last().map(|request| request.params("currency").len()), Some(0));
 }
 
 #[tokio::test]
 async fn filters_are_applied_exactly_to_what_comes() {
     let hits = september();
-    let road = Road::to(hits.clone(), Readings::default());
-    let client = road.client();
+    let voluum = Simulated::of(hits.clone(), Readings::default());
     let query = StatsQuery {
-        dimensions: vec![Dimension::Offer, Dimension::Country],
-        range: first_two(),
-        zone: Zone::utc(),
         filters: [(Dimension::Country, ["DE".into()].into())].into(),
+        ..query(&[Dimension::Offer, Dimension::Country], first_two(), "UTC")
     };
-    let report = client.stats(&query).await.expect("a report");
-    let rows = assemble::assemble(&query, &[Dimension::Offer], report, MAX_ROWS).try_collect::<Vec<_>>().await;
-    let rows = rows.expect("a table").into_iter().flat_map(|batch| batch.rows).collect();
+    let table = voluum.road_in_euros().pull_by(&query, &[Dimension::Offer]).await.expect("a table");
     let german: Vec<Hit> = hits.into_iter().filter(|hit| hit.country == "DE").collect();
-    let table = Table { rows, mismatches: vec![], checks: 0, warnings: vec![] };
     assert_eq!(found(&table), expected(&german, &[Dimension::Offer], first_two(), "UTC"));
 }
 
@@ -960,9 +888,9 @@ proptest! {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (table, calls) = runtime.block_on(async {
-            let road = Road::to(hits.clone(), Readings { most_rows: page, ..Readings::default() });
-            let table = road.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
-            (table, road.reports().len())
+            let voluum = Simulated::of(hits.clone(), Readings { most_rows: page, ..Readings::default() });
+            let table = voluum.pull(&[Dimension::Offer], first_two(), "UTC").await.expect("a table");
+            (table, voluum.reports().len())
         });
         prop_assert_eq!(found(&table), expected(&hits, &[Dimension::Offer], first_two(), "UTC"));
         let distinct = hits.iter().map(|hit| &hit.offer).collect::<BTreeSet<_>>().len();
@@ -974,22 +902,22 @@ proptest! {
 #[tokio::test]
 async fn a_conversion_counts_on_the_day_that_the_settings_choose_and_the_answer_says_which() {
     let late = Hit { matures_after: 48, ..Hit::new("2026-09-01T10:00:00Z", "a", 3) };
-    let road = Road::to(vec![late.clone()], Readings::default());
-    let days = days(date(2026, 9, 1), date(2026, 9, 3));
-    for (settings, day, counts_on) in [
-        (&[][..], "2026-09-01", DayOfConversion::Click),
-        (&[("conversion_time", "visit")], "2026-09-01", DayOfConversion::Click),
-        (&[("conversion_time", "postback")], "2026-09-03", DayOfConversion::Conversion),
+    let voluum = Simulated::of(vec![late.clone()], Readings::default());
+    let days = range(date(2026, 9, 1), date(2026, 9, 3));
+    for (time, day, counts_on) in [
+        (None, "2026-09-01", DayOfConversion::Click),
+        (Some("visit"), "2026-09-01", DayOfConversion::Click),
+        (Some("postback"), "2026-09-03", DayOfConversion::Conversion),
     ] {
-        let client = road.client_with(Purpose::Pull, ACCESS_KEY, settings, 2_000);
-        let table = pull(&client, &[Dimension::Date], days, "UTC").await.expect("a table");
+        let plain = voluum.road(ACCESS_KEY);
+        let asked = time.into_iter().fold(plain, |road, time| road.with_setting("conversion_time", time));
+        let query = query(&[Dimension::Date], days, "UTC");
+        let table = asked.pull(&query).await.expect("a table");
         let converted = table.rows.iter().filter(|row| row.metrics.conversions > Some(0));
         let converted: Vec<&str> = converted.map(|row| row.key[0].id.as_str()).collect();
-        assert_eq!(converted, [day], "{settings:?}");
+        assert_eq!(converted, [day], "{time:?}");
         assert_eq!(table.mismatches, Vec::<String>::new());
-        let query =
-            StatsQuery { dimensions: vec![Dimension::Date], range: days, zone: Zone::utc(), filters: Filters::new() };
-        assert_eq!(client.terms(&query).day_of_conversion, counts_on);
+        assert_eq!(asked.open(Purpose::Pull).terms(&query).day_of_conversion, counts_on);
     }
 }
 
@@ -1002,14 +930,14 @@ async fn what_is_refused_as_too_much_is_asked_for_in_smaller_pieces_from_then_on
         })
         .collect();
     let readings = Readings { largest_limit: 60, most_days_by_hour: 7, ..Readings::default() };
-    let road = Road::to(hits.clone(), readings);
-    let (group_by, days) = ([Dimension::Date, Dimension::Hour], days(date(2026, 9, 1), date(2026, 9, 20)));
-    let table = road.pull(&group_by, days, "UTC").await.expect("a table");
+    let voluum = Simulated::of(hits.clone(), readings);
+    let (group_by, days) = ([Dimension::Date, Dimension::Hour], range(date(2026, 9, 1), date(2026, 9, 20)));
+    let table = voluum.pull(&group_by, days, "UTC").await.expect("a table");
     assert_eq!(found(&table), expected(&hits, &group_by, days, "UTC"));
     // Now that it is known, nothing is refused any more.
-    let before = road.tables().len();
-    road.pull(&group_by, days, "UTC").await.expect("a table");
+    let before = voluum.tables().len();
+    voluum.pull(&group_by, days, "UTC").await.expect("a table");
     let limits: Vec<String> =
-        road.tables()[before..].iter().map(|request| request.param("limit").unwrap_or_default().to_owned()).collect();
+        voluum.tables()[before..].iter().map(|request| request.param("limit").unwrap_or_default().to_owned()).collect();
     assert!(!limits.is_empty() && limits.iter().all(|limit| limit == "50"), "{limits:?}");
 }
