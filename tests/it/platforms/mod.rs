@@ -2,7 +2,6 @@
 
 mod affise;
 mod binom;
-mod binom_times;
 mod cake;
 mod demo;
 mod everflow;
