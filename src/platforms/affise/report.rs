@@ -48,17 +48,17 @@ pub(super) async fn read<'a>(
     query: &'a StatsQuery,
 ) -> Result<Report<'a>, PlatformError> {
     let slices = query.dimensions.iter().map(|dimension| slice(*dimension, portal)).collect::<Result<_, _>>()?;
-    let question = Arc::new(Question { api, portal, slices, zone: query.zone.name(), most_rows: None });
-    let windows = question.open_windows(query.range).await?;
+    let request = Arc::new(ReportRequest { api, portal, slices, zone: query.zone.name(), most_rows: None });
+    let windows = request.open_windows(query.range).await?;
     let unique_keys = windows.count == 1 || query.has(Dimension::Date);
-    Ok(Report { unique_keys, batches: question.batches(windows) })
+    Ok(Report { unique_keys, batches: request.batches(windows) })
 }
 
 /// The smallest real report: one row of today.
 pub(super) async fn probe(api: &Api, portal: ConnectionType) -> Result<(), PlatformError> {
     let today = DateRange::day(Zone::utc().date_at(Timestamp::now()));
-    let question = Question { api, portal, slices: Arc::from([Slice::Date]), zone: "UTC", most_rows: Some(1) };
-    question.page(today, 1).await.map(drop).map_err(|refusal| api.explain(refusal))
+    let request = ReportRequest { api, portal, slices: Arc::from([Slice::Date]), zone: "UTC", most_rows: Some(1) };
+    request.page(today, 1).await.map(drop).map_err(|refusal| api.explain(refusal))
 }
 
 /// The slice behind a dimension. An affiliate's key must not even ask for the network's.
@@ -92,7 +92,7 @@ fn is_about_pages(words: &str) -> bool {
 }
 
 /// What is asked, of any window and page.
-struct Question<'a> {
+struct ReportRequest<'a> {
     api: &'a Api,
     portal: ConnectionType,
     slices: Arc<[Slice]>,
@@ -129,7 +129,7 @@ enum Came {
     Window(Result<Window, Refusal>),
 }
 
-impl<'a> Question<'a> {
+impl<'a> ReportRequest<'a> {
     /// Reads one page.
     async fn page(&self, window: DateRange, number: u64) -> Result<Page, Refusal> {
         let rows = self.most_rows.unwrap_or_else(|| self.api.pages.current()).to_string();
@@ -218,10 +218,10 @@ impl<'a> Question<'a> {
     async fn first_pages(self: &Arc<Self>, range: DateRange, days: u32) -> Result<Windows<'a>, Refusal> {
         let ranges = range.windows(days);
         let count = ranges.len();
-        let question = Arc::clone(self);
+        let request = Arc::clone(self);
         let open = move |range| {
-            let question = Arc::clone(&question);
-            async move { question.page(range, 1).await.map(|first| Window { range, first }) }
+            let request = Arc::clone(&request);
+            async move { request.page(range, 1).await.map(|first| Window { range, first }) }
         };
         let mut rest = stream::iter(ranges).map(open).buffered(PAGES_AT_ONCE).boxed();
         let mut opened: VecDeque<Window> = rest.try_next().await?.into_iter().collect();
