@@ -26,6 +26,22 @@ fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).expect("a name")
 }
 
+/// Whether a folder has a module of this name, as one file or as several.
+fn is_module(folder: &str, name: &str) -> bool {
+    let folder = root().join(folder);
+    folder.join(name).with_extension("rs").is_file() || folder.join(name).join("mod.rs").is_file()
+}
+
+/// The text of every Rust file in a folder and the folders in it.
+fn texts(folder: &Path) -> String {
+    let text = |path: PathBuf| match path.extension() {
+        _ if path.is_dir() => texts(&path),
+        Some(kind) if kind == "rs" => std::fs::read_to_string(path).expect("a test"),
+        _ => String::new(),
+    };
+    entries(folder).into_iter().map(text).collect()
+}
+
 /// Platforms that call somebody; Demo calls nobody.
 fn called() -> impl Iterator<Item = Pair> {
     Pair::ALL.into_iter().filter(|pair| pair.platform() != Platform::Demo)
@@ -40,9 +56,8 @@ fn every_platform_folder_has_pairs_a_simulator_and_tests_of_its_own() {
         let key = name(folder);
         let platform: Platform = key.parse().unwrap_or_else(|()| panic!("no platform is named {key}"));
         assert!(Pair::ALL.into_iter().any(|pair| pair.platform() == platform), "{key} has no pair");
-        assert!(root().join(format!("tests/it/platforms/{key}.rs")).is_file(), "{key} has no tests of its own");
-        let simulator = root().join(format!("tests/support/{key}.rs"));
-        assert!(platform == Platform::Demo || simulator.is_file(), "{key} has no simulator");
+        assert!(is_module("tests/it/platforms", key), "{key} has no tests of its own");
+        assert!(platform == Platform::Demo || is_module("tests/support", key), "{key} has no simulator");
     }
 }
 
@@ -61,9 +76,7 @@ fn every_pair_has_fixtures_whose_source_is_told() {
 
 #[test]
 fn every_fixture_is_read_by_a_test() {
-    let tests = entries(&root().join("tests/it")).into_iter().chain(entries(&root().join("tests/it/platforms")));
-    let texts = tests.filter(|path| path.extension().is_some_and(|kind| kind == "rs"));
-    let texts: String = texts.map(|path| std::fs::read_to_string(path).expect("a test")).collect();
+    let texts = texts(&root().join("tests/it"));
     for pair in called() {
         let kind = format!("fixtures/{}/{}", pair.platform().key(), pair.connection_type().key());
         for file in entries(&root().join("tests").join(&kind)) {
