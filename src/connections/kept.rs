@@ -18,7 +18,6 @@ use crate::tenancy::OrgId;
 
 const TIME: Duration = Duration::from_secs(5);
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
-const MOST_CONNECTIONS: u64 = 500;
 
 /// Which page of which list of an organisation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,7 +59,13 @@ pub(super) struct KeptConnections(Cache<(OrgId, Uuid), (Stamp, Box<Stored>)>);
 
 impl Default for KeptConnections {
     fn default() -> Self {
-        Self(Cache::builder().max_capacity(MOST_CONNECTIONS).time_to_live(TIME).build())
+        let weigh = |_: &(OrgId, Uuid), (_, stored): &(Stamp, Box<Stored>)| {
+            let sealed = &stored.sealed;
+            let sealed = [&sealed.settings, &sealed.credentials, &sealed.verification, &sealed.health];
+            let bytes = sealed.into_iter().flatten().map(Vec::len).sum::<usize>() + size_of::<Stored>();
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        Self(Cache::builder().max_capacity(MOST_BYTES).weigher(weigh).time_to_live(TIME).build())
     }
 }
 

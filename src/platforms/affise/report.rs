@@ -2,8 +2,8 @@
 //!
 //! A range is cut into windows, because the server answers about six months at most and has been seen to answer long
 //! ranges with nothing at all. A window's first page tells how many calls the window takes. Where the first window is so
-//! short that the whole range is sure to fit into the calls that are allowed, its rows go out while the other windows
-//! are opened; otherwise every window is opened before the report starts. There is no cursor, so rows can move from page
+//! short that the whole range most likely fits into the calls that are allowed, its rows go out while the other windows
+//! are opened, and the bound on calls ends the report if it does not; otherwise every window is opened before it starts. There is no cursor, so rows can move from page
 //! to page while they are read; what was gathered of a window is therefore held against the number of rows the server
 //! says there are.
 //!
@@ -37,8 +37,8 @@ const LONG_BODY_BYTES: usize = 128 * 1024;
 const MOST_EXPECTED_ROWS: u64 = 1 << 20;
 /// A refused window longer than this is tried once more at half its length.
 const LONG_WINDOW_DAYS: u32 = 31;
-/// How many times as long as the first window the average one may be, for all windows together to be sure to fit into
-/// the calls that are allowed.
+/// How many times as long as the first window the average one may be: only if all windows together still fit into the
+/// calls that are allowed, nobody waits until they are opened.
 const UNEVENNESS: u64 = 4;
 
 /// Plans and starts a report.
@@ -225,15 +225,16 @@ impl<'a> ReportRequest<'a> {
         };
         let mut rest = stream::iter(ranges).map(open).buffered(PAGES_AT_ONCE).boxed();
         let mut opened: VecDeque<Window> = rest.try_next().await?.into_iter().collect();
-        if !opened.front().is_some_and(|first| self.is_sure_to_fit(first, count)) {
+        if !opened.front().is_some_and(|first| self.is_likely_to_fit(first, count)) {
             opened.extend(rest.try_collect::<Vec<_>>().await?);
             rest = stream::empty().boxed();
         }
         Ok(Windows { count, opened, rest })
     }
 
-    /// Whether windows may be much longer than the first, and still take no more calls than are allowed.
-    fn is_sure_to_fit(&self, first: &Window, windows: usize) -> bool {
+    /// Whether windows may on average be [`UNEVENNESS`] times as long as the first, and still take no more calls than are
+    /// allowed.
+    fn is_likely_to_fit(&self, first: &Window, windows: usize) -> bool {
         let upstream = &self.api.upstream;
         let left = u64::from(upstream.max_calls().saturating_sub(upstream.calls()));
         first.pages().saturating_mul(windows as u64).saturating_mul(UNEVENNESS) <= left
