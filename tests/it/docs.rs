@@ -30,6 +30,10 @@ const RUN_ELSEWHERE: [(&str, &str); 2] =
 /// Commands in running text that stand in no block: they name something rather than tell to do it.
 const ONLY_NAMED: [&str; 5] = [".ci/run", ".ci/run files", ".ci/run proxies", ".ci/run test", ".ci/run webhooks"];
 
+/// How the names begin of what cargo tells a test of itself, and of what the build script has it tell.
+const TOLD_BY_CARGO: [&str; 7] =
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_", "OUT_DIR", "AFFZERO_COMMIT"];
+
 /// What stands in for `cargo`, and for the installed program.
 const CARGO: &str = r#"#!/usr/bin/env bash
 set -euo pipefail
@@ -213,10 +217,7 @@ impl DocsReader {
         // What cargo tells this test of itself would make another cargo build its world anew.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"]
-                .iter()
-                .any(|own| name.starts_with(own))
-            {
+            if TOLD_BY_CARGO.iter().any(|own| name.starts_with(own)) {
                 bash.env_remove(name);
             }
         }
