@@ -28,7 +28,7 @@ pub fn ahead_micros() -> i64 {
 
 /// Takes over the database's clock, which said `there` between these two times of this machine's. An answer that took
 /// long says too little.
-pub(crate) fn follow(there: i64, asked: Timestamp, answered: Timestamp) {
+pub fn follow(there: i64, asked: Timestamp, answered: Timestamp) {
     if let Some(ahead) = ahead_of(there, asked.as_microsecond(), answered.as_microsecond()) {
         AHEAD.store(ahead, Ordering::Relaxed);
     }
@@ -41,17 +41,17 @@ fn ahead_of(there: i64, asked: i64, answered: i64) -> Option<i64> {
 }
 
 /// A stored time.
-pub(crate) fn time(micros: i64) -> Timestamp {
+pub fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or_default()
 }
 
 /// Whole microseconds of a duration, as they are added to stored times.
-pub(crate) fn micros(duration: Duration) -> i64 {
+pub fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Whole milliseconds of a duration, as people and logs read them.
-pub(crate) fn millis(duration: Duration) -> u64 {
+pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

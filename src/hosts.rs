@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// A URL, taken apart.
 #[derive(Debug, Clone)]
-pub(crate) struct Hosts {
+pub struct Hosts {
     /// In lower case.
     pub(crate) scheme: String,
     pub(crate) user: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Host {
 
 impl Hosts {
     /// Takes a URL apart; `None` if it is none.
-    pub(crate) fn parse(url: &str) -> Option<Self> {
+    pub fn parse(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -71,7 +71,7 @@ impl Hosts {
     }
 
     /// The URL again, with this text in the place of each password.
-    pub(crate) fn with_secrets_as(&self, hidden: &str) -> String {
+    pub fn with_secrets_as(&self, hidden: &str) -> String {
         let Self { scheme, user, password, hosts, path, query } = self;
         let mut login = user.clone().unwrap_or_default();
         if password.is_some() {
@@ -91,7 +91,7 @@ impl Hosts {
     }
 
     /// The passwords that stand anywhere in it.
-    pub(crate) fn passwords(&self) -> impl Iterator<Item = &SecretString> {
+    pub fn passwords(&self) -> impl Iterator<Item = &SecretString> {
         let in_query = self.query.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
         self.password.iter().chain(in_query)
     }

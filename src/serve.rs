@@ -21,6 +21,7 @@ use crate::shared::Shared;
 use crate::shares::Pool;
 use crate::tenancy::{OrgId, Plan};
 use crate::vault::Vault;
+use crate::version;
 use crate::webhooks::{self, service::Webhooks};
 
 /// How long a connection that asks for metrics may ask nothing.
@@ -225,7 +226,7 @@ fn serve_metrics(address: std::net::SocketAddr, service: &Service) -> Result<act
 
 async fn show_metrics(service: web::Data<Service>) -> actix_web::HttpResponse {
     let (sample, undelivered) = tokio::join!(service.connections.sample(), service.webhooks.undelivered());
-    let sample = metrics::Sample { undelivered, ..sample };
+    let sample = metrics::Sample { undelivered, build: version::parts().to_vec(), ..sample };
     actix_web::HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(metrics::render(&sample))

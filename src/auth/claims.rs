@@ -10,7 +10,7 @@ use crate::tenancy::{OrgId, Plan};
 const NOBODY: &str = "unknown";
 
 /// The longest `sub` that is kept, in characters.
-pub(crate) const MAX_SUBJECT: usize = 255;
+pub const MAX_SUBJECT: usize = 255;
 
 /// A token that is believed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ mod verifier;
 use secrecy::SecretString;
 use url::Url;
 
-pub(crate) use self::claims::MAX_SUBJECT;
+pub use self::claims::MAX_SUBJECT;
 pub use self::claims::Token;
 #[cfg(fuzzing)]
 pub use self::jwks::fuzz as fuzz_jwks;

@@ -63,12 +63,12 @@ impl Action {
     ];
 
     /// The action of this key.
-    pub(crate) fn find(key: &str) -> Option<Self> {
+    pub fn find(key: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.key() == key)
     }
 
     /// The key in JSON and the database.
-    pub(crate) const fn key(self) -> &'static str {
+    pub const fn key(self) -> &'static str {
         match self {
             Self::ConnectionCreated => "connection.created",
             Self::ConnectionUpdated => "connection.updated",

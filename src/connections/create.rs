@@ -289,7 +289,8 @@ pub struct Created {
     pub replayed: bool,
 }
 
-pub(crate) fn limit_reached(plan: Plan, used: u32, limit: u32) -> Problem {
+/// The plan takes no further connection.
+pub fn limit_reached(plan: Plan, used: u32, limit: u32) -> Problem {
     let detail = format!("The organisation has {used} of at most {limit} connections.");
     Problem::new(Code::ConnectionLimitReached, detail)
         .hint("Delete a connection or move to a larger plan.")

@@ -197,7 +197,8 @@ fn read_expiry(value: &Value, errors: &mut Errors) -> Option<Option<Day>> {
     None
 }
 
-pub(crate) fn coming_soon(platform: Platform) -> Problem {
+/// There is no client for the platform yet.
+pub fn coming_soon(platform: Platform) -> Problem {
     Problem::new(Code::PlatformUnavailable, format!("Connections to {} cannot be made yet.", platform.title()))
 }
 

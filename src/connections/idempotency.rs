@@ -35,12 +35,14 @@ struct IdempotencyRow {
     owner: Option<String>,
 }
 
-pub(crate) fn in_progress() -> Problem {
+/// The first request of this key has no outcome yet.
+pub fn in_progress() -> Problem {
     Problem::new(Code::RequestInProgress, "A request with this Idempotency-Key is still running.")
         .retry_after(Duration::from_secs(1))
 }
 
-pub(crate) fn reused() -> Problem {
+/// The first request of this key had another body.
+pub fn reused() -> Problem {
     Problem::new(Code::IdempotencyKeyReused, "This Idempotency-Key was used with another body.")
         .hint("Use a new key for a new request.")
 }

@@ -15,7 +15,7 @@ pub mod events;
 pub mod expiry;
 mod failures;
 pub mod health;
-pub(crate) mod idempotency;
+pub mod idempotency;
 pub mod if_match;
 pub mod inventory;
 mod kept;
@@ -36,7 +36,7 @@ pub mod store;
 pub(crate) mod supervision;
 pub mod update;
 mod uses;
-pub(crate) mod verdict;
+pub mod verdict;
 mod verify;
 pub mod wiped;
 

@@ -26,8 +26,8 @@ impl Connections {
             key_ages,
             deferred,
             checks,
-            undelivered: None,
             cache_bytes: self.inner.stats.bytes(),
+            ..Sample::default()
         }
     }
 

@@ -242,7 +242,8 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
     tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| Err(Problem::internal(error)))
 }
 
-pub(crate) fn name_is_taken() -> Problem {
+/// The name is, or looks like, that of another connection.
+pub fn name_is_taken() -> Problem {
     let mut problem = Problem::new(
         Code::NameTaken,
         "Another connection of the organisation has this name, or one that looks the same.",
@@ -252,12 +253,14 @@ pub(crate) fn name_is_taken() -> Problem {
     problem
 }
 
-pub(crate) fn unreadable(_: &VaultError) -> Problem {
+/// What is stored was sealed with a key that the ring does not have. The cause says no more than that.
+pub fn unreadable(_: &VaultError) -> Problem {
     Problem::new(Code::CredentialsUnreadable, "The stored credentials cannot be read.")
         .hint("Enter the credentials again, or give the service its old key back.")
 }
 
-pub(crate) fn deleted() -> Problem {
+/// There was such a connection.
+pub fn deleted() -> Problem {
     Problem::new(Code::ConnectionDeleted, "This connection was deleted; its credentials are destroyed.")
         .hint("Add the connection again and use the new id, also in automations.")
 }

@@ -270,14 +270,15 @@ struct Change {
 }
 
 /// The secrets that a change of host needs, by field.
-pub(crate) fn secret_required(missing: &[&str]) -> Problem {
+pub fn secret_required(missing: &[&str]) -> Problem {
     let detail = "Enter this secret again: the change moves the connection to another host.";
     let again = |key: &&str| FieldProblem::at("/credentials", key, InputCode::Required, detail);
     let detail = "The change moves the connection to another host, so its secrets must be sent again.";
     Problem { errors: missing.iter().map(again).collect(), ..Problem::new(Code::SecretRequired, detail) }
 }
 
-pub(crate) fn version_conflict() -> Problem {
+/// `If-Match` names another version than there is.
+pub fn version_conflict() -> Problem {
     Problem::new(Code::VersionConflict, "The connection was changed in the meantime.")
         .hint("Read it again and repeat the change.")
 }

@@ -26,7 +26,7 @@ pub(super) fn verified(verification: &Verification, connection: Uuid, detail: se
 }
 
 /// Wrong credentials and an unreachable tracker are told apart: nothing is saved either way.
-pub(crate) fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
+pub fn must_be_ok(verification: &Verification) -> Result<(), Problem> {
     let code = match verification.status {
         VerificationStatus::Ok => return Ok(()),
         VerificationStatus::Failed => Code::VerificationFailed,

@@ -16,7 +16,7 @@ use prometheus::{
     TextEncoder,
 };
 
-pub(crate) use self::redis::RedisOperation;
+pub use self::redis::RedisOperation;
 pub use self::sample::{Checks, Deferred, KeyAges, Pool, Sample, Undelivered};
 
 struct Metrics {
@@ -362,7 +362,7 @@ pub fn redis_up(up: bool) {
 }
 
 /// Counts a failure of Redis.
-pub(crate) fn redis_error(operation: RedisOperation) {
+pub fn redis_error(operation: RedisOperation) {
     METRICS.redis_errors.with_label_values(&[operation.key()]).inc();
 }
 

@@ -5,16 +5,17 @@ macro_rules! operations {
     ($($operation:ident => $label:literal),+ $(,)?) => {
         /// An operation on Redis.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum RedisOperation {
-            $($operation),+
+        pub enum RedisOperation {
+            $(#[doc = concat!("`", $label, "`")] $operation),+
         }
 
         impl RedisOperation {
             /// Every operation.
-            pub(crate) const ALL: &[Self] = &[$(Self::$operation),+];
+            pub const ALL: &[Self] = &[$(Self::$operation),+];
 
             /// Its name as a label, and in the log.
-            pub(crate) fn key(self) -> &'static str {
+            #[must_use]
+            pub const fn key(self) -> &'static str {
                 match self {
                     $(Self::$operation => $label),+
                 }

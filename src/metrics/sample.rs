@@ -3,8 +3,6 @@
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 
-use crate::version;
-
 /// The state of things at one moment. What the database tells is `None` while it does not answer.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
@@ -22,6 +20,8 @@ pub struct Sample {
     pub undelivered: Option<Undelivered>,
     /// Bytes of statistics in memory.
     pub cache_bytes: u64,
+    /// What the program is, by names that become labels.
+    pub build: Vec<(&'static str, &'static str)>,
 }
 
 /// Database connections of this process.
@@ -93,7 +93,7 @@ struct Gauges {
 
 impl Gauges {
     fn set(&self, sample: &Sample) -> prometheus::Result<()> {
-        self.build_info()?;
+        self.build_info(&sample.build)?;
         let Pool { max, idle, in_use, waiting } = sample.pool;
         let states: &[(&str, i64)] = &[("idle", idle.into()), ("in_use", in_use.into())];
         self.labelled("affzero_db_connections", "Open database connections by state.", "state", states)?;
@@ -129,11 +129,11 @@ impl Gauges {
         Ok(())
     }
 
-    fn build_info(&self) -> prometheus::Result<()> {
-        let parts = version::parts();
+    fn build_info(&self, parts: &[(&'static str, &'static str)]) -> prometheus::Result<()> {
         let help = "The version that runs, the commit it was built from, and what is built into it.";
-        let gauges = IntGaugeVec::new(Opts::new("affzero_build_info", help), &parts.map(|(name, _)| name))?;
-        gauges.with_label_values(&parts.map(|(_, value)| value)).set(1);
+        let (labels, values): (Vec<&str>, Vec<&str>) = parts.iter().copied().unzip();
+        let gauges = IntGaugeVec::new(Opts::new("affzero_build_info", help), &labels)?;
+        gauges.with_label_values(&values).set(1);
         self.registry.register(Box::new(gauges))
     }
 

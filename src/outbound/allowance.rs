@@ -68,7 +68,8 @@ impl Pace {
     }
 
     /// The pace of checks: a quarter, and no burst.
-    pub(crate) fn behind(self) -> Self {
+    #[must_use]
+    pub fn behind(self) -> Self {
         Self::new(self.per_second.get() / 4, 1)
     }
 }

@@ -60,11 +60,14 @@ pub fn flush() {
     LOG_WRITER.flush();
 }
 
+/// What the targets of the crates here begin with.
+const OWN: &str = "affzero_";
+
 /// The libraries below name the hosts they call, and those are private: however loud the log is asked to be, their
 /// details stay out of it.
 #[must_use]
 pub fn is_discreet(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() <= Level::INFO || metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+    *metadata.level() <= Level::INFO || metadata.target().starts_with(OWN)
 }
 
 /// Drops the line of level ERROR that the HTTP library writes, without any id, for bytes that are no HTTP. The caller gets

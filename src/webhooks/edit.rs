@@ -278,7 +278,8 @@ pub(super) fn unreadable(_: &VaultError) -> Problem {
         .hint("Change its url and rotate its secret, or give the service its old key back.")
 }
 
-pub(crate) fn limit_reached(used: u32, limit: u32) -> Problem {
+/// The organisation has as many webhooks as it may.
+pub fn limit_reached(used: u32, limit: u32) -> Problem {
     Problem::new(Code::WebhookLimitReached, format!("The organisation has {used} of at most {limit} webhooks."))
         .hint("Delete a webhook that is no longer needed.")
         .with("limit", limit)

@@ -12,7 +12,7 @@
 //! Deliveries follow Standard Webhooks 1.0.
 
 mod draft;
-pub(crate) mod edit;
+pub mod edit;
 pub mod inventory;
 mod pace;
 mod queue;
@@ -28,5 +28,5 @@ mod store;
 mod trial;
 mod upkeep;
 pub mod view;
-pub(crate) mod wanted;
+pub mod wanted;
 mod worker;

@@ -71,7 +71,7 @@ impl Wanted {
 }
 
 /// A type of event that a webhook can be for, or `*`.
-pub(crate) enum WantedEvent {}
+pub enum WantedEvent {}
 
 /// A type of event that is delivered.
 pub(crate) enum DeliveredEvent {}

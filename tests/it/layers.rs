@@ -372,6 +372,17 @@ fn layers(document: &str) -> Vec<Vec<String>> {
     block.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
 }
 
+/// The modules that a crate's root declares.
+fn declared(root: &str) -> BTreeSet<String> {
+    let source = fs::read_to_string(repository().join("src").join(root)).expect("a root");
+    let tokens = tokens(&source);
+    let names = tokens.windows(3).filter_map(|window| match window {
+        [Token::Word(word), Token::Word(name), Token::Sign(';')] if word == "mod" => Some(name.clone()),
+        _ => None,
+    });
+    names.collect()
+}
+
 /// Imports that do not lead to a lower layer, in words.
 fn upward(imports: &Imports, layers: &[Vec<String>]) -> Vec<String> {
     let height = |module: &Module| {
@@ -410,6 +421,21 @@ fn no_import_points_upward() {
     let document = fs::read_to_string(repository().join("docs/architecture.md")).expect("the document");
     let found = upward(&Source::of(&repository().join("src")).imports(), &layers(&document));
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_gaps_between_the_layers_are_the_borders_of_crates() {
+    let document = fs::read_to_string(repository().join("docs/architecture.md")).expect("the document");
+    let layers = layers(&document);
+    let crates: Vec<BTreeSet<String>> = layers
+        .split(|layer| layer.is_empty())
+        .map(|layers| layers.iter().flatten().cloned().collect::<BTreeSet<String>>())
+        .collect();
+    let of = |root: &str, own: &[&str]| -> BTreeSet<String> {
+        declared(root).into_iter().chain(own.iter().map(|name| (*name).to_owned())).collect()
+    };
+    let roots = [of("lib.rs", &["lib", "main"]), of("core.rs", &["core"]), of("trackers.rs", &["trackers"])];
+    assert_eq!(crates, roots);
 }
 
 #[test]
