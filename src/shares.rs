@@ -76,7 +76,7 @@ struct Waiting {
     refused: Refused,
 }
 
-/// Set once somebody is told to go without. It tells those who wait apart, too.
+/// Set once somebody is refused. It tells those who wait apart, too.
 type Refused = Arc<AtomicBool>;
 
 /// Units of one owner, free again when dropped.

@@ -3,7 +3,7 @@
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 
-/// The state of things at one moment. What the database tells is `None` while it does not answer.
+/// The state of things at one moment. What the database reports is `None` while it does not answer.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
     /// The pool of database connections.

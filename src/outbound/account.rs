@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_told_by_platform_place_and_secrets() {
+    fn an_account_is_known_by_platform_place_and_secrets() {
         let one = id("affise", "https://a.example", &[("api_key", "k1")]);
         assert_eq!(one, id("affise", "https://a.example", &[("api_key", " k1\n")]), "pasted with blanks");
         for other in [

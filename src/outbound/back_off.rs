@@ -1,13 +1,13 @@
 //! How long an account asked to be left alone.
 //!
 //! A tracker that answers 429 with `Retry-After` means everybody who calls with that key, not only the call it answered.
-//! Pulls wait until then, or are told at once where their time is too short. Verifications go through: there are few of
+//! Pulls wait until then, or fail at once where their time is too short. Verifications go through: there are few of
 //! them, mostly with a person who waits, and one that is answered shows that the tracker takes calls again.
 //!
-//! Other processes are told, and tell their own calls when these ask for a turn (`turn`). A verification that is answered
-//! in one process ends the back-off in all but the one that the tracker had asked: that one waits until the time is over.
-//! Without Redis each process knows what the tracker told it itself. A back-off that Redis did not know of when a
-//! verification went out is not ended by that one there, but by its time or by the next.
+//! Other processes are notified, and pass it on to their own calls when these ask for a turn (`turn`). A verification
+//! that is answered in one process ends the back-off in all but the one that the tracker had asked: that one waits
+//! until the time is over. Without Redis each process knows what the tracker answered it itself. A back-off that Redis
+//! did not know of when a verification went out is not ended by that one there, but by its time or by the next.
 
 use std::time::{Duration, Instant};
 

@@ -85,7 +85,7 @@ impl Circuit {
                 open.until = outcome.at + open.pause;
                 open.cause = cause.clone();
             }
-            // A call that was on its way when the circuit opened, or a question known to fail, tells nothing new.
+            // A call that was on its way when the circuit opened, or a question known to fail, says nothing new.
             Some(_) => {}
             None if is_failing => self.open = Some(Open::new(cause.clone(), outcome.at)),
             None => {}
@@ -97,7 +97,7 @@ impl Circuit {
         self.open.is_none() && self.outcomes.back().is_none_or(|last| is_old(last, now))
     }
 
-    /// Says whether the outcome tells something that was not known.
+    /// Returns whether the outcome says something that was not known.
     fn remember(&mut self, outcome: Outcome) -> bool {
         let before = self.outcomes.len();
         if outcome.question.is_some() {

@@ -179,7 +179,7 @@ pub struct PlatformError {
     pub hint: Option<String>,
     /// How long the platform (or a breaker) asks to be left alone.
     pub retry_after: Option<Duration>,
-    /// The stage it happened in, where the kind alone does not tell.
+    /// The stage it happened in, where the kind alone does not name it.
     pub stage: Option<Stage>,
     /// Who can fix it, where it is not who usually can.
     pub owner: Option<Owner>,
@@ -208,7 +208,7 @@ impl PlatformError {
         self
     }
 
-    /// With the stage, where the kind alone does not tell.
+    /// With the stage, where the kind alone does not name it.
     #[must_use]
     pub fn at(mut self, stage: Stage) -> Self {
         self.stage = Some(stage);

@@ -1,4 +1,4 @@
-//! What can go wrong on the way to a tracker and back, told by its true cause and without a URL.
+//! What can go wrong on the way to a tracker and back, reported with its true cause and without a URL.
 
 use std::error::Error;
 use std::io;

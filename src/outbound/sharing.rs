@@ -50,7 +50,7 @@ pub struct Places<T = Option<usize>> {
     pub account: T,
 }
 
-/// What a call is told.
+/// The answer that a call gets.
 pub enum Decision {
     /// It may go after `wait`, and keeps the lease until it is over.
     Granted {

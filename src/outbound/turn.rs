@@ -94,7 +94,7 @@ impl Upstream {
         self.inform_others(move |budget, account| async move { budget.back_off(&account, time).await }).await;
     }
 
-    /// Tells other processes that the tracker takes this account's calls again.
+    /// Notifies other processes that the tracker takes this account's calls again.
     pub(super) async fn end_back_off_of_others(&self, back_off: Option<BackOffId>) {
         if let Some(back_off) = back_off {
             self.inform_others(move |budget, account| async move { budget.end_back_off(&account, back_off).await })
@@ -102,7 +102,7 @@ impl Upstream {
         }
     }
 
-    /// Tells other processes something, whatever becomes of the call meanwhile.
+    /// Notifies other processes of something, whatever becomes of the call meanwhile.
     async fn inform_others<T: Future<Output = ()> + Send + 'static>(
         &self,
         what: impl FnOnce(Arc<dyn SharedBudget>, AccountId) -> T,

@@ -62,7 +62,7 @@ pub(super) struct Trip {
 }
 
 impl Upstream {
-    /// What tells this account from others within this process. It is made of the account's secrets and tells nothing
+    /// What tells this account from others within this process. It is made of the account's secrets and says nothing
     /// of them.
     #[must_use]
     pub fn account_id(&self) -> &AccountId {

@@ -27,7 +27,7 @@ use crate::outbound::{MARK, Transport, Upstream};
 ///   report says so in a warning, or is refused.
 /// - A report is whole or ends in an error. All pages are read, and what the platform says of its totals and counts
 ///   is held against the rows.
-/// - Metrics mean what [`Metric`](super::stats::Metric) says; what the platform does not tell is `None`.
+/// - Metrics mean what [`Metric`](super::stats::Metric) says; what the platform does not report is `None`.
 /// - No credential appears in an error, a log line or `Debug`.
 #[async_trait]
 pub trait PlatformClient: Send + Sync {

@@ -48,7 +48,7 @@ pub enum DayOfConversion {
     Click,
     /// Its own day.
     Conversion,
-    /// Either, as a setting of the account has it, which the platform does not tell.
+    /// Either, as a setting of the account has it, which the platform does not report.
     AccountSetting,
 }
 

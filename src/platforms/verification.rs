@@ -193,7 +193,7 @@ pub struct Failure {
 /// What a verification found out beside the verdict.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Detected {
-    /// The type the credentials really have, where the platform tells.
+    /// The type the credentials really have, where the platform reports it.
     #[schema(required)]
     pub connection_type: Option<ConnectionType>,
     /// The generation of the tracker, where there are several.
@@ -355,7 +355,7 @@ pub fn failure(subject: Subject, error: &PlatformError) -> Failure {
     diagnose(subject, error).1
 }
 
-/// Names the cause of a failed verification: one match from what a platform did to what the user is told.
+/// Names the cause of a failed verification: one match from what a platform did to what is reported to the user.
 fn diagnose(subject: Subject, error: &PlatformError) -> (VerificationStatus, Failure) {
     use VerificationStatus::{Failed, Inconclusive};
     // Nobody typed a gateway's host; what the user entered beside it may still be wrong.

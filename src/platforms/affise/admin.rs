@@ -1,7 +1,7 @@
 //! Affise, the network's side.
 //!
 //! A manager's key sees only what its role allows, and totals can then be silently partial: the platform does not say so.
-//! Whose key it is, a verification finds out where the platform tells.
+//! A verification finds out whose key it is where the platform says so.
 
 use async_trait::async_trait;
 

@@ -1,6 +1,6 @@
 //! Whose key it is.
 //!
-//! Both portals share host and paths, so the key has to be asked about. `/3.1/user/me` tells the role at once, but is
+//! Both portals share host and paths, so the key has to be asked about. `/3.1/user/me` says the role at once, but is
 //! not part of the public reference and missing on some networks; `/3.1/partner/me` then answers affiliates alone,
 //! and an admin path settles the rest. These answers repeat the key: only role, ids and zone are read from them.
 

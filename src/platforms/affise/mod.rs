@@ -4,7 +4,7 @@
 //! answers and whose rows come back, so a verification asks whose key it is before it asks for numbers
 //! (`identity`). Statistics come from one report for both portals, `/3.0/stats/custom` (`report`, `rows`).
 //!
-//! What is odd: a bad key and a missing one are told the same way; error texts stand under `message` or `error` and
+//! What is odd: a bad key and a missing one are reported the same way; error texts stand under `message` or `error` and
 //! may come with status 200; the calls that say whose key it is repeat the key in their answer, so nothing of those
 //! answers but ids is kept.
 

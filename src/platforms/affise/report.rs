@@ -1,7 +1,7 @@
 //! Reading `/3.0/stats/custom`, the one report behind both portals.
 //!
 //! A range is cut into windows, because the server answers about six months at most and has been seen to answer long
-//! ranges with nothing at all. A window's first page tells how many calls the window takes. Where the first window is so
+//! ranges with nothing at all. A window's first page says how many calls the window takes. Where the first window is so
 //! short that the whole range most likely fits into the calls that are allowed, its rows go out while the other windows
 //! are opened, and the bound on calls ends the report if it does not; otherwise every window is opened before it starts. There is no cursor, so rows can move from page
 //! to page while they are read; what was gathered of a window is therefore held against the number of rows the server
@@ -425,7 +425,7 @@ impl Gathered {
         }
         let still_to_come = if self.more { page.total.saturating_sub(self.rows) } else { 0 };
         Ok(Batch {
-            // A key that stands on the page twice, as far as fingerprints tell.
+            // A key that stands on the page twice, as far as fingerprints show.
             rows: if repeats { added_up(rows) } else { rows },
             still_to_come: usize::try_from(still_to_come).unwrap_or(usize::MAX),
             ..Batch::default()

@@ -81,7 +81,7 @@ pub(super) struct Reading {
 /// One page of statistics.
 pub(super) struct Page {
     pub(super) rows: Vec<Row>,
-    /// The page's own number, where it tells.
+    /// The page's own number, where it states one.
     pub(super) number: Option<u64>,
     /// Rows to a page; the server may give fewer than were asked for.
     pub(super) per_page: u64,

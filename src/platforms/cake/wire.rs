@@ -59,7 +59,7 @@ impl Table {
                 _ => {}
             }
         }
-        // What an empty container is called is known for few reports, and without a row nothing else tells it.
+        // What an empty container is called is known for few reports, and without a row nothing else shows it.
         let is_xml = !document.root.is_empty();
         if is_xml && table.rows.is_none() && table.row_count.is_none() && table.success == Some(true) {
             table.rows = Some(Vec::new());
@@ -222,7 +222,7 @@ fn parse_day(text: &str) -> Option<Date> {
     Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()
 }
 
-/// The hour of a row, and its day where the row tells: `13`, `13:00`, `1 PM`, or a timestamp under `hour` or `date`.
+/// The hour of a row, and its day where the row says it: `13`, `13:00`, `1 PM`, or a timestamp under `hour` or `date`.
 pub(super) fn hour(row: &Fields) -> Result<(Option<Date>, u8), Malformed> {
     let unreadable = Malformed("a row has no readable hour");
     let date = row.text(&["date"]);

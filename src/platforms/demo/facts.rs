@@ -182,7 +182,7 @@ impl Tally {
         self.impressions == 0
     }
 
-    /// The numbers as a connection of this type is told them. What the network calls payout is what its affiliate
+    /// The numbers as a connection of this type gets them. What the network calls payout is what its affiliate
     /// earns; the affiliate hears nothing of the rest.
     pub(super) fn metrics(&self, connection_type: ConnectionType) -> Metrics {
         let (revenue, payout, cost) = match connection_type {

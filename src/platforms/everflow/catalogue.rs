@@ -11,7 +11,7 @@ const SETTINGS: &[Field] = &[
     Field::text(
         REGION,
         "Region",
-        "Where Everflow hosts the network: us (api.eflow.team) for nearly everyone, eu (api-eu.eflow.team) for the few networks that were told so. Affiliates ask their network.",
+        "Where Everflow hosts the network: us (api.eflow.team) for nearly everyone, eu (api-eu.eflow.team) for the few networks that were given this address. Affiliates ask their network.",
         US,
     )
     .optional()

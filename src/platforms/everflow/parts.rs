@@ -153,7 +153,7 @@ impl Work {
         self.stride = self.stride.min(self.most_days);
     }
 
-    /// A part came back without its days being told: each day is asked alone.
+    /// A part came back that does not name its days: each day is asked alone.
     pub(super) fn ask_single_days(&mut self) {
         self.single_days = true;
         self.stride = 1;
@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads days of `weights` rows each through a cap, and tells which days came back, in order.
+    /// Reads days of `weights` rows each through a cap, and returns which days came back, in order.
     fn read(weights: &[usize], cap: usize, by_day: bool) -> Option<Vec<Date>> {
         let first = date(2026, 1, 1);
         let last =

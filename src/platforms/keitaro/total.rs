@@ -59,9 +59,9 @@ mod tests {
             zone: Zone::utc(),
             filters: Filters::new(),
         };
-        let told = |cost| check(&of(1, "1", cost), &of(1, "1", "1"), &of(1, "1", "1"), &query).mismatch;
-        assert_eq!(told("1"), None);
-        let told = told("0.4").expect("a mismatch");
-        assert!(told.starts_with("cost: ") && told.contains("reached no offer"), "{told}");
+        let mismatch = |cost| check(&of(1, "1", cost), &of(1, "1", "1"), &of(1, "1", "1"), &query).mismatch;
+        assert_eq!(mismatch("1"), None);
+        let mismatch = mismatch("0.4").expect("a mismatch");
+        assert!(mismatch.starts_with("cost: ") && mismatch.contains("reached no offer"), "{mismatch}");
     }
 }

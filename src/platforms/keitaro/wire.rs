@@ -287,9 +287,9 @@ pub(super) fn objection(body: &[u8]) -> Option<String> {
     }
     let text = text_of(body);
     let members: Members<Rows<String>> = serde_json::from_str(&text).ok()?;
-    let told: Vec<String> =
+    let objections: Vec<String> =
         members.0.into_iter().map(|(member, words)| format!("{member}: {}", words.0.join(" "))).collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    (!objections.is_empty()).then(|| objections.join("; "))
 }
 
 /// Whether a body is a list of objects, as the calls that list entities answer.

@@ -6,7 +6,7 @@
 //! What is odd:
 //! - The key is a parameter. So every call is a POST with a form as its body, and the key stands in no address.
 //! - Success and failure both come with HTTP status 200; `response.status` tells them apart, and the words of a failure
-//!   tell what it is about ([`refusal`]). They repeat the key, and so does the member `request` of every answer, which
+//!   say what it is about ([`refusal`]). They repeat the key, and so does the member `request` of every answer, which
 //!   is never read.
 //! - A network's key and an affiliate's go by different parameters and methods, and each is as unknown as a wrong one
 //!   where the other belongs.

@@ -40,7 +40,7 @@ pub(super) fn id_in(entered: &str) -> Result<String, FieldError> {
     let under = host.strip_suffix(DOMAIN).and_then(|rest| rest.strip_suffix('.'));
     let Some(under) = under else {
         return Err(refuse(
-            "The network ID cannot be told from this address. Enter the ID alone, or the portal's address at hasoffers.com.",
+            "The network ID cannot be read from this address. Enter the ID alone, or the portal's address at hasoffers.com.",
         ));
     };
     let of_shared_host = || {

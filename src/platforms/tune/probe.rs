@@ -11,7 +11,7 @@ use crate::outbound::error::{ErrorKind, PlatformError};
 /// Reads it.
 ///
 /// # Errors
-/// What stands in the way. A key that is good at the other portal is told so.
+/// What stands in the way. A key that is good at the other portal is reported as such.
 pub(super) async fn run(api: &Api, terms: Terms<'_>) -> Result<(), PlatformError> {
     let zone = terms.network.cloned().unwrap_or_else(Zone::utc);
     let yesterday = zone.date_at(jiff::Timestamp::now()).yesterday();

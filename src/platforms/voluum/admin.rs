@@ -194,7 +194,7 @@ impl AdminClient {
         Ok(None)
     }
 
-    /// Asks for half a day in a zone far from UTC: the hours that come tell on which clock the half was measured.
+    /// Asks for half a day in a zone far from UTC: the hours that come show on which clock the half was measured.
     async fn clock_shown_by(&self, day: Date, half: i8) -> Result<Option<Clock>, PlatformError> {
         let from = day.at(half, 0, 0, 0);
         let request = ReportRequest::hours(&[Dimension::Hour], FAR_ZONE, from, from.saturating_add(12.hours()));

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_side_does_not_tell_is_not_compared() {
+    fn what_one_side_does_not_report_is_not_compared() {
         let rows: [Line; 1] = [serde_json::from_str(r#"{"visits": 5}"#).expect("a line")];
         assert_eq!(mismatch(&rows, &line(5, decimal("9.99"))), None);
         let totals: Line = serde_json::from_str(r#"{"revenue": 1}"#).expect("a line");

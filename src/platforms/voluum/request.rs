@@ -26,7 +26,7 @@ struct Grouping {
     dimension: Dimension,
     /// The values of `groupBy`: the usual one, then the other one that is seen.
     spellings: [&'static str; 2],
-    /// The columns that tell the value in a row, the identifying one first.
+    /// The columns that state the value in a row, the identifying one first.
     columns: &'static [&'static str],
 }
 

@@ -44,7 +44,7 @@ type Fingerprint = [u8; 32];
 #[derive(Default)]
 struct Known {
     slot: Mutex<Slot>,
-    /// Logins that have ended. Read without the slot, to tell whether one ended while a call waited for it.
+    /// Logins that have ended. Read without the slot, to know whether one ended while a call waited for it.
     logins: AtomicU64,
     habits: PlainMutex<Habits>,
 }

@@ -114,8 +114,8 @@ impl Panel {
         }
     }
 
-    /// Reads a page of a report. Binom words every refusal alike, so whether one is about the key is told by asking for
-    /// the page that proves it.
+    /// Reads a page of a report. Binom words every refusal alike, so whether one is about the key is found out by
+    /// asking for the page that proves it.
     async fn pull<T>(
         &self,
         parameters: &[(&str, String)],

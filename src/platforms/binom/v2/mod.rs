@@ -318,7 +318,7 @@ impl Api {
             previous = body;
         }
         let checks: Vec<Check> = differences(&outline, totals.as_ref()).collect();
-        // Nothing else tells whether a row was lost or doubled between two pages.
+        // Nothing else shows whether a row was lost or doubled between two pages.
         match checks.iter().find_map(|check| check.mismatch.as_deref()) {
             Some(mismatch) if pages > 1 => return Err(self.inconsistent(mismatch)),
             _ => {}
@@ -361,9 +361,9 @@ fn paging<'a>(limit: &'a str, offset: &'a str) -> Vec<(&'a str, &'a str)> {
 
 /// How much further the next page of a nested report begins, if there is one.
 ///
-/// Whether a limit counts all rows or the outermost ones is not written anywhere, but a page tells: one with more rows
-/// than asked for counts the outermost ones. A page with fewer is the last, unless the sums speak of more: then the
-/// tracker may allow less than was asked for.
+/// Whether a limit counts all rows or the outermost ones is not written anywhere, but a page shows it: one with more
+/// rows than asked for counts the outermost ones. A page with fewer is the last, unless the sums speak of more: then
+/// the tracker may allow less than was asked for.
 fn next_page(size: usize, rows: usize, outermost: usize, short: bool) -> Option<usize> {
     match rows.cmp(&size) {
         Ordering::Less => short.then_some(rows),
