@@ -435,7 +435,7 @@ const fn reported(kind: ErrorKind) -> (Code, Option<&'static str>) {
 }
 
 impl From<PlatformError> for Problem {
-    /// What a platform did, as the caller of a pull is told. A verification says the same in its own form.
+    /// What a platform did, as it is reported to the caller of a pull. A verification says the same in its own form.
     fn from(error: PlatformError) -> Self {
         let (code, hint) = reported(error.kind);
         let wait = match code {

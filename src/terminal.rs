@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_told_to_people_and_one_that_failed_has_no_time() {
+    fn steps_are_shown_to_people_and_one_that_failed_has_no_time() {
         assert_eq!(stepped(true, true), "copying … 0.0 s\nreading … 0.0 s\n");
         assert_eq!(stepped(true, false), "copying … 0.0 s\nreading …\n");
         assert_eq!(stepped(false, true), "");

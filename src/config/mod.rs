@@ -39,7 +39,7 @@ use crate::telemetry::LogFormat;
 use crate::tenancy::PlanLimits;
 use crate::vault::KeyRing;
 
-/// Where development keeps what it generates, and SQLite its file unless told otherwise.
+/// Where development keeps what it generates, and SQLite its file unless configured otherwise.
 pub const DATA_DIR: &str = "data";
 
 /// Everything an operator can decide. `Debug` shows no secret.

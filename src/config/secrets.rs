@@ -108,10 +108,10 @@ impl Kept {
             (None, Environment::Development) => {
                 let path = data.join(self.file);
                 let kept = read_or_make(&path, || self.generate());
-                let told = |error: io::Error| {
+                let describe = |error: io::Error| {
                     format!("is not set, and a generated one cannot be kept in {}: {error}", path.display())
                 };
-                kept.map_err(|error| reader.add_problem(self.name, told(error))).ok()
+                kept.map_err(|error| reader.add_problem(self.name, describe(error))).ok()
             }
         }
     }

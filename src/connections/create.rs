@@ -176,7 +176,7 @@ impl Connections {
             check_after: verification.and_then(|_| self.inner.schedule.after_success(now)),
             check_attempts: 0,
             expiry: draft.expiry,
-            tell_expiry_at: draft.expiry.map(Day::first_told),
+            tell_expiry_at: draft.expiry.map(Day::first_announcement),
             created_at: now,
             updated_at: now,
             created_by: actor.subject.clone(),

@@ -1,8 +1,8 @@
-//! Events: what happened to connections' health, told once and in order.
+//! Events: what happened to connections' health, reported once and in order.
 //!
-//! An event is written in the transaction of the change it tells of. There the organisation's row is locked, so that exactly
-//! one event is written for a change on any number of replicas, and its `sequence` is the order of the commits, whatever
-//! the clocks do. A reader that goes on from a `sequence` misses nothing.
+//! An event is written in the transaction of the change it reports. There the organisation's row is locked, so that
+//! exactly one event is written for a change on any number of replicas, and its `sequence` is the order of the commits,
+//! whatever the clocks do. A reader that goes on from a `sequence` misses nothing.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

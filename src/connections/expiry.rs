@@ -1,10 +1,10 @@
-//! When a key runs out: a date that its user knows, and the moments at which others are told that it comes near.
+//! When a key runs out: a date that its user knows, and the moments at which others are notified that it comes near.
 //!
 //! The key is good to the end of that day in UTC.
 
 use jiff::civil::Date;
 
-/// Days before the date at which that is told, the first first.
+/// Days before the date at which that is announced, the first first.
 const MARKS: [i64; 3] = [14, 3, 0];
 /// A day, in microseconds.
 const DAY: i64 = 24 * 3_600 * 1_000_000;
@@ -57,20 +57,20 @@ impl Day {
         Self(self.0.saturating_add(1)).begins()
     }
 
-    /// When it is first told of that this day comes near.
-    pub(crate) const fn first_told(self) -> i64 {
-        self.told_before(14)
+    /// When it is first announced that this day comes near.
+    pub(crate) const fn first_announcement(self) -> i64 {
+        self.announcement_before(14)
     }
 
-    const fn told_before(self, days: i64) -> i64 {
+    const fn announcement_before(self, days: i64) -> i64 {
         self.0.saturating_sub(days).saturating_mul(DAY)
     }
 
-    /// What has to be told now: of several marks that have passed, only the nearest. And when it is next told of.
+    /// What has to be announced now: of several marks that have passed, only the nearest. And when the next one is due.
     pub(crate) fn due(self, now: i64) -> Due {
         let left = self.0 - Day::at(now).0;
         let passed = MARKS.iter().rposition(|mark| left <= *mark);
-        let next = MARKS.get(passed.map_or(0, |passed| passed + 1)).map(|mark| self.told_before(*mark));
+        let next = MARKS.get(passed.map_or(0, |passed| passed + 1)).map(|mark| self.announcement_before(*mark));
         Due { days_left: passed.and_then(|_| i32::try_from(left).ok()), next }
     }
 }
@@ -78,7 +78,7 @@ impl Day {
 /// What is due of a key that runs out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Due {
-    /// Days that are left, if that is to be told; less than nothing, if nobody was there in time.
+    /// Days that are left, if that is to be announced; less than nothing, if nobody was there in time.
     pub(crate) days_left: Option<i32>,
     /// When the next mark is.
     pub(crate) next: Option<i64>,
@@ -100,35 +100,35 @@ mod tests {
     }
 
     #[test]
-    fn each_mark_is_told_once_and_of_several_only_the_nearest() {
+    fn each_mark_is_announced_once_and_of_several_only_the_nearest() {
         let day = Day(100);
-        let told = |days: i64| (100 - days) * DAY;
-        assert_eq!(day.first_told(), told(14));
-        assert_eq!(day.due(told(14)), Due { days_left: Some(14), next: Some(told(3)) });
-        assert_eq!(day.due(told(3) + 5), Due { days_left: Some(3), next: Some(told(0)) });
-        assert_eq!(day.due(told(0) + 5), Due { days_left: Some(0), next: None });
-        assert_eq!(day.due(told(2)), Due { days_left: Some(2), next: Some(told(0)) });
-        assert_eq!(day.due(told(-5)), Due { days_left: Some(-5), next: None });
-        assert_eq!(day.due(told(15)), Due { days_left: None, next: Some(told(14)) }, "the clock was set back");
+        let before = |days: i64| (100 - days) * DAY;
+        assert_eq!(day.first_announcement(), before(14));
+        assert_eq!(day.due(before(14)), Due { days_left: Some(14), next: Some(before(3)) });
+        assert_eq!(day.due(before(3) + 5), Due { days_left: Some(3), next: Some(before(0)) });
+        assert_eq!(day.due(before(0) + 5), Due { days_left: Some(0), next: None });
+        assert_eq!(day.due(before(2)), Due { days_left: Some(2), next: Some(before(0)) });
+        assert_eq!(day.due(before(-5)), Due { days_left: Some(-5), next: None });
+        assert_eq!(day.due(before(15)), Due { days_left: None, next: Some(before(14)) }, "the clock was set back");
     }
 
     proptest! {
         #[test]
-        fn whoever_looks_at_any_times_is_told_three_times_at_most(day in 0_i64..40_000, mut looks in proptest::collection::vec(-40_i64..10, 0..40)) {
+        fn looks_at_any_times_find_three_announcements_at_most(day in 0_i64..40_000, mut looks in proptest::collection::vec(-40_i64..10, 0..40)) {
             looks.sort_unstable();
             let day = Day(day);
-            let (mut next, mut told) = (Some(day.first_told()), 0);
+            let (mut next, mut announced) = (Some(day.first_announcement()), 0);
             for look in &looks {
                 let now = (day.0 + look) * DAY + 7;
                 if next.is_some_and(|at| at <= now) {
                     let due = day.due(now);
-                    told += u32::from(due.days_left.is_some());
+                    announced += u32::from(due.days_left.is_some());
                     prop_assert!(due.next.is_none_or(|next| next > now));
                     next = due.next;
                 }
             }
-            prop_assert!(told <= 3);
-            prop_assert_eq!(told > 0, looks.last().is_some_and(|last| *last >= -14));
+            prop_assert!(announced <= 3);
+            prop_assert_eq!(announced > 0, looks.last().is_some_and(|last| *last >= -14));
             prop_assert_eq!(Day::of(day.date()), day);
         }
     }

@@ -1,13 +1,13 @@
 //! A connection's health, and what each finding makes of it.
 //!
-//! | found out | status | told of beside it |
+//! | found out | status | reported beside it |
 //! | --- | --- | --- |
 //! | it works | `active` | |
 //! | refused, by a person's verification, a deferred one or a pull | `failing` | the reason |
 //! | refused, by a check in the background | `failing` at the second refusal in a row | the reason |
 //! | an outage, throttling, something else that answers | stays | a warning; after three intervals, `unreachable` |
 //!
-//! Each change of status, and of whether it can be reached, is returned once, so that it can be told once.
+//! Each change of status, and of whether it can be reached, is returned once, so that it can be reported once.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ impl Finding {
     }
 }
 
-/// A change that others are told of.
+/// A change that others are notified of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It was unverified, and works.
@@ -330,11 +330,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_reach_for_three_intervals_is_told_once_and_so_is_its_return() {
+    fn what_is_out_of_reach_for_three_intervals_is_reported_once_and_so_is_its_return() {
         let mut condition = active();
-        let told: Vec<_> =
+        let reported: Vec<_> =
             (1..6).map(|round| condition.learn(&unknown(), Source::Background, at(100 * round))).collect();
-        assert_eq!(told, [vec![], vec![], vec![Unreachable], vec![], vec![]]);
+        assert_eq!(reported, [vec![], vec![], vec![Unreachable], vec![], vec![]]);
         assert_eq!(
             (condition.status, condition.warning.as_ref().map(|it| it.since)),
             (Status::Active, Some(at(100).now))

@@ -3,7 +3,7 @@
 //!
 //! Making a page opens three or four sealed texts for each of its connections, again and again for a console that looks
 //! every few seconds; reading a connection takes two threads, for each pull twice. Whether what is kept still holds is
-//! asked of the database each time; the short time that it is kept bounds how long what pages tell of settings stays in
+//! asked of the database each time; the short time that it is kept bounds how long what pages say of settings stays in
 //! memory. A connection's own texts stay sealed.
 
 use std::time::Duration;

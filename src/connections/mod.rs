@@ -72,7 +72,7 @@ pub struct Actor {
     pub request_id: String,
 }
 
-/// What may be told of a stored secret.
+/// What may be shown of a stored secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SecretHint {
     /// An ellipsis and the last four characters; only of secrets of 16 characters or more.
@@ -109,7 +109,7 @@ pub struct ConnectionView {
     /// The settings, normalised.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub settings: Settings,
-    /// What may be told of each secret.
+    /// What may be shown of each secret.
     pub credentials: BTreeMap<String, SecretHint>,
     /// Whether it works, as far as is known.
     pub status: Status,

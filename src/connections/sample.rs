@@ -16,10 +16,10 @@ impl Connections {
     /// Looks at the pool, the caches and the key ring, and asks the database what is left to do.
     pub async fn sample(&self) -> Sample {
         let pool = self.inner.db.pool();
-        let told = tokio::time::timeout(TIMEOUT, self.ask_database()).await;
-        let told = told.ok().and_then(Result::ok);
+        let answer = tokio::time::timeout(TIMEOUT, self.ask_database()).await;
+        let answer = answer.ok().and_then(Result::ok);
         let (deferred, checks, key_ages) =
-            told.map_or((None, None, None), |(deferred, checks, ages)| (Some(deferred), checks, Some(ages)));
+            answer.map_or((None, None, None), |(deferred, checks, ages)| (Some(deferred), checks, Some(ages)));
         Sample {
             pool,
             keys: self.inner.vault.key_ids().count(),

@@ -23,7 +23,7 @@ const ROOM: usize = 80 * 1024;
 pub struct Profile {
     /// The settings, normalised.
     pub settings: Settings,
-    /// What may be told of each secret.
+    /// What may be shown of each secret.
     pub hints: BTreeMap<String, SecretHint>,
 }
 

@@ -178,7 +178,7 @@ impl Connections {
             }
             if let Some(expiry) = expiry {
                 stored.expiry = expiry;
-                stored.tell_expiry_at = expiry.map(Day::first_told);
+                stored.tell_expiry_at = expiry.map(Day::first_announcement);
                 fields.push("credentials_expire_at".to_owned());
             }
             stored.version += 1;

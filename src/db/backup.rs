@@ -74,11 +74,11 @@ impl fmt::Display for Step {
 
 impl Db {
     /// Copies the database into a new file that only its owner can read, and reads the copy back. Says how many
-    /// connections are in it. `tell` hears what is done next: SQLite says nothing in the middle of it.
+    /// connections are in it. `report` is given what is done next: SQLite says nothing in the middle of it.
     ///
     /// # Errors
     /// A file that exists already, a full disk, or PostgreSQL.
-    pub fn back_up(&self, to: &Path, mut tell: impl FnMut(Step)) -> Result<i64, BackupError> {
+    pub fn back_up(&self, to: &Path, mut report: impl FnMut(Step)) -> Result<i64, BackupError> {
         if !self.is_file() {
             return Err(BackupError::NotSqlite);
         }
@@ -86,7 +86,7 @@ impl Db {
         let DbConnection::Sqlite(source) = &mut source else { return Err(BackupError::NotSqlite) };
         // An empty file counts as none for SQLite, and this one has the right mode from the first byte on.
         let file = create_private(to).map_err(BackupError::File)?;
-        let copied = copy(source, to, &mut tell).and_then(|count| {
+        let copied = copy(source, to, &mut report).and_then(|count| {
             file.sync_all().map_err(BackupError::File)?;
             Ok(count)
         });
@@ -106,12 +106,12 @@ fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn copy(source: &mut SqliteConnection, to: &Path, tell: &mut impl FnMut(Step)) -> Result<i64, BackupError> {
+fn copy(source: &mut SqliteConnection, to: &Path, report: &mut impl FnMut(Step)) -> Result<i64, BackupError> {
     let path = to.to_string_lossy();
     let Size { bytes } = sql_query(ASK_SIZE).get_result(source)?;
-    tell(Step::Copying { bytes: u64::try_from(bytes).unwrap_or_default() });
+    report(Step::Copying { bytes: u64::try_from(bytes).unwrap_or_default() });
     sql_query("VACUUM INTO ?").bind::<Text, _>(path.as_ref()).execute(source)?;
-    tell(Step::ReadingBack);
+    report(Step::ReadingBack);
     let mut copy = SqliteConnection::establish(&path).map_err(|error| BackupError::Damaged(error.to_string()))?;
     let Verdict { integrity_check } = sql_query("PRAGMA integrity_check").get_result(&mut copy)?;
     if integrity_check != "ok" {
@@ -126,16 +126,16 @@ mod tests {
     use crate::db::DatabaseUrl;
 
     #[test]
-    fn each_step_is_told_before_it_is_done() {
+    fn each_step_is_reported_before_it_is_done() {
         let folder = tempfile::TempDir::new().expect("a folder");
         let db = Db::open(&DatabaseUrl::Sqlite(folder.path().join("affzero.db")), 1).expect("a database");
         db.migrate().expect("its tables");
         let to = folder.path().join("copy.db");
-        let mut told = Vec::new();
-        let count = db.back_up(&to, |step| told.push((step, to.metadata().expect("the file").len() > 0)));
+        let mut reported = Vec::new();
+        let count = db.back_up(&to, |step| reported.push((step, to.metadata().expect("the file").len() > 0)));
         assert_eq!(count.expect("a copy"), 0);
-        let [(Step::Copying { bytes }, false), (Step::ReadingBack, true)] = told.as_slice() else {
-            panic!("{told:?}");
+        let [(Step::Copying { bytes }, false), (Step::ReadingBack, true)] = reported.as_slice() else {
+            panic!("{reported:?}");
         };
         assert!(*bytes >= 4_096, "{bytes}");
     }

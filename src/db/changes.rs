@@ -1,7 +1,7 @@
 //! Whether anything in a SQLite database has changed since it was last read.
 //!
 //! SQLite counts, for each connection, the commits of all others, whichever process they are of. A connection that never
-//! writes and is asked for that number tells within microseconds that what was read before still holds, and waits for
+//! writes and is asked for that number says within microseconds that what was read before still holds, and waits for
 //! no lock of others meanwhile. PostgreSQL has nothing like it that costs less than the query.
 
 use std::path::Path;
@@ -29,11 +29,11 @@ pub(crate) struct Stamp {
     commits: i64,
 }
 
-/// Tells the stamps of one database.
+/// Returns the stamps of one database.
 #[derive(Default)]
 pub(super) struct Changes(Mutex<Observer>);
 
-/// Connections count for themselves: what one tells means nothing to the next.
+/// Connections count for themselves: what one says means nothing to the next.
 #[derive(Default)]
 struct Observer {
     connection: Option<(SqliteConnection, Instant)>,
@@ -47,7 +47,7 @@ struct DataVersion {
 }
 
 impl Changes {
-    /// What the database holds now, as far as that can be told at once.
+    /// What the database holds now, as far as that can be said at once.
     pub(super) fn stamp(&self, url: &DatabaseUrl) -> Option<Stamp> {
         let DatabaseUrl::Sqlite(path) = url else { return None };
         let mut observer = self.0.try_lock_for(TIMEOUT)?;
@@ -57,8 +57,8 @@ impl Changes {
             *number += 1;
         }
         let (connection, _) = connection.as_mut()?;
-        let told: DataVersion = sql_query("PRAGMA data_version").get_result(connection).ok()?;
-        Some(Stamp { connection: *number, commits: told.data_version })
+        let answer: DataVersion = sql_query("PRAGMA data_version").get_result(connection).ok()?;
+        Some(Stamp { connection: *number, commits: answer.data_version })
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Condition {
 }
 
 #[derive(QueryableByName)]
-struct Told {
+struct Answer {
     #[diesel(sql_type = Text)]
     version: String,
     #[diesel(sql_type = BigInt)]
@@ -63,11 +63,11 @@ impl Db {
     /// It does not answer.
     pub async fn condition(&self) -> Result<Condition, DbError> {
         self.read(|db| {
-            let told: Told = match db {
+            let answer: Answer = match db {
                 DbConnection::Sqlite(db) => sql_query(ASK_SQLITE).get_result(db)?,
                 DbConnection::Postgres(db) => sql_query(ASK_POSTGRES).get_result(db)?,
             };
-            Ok(Condition { version: told.version, now: told.now })
+            Ok(Condition { version: answer.version, now: answer.now })
         })
         .await
     }

@@ -40,9 +40,9 @@ pub use self::url::DatabaseUrl;
 use self::write_locks::{WriteGuard, WriteLocks};
 use crate::metrics;
 
-/// The longest that passes between a change's asking to be written and its being there for everybody to see, whatever its
-/// caller was told meanwhile. Nothing is committed once its time is over; and a commit that is on its way by then arrives
-/// while the system still sends it, and takes no longer than a statement may.
+/// The longest that passes between a change's asking to be written and its being there for everybody to see, whatever
+/// its caller was answered meanwhile. Nothing is committed once its time is over; and a commit that is on its way by
+/// then arrives while the system still sends it, and takes no longer than a statement may.
 pub const LONGEST_WRITE: Duration =
     Bounds::SERVING.total.saturating_add(pool::UNACKNOWLEDGED).saturating_add(Bounds::SERVING.statement);
 
@@ -199,7 +199,7 @@ impl Db {
         }
     }
 
-    /// What the database holds now, as far as that can be told at once: what was read after an equal stamp still holds.
+    /// What the database holds now, as far as that can be said at once: what was read after an equal stamp still holds.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         self.changes.stamp(&self.pool.url)
     }
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_takes_too_long_is_told_so_in_time_and_never_committed() {
+    async fn what_takes_too_long_fails_in_time_and_is_never_committed() {
         let folder = tempfile::TempDir::new().expect("a folder");
         let url = DatabaseUrl::Sqlite(folder.path().join("test.db"));
         let total = Duration::from_secs(2);

@@ -1,8 +1,8 @@
 //! Connections to the database: how long they may take, which are kept open, and how many are in use.
 //!
 //! A query waits for a permit first, which takes no thread; only then does a thread fetch a connection and run
-//! the queries. What does not end in time is given up: its caller is told so and its permit is free for others, while
-//! thread and connection end by themselves, as soon as the system has noticed that nobody is there.
+//! the queries. What does not end in time is given up: its caller gets an error and its permit is free for others,
+//! while thread and connection end by themselves, as soon as the system has noticed that nobody is there.
 //!
 //! The usual pools do not go with that: they try a connection without a bound, and one that hangs keeps its permit.
 
@@ -456,7 +456,7 @@ impl Fetched {
         }
         let outcome = queries(connection);
         match outcome {
-            // Its caller has been told by now that it failed.
+            // The failure has been reported to its caller by now.
             Ok(_) if writes && Instant::now() >= deadline => {
                 roll_back(connection);
                 Err(DbError::TooSlow.into())

@@ -100,8 +100,8 @@ fn room(free_mib: u64) -> Check {
 
 #[cfg(target_os = "linux")]
 fn free_bytes(folder: &Path) -> io::Result<u64> {
-    let told = rustix::fs::statvfs(folder)?;
-    Ok(told.f_bavail.saturating_mul(told.f_frsize))
+    let file_system = rustix::fs::statvfs(folder)?;
+    Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -109,7 +109,7 @@ fn free_bytes(_: &Path) -> io::Result<u64> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
-/// Whether the service could listen where it is told to.
+/// Whether the service could listen where it is configured to.
 pub(super) fn addresses(config: &Config) -> Vec<Check> {
     let api = config.bind_addr;
     if let Some(metrics) = config.metrics_addr.filter(|metrics| overlap(api, *metrics)) {
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_is_told_by_how_much_is_left() {
+    fn room_is_judged_by_how_much_is_left() {
         let verdicts = [0, 63, 64, 1023, 1024].map(|free| room(free).status);
         assert_eq!(verdicts, [Verdict::Fail, Verdict::Fail, Verdict::Warn, Verdict::Warn, Verdict::Ok]);
     }
@@ -163,10 +163,10 @@ mod tests {
 
     #[test]
     fn two_addresses_overlap_if_both_cannot_be_listened_on() {
-        let told = |one: &str, other: &str| overlap(one.parse().expect("one"), other.parse().expect("another"));
-        assert!(told("127.0.0.1:8080", "127.0.0.1:8080") && told("0.0.0.0:8080", "127.0.0.1:8080"));
-        assert!(!told("127.0.0.1:8080", "127.0.0.1:9090") && !told("127.0.0.1:8080", "127.0.0.2:8080"));
-        assert!(!told("127.0.0.1:0", "127.0.0.1:0"));
+        let overlaps = |one: &str, other: &str| overlap(one.parse().expect("one"), other.parse().expect("another"));
+        assert!(overlaps("127.0.0.1:8080", "127.0.0.1:8080") && overlaps("0.0.0.0:8080", "127.0.0.1:8080"));
+        assert!(!overlaps("127.0.0.1:8080", "127.0.0.1:9090") && !overlaps("127.0.0.1:8080", "127.0.0.2:8080"));
+        assert!(!overlaps("127.0.0.1:0", "127.0.0.1:0"));
     }
 
     #[cfg(unix)]

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_apart_are_told_by_how_far() {
+    fn clocks_apart_are_judged_by_how_far() {
         let verdicts = [0, -900_000, 2_000_000, -31_000_000].map(|micros| skew(micros).status);
         assert_eq!(verdicts, [Verdict::Ok, Verdict::Ok, Verdict::Warn, Verdict::Fail]);
         assert!(skew(-2_000_000).found.contains("2000 ms behind"));

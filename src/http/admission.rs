@@ -73,7 +73,7 @@ impl MessageBody for HoldingBody {
 }
 
 /// Turns away what is too long, what is too much at once, and what comes after the order to stop. Health is always
-/// told. An instance that is about to stop ends each connection with its answer, so that callers go elsewhere.
+/// reported. An instance that is about to stop ends each connection with its answer, so that callers go elsewhere.
 ///
 /// # Errors
 /// What comes after it cannot answer.

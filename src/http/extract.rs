@@ -167,7 +167,7 @@ pub(super) fn out_of_scope(scope: Scope) -> Problem {
     Problem::new(Code::Forbidden, format!("The token does not carry the scope {}.", scope.key())).with("scope", scope)
 }
 
-/// Only the place is told: the text around it may hold a secret.
+/// Only the place is named: the text around it may hold a secret.
 pub(super) fn unreadable_body(error: &serde_json::Error) -> Problem {
     let what = if error.is_data() { "names a field twice" } else { "is not valid JSON" };
     let place = format!("(line {}, column {})", error.line(), error.column());

@@ -12,7 +12,7 @@ use super::negotiation::Media;
 use crate::connections::stats::file::{Body, Content, File};
 use crate::connections::stats::stream::Form;
 
-/// Whether the caller speaks HTTP/1.0, which knows no chunks: as a proxy does that was not told otherwise.
+/// Whether the caller speaks HTTP/1.0, which knows no chunks: as a proxy does that was not configured otherwise.
 pub(super) fn is_without_chunks(request: &HttpRequest) -> bool {
     request.version() < Version::HTTP_11
 }

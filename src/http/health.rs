@@ -77,7 +77,7 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
         reasons.insert("shutdown", "This instance is being stopped; another one takes the requests.");
     }
     let blocked = reasons.keys().any(|check| *check != "standby");
-    // Requests are answered without these, so they are told but turn nobody away.
+    // Requests are answered without these, so they are reported but turn nobody away.
     if !state.connections.is_working() || !state.webhooks.is_working() {
         reasons.insert("background", "A part of the background work does not come round; restart this instance.");
     }
@@ -93,14 +93,14 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
 }
 
 pub(super) fn readiness(blocked: bool, redis: Standing, reasons: BTreeMap<&'static str, &'static str>) -> Health {
-    let tell = |check, well, ill| (check, if reasons.contains_key(check) { ill } else { well });
+    let entry = |check, well, ill| (check, if reasons.contains_key(check) { ill } else { well });
     let checks = BTreeMap::from([
-        tell("database", "ok", "unavailable"),
-        tell("standby", "ok", "away"),
-        tell("clock", "ok", "differs"),
-        tell("background", "ok", "stalled"),
+        entry("database", "ok", "unavailable"),
+        entry("standby", "ok", "away"),
+        entry("clock", "ok", "differs"),
+        entry("background", "ok", "stalled"),
         ("redis", redis.key()),
-        tell("shutdown", "no", "draining"),
+        entry("shutdown", "no", "draining"),
     ]);
     Health { status: if blocked { HealthStatus::NotReady } else { HealthStatus::Ready }, checks, reasons }
 }

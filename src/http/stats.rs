@@ -263,7 +263,8 @@ async fn merged(
     request: &HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let (instance, request_id) = (request.path().to_owned(), request_id(request));
-    let describe_failure: DescribeFailure = Box::new(move |id, problem| told(&instance, &request_id, id, problem));
+    let describe_failure: DescribeFailure =
+        Box::new(move |id, problem| report_failure(&instance, &request_id, id, problem));
     let form = match media {
         Media::Json => {
             let page = state.connections.merged_page(&caller.actor, ids, question, manner, &describe_failure).await?;
@@ -283,12 +284,12 @@ async fn merged(
     Ok(files::send(request, form, file))
 }
 
-/// A connection that could not answer, as it is told.
+/// A connection that could not answer, as it is reported.
 fn failure(request: &HttpRequest, id: Uuid, problem: &Problem) -> serde_json::Value {
-    told(request.path(), &request_id(request), id, problem)
+    report_failure(request.path(), &request_id(request), id, problem)
 }
 
-fn told(instance: &str, request_id: &str, id: Uuid, problem: &Problem) -> serde_json::Value {
+fn report_failure(instance: &str, request_id: &str, id: Uuid, problem: &Problem) -> serde_json::Value {
     if let Some(cause) = &problem.cause {
         tracing::error!(problem.code = problem.code.slug(), cause = ?cause, "a connection's statistics failed");
     }

@@ -1,4 +1,4 @@
-//! Webhooks: who is told of events.
+//! Webhooks: who is notified of events.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
@@ -38,11 +38,11 @@ impl OneWebhook {
     }
 }
 
-/// Add a webhook: an address that is told of events.
+/// Add a webhook: an address that is notified of events.
 ///
 /// From now on every event that it is for is sent there by POST, signed as Standard Webhooks 1.0 has it. Verify the
 /// signature with one of its libraries and the `secret` of this answer, which is shown only here and when it is rotated.
-/// Answer with any 2xx once the event is stored; events may come twice, and `webhook-id` tells.
+/// Answer with any 2xx once the event is stored; events may come twice, and `webhook-id` shows it.
 ///
 /// ```text
 /// POST /api/v1/webhooks
@@ -133,8 +133,8 @@ pub(super) async fn show(
 
 /// Change a webhook, or turn it on or off.
 ///
-/// The body is a JSON merge patch (RFC 7396). `"active": true` resumes a paused webhook: it is told of what happens from
-/// then on; what it missed is in `GET /events`.
+/// The body is a JSON merge patch (RFC 7396). `"active": true` resumes a paused webhook: it is notified of what happens
+/// from then on; what it missed is in `GET /events`.
 #[utoipa::path(tag = "Webhooks", operation_id = "update_webhook",
     security(("bearer" = ["connections:write"])), params(OneWebhook, IfUnchanged),
     request_body(content((WebhookPatch = "application/merge-patch+json"), (WebhookPatch = "application/json"))),

@@ -3,7 +3,7 @@
 //! A call that runs has a lease in the set of its origin and in that of its account. Leases are renewed with every beat
 //! of the session, so those of a replica that died are gone after [`LEASE`]. How many there may be is what any replica has
 //! found out last. The pace is kept as the time at which the
-//! next call would be on schedule (GCRA); a call is told how long it has to wait for its own moment, so nobody asks
+//! next call would be on schedule (GCRA); a call gets the time it has to wait for its own moment, so nobody asks
 //! twice for that. An account whose tracker asked to be left alone has a name that lasts as long as that. Times are those
 //! of Redis alone.
 

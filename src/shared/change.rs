@@ -1,4 +1,4 @@
-//! What replicas tell each other.
+//! What replicas report to each other.
 
 /// A change of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -42,7 +42,7 @@ struct State {
     /// Whether tables may be shared: all that changed meanwhile has been announced.
     open: bool,
     /// Whether the log said last that Redis is there.
-    told: Option<bool>,
+    last_logged: Option<bool>,
 }
 
 impl State {
@@ -58,7 +58,7 @@ impl State {
     }
 
     fn log_unavailable(&mut self, cause: &str) {
-        if self.told.replace(false) != Some(false) {
+        if self.last_logged.replace(false) != Some(false) {
             tracing::warn!(cause, "Redis is unavailable: this replica goes on with limits and a cache of its own");
         }
     }
@@ -82,7 +82,7 @@ pub(super) struct RedisConnections {
 impl Link {
     pub(super) fn new(address: Address) -> Self {
         metrics::redis_up(false);
-        let state = Mutex::new(State { connections: None, open: false, told: None });
+        let state = Mutex::new(State { connections: None, open: false, last_logged: None });
         Self { address, state, sessions: AtomicU64::new(0), history: Mutex::default() }
     }
 
@@ -125,7 +125,7 @@ impl Link {
         if state.connections.as_ref().is_some_and(|connections| connections.session == session) {
             state.open = true;
             metrics::redis_up(true);
-            if state.told.replace(true) != Some(true) {
+            if state.last_logged.replace(true) != Some(true) {
                 tracing::info!("Redis is there: replicas share tables, budgets and counters");
             }
         }

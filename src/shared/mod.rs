@@ -7,7 +7,7 @@
 //!
 //! What is in Redis is worth nothing to a thief. Values are sealed by the vault, each under a key of its own; names are
 //! keyed hashes. Replicas whose active keys differ, as they do for the minutes in which a key ring is rotated, make
-//! different names: they share no tables and count apart, but still tell each other of changes.
+//! different names: they share no tables and count apart, but still notify each other of changes.
 //!
 //! # Why a shared table is never one of before a change
 //!

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_breaks_is_told_by_how() {
+    fn a_refusal_says_how_the_line_broke() {
         let broken = |kind: std::io::ErrorKind| RedisError::from(std::io::Error::from(kind));
         let refused = Refusal::of(&broken(std::io::ErrorKind::ConnectionRefused), true);
         assert!(refused.may_pass && refused.cause.contains("refuses connections"));

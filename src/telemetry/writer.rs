@@ -55,7 +55,7 @@ impl<W: Write> LogWriter<W> {
             let mut waiting = self.waiting.lock();
             (std::mem::take(&mut waiting.lines), std::mem::take(&mut waiting.lost))
         };
-        // Nobody is left to be told where standard error is gone.
+        // Nobody is left to report to where standard error is gone.
         let _ = out.write_all(&lines);
         if lost > 0 {
             let _ = writeln!(out, "{{\"level\":\"WARN\",\"message\":\"lines were lost\",\"lost\":{lost}}}");

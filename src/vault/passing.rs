@@ -32,7 +32,7 @@ impl Vault {
     }
 
     /// A name for what `parts` name together. Only a service with the same active key makes the same one, and it
-    /// tells nobody else anything.
+    /// says nothing to anybody else.
     #[must_use]
     pub fn pseudonym(&self, label: &str, parts: &[&[u8]]) -> String {
         let tag = hmac::sign(&self.pseudonyms(label), &prefixed(parts));

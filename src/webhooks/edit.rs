@@ -79,7 +79,7 @@ impl Webhooks {
             if used >= most {
                 return Err(limit_reached(used, most));
             }
-            // It is told of what happens from now on.
+            // It is notified of what happens from now on.
             let row = WebhookRow { progress: store::last_sequence(db, &owner.organisation)?, ..row };
             store::insert(db, &row)?;
             note(db, &owner, Action::WebhookCreated, &row, json!({ "events": draft.wanted.shown() }), now)?;

@@ -1,4 +1,4 @@
-//! Webhooks: receivers of an organisation that are told of the events of its connections.
+//! Webhooks: receivers of an organisation that are notified of the events of its connections.
 //!
 //! [`service::Webhooks`] is what HTTP calls, and what sends in the background. There is no list of what is to be sent: a
 //! webhook carries the number of the last event that was tried, and the organisation's events after that number are still

@@ -128,17 +128,17 @@ mod tests {
     #[test]
     fn an_error_names_no_host() {
         let url: Url = "https://hooks.example.com:8443/a".parse().expect("an address");
-        let told = |kind, detail: &str| in_words(&PlatformError::new(kind, detail), &url);
+        let text_of = |kind, detail: &str| in_words(&PlatformError::new(kind, detail), &url);
         assert_eq!(
-            told(ErrorKind::ConnectFailed, "hooks.example.com:8443 does not accept connections."),
+            text_of(ErrorKind::ConnectFailed, "hooks.example.com:8443 does not accept connections."),
             "The receiver does not accept connections."
         );
         assert_eq!(
-            told(ErrorKind::TlsFailed, "The certificate of hooks.example.com has expired."),
+            text_of(ErrorKind::TlsFailed, "The certificate of hooks.example.com has expired."),
             "The certificate of the receiver has expired."
         );
-        let redirect = told(ErrorKind::Redirected, "hooks.example.com:8443 redirects to https://elsewhere.example.");
+        let redirect = text_of(ErrorKind::Redirected, "hooks.example.com:8443 redirects to https://elsewhere.example.");
         assert_eq!(redirect, "The receiver redirects, and redirects are not followed.");
-        assert!(told(ErrorKind::BadResponse, &"ä".repeat(1_000)).chars().count() <= MAX_ERROR);
+        assert!(text_of(ErrorKind::BadResponse, &"ä".repeat(1_000)).chars().count() <= MAX_ERROR);
     }
 }

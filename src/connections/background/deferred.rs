@@ -57,7 +57,7 @@ impl Connections {
     }
 }
 
-/// When an attempt that told nothing is repeated.
+/// When an attempt that showed nothing is repeated.
 pub(super) fn next_attempt(now: i64, attempts: i64) -> i64 {
     let doubled = FIRST_REPEAT.saturating_mul(1_i64 << attempts.saturating_sub(1).clamp(0, 20));
     now + doubled.min(LAST_REPEAT)

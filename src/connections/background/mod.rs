@@ -66,7 +66,7 @@ impl Connections {
             self.inner.db.finish_scrub().await;
             self.announce_expiring().await;
             self.list_checks().await;
-            if Instant::now() >= prune_at && !self.prune_and_tell().await {
+            if Instant::now() >= prune_at && !self.prune_and_report().await {
                 prune_at = Instant::now() + PRUNE_EVERY;
             }
         }
@@ -88,7 +88,7 @@ impl Connections {
     }
 
     /// Prunes one batch; says whether there is more to do now.
-    async fn prune_and_tell(&self) -> bool {
+    async fn prune_and_report(&self) -> bool {
         match self.prune().await {
             Ok(pruned) => {
                 metrics::background_worked("pruning");
@@ -116,18 +116,18 @@ impl Connections {
             .db
             .read(move |db| -> Result<_, DbError> {
                 let audited = audit_before.map(|before| audit::oldest_before(db, before)).transpose()?.flatten();
-                let told = audit_before.map(|before| events::oldest_before(db, before)).transpose()?.flatten();
-                Ok((audited, told, idempotency::oldest_before(db, now)?))
+                let reported = audit_before.map(|before| events::oldest_before(db, before)).transpose()?.flatten();
+                Ok((audited, reported, idempotency::oldest_before(db, now)?))
             })
             .await?;
-        let (audited, told, key) = over;
+        let (audited, reported, key) = over;
         self.inner
             .db
             .write_all(move |db| -> Result<usize, Problem> {
                 let audited = audited.map_or(Ok(0), |last| audit::forget_up_to(db, &last))?;
-                let told = told.map_or(Ok(0), |last| events::forget_up_to(db, &last))?;
+                let reported = reported.map_or(Ok(0), |last| events::forget_up_to(db, &last))?;
                 let keys = key.map_or(Ok(0), |last| idempotency::forget_up_to(db, last))?;
-                Ok(audited + told + keys + background::forget_health_of_deleted(db)?)
+                Ok(audited + reported + keys + background::forget_health_of_deleted(db)?)
             })
             .await
     }

@@ -1,4 +1,4 @@
-//! What this replica tells the others, and what it learns of them: changes of connections.
+//! What this replica reports to the others, and what it learns of them: changes of connections.
 //!
 //! The database shows every change within about a second ([`super`]). Where there is Redis, changes are also announced at
 //! once, and tables are shared; see [`crate::shared`] for what keeps those true.

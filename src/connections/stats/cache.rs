@@ -94,7 +94,7 @@ pub(in crate::connections) struct Stats {
     most_of_a_table: usize,
     /// The least version that still counts, of connections that changed.
     forgotten: Cache<Uuid, i64>,
-    /// When the database last told what others changed; `None` where there are no others.
+    /// When the database last reported what others changed; `None` where there are no others.
     watched: Option<Mutex<Instant>>,
     /// Another one begins with everything being forgotten.
     era: AtomicU64,

@@ -69,7 +69,7 @@ impl MergedPart {
 /// Connections that could not answer, and why.
 pub type Failures = Vec<(Uuid, Problem)>;
 
-/// How a failure is told.
+/// How a failure is reported.
 pub type DescribeFailure = Box<dyn Fn(Uuid, &Problem) -> Value + Send + Sync>;
 
 /// How a file of several connections is written.
@@ -162,10 +162,11 @@ impl Connections {
         let zone = common_zone(parts.iter().map(|part| &part.now.terms));
         let name = name_of("", &asked, zone, written.style.form);
         let echo = QueryEcho::of_several(&asked, parts.iter().map(|part| &part.now.terms));
-        let told: Vec<Value> = failures.iter().map(|(id, problem)| (written.describe_failure)(*id, problem)).collect();
+        let reported: Vec<Value> =
+            failures.iter().map(|(id, problem)| (written.describe_failure)(*id, problem)).collect();
         if let Some((_, problem)) = failures.into_iter().next().filter(|_| !written.may_lack_some()) {
             let hint = "Leave these connections out with connection_id, or take the rest with allow_partial=true.";
-            return Err(problem.with("failures", told).hint(hint));
+            return Err(problem.with("failures", reported).hint(hint));
         }
         let MergedFile { style, failure_line, .. } = written;
         let layout = layout(&parts, &asked);
@@ -178,7 +179,7 @@ impl Connections {
                 integrity: None,
                 warnings: None,
                 connections: Some(&connections),
-                failures: Some(&told),
+                failures: Some(&reported),
             };
             let mut lines = Box::pin(whole::lines(Writer { style, layout }, &sheet, &order, &summary));
             while let Some(part) = lines.next().await {
@@ -217,7 +218,7 @@ impl Connections {
                     }
                 };
                 terms.insert(place, part.now.terms.clone());
-                connections.extend(MergedPart::of(&part, &asked).json().map(|told| (place, told)));
+                connections.extend(MergedPart::of(&part, &asked).json().map(|connection| (place, connection)));
                 let parts = vec![part];
                 let layout = layout(&parts, &asked);
                 let (sheet, order) = service.sheet(&owner, parts, asked.clone(), layout.clone()).await?;
@@ -233,7 +234,7 @@ impl Connections {
                     yield part;
                 }
             }
-            let [connections, failures] = [connections, failures].map(|told| told.into_values().collect::<Vec<Value>>());
+            let [connections, failures] = [connections, failures].map(|all| all.into_values().collect::<Vec<Value>>());
             let summary = Summary {
                 query: &QueryEcho::of_several(&asked, terms.values()),
                 row_count,

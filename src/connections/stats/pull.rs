@@ -76,7 +76,7 @@ impl Connections {
         }
     }
 
-    /// What the caller is told of a platform's refusal; the connection's health learns from it too.
+    /// The problem that the caller gets for a platform's refusal; the connection's health learns from it too.
     pub(super) async fn refused(&self, opened: &Opened, error: PlatformError) -> Problem {
         if error.kind.is_refusal() {
             let failure = verification::failure(opened.client.pair().subject(), &error);
@@ -205,8 +205,8 @@ pub(super) async fn in_time<T>(
     asking: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, Problem> {
     let timeout = deadline.saturating_duration_since(Instant::now()) / 2;
-    let told = tokio::time::timeout(timeout.max(A_MOMENT), asking).await;
-    told.unwrap_or_else(|_| Err(DbError::TooSlow.into()))
+    let answer = tokio::time::timeout(timeout.max(A_MOMENT), asking).await;
+    answer.unwrap_or_else(|_| Err(DbError::TooSlow.into()))
 }
 
 fn reference(opened: &Opened) -> ConnectionRef {

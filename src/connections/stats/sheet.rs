@@ -99,7 +99,7 @@ fn side_by_side(
 ) {
     let group_by = &asked.question.group_by;
     let is_had = had_by(now);
-    // A row that is not there is a zero, of what the platform has and of what rows tell at all.
+    // A row that is not there is a zero, of what the platform has and of what rows say at all.
     let nothing_of = |row: &Row| {
         Metrics::zero_where(|metric| {
             is_had(metric) && (metric == Metric::UniqueClicks || row.metrics.get(metric, now.perspective).is_some())

@@ -51,7 +51,7 @@ impl Sift {
         self.min.is_empty() && self.max.is_empty() && self.search.is_none()
     }
 
-    /// Whether a row passes whose metrics are told by `get`.
+    /// Whether a row passes whose metrics are read by `get`.
     pub fn keeps(&self, row: &Row, get: impl Fn(&Metrics, Metric) -> Option<MetricValue>) -> bool {
         let value = |metric: Metric| {
             get(&row.metrics, metric).map(|value| match value {

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_total_that_a_silent_row_makes_unknown_is_told() {
+    fn a_total_that_a_silent_row_makes_unknown_is_reported() {
         let silent = Metrics { revenue: None, cost: None, ..Metrics::ZERO };
         let half = tally(&[("USD", Metrics::ZERO), ("USD", silent), ("EUR", Metrics::ZERO)]);
         let [warning] = half.warnings().try_into().expect("one warning");

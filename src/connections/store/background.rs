@@ -140,7 +140,7 @@ pub(crate) fn count_checks(db: &mut DbConnection, now: i64) -> Result<Checks, Db
     Ok(Checks { due, late: oldest.map_or(0, |oldest| now.saturating_sub(oldest)) })
 }
 
-/// Connections whose keys run out, and of which that is to be told now, with their organisations.
+/// Connections whose keys run out, and of which that is to be announced now, with their organisations.
 pub(crate) fn to_expire(db: &mut DbConnection, now: i64, limit: i64) -> Result<Vec<(String, String)>, DbError> {
     Ok(connections::table
         .filter(connections::tell_expiry_at.le(now))

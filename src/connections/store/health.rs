@@ -102,8 +102,8 @@ pub(crate) fn postpone(
     Ok(())
 }
 
-/// Writes when it is next told of that a connection's key runs out.
-pub(crate) fn tell_expiry_at(
+/// Writes when it is next announced that a connection's key runs out.
+pub(crate) fn set_tell_expiry_at(
     db: &mut DbConnection,
     organisation: &OrgId,
     connection: Uuid,

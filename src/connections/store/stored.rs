@@ -37,7 +37,7 @@ pub(crate) struct Stored {
     /// When it is checked in the background, and how many checks in a row have not ended well.
     pub(crate) check_after: Option<i64>,
     pub(crate) check_attempts: i64,
-    /// The last day on which the key is good, and when that is next told of.
+    /// The last day on which the key is good, and when that is next announced.
     pub(crate) expiry: Option<Day>,
     pub(crate) tell_expiry_at: Option<i64>,
     pub(crate) created_at: i64,

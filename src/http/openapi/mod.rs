@@ -42,7 +42,7 @@ use crate::connections::create::VerifyMode;
         (name = "Platforms", description = "What can be connected, and what each platform can report"),
         (name = "Connections", description = "Saved credentials: add, verify, change, delete"),
         (name = "Stats", description = "Live statistics through connections"),
-        (name = "Webhooks", description = "Receivers that are told of events, signed as Standard Webhooks has it"),
+        (name = "Webhooks", description = "Receivers that are notified of events, signed as Standard Webhooks has it"),
         (name = "History", description = "Who did what, and what came of it"),
         (name = "Health", description = "For operators, and what problems mean"),
     )

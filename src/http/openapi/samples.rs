@@ -236,7 +236,7 @@ fn judged(outcome: Result<Detected, PlatformError>) -> Verification {
     let mut report =
         verification::report(Pair::AffiseAdmin.subject(), outcome, &Timings::default(), Duration::from_millis(84));
     report.checked_at = now();
-    // What stands behind the request is told by its answer, and takes no time of its own.
+    // What stands behind the request is known from its answer, and takes no time of its own.
     for (stage, took) in report.stages.iter_mut().zip([3, 11, 24, 46]) {
         stage.duration_ms = (stage.status != StageStatus::Skipped).then_some(took);
     }
