@@ -3,7 +3,7 @@
 //! The simulators of the tests answer each call once; from then on the very same bytes come from memory, so what is
 //! measured is this side of the wire and the loopback round trips. `an answer without rows` is the part of those.
 
-// Always true here; it tells clippy that the simulators are test code.
+// Always true here; it shows clippy that the simulators are test code.
 #![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "the simulators are called from outside")]
 #![expect(dead_code, reason = "the tests use more of the simulators")]

@@ -1,7 +1,7 @@
 //! What requests cost beside the tracker: tokens, sealing, questions, and an answer from the cache through all the
 //! middleware.
 
-// Always true here; it tells clippy that a measurement may stop where it fails.
+// Always true here; it shows clippy that a measurement may stop where it fails.
 #![cfg(test)]
 
 use std::hint::black_box;

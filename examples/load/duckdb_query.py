@@ -1,6 +1,6 @@
 """Reads all pages and has DuckDB, on one thread, write the rows as NDJSON: base URL, key, rows of a page.
 
-DuckDB is told the types, so that it guesses nothing, and reads the pages from files.
+DuckDB is given the types, so that it guesses nothing, and reads the pages from files.
 """
 
 import http.client

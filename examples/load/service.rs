@@ -44,7 +44,7 @@ impl Service {
         Self::start_in(plan, database, tempfile::tempdir().expect("a folder")).0
     }
 
-    /// Starts it, and tells how long that took.
+    /// Starts it, and returns how long that took.
     pub(crate) fn start_in(plan: &Plan, database: &str, folder: TempDir) -> (Self, Duration) {
         Self::start_with(plan, database, folder, &[])
     }

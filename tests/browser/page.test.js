@@ -1,4 +1,4 @@
-// The console as a page: for the keyboard, for every eye and every width, and safe with what it is told.
+// The console as a page: for the keyboard, for every eye and every width, and safe with what it is sent.
 
 import assert from 'node:assert/strict';
 import { mkdir, readFile } from 'node:fs/promises';
@@ -40,7 +40,7 @@ test('the address of the service itself leads to the console', async () => {
   await close();
 });
 
-test('the token of the start-up log is off the address bar at once, stays in the tab, and goes when it is told to', async () => {
+test('the token of the start-up log is off the address bar at once, stays in the tab, and goes when it is asked to', async () => {
   const { page, isQuiet, close } = await openConsole(browser, service);
   const kept = () => page.evaluate(async () => ({
     address: location.href, length: history.length, state: history.state, local: localStorage.length, cookie: document.cookie,
@@ -83,7 +83,7 @@ test('a wrong token is a problem in words, and so is one that is refused later',
   await close();
 });
 
-test('a token that may not read connections is told so by the service, in every view', async () => {
+test('a token that may not read connections gets that answer from the service, in every view', async () => {
   const scoped = await service.mint(['--org', 'dev', '--plan', 'pro', '--scope', 'stats:read']);
   const { page, isQuiet, close } = await open(browser, `${address()}#token=${scoped}`, { origins: [service.url] });
   await page.locator('#connections-problem .problem').getByText('forbidden').waitFor();
@@ -395,7 +395,7 @@ test('every control has a name, every id is unique, and nothing is wider than a 
   }));
 });
 
-test('what it is told is text and never markup', async () => {
+test('what it is sent is text and never markup', async () => {
   const { page, isQuiet, close } = await openConsole(browser, service);
   const name = '<img src=x onerror="document.title=1"><b>bold</b>';
   await add(page, { name, platform: 'demo' });

@@ -33,7 +33,7 @@ def before_call(context, case, kwargs):
         if isinstance(case.body.get("credentials_expire_at"), str):
             case.body["credentials_expire_at"] = "2027-03-31"
     if is_webhook(case):
-        # What an address is, no pattern tells. This one is nowhere.
+        # No pattern says what an address is. This one is nowhere.
         case.body["url"] = "https://hooks.invalid/affzero"
     if is_positive(case):
         make_sense(case)
@@ -51,7 +51,7 @@ def is_webhook(case):
 
 
 def give_meaning(settings):
-    """What an address is, a network, a currency or a time zone, no pattern tells. This host is nowhere: nobody is called."""
+    """No pattern says what an address, network, currency or time zone is. This host is nowhere: nobody is called."""
     for field in ("base_url", "domain"):
         if field in settings:
             settings[field] = "https://tracker.invalid"

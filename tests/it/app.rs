@@ -328,7 +328,7 @@ pub(crate) fn client_from(address: Option<std::net::IpAddr>) -> reqwest::Client 
         .expect("a client")
 }
 
-/// The tests speak plain HTTP to themselves; the client still wants to be told about TLS.
+/// The tests speak plain HTTP to themselves; the client still needs a configuration of TLS.
 fn no_tls() -> rustls::ClientConfig {
     rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

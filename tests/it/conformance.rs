@@ -614,13 +614,13 @@ async fn the_rules_that_changed_in_2026_are_named_where_a_tracker_counts_days_by
         let name = stage.sample.name();
         let days = range(date(2026, 11, 1), date(2026, 11, 2));
         let Ok(table) = stage.pull(&[Dimension::Date], days, "America/Vancouver").await else { return };
-        let told: Vec<_> =
+        let warnings: Vec<_> =
             table.warnings.iter().filter(|warning| warning.code == WarningCode::ZoneTablesDiffer).collect();
         let is_in_its_zone = table.warnings.iter().all(|warning| warning.code != WarningCode::TimezoneFixedByPlatform);
         let is_handed_instants =
             matches!(stage.sample.pair.platform(), Platform::Binom | Platform::Demo | Platform::Tune);
-        assert_eq!(told.len(), usize::from(is_in_its_zone && !is_handed_instants), "{name}: {:?}", table.warnings);
-        assert!(told.iter().all(|warning| warning.detail.contains("2026-11-01")), "{name}: {told:?}");
+        assert_eq!(warnings.len(), usize::from(is_in_its_zone && !is_handed_instants), "{name}: {:?}", table.warnings);
+        assert!(warnings.iter().all(|warning| warning.detail.contains("2026-11-01")), "{name}: {warnings:?}");
     })
     .await;
 }

@@ -27,11 +27,11 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const RUN_ELSEWHERE: [(&str, &str); 2] =
     [("docs/reading-the-files.md", ".ci/run files"), ("docs/service-to-service.md", ".ci/run contract")];
 
-/// Commands in running text that stand in no block: they name something rather than tell to do it.
+/// Commands in running text that stand in no block: they name something rather than ask to run it.
 const ONLY_NAMED: [&str; 5] = [".ci/run", ".ci/run files", ".ci/run proxies", ".ci/run test", ".ci/run webhooks"];
 
-/// How the names begin of what cargo tells a test of itself, and of what the build script has it tell.
-const TOLD_BY_CARGO: [&str; 7] =
+/// How the names begin of the variables that cargo sets for a test, and of those that the build script has it set.
+const SET_BY_CARGO: [&str; 7] =
     ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_", "OUT_DIR", "AFFZERO_COMMIT"];
 
 /// What stands in for `cargo`, and for the installed program.
@@ -214,10 +214,10 @@ impl DocsReader {
         let target = binary.parent().expect("a folder");
         let path = format!("{}:{}", self.state.path().join("bin").display(), std::env::var("PATH").expect("a PATH"));
         let mut bash = Command::new("bash");
-        // What cargo tells this test of itself would make another cargo build its world anew.
+        // What cargo sets for this test would make another cargo build its world anew.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            if TOLD_BY_CARGO.iter().any(|own| name.starts_with(own)) {
+            if SET_BY_CARGO.iter().any(|own| name.starts_with(own)) {
                 bash.env_remove(name);
             }
         }

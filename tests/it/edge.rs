@@ -104,7 +104,7 @@ async fn an_unknown_address_is_a_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_method_is_told_which_ones_there_are() {
+async fn a_wrong_method_is_answered_with_the_ones_there_are() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
     let operations = operations();
@@ -154,14 +154,14 @@ async fn head_answers_the_headers_of_get_and_nothing_else() {
     for path in open.into_iter().chain(documented).chain(with_id) {
         let (get, head) = (user.get(&path).await, user.send("HEAD", &path, &[], None).await);
         assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
-        let told = |answer: &Answer| -> Vec<(String, String)> {
+        let lasting = |answer: &Answer| -> Vec<(String, String)> {
             let changing = ["date", "x-request-id", "cache-status", "age", "vary", "access-control-expose-headers"];
             let all = answer.headers.iter().filter(|(name, _)| !changing.contains(&name.as_str()));
             // The length of a problem is that of its request's id as well.
             let all = all.filter(|(name, _)| get.status < 400 || *name != "content-length");
             all.map(|(name, value)| (name.to_string(), value.to_str().expect("text").to_owned())).collect()
         };
-        let (mut of_get, mut of_head) = (told(&get), told(&head));
+        let (mut of_get, mut of_head) = (lasting(&get), lasting(&head));
         of_get.sort();
         of_head.sort();
         assert_eq!(of_head, of_get, "{path}");
@@ -178,11 +178,11 @@ async fn head_of_a_stream_calls_no_tracker_and_head_of_a_page_calls_it_once() {
     let path = |query: &str| format!("/api/v1/connections/{id}/stats?{query}");
     let question = path("group_by=offer&preset=yesterday");
     tracker.forget();
-    for (kind, told) in
+    for (kind, content_type) in
         [("application/x-ndjson", "application/x-ndjson"), ("text/csv", "text/csv; charset=utf-8; header=present")]
     {
         let head = user.send("HEAD", &question, &[("accept", kind)], None).await;
-        assert_eq!((head.status, head.header("content-type")), (200, Some(told)));
+        assert_eq!((head.status, head.header("content-type")), (200, Some(content_type)));
         assert_eq!((head.text.as_str(), head.header("content-length")), ("", None));
         let refused = user.send("HEAD", &path("group_by=campaign&preset=yesterday"), &[("accept", kind)], None).await;
         assert_eq!(refused.status, 422);
@@ -200,7 +200,7 @@ async fn head_of_a_stream_calls_no_tracker_and_head_of_a_page_calls_it_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_json_is_told_its_place_but_never_quoted() {
+async fn the_place_of_bad_json_is_named_but_it_is_never_quoted() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
     let id = user.add_demo("Try").await;
@@ -602,7 +602,7 @@ async fn every_answer_has_the_security_headers_and_private_ones_are_not_stored()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_organisation_over_its_rate_is_told_when_to_come_back() {
+async fn the_answer_to_an_organisation_over_its_rate_says_when_to_come_back() {
     let app = TestApp::with(&[("RATE_LIMIT_PER_ORG", "2")]).await;
     let user = app.user("acme", Plan::Pro);
     let mut refused = None;

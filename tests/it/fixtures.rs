@@ -62,7 +62,7 @@ fn every_platform_folder_has_pairs_a_simulator_and_tests_of_its_own() {
 }
 
 #[test]
-fn every_pair_has_fixtures_whose_source_is_told() {
+fn every_pair_has_fixtures_whose_source_is_named() {
     for pair in called() {
         let folder = root().join("tests/fixtures").join(pair.platform().key()).join(pair.connection_type().key());
         let files = entries(&folder);

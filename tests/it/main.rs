@@ -1,6 +1,6 @@
 //! All integration tests in one binary, because linking is what costs time.
 
-// Always true here; it tells clippy that helpers outside of `#[test]` functions are test code too.
+// Always true here; it shows clippy that helpers outside of `#[test]` functions are test code too.
 #![cfg(test)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests call the service from outside")]
 

@@ -391,7 +391,7 @@ impl Tracker for Issuer {
 }
 
 #[test]
-fn what_answers_outside_is_told_with_its_time() {
+fn what_answers_outside_is_reported_with_its_time() {
     let folder = folder();
     let issuer = Simulator::start(Issuer(json!({ "keys": [{ "kid": "a" }, { "kid": "b" }] })));
     let keys = format!("{}/keys", issuer.url);
@@ -408,7 +408,7 @@ fn what_answers_outside_is_told_with_its_time() {
     assert_eq!((code, check(&report, "token_issuer").0), (Some(1), "fail"), "{report}");
 }
 
-/// Something else than Redis: it answers whatever it is told as a web server would. It ends with the tests.
+/// Something else than Redis: it answers whatever it is sent as a web server would. It ends with the tests.
 fn not_redis() -> SocketAddr {
     let door = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = door.local_addr().expect("an address");
@@ -426,46 +426,46 @@ fn not_redis() -> SocketAddr {
 #[test]
 fn redis_is_fine_only_if_it_does_what_replicas_need() {
     let folder = folder();
-    let told = |url: &str| {
+    let examined = |url: &str| {
         let (code, report) = examine(folder.path(), &[("REDIS_URL", url)]);
         let (status, found, fix) = check(&report, "redis");
         (code, status.to_owned(), format!("{found} -> {fix}"))
     };
     let plain = format!("redis://:canary-password@{}", not_redis());
-    let (code, status, said) = told(&plain);
+    let (code, status, said) = examined(&plain);
     assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
     assert!(said.contains("not as Redis does") && said.contains("host and the port"), "{said}");
-    let (code, status, said) = told(&plain.replace("redis://", "rediss://"));
+    let (code, status, said) = examined(&plain.replace("redis://", "rediss://"));
     assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
     assert!(said.contains("no TLS connection") && said.contains("use redis://"), "{said}");
     // Nobody says anything.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let (code, status, said) = told(&format!("redis://{}", silent.local_addr().expect("an address")));
+    let (code, status, said) = examined(&format!("redis://{}", silent.local_addr().expect("an address")));
     assert_eq!((code, status.as_str()), (Some(0), "warn"), "{said}");
     assert!(said.contains("does not answer in time"), "{said}");
 
     let Some(redis) = PrivateRedis::start() else { return };
-    let (code, status, said) = told(&redis.url);
+    let (code, status, said) = examined(&redis.url);
     assert_eq!((code, status.as_str()), (Some(0), "ok"), "{said}");
     assert!(said.contains("reads and writes"), "{said}");
-    let (code, status, said) = told(&format!("{}/99", redis.url));
+    let (code, status, said) = examined(&format!("{}/99", redis.url));
     assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
     assert!(said.contains("no database of this number"), "{said}");
     // It waits for the end of what it takes for a command.
-    let (code, status, said) = told(&redis.url.replace("redis://", "rediss://"));
+    let (code, status, said) = examined(&redis.url.replace("redis://", "rediss://"));
     assert_eq!((code, status.as_str()), (Some(0), "warn"), "{said}");
     assert!(said.contains("does not answer in time") && said.contains("without TLS needs redis://"), "{said}");
     redis.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
-    let (code, status, said) = told(&redis.url);
+    let (code, status, said) = examined(&redis.url);
     assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
     assert!(said.contains("READONLY") && said.contains("primary"), "{said}");
 
     let Some(locked) = PrivateRedis::start_with(&["--requirepass", "canary-right"]) else { return };
-    let (code, status, said) = told(&locked.url);
+    let (code, status, said) = examined(&locked.url);
     assert_eq!((code, status.as_str()), (Some(1), "fail"), "{said}");
     assert!(said.contains("NOAUTH") && said.contains("password into REDIS_URL"), "{said}");
     for (password, expected) in [("canary-wrong", "fail"), ("canary-right", "ok")] {
-        let (_, status, said) = told(&locked.url.replace("redis://", &format!("redis://:{password}@")));
+        let (_, status, said) = examined(&locked.url.replace("redis://", &format!("redis://:{password}@")));
         assert_eq!(status, expected, "{said}");
     }
 }

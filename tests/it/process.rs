@@ -134,7 +134,7 @@ impl Service {
         Answer::read(request.send().await.expect("an answer")).await
     }
 
-    /// A line of what Linux tells about the process's memory, in bytes.
+    /// A line of what Linux says about the process's memory, in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn memory(&self, line: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a process on Linux");

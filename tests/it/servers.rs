@@ -343,8 +343,8 @@ fn programs_of_postgres() -> PathBuf {
 /// The user and the group that PostgreSQL's package has made, if this is root.
 fn other_user() -> Option<(u32, u32)> {
     let ask = |arguments: &[&str]| {
-        let told = Command::new("id").args(arguments).output().expect("id").stdout;
-        String::from_utf8(told).expect("text").trim().parse::<u32>().expect("a user of that name")
+        let printed = Command::new("id").args(arguments).output().expect("id").stdout;
+        String::from_utf8(printed).expect("text").trim().parse::<u32>().expect("a user of that name")
     };
     (ask(&["-u"]) == 0).then(|| (ask(&["-u", "postgres"]), ask(&["-g", "postgres"])))
 }

@@ -1,4 +1,4 @@
-"""A tracker that waits or fails in the middle of a report, as it is told.
+"""A tracker that waits or fails in the middle of a report, as it is asked to.
 
 It speaks as much of Affise as a pull of one day needs. The strict simulator of Affise, which holds
 requests against the vendor's reference, is in tests/support; this one is about time and size.

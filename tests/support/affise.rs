@@ -108,7 +108,7 @@ pub struct Affise {
     /// The most rows of a page, if fewer than were asked for.
     pub rows_per_page: usize,
     /// Whether `/3.1/user/me` exists.
-    pub tells_role: bool,
+    pub returns_role: bool,
     /// What `user.type` says of the network's side.
     pub role: &'static str,
     /// Whether the key may read the custom report.
@@ -145,7 +145,7 @@ impl Default for Affise {
             traffic: made_up_traffic(),
             removed: BTreeSet::from([90, 91]),
             rows_per_page: LARGEST_PAGE,
-            tells_role: true,
+            returns_role: true,
             role: "common_manager",
             may_read_statistics: true,
             may_read_currencies: true,
@@ -544,7 +544,7 @@ impl Tracker for Affise {
             return self.error(403, "Your IP is not in the allow list");
         }
         match request.path.as_str() {
-            "/3.1/user/me" if self.tells_role => self.user(owner),
+            "/3.1/user/me" if self.returns_role => self.user(owner),
             "/3.1/partner/me" => self.partner(owner),
             "/3.0/admin/currency" => self.currencies(owner, false),
             "/3.0/admin/currency_extended" => self.currencies(owner, true),

@@ -126,7 +126,7 @@ pub enum CountryStyle {
     Name,
     Code,
     Both,
-    /// As nobody else spells it; only the tracker's own list tells.
+    /// As nobody else spells it; only the tracker's own list says how.
     Own,
 }
 
@@ -187,7 +187,7 @@ pub struct Readings {
     /// Columns the key's user does not see.
     pub hidden: Vec<&'static str>,
     pub ambiguity: Ambiguity,
-    /// The call that tells the user's role does not exist.
+    /// The call that returns the user's role does not exist.
     pub older_build: bool,
     /// The answers do not say that they are JSON.
     pub vague_content_type: bool,

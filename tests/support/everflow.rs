@@ -71,7 +71,7 @@ pub struct Reading {
     pub null_when_empty: bool,
     /// `Error` instead of `error`.
     pub capital_error: bool,
-    /// Whether the newer way to tell an affiliate's key exists.
+    /// Whether the newer way to recognise an affiliate's key exists.
     pub knows_affiliates_network: bool,
     /// Whether conversions on hold are reported.
     pub knows_on_hold: bool,

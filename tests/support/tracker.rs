@@ -122,7 +122,7 @@ impl Simulator {
         let tracker: Arc<dyn Tracker> = Arc::new(tracker);
         let (send, receive) = mpsc::channel();
         let shared = Arc::clone(&script);
-        // Taking it is what tells whether it was free: others may start at the same moment.
+        // Taking it is what shows whether it was free: others may start at the same moment.
         let listener = TcpListener::bind(("127.0.0.1", port)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
         let listener = listener.expect("a loopback port");
         std::thread::spawn(move || {

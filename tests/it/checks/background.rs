@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{acme, down, due_now, revoked, told};
+use super::{acme, down, due_now, event_types, revoked};
 use crate::app::{TestApp, User};
 use crate::connections::{affise, eventually, execute, path, until_status};
 use crate::support::affise::Affise;
@@ -45,7 +45,7 @@ async fn a_connection_is_checked_without_anybody_asking_and_leaves_no_noise() {
     assert_eq!(history["data"].as_array().expect("data").len(), 1, "the same outcome is no history");
     let audit = user.get("/api/v1/audit-events").await.ok(200);
     assert_eq!(audit["data"].as_array().expect("data").len(), 1, "nobody did anything: {audit}");
-    assert_eq!(told(&user).await, [""; 0]);
+    assert_eq!(event_types(&user).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,19 +57,19 @@ async fn a_refusal_that_the_background_meets_is_confirmed_before_it_counts() {
     let suspected = check(&app, &user, &id).await;
     assert_eq!((&suspected["status"], &suspected["health"]["reason"]), (&json!("active"), &Value::Null));
     assert!((55..=76).contains(&until_check(&suspected)), "a minute later at the earliest: {suspected}");
-    assert_eq!(told(&user).await, [""; 0]);
+    assert_eq!(event_types(&user).await, [""; 0]);
 
     check(&app, &user, &id).await;
     let failing = until_status(&user, &id, "failing").await;
     assert_eq!(failing["health"]["reason"]["source"], "background");
     assert_eq!(failing["health"]["reason"]["code"], "credentials_rejected");
     check(&app, &user, &id).await;
-    assert_eq!(told(&user).await, ["connection.failing"], "once");
+    assert_eq!(event_types(&user).await, ["connection.failing"], "once");
 
     tracker.always(None);
     check(&app, &user, &id).await;
     assert_eq!(shown(&user, &id).await["status"], "active");
-    assert_eq!(told(&user).await, ["connection.failing", "connection.recovered"]);
+    assert_eq!(event_types(&user).await, ["connection.failing", "connection.recovered"]);
     let audit = user.get("/api/v1/audit-events").await.ok(200);
     let checks: Vec<&Value> =
         audit["data"].as_array().expect("data").iter().filter(|event| event["detail"]["background"] == true).collect();
@@ -88,10 +88,10 @@ async fn a_success_in_between_ends_the_suspicion_and_a_person_needs_no_second() 
         tracker.always(None);
         check(&app, &user, &id).await;
     }
-    assert_eq!(told(&user).await, [""; 0]);
+    assert_eq!(event_types(&user).await, [""; 0]);
     tracker.always(Some(revoked()));
     user.post(&format!("{}/verify", path(&id)), &Value::Null).await.ok(200);
-    assert_eq!(told(&user).await, ["connection.failing"]);
+    assert_eq!(event_types(&user).await, ["connection.failing"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +113,7 @@ async fn outages_throttling_and_walls_warn_and_never_make_it_failing() {
         let again = check(&app, &user, &id).await;
         assert_eq!(again["health"]["warning"]["since"], warned["health"]["warning"]["since"]);
         assert!(until_check(&again) > 21_000, "it is left alone for an interval: {again}");
-        assert_eq!(told(&user).await, [""; 0]);
+        assert_eq!(event_types(&user).await, [""; 0]);
         tracker.always(None);
         user.post(&format!("{}/verify", path(&id)), &Value::Null).await.ok(200);
         assert_eq!(shown(&user, &id).await["health"]["warning"], Value::Null);
@@ -121,20 +121,20 @@ async fn outages_throttling_and_walls_warn_and_never_make_it_failing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_reached_for_three_intervals_is_told_once_and_so_is_its_return() {
+async fn what_cannot_be_reached_for_three_intervals_is_reported_once_and_so_is_its_return() {
     let tracker = Simulator::start(Affise::default());
     let app = TestApp::with(&[("HEALTH_CHECK_INTERVAL_S", "1")]).await;
     let user = acme(&app);
     tracker.always(None);
     let id = user.add(affise("Brand", &tracker)).await;
     tracker.always(Some(down()));
-    eventually("it is told", async || (!told(&user).await.is_empty()).then_some(())).await;
+    eventually("it is reported", async || (!event_types(&user).await.is_empty()).then_some(())).await;
     let event = &super::feed(&user, 100).await[0];
     assert_eq!((&event["type"], &event["data"]["status"]), (&json!("connection.unreachable"), &json!("active")));
     assert_eq!(event["data"]["reason"]["code"], "platform_error");
     tracker.always(None);
     user.post(&format!("{}/verify", path(&id)), &Value::Null).await.ok(200);
-    assert_eq!(told(&user).await, ["connection.unreachable", "connection.reachable"]);
+    assert_eq!(event_types(&user).await, ["connection.unreachable", "connection.reachable"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

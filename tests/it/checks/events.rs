@@ -7,7 +7,7 @@ use affzero_connections::tenancy::Plan;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{acme, due_now, feed, revoked, told};
+use super::{acme, due_now, event_types, feed, revoked};
 use crate::app::TestApp;
 use crate::connections::{CONNECTIONS, affise, affise_at, eventually, execute, path, until_status};
 use crate::support::affise::Affise;
@@ -16,7 +16,7 @@ use crate::support::tracker::Simulator;
 const STATS: &str = "stats?group_by=date&from=2026-11-16&to=2026-11-22&fresh=true";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_life_of_a_connection_is_told_in_order_and_without_a_host() {
+async fn the_life_of_a_connection_is_reported_in_order_and_without_a_host() {
     let (app, tracker) = (TestApp::start().await, Simulator::start(Affise::default()));
     let user = acme(&app);
     let saved = user.post(&format!("{CONNECTIONS}?verify=deferred"), &affise("Brand", &tracker)).await.ok(201);
@@ -102,7 +102,7 @@ async fn a_race_of_pull_check_and_verification_on_several_replicas_is_one_event(
             }))
             .await;
             expected.push(change);
-            assert_eq!(told(&user).await, expected);
+            assert_eq!(event_types(&user).await, expected);
         }
     }
 }
@@ -158,7 +158,7 @@ async fn the_order_is_that_of_the_changes_whatever_the_clock_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_done_is_not_told() {
+async fn what_is_not_done_is_not_reported() {
     let (app, tracker) = (TestApp::start().await, Simulator::start(Affise::default()));
     let user = acme(&app);
     let id = user.add(affise("Brand", &tracker)).await;
@@ -166,7 +166,7 @@ async fn what_is_not_done_is_not_told() {
     stale.problem(412, "version_conflict");
     let wrong = affise_at("Brand", &tracker.url, "canary-wrong-wrong-wrong");
     user.patch(&path(&id), &json!({ "credentials": wrong["credentials"] })).await.problem(422, "verification_failed");
-    assert_eq!(told(&user).await, [""; 0]);
+    assert_eq!(event_types(&user).await, [""; 0]);
     // A number that was given in a transaction that failed is given again.
     assert_eq!(user.delete(&path(&id)).await.status, 204);
     assert_eq!(feed(&user, 100).await[0]["sequence"], 1);
@@ -182,10 +182,10 @@ async fn events_go_when_audit_events_go_and_their_numbers_do_not_come_again() {
     // Of 2024.
     execute(&app, "UPDATE events SET id = '018cc251-f400-7000-8000-000000000000'".to_owned()).await;
     while app.connections.prune().await.expect("pruning") > 0 {}
-    assert_eq!(told(&user).await, [""; 0]);
+    assert_eq!(event_types(&user).await, [""; 0]);
     let id = user.add_demo("New").await;
     assert_eq!(user.delete(&path(&id)).await.status, 204);
     let next = user.get(&format!("/api/v1/events?cursor={cursor}")).await.ok(200);
     assert_eq!(next["data"][0]["sequence"], 2);
-    eventually("the feed is whole", async || (told(&user).await.len() == 1).then_some(())).await;
+    eventually("the feed is whole", async || (event_types(&user).await.len() == 1).then_some(())).await;
 }

@@ -1,10 +1,10 @@
-//! Keys that run out: the date, the list by it, and what is told when it comes near.
+//! Keys that run out: the date, the list by it, and what is reported when it comes near.
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
-use super::{acme, feed, told};
+use super::{acme, event_types, feed};
 use crate::app::{TestApp, User};
 use crate::connections::{CONNECTIONS, affise, eventually, path};
 use crate::support::affise::{ADMIN_KEY, Affise};
@@ -19,9 +19,9 @@ fn demo(name: &str, date: &str) -> Value {
     json!({ "name": name, "platform": "demo", "credentials_expire_at": date })
 }
 
-async fn days_told(user: &User<'_>, count: usize) -> Vec<Value> {
+async fn reported_days(user: &User<'_>, count: usize) -> Vec<Value> {
     let events =
-        eventually("it is told", async || Some(feed(user, 100).await).filter(|events| events.len() >= count)).await;
+        eventually("it is reported", async || Some(feed(user, 100).await).filter(|events| events.len() >= count)).await;
     events.iter().map(|event| event["data"]["days_left"].clone()).collect()
 }
 
@@ -103,22 +103,22 @@ async fn the_list_by_date_has_those_without_one_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_told_fourteen_and_three_days_before_and_on_the_last_day() {
+async fn it_is_reported_fourteen_and_three_days_before_and_on_the_last_day() {
     let app = TestApp::start().await;
-    for (organisation, (days, told)) in
+    for (organisation, (days, is_reported)) in
         [(14, true), (15, false), (3, true), (2, true), (0, true), (-1, true)].iter().enumerate()
     {
         let organisation = format!("org-{organisation}");
         let user = app.user(&organisation, affzero_connections::tenancy::Plan::Pro);
         user.add(demo("Demo", &in_days(*days))).await;
-        if *told {
-            assert_eq!(days_told(&user, 1).await, [json!(days)], "of several marks only the nearest");
+        if *is_reported {
+            assert_eq!(reported_days(&user, 1).await, [json!(days)], "of several marks only the nearest");
             let event = &feed(&user, 100).await[0];
             assert_eq!((&event["type"], &event["sequence"]), (&json!("connection.expiring"), &json!(1)));
             assert_eq!(event["data"]["credentials_expire_at"], in_days(*days));
         } else {
             app.connections.flush_uses().await;
-            assert_eq!(super::told(&user).await, [""; 0]);
+            assert_eq!(event_types(&user).await, [""; 0]);
         }
     }
 }
@@ -129,11 +129,11 @@ async fn a_changed_date_starts_again_and_the_same_one_does_not() {
     let _second = app.replica(&[]).await;
     let user = acme(&app);
     let id = user.add(demo("Demo", &in_days(10))).await;
-    assert_eq!(days_told(&user, 1).await, [json!(10)]);
+    assert_eq!(reported_days(&user, 1).await, [json!(10)]);
     user.patch(&path(&id), &json!({ "credentials_expire_at": in_days(10), "name": "Again" })).await.ok(200);
     user.patch(&path(&id), &json!({ "credentials_expire_at": in_days(400) })).await.ok(200);
     user.patch(&path(&id), &json!({ "credentials_expire_at": in_days(1) })).await.ok(200);
-    assert_eq!(days_told(&user, 2).await, [json!(10), json!(1)], "two replicas tell it once");
+    assert_eq!(reported_days(&user, 2).await, [json!(10), json!(1)], "two replicas report it once");
     assert_eq!(user.delete(&path(&id)).await.status, 204);
-    assert_eq!(told(&user).await, ["connection.expiring", "connection.expiring", "connection.deleted"]);
+    assert_eq!(event_types(&user).await, ["connection.expiring", "connection.expiring", "connection.deleted"]);
 }

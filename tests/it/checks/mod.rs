@@ -45,7 +45,7 @@ async fn feed(user: &User<'_>, limit: usize) -> Vec<Value> {
 }
 
 /// The types of all events, in order.
-async fn told(user: &User<'_>) -> Vec<String> {
+async fn event_types(user: &User<'_>) -> Vec<String> {
     let types = feed(user, 100).await.into_iter().map(|event| event["type"].as_str().expect("a type").to_owned());
     types.collect()
 }

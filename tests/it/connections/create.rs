@@ -104,9 +104,9 @@ async fn keys_that_are_tried_by_creating_leave_a_trace() {
     user.post(CONNECTIONS, &affise("Brand", &tracker)).await.problem(422, "verification_inconclusive");
     let events = user.get("/api/v1/audit-events").await.ok(200);
     let events = events["data"].as_array().expect("data");
-    let told: Vec<_> = events.iter().map(|event| [&event["action"], &event["outcome"]]).collect();
+    let outcomes: Vec<_> = events.iter().map(|event| [&event["action"], &event["outcome"]]).collect();
     let [tried, rejected, limited] = ["credentials.verified", "credentials_rejected", "rate_limited"].map(Value::from);
-    assert_eq!(told, [[&tried, &limited], [&tried, &rejected]]);
+    assert_eq!(outcomes, [[&tried, &limited], [&tried, &rejected]]);
     assert_eq!((&events[1]["connection_id"], &events[1]["request_id"]), (&Value::Null, &json!("guess-1")));
     assert_eq!(events[1]["detail"], json!({ "platform": "affise", "connection_type": "admin" }));
 }

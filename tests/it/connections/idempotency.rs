@@ -113,7 +113,7 @@ async fn a_key_belongs_to_its_organisation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_first_request_runs_the_second_is_told_to_wait() {
+async fn while_the_first_request_runs_the_second_is_asked_to_wait() {
     let (app, tracker) = service_and_tracker().await;
     let user = acme(&app);
     tracker.inject([Fault::Stall(Duration::from_secs(2))]);

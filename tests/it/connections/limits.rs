@@ -51,7 +51,7 @@ async fn the_limit_holds_across_replicas_and_for_deferred_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_plan_is_told_before_the_tracker_is_called() {
+async fn a_full_plan_is_reported_before_the_tracker_is_called() {
     let (app, tracker) = service_and_tracker().await;
     let user = app.user("acme", Plan::Starter);
     user.add(affise("One", &tracker)).await;

@@ -91,10 +91,10 @@ async fn a_new_secret_is_tried_first_and_kept_only_if_it_works() {
     assert_eq!(user.get(&path(id)).await.ok(200), before);
     let events = user.get(&format!("/api/v1/audit-events?connection_id={id}")).await.ok(200);
     let events = events["data"].as_array().expect("data").iter();
-    let told: Vec<_> =
+    let outcomes: Vec<_> =
         events.filter_map(|event| Some((event["action"].as_str()?, event["outcome"].as_str()?))).collect();
     assert_eq!(
-        told,
+        outcomes,
         [
             ("credentials.verified", "rate_limited"),
             ("credentials.verified", "credentials_rejected"),

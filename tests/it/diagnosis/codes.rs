@@ -54,7 +54,7 @@ async fn an_address_that_may_no_longer_be_called_is_named_on_a_pull() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_foresaw_is_an_internal_error_that_tells_nothing() {
+async fn what_nobody_foresaw_is_an_internal_error_that_reveals_nothing() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
     let id = user.add_demo("Damaged").await;

@@ -1,4 +1,4 @@
-//! Clocks that are set while processes run, by an hour forward and back: each change is still told once, and in order.
+//! Clocks that are set while processes run, by an hour forward and back: each change is reported once, and in order.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::events::{due_now, revoked, told};
+use super::events::{due_now, reported_events, revoked};
 use super::{Fleet, SIZE, affise, eventually, send};
 use crate::app::{KEYS, SECRET, client};
 use crate::failover::clocks::library;
@@ -97,7 +97,7 @@ async fn clocks_that_are_set_by_an_hour_both_ways_neither_double_nor_lose_a_chan
         let change = if fails { "connection.failing" } else { "connection.recovered" };
         let sequence = i64::try_from(round).expect("few rounds") + 1;
         expected.push((sequence, change.to_owned()));
-        assert_eq!(told(&fleet, &token).await, expected, "{offsets:?}");
+        assert_eq!(reported_events(&fleet, &token).await, expected, "{offsets:?}");
     }
 }
 
@@ -126,16 +126,16 @@ async fn checks_go_on_while_clocks_are_set_and_come_to_what_a_person_would_see()
         network.always(fails.then(revoked));
         network.forget();
         clocks.iter().zip(offsets).for_each(|(clock, offset)| clock.set(offset));
-        // Nobody asks: the background finds out, and confirms a refusal before it tells.
+        // Nobody asks: the background finds out, and confirms a refusal before it reports it.
         let change = if fails { "connection.failing" } else { "connection.recovered" };
         expected.push((i64::try_from(round).expect("few rounds") + 1, change.to_owned()));
-        eventually("the background tells", async || {
+        eventually("the background reports it", async || {
             due_now(&fleet);
             tokio::time::sleep(Duration::from_millis(300)).await;
-            (told(&fleet, &token).await.len() == expected.len()).then_some(())
+            (reported_events(&fleet, &token).await.len() == expected.len()).then_some(())
         })
         .await;
-        assert_eq!(told(&fleet, &token).await, expected, "{offsets:?}");
+        assert_eq!(reported_events(&fleet, &token).await, expected, "{offsets:?}");
         let status = if fails { "failing" } else { "active" };
         assert_eq!(shown().await["status"], json!(status));
     }
@@ -151,7 +151,7 @@ async fn checks_go_on_while_clocks_are_set_and_come_to_what_a_person_would_see()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_process_over_a_file_tells_each_change_once_while_its_clock_is_set() {
+async fn one_process_over_a_file_reports_each_change_once_while_its_clock_is_set() {
     // `faketime` is there where the servers of the tests are.
     if std::env::var_os("TEST_DATABASE_URL").is_none() {
         return;
@@ -183,12 +183,12 @@ async fn one_process_over_a_file_tells_each_change_once_while_its_clock_is_set()
         let fails = round % 2 == 0;
         network.always(fails.then(revoked));
         clock.set(offset);
-        // Half of the changes are found by the background alone, which confirms a refusal before it tells.
+        // Half of the changes are found by the background alone, which confirms a refusal before it reports it.
         expected.push(if fails { "connection.failing" } else { "connection.recovered" }.to_owned());
         if round < 3 {
             ask("POST", &format!("{path}/verify"), None).await;
         }
-        eventually("the change is told", async || {
+        eventually("the change is reported", async || {
             let mut database = SqliteConnection::establish(&file).expect("the same file");
             let due = "PRAGMA busy_timeout = 5000; UPDATE connections SET check_after = 1";
             database.batch_execute(due).expect("a check that is due");

@@ -1,4 +1,4 @@
-//! Checks and events with several real processes: each change is told once, and a check of the dead is taken up.
+//! Checks and events with several real processes: each change is reported once, and a check of the dead is taken up.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub(super) fn due_now(fleet: &Fleet) {
     database.batch_execute("UPDATE connections SET check_after = 1").expect("checks that are due");
 }
 
-pub(super) async fn told(fleet: &Fleet, token: &str) -> Vec<(i64, String)> {
+pub(super) async fn reported_events(fleet: &Fleet, token: &str) -> Vec<(i64, String)> {
     let page = fleet.ask(0, token, "GET", "/api/v1/events?limit=100", None).await.ok(200);
     let events = page["data"].as_array().expect("data").iter();
     let of = |event: &Value| {
@@ -32,7 +32,7 @@ pub(super) async fn told(fleet: &Fleet, token: &str) -> Vec<(i64, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_processes_tell_each_change_once() {
+async fn several_processes_report_each_change_once() {
     let Some(fleet) = Fleet::start(&[]).await else { return };
     let network = Simulator::start(Affise::default());
     let token = fleet.token("acme", "business");
@@ -52,7 +52,7 @@ async fn several_processes_tell_each_change_once() {
         .await;
         let change = if fails { "connection.failing" } else { "connection.recovered" };
         expected.push((round + 1, change.to_owned()));
-        assert_eq!(told(&fleet, &token).await, expected);
+        assert_eq!(reported_events(&fleet, &token).await, expected);
     }
 }
 
@@ -78,5 +78,5 @@ async fn a_check_of_a_killed_process_is_taken_up_soon() {
         assert!(started.elapsed() < Duration::from_secs(15), "nobody takes it up");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(told(&fleet, &token).await, [], "one refusal is none yet");
+    assert_eq!(reported_events(&fleet, &token).await, [], "one refusal is none yet");
 }

@@ -45,7 +45,7 @@ async fn a_plan_a_name_and_an_idempotency_key_hold_over_all_processes() {
     for answer in join_all((0..9).map(create)).await {
         match answer.status {
             201 => drop(ids.insert(answer.json()["id"].as_str().expect("an id").to_owned())),
-            // The caller that lost the race is told so, or that the winner has the name now.
+            // The caller that lost the race gets that answer, or that the winner has the name now.
             _ => assert_eq!(answer.status, 409, "{}", answer.text),
         }
     }

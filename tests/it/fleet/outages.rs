@@ -13,15 +13,15 @@ use crate::servers::{PrivatePostgres, PrivateRedis};
 use crate::support::affise::Affise;
 use crate::support::tracker::Simulator;
 
-/// Callers of all processes, until they are told to stop.
+/// Callers of all processes, until they are asked to stop.
 struct Crowd {
     over: Arc<AtomicBool>,
-    callers: Vec<tokio::task::JoinHandle<Told>>,
+    callers: Vec<tokio::task::JoinHandle<Tally>>,
 }
 
-/// What callers were told.
+/// What callers were answered.
 #[derive(Default)]
-struct Told {
+struct Tally {
     answers: usize,
     /// How many times each problem was the answer.
     problems: BTreeMap<String, usize>,
@@ -41,14 +41,14 @@ impl Crowd {
         Self { over, callers }
     }
 
-    async fn go_home(self) -> Told {
+    async fn go_home(self) -> Tally {
         self.over.store(true, Ordering::Relaxed);
-        let mut all = Told::default();
+        let mut all = Tally::default();
         for caller in self.callers {
-            let told = caller.await.expect("every request is answered, and as it should be");
-            all.answers += told.answers;
-            all.created.extend(told.created);
-            for (code, times) in told.problems {
+            let tally = caller.await.expect("every request is answered, and as it should be");
+            all.answers += tally.answers;
+            all.created.extend(tally.created);
+            for (code, times) in tally.problems {
                 *all.problems.entry(code).or_default() += times;
             }
         }
@@ -57,35 +57,35 @@ impl Crowd {
 }
 
 /// Lists, pulls and creates in turn. Every request has to be answered: with what was asked for, or with a problem.
-async fn keep_asking(caller: usize, url: &str, token: &str, id: &str, over: &AtomicBool) -> Told {
-    let (client, mut told) = (client(), Told::default());
+async fn keep_asking(caller: usize, url: &str, token: &str, id: &str, over: &AtomicBool) -> Tally {
+    let (client, mut tally) = (client(), Tally::default());
     while !over.load(Ordering::Relaxed) {
-        let path = question(id, told.answers);
-        let name = format!("Demo {caller} {}", told.answers);
+        let path = question(id, tally.answers);
+        let name = format!("Demo {caller} {}", tally.answers);
         let body = json!({ "name": name, "platform": "demo" });
         // Few enough connections for the bound on Demo ones.
-        let (method, path, body) = match told.answers % 6 {
-            0 if told.created.len() < 15 => ("POST", "/api/v1/connections", Some(&body)),
+        let (method, path, body) = match tally.answers % 6 {
+            0 if tally.created.len() < 15 => ("POST", "/api/v1/connections", Some(&body)),
             0 | 1 => ("GET", "/api/v1/connections?limit=5", None),
             _ => ("GET", path.as_str(), None),
         };
         let answer: Answer = send(&client, url, token, method, path, &[], body).await.expect("an answer");
-        told.answers += 1;
+        tally.answers += 1;
         match answer.status {
             200 => {}
             201 => {
                 let id = answer.json()["id"].as_str().expect("an id").to_owned();
-                told.created.push((name, id));
+                tally.created.push((name, id));
             }
             _ => {
                 let code = answer.json()["code"].as_str().expect("a problem").to_owned();
                 assert!(answer.status != 503 || answer.header("retry-after").is_some());
-                *told.problems.entry(code).or_default() += 1;
+                *tally.problems.entry(code).or_default() += 1;
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
     }
-    told
+    tally
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,9 +103,9 @@ async fn a_redis_that_is_killed_and_started_again_costs_no_answer() {
         fleet.redis.restart();
         fleet.until_redis_is("ok").await;
     }
-    let told = crowd.go_home().await;
-    assert_eq!(told.problems, BTreeMap::new());
-    assert!(told.answers > 100, "{} answers are no load", told.answers);
+    let tally = crowd.go_home().await;
+    assert_eq!(tally.problems, BTreeMap::new());
+    assert!(tally.answers > 100, "{} answers are no load", tally.answers);
 
     // They share again, as soon as each has announced what it changed alone.
     fleet.until_one_pulls_for_all(&token, &id, &network).await;
@@ -119,7 +119,7 @@ async fn a_postgres_that_crashes_and_comes_back_loses_nothing_and_needs_no_resta
     let network = Simulator::start(Affise::default());
     let token = fleet.token("acme", "business");
     let id = fleet.add(&token, &affise("Steady", &network)).await;
-    let mut all = Told::default();
+    let mut all = Tally::default();
     for _ in 0..2 {
         let crowd = Crowd::gather(&fleet, &token, &id);
         tokio::time::sleep(Duration::from_millis(700)).await;
@@ -140,10 +140,10 @@ async fn a_postgres_that_crashes_and_comes_back_loses_nothing_and_needs_no_resta
             .await;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let told = crowd.go_home().await;
-        all.answers += told.answers;
-        all.created.extend(told.created);
-        all.problems.extend(told.problems);
+        let tally = crowd.go_home().await;
+        all.answers += tally.answers;
+        all.created.extend(tally.created);
+        all.problems.extend(tally.problems);
         // What can be answered afterwards is answered, by all of them.
         for answer in fleet.ask_all(&token, "/api/v1/connections?limit=1").await {
             answer.ok(200);

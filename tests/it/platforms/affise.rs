@@ -519,13 +519,13 @@ async fn an_answer_that_ignores_a_slice_or_the_range_is_refused() {
 
 #[tokio::test]
 async fn the_networks_key_is_proven_with_a_report_and_its_currency_found_out() {
-    for (tells_role, may_read_currencies) in [(true, true), (false, true), (true, false), (false, false)] {
-        let simulator = Simulator::start(Affise { tells_role, may_read_currencies, ..Affise::default() });
+    for (returns_role, may_read_currencies) in [(true, true), (false, true), (true, false), (false, false)] {
+        let simulator = Simulator::start(Affise { returns_role, may_read_currencies, ..Affise::default() });
         let verification = admin(&simulator).verify().await;
         assert_eq!(verification.status, VerificationStatus::Ok, "{verification:?}");
         assert_eq!(verification.detected.connection_type, Some(ConnectionType::Admin));
         assert_eq!(verification.detected.currency.as_deref(), may_read_currencies.then_some("EUR"));
-        let account = tells_role.then_some("65aa00112233445566778899");
+        let account = returns_role.then_some("65aa00112233445566778899");
         assert_eq!(verification.detected.account.as_deref(), account);
         let last = simulator.requests().pop().expect("a request");
         assert_eq!((last.path.as_str(), last.param("limit")), ("/3.0/stats/custom", Some("1")));
@@ -537,8 +537,8 @@ async fn the_networks_key_is_proven_with_a_report_and_its_currency_found_out() {
 
 #[tokio::test]
 async fn an_affiliates_key_is_proven_and_named_by_its_number() {
-    for tells_role in [true, false] {
-        let simulator = Simulator::start(Affise { tells_role, ..Affise::default() });
+    for returns_role in [true, false] {
+        let simulator = Simulator::start(Affise { returns_role, ..Affise::default() });
         let verification = affiliate(&simulator).verify().await;
         assert_eq!(verification.status, VerificationStatus::Ok, "{verification:?}");
         let Detected { connection_type, account, timezone, .. } = verification.detected;
@@ -551,8 +551,8 @@ async fn an_affiliates_key_is_proven_and_named_by_its_number() {
 
 #[tokio::test]
 async fn a_key_of_the_other_portal_is_named_and_reads_nothing() {
-    for tells_role in [true, false] {
-        let simulator = Simulator::start(Affise { tells_role, ..Affise::default() });
+    for returns_role in [true, false] {
+        let simulator = Simulator::start(Affise { returns_role, ..Affise::default() });
         let swapped = [
             Road::to(Pair::AffiseAdmin, &simulator.url, AFFILIATE_KEY),
             Road::to(Pair::AffiseAffiliate, &simulator.url, ADMIN_KEY),
@@ -571,7 +571,7 @@ async fn a_key_of_the_other_portal_is_named_and_reads_nothing() {
 
 #[tokio::test]
 async fn errors_with_status_200_lead_to_the_same_verdicts() {
-    let network = || Affise { errors_in_success: true, error_key: "error", tells_role: false, ..Affise::default() };
+    let network = || Affise { errors_in_success: true, error_key: "error", returns_role: false, ..Affise::default() };
     let simulator = Simulator::start(network());
     assert_eq!(admin(&simulator).verify().await.status, VerificationStatus::Ok);
     assert_eq!(affiliate(&simulator).verify().await.status, VerificationStatus::Ok);

@@ -196,7 +196,7 @@ mod verification {
     }
 
     #[tokio::test]
-    async fn what_a_refusal_means_is_told_in_every_shape_of_errors() {
+    async fn what_a_refusal_means_is_named_in_every_shape_of_errors() {
         for errors in [Errors::List, Errors::Object, Errors::Text] {
             let network = Network::of(playing(Reading { errors, ..Reading::default() }));
             for (pair, key, code, pointer) in [
@@ -218,8 +218,8 @@ mod verification {
                 (Pair::TuneAdmin, NETWORK_KEY_WITHOUT_REPORTS, FailureCode::InsufficientPermissions, None),
                 (Pair::TuneAdmin, NETWORK_KEY_OF_OTHER_ADDRESSES, FailureCode::IpNotAllowed, None),
             ] {
-                let told = network.failure(pair, key).await;
-                assert_eq!(told, (code, pointer.map(str::to_owned)), "{errors:?} {pair:?} {key}");
+                let failure = network.failure(pair, key).await;
+                assert_eq!(failure, (code, pointer.map(str::to_owned)), "{errors:?} {pair:?} {key}");
             }
         }
     }
@@ -234,7 +234,7 @@ mod verification {
     }
 
     #[tokio::test]
-    async fn an_unknown_network_is_told_at_its_field() {
+    async fn an_unknown_network_is_reported_at_its_field() {
         let network = Network::with(Tune::default(), &[("network_id", "nobody")]);
         let verification = network.verify(Pair::TuneAdmin, NETWORK_KEY).await;
         let failure = verification.failure.expect("a failure");
@@ -419,7 +419,7 @@ mod reports {
     }
 
     #[tokio::test]
-    async fn a_rate_limit_is_waited_out_or_told_with_its_time() {
+    async fn a_rate_limit_is_waited_out_or_reported_with_its_time() {
         let network = Network::of(Tune::default());
         let said = include_str!("../../fixtures/tune/admin/rate_limited.json");
         network.tracker.inject([Fault::Instead(Reply::text(200, "application/json", said))]);

@@ -40,7 +40,7 @@ enum Change {
     Delete { id: String },
 }
 
-/// One organisation, its only caller, and what that caller was told.
+/// One organisation, its only caller, and what that caller was answered.
 struct Ledger {
     token: String,
     connections: BTreeMap<String, Known>,
@@ -179,7 +179,7 @@ impl Ledger {
         assert_eq!(usage["demo_used"], rows.len());
     }
 
-    /// The trail tells every change exactly once, and every deletion is for good.
+    /// The trail names every change exactly once, and every deletion is for good.
     async fn audit(&self, url: &str) {
         let mut trail: BTreeMap<(String, String), u64> = BTreeMap::new();
         for event in self.list(url, "/api/v1/audit-events").await {
@@ -195,8 +195,8 @@ impl Ledger {
         for id in &self.deleted {
             assert_eq!((count(id, "connection.created"), count(id, "connection.deleted")), (1, 1), "{id}");
         }
-        let told: BTreeSet<&String> = trail.keys().map(|(id, _)| id).collect();
-        assert_eq!(told.len(), self.connections.len() + self.deleted.len(), "nobody else is told of");
+        let named: BTreeSet<&String> = trail.keys().map(|(id, _)| id).collect();
+        assert_eq!(named.len(), self.connections.len() + self.deleted.len(), "nobody else is named");
         for id in self.deleted.iter().take(5) {
             assert_eq!(self.get(url, &format!("/api/v1/connections/{id}")).await.0, 410);
         }

@@ -46,7 +46,7 @@ async fn a_database_that_cannot_be_written_is_said_so_and_needs_no_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_who_wait_for_a_file_that_others_write_are_told_in_time() {
+async fn all_who_wait_for_a_file_that_others_write_are_answered_in_time() {
     let app = TestApp::start().await;
     if !on_sqlite(&app) {
         // Nobody else may hold the writer's place up on a shared server.
@@ -84,7 +84,7 @@ enum Line {
     Whole,
     /// It is cut: anyone who uses it notices at once.
     Cut,
-    /// It carries nothing, and nobody is told.
+    /// It carries nothing, and nobody is notified.
     Silent,
     /// What it has gone silent for stays silent; only new connections are carried.
     Anew,

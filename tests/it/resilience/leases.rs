@@ -174,7 +174,7 @@ async fn a_process_that_stops_hands_its_claims_over_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_tells_that_the_background_works() {
+async fn readiness_says_that_the_background_works() {
     let app = TestApp::start().await;
     assert_eq!(app.anonymous("GET", "/readyz").await.ok(200)["checks"]["background"], "ok");
 }

@@ -141,7 +141,7 @@ async fn the_whole_report_has_one_deadline_however_alive_the_line_looks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handshake_that_comes_to_nothing_is_told_by_its_cause() {
+async fn a_handshake_that_comes_to_nothing_is_reported_with_its_cause() {
     let app = uncached(&[("UPSTREAM_CONNECT_TIMEOUT_MS", "1500"), ("UPSTREAM_TIMEOUT_MS", "4000")]).await;
     let cases = [
         (Stranger::Says(b""), 502, "upstream_unavailable"),

@@ -256,16 +256,16 @@ async fn a_lifetime_of_zero_shares_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_with_different_active_keys_still_tell_each_other_of_changes() {
+async fn replicas_with_different_active_keys_still_notify_each_other_of_changes() {
     let Some(redis) = PrivateRedis::start() else { return };
     let second = "k2:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let before = shared(&redis, &format!("{KEYS},{second}"));
     let after = shared(&redis, &format!("{second},{KEYS}"));
     let stranger = shared(&redis, second);
     let mut listening = before.join().await;
-    let (_telling, _shouting) = (after.join().await, stranger.join().await);
+    let (_announcing, _shouting) = (after.join().await, stranger.join().await);
     let change = Change { connection: Uuid::now_v7(), version: 7 };
-    // Anyone who has none of the keys can announce nothing that is believed; the same change twice is told once.
+    // Anyone who has none of the keys can announce nothing that is believed; the same change twice is announced once.
     assert!(stranger.announce(&[Change { version: 6, ..change }]).await);
     assert!(before.announce(&[change]).await && before.announce(&[change]).await);
     let deleted = Change { version: i64::MAX, ..change };

@@ -90,7 +90,7 @@ async fn a_hit_touches_no_database() {
         let other = user.get(&format!("{}&sort=-clicks&metrics=clicks&limit=1", question(&id))).await;
         assert!(cache_status(&other).contains("; hit"), "{}", cache_status(&other));
     } else {
-        // Others may have changed it, and only the database could tell.
+        // Others may have changed it, and only the database could say so.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         let waiting = tokio::time::timeout(Duration::from_secs(1), user.get(&question(&id))).await;
         assert!(waiting.is_err(), "what nobody watches over is not answered with");

@@ -19,7 +19,7 @@ const LONG: &str = "group_by=date,hour,affiliate&from=2025-11-01&to=2026-10-31";
 const TOO_FEW_ROWS: (&str, &str) = ("STATS_MAX_ROWS", "80000");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn format_wins_over_accept_and_an_unknown_one_is_told_with_everything_else() {
+async fn format_wins_over_accept_and_an_unknown_one_is_reported_with_everything_else() {
     let app = TestApp::start().await;
     let user = app.user("acme", Plan::Pro);
     let id = user.add_demo("Format").await;

@@ -230,7 +230,7 @@ async fn a_merged_stream_has_the_rows_and_totals_of_the_page() {
         assert_eq!(keys[0], keys[1], "{more}");
         assert_eq!(last["summary"]["totals"], page["totals"], "{more}");
         assert_eq!(last["summary"]["query"], page["query"], "{more}");
-        let names = |told: &Value| list(told).iter().map(|one| one["connection"].clone()).collect::<Vec<_>>();
+        let names = |parts: &Value| list(parts).iter().map(|one| one["connection"].clone()).collect::<Vec<_>>();
         assert_eq!(names(&last["summary"]["connections"]), names(&page["connections"]), "{more}");
     }
 }

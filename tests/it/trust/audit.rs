@@ -136,16 +136,16 @@ async fn a_service_is_told_from_the_organisations_own_user_of_the_same_name() {
     app.connections.flush_uses().await;
     let events = user.get("/api/v1/audit-events").await.ok(200);
     let events = events["data"].as_array().expect("data");
-    let mut told: Vec<_> =
+    let mut recorded: Vec<_> =
         events.iter().map(|event| (event["action"].as_str(), event["detail"].get("via_service"))).collect();
-    told.sort_by_key(|(action, via_service)| (*action, via_service.is_some()));
+    recorded.sort_by_key(|(action, via_service)| (*action, via_service.is_some()));
     let (created, used, yes) = (Some("connection.created"), Some("connection.used"), Some(&Value::Bool(true)));
-    assert_eq!(told, [(created, None), (created, yes), (used, None), (used, yes)]);
+    assert_eq!(recorded, [(created, None), (created, yes), (used, None), (used, yes)]);
     assert!(events.iter().all(|event| event["actor"] == events[0]["actor"]), "{events:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_background_does_for_a_service_is_told_as_the_services() {
+async fn what_the_background_does_for_a_service_is_recorded_as_the_services() {
     let app = TestApp::start().await;
     let service = app.user_with_scope("any", Plan::Pro, "org:any connections:read connections:write");
     let headers = [("x-org-id", "acme"), ("x-org-plan", "pro")];

@@ -198,7 +198,7 @@ pub(super) fn affise(base_url: &str) -> Value {
 }
 
 /// The verification without the parts that differ by nature: the host that was asked for, and times.
-fn told(mut verification: Value, host: &str) -> String {
+fn comparable(mut verification: Value, host: &str) -> String {
     verification["checked_at"] = Value::Null;
     verification["duration_ms"] = Value::Null;
     for stage in verification["stages"].as_array_mut().expect("stages") {
@@ -208,7 +208,7 @@ fn told(mut verification: Value, host: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_blocked_target_tells_nothing_of_what_is_behind_it() {
+async fn a_blocked_target_reveals_nothing_of_what_is_behind_it() {
     let inside = Simulator::start(Inside);
     let app = TestApp::with(&[("EGRESS_ALLOW", "")]).await;
     let user = app.user("acme", Plan::Pro);
@@ -221,7 +221,7 @@ async fn a_blocked_target_tells_nothing_of_what_is_behind_it() {
     for host in [open.as_str(), closed.as_str(), "10.255.255.1:9", "localhost:9", "no-such-name.internal:9"] {
         let verified = user.post("/api/v1/connections/verify", &affise(&format!("https://{host}"))).await.ok(200);
         assert_eq!(verified["failure"]["code"], "egress_blocked", "{verified}");
-        answers.push(told(verified, host));
+        answers.push(comparable(verified, host));
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:#?}");

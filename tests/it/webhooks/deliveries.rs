@@ -82,9 +82,9 @@ async fn a_webhook_that_is_turned_off_is_sent_nothing_and_resumes_with_what_come
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert!(receiver.requests().is_empty());
     user.patch(&hook.path(), &json!({ "active": true })).await.ok(200);
-    happen(&user, "Told").await;
+    happen(&user, "Reported").await;
     until_called(&receiver, 1).await;
-    assert_eq!(bodies(&receiver)[0]["connection"]["name"], "Told");
+    assert_eq!(bodies(&receiver)[0]["connection"]["name"], "Reported");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Webhooks: managed by an organisation, and told of its events.
+//! Webhooks: managed by an organisation, and notified of its events.
 
 mod deliveries;
 mod egress;

@@ -32,8 +32,8 @@ async fn a_failed_event_is_tried_again_after_some_seconds_by_itself() {
     receiver.inject([down()]);
     happen(&user, "Retried").await;
     let attempts = until_attempts(&user, &hook, 2).await;
-    let told: Vec<_> = attempts.iter().map(|attempt| (&attempt["attempt"], &attempt["outcome"])).collect();
-    assert_eq!(told, [(&json!(2), &json!("delivered")), (&json!(1), &json!("retrying"))]);
+    let outcomes: Vec<_> = attempts.iter().map(|attempt| (&attempt["attempt"], &attempt["outcome"])).collect();
+    assert_eq!(outcomes, [(&json!(2), &json!("delivered")), (&json!(1), &json!("retrying"))]);
     assert_eq!(attempts[1]["error"], "The receiver answered 503.");
     let times: Vec<jiff::Timestamp> =
         attempts.iter().map(|attempt| attempt["at"].as_str().expect("a time").parse().expect("a time")).collect();

@@ -76,8 +76,8 @@ async fn no_answer_of_v1_to_a_wrong_key_passes() {
             at(format!("{}{PANEL}", simulator.url)).with_credential("api_key", "&api_key=wrong-key-of-some-length");
         let verification = road.verify().await;
         assert_eq!(code(&verification), Some(expected), "{wrong_key:?}");
-        let told = serde_json::to_string(&verification).expect("JSON");
-        assert!(!told.contains("wrong-key-of-some-length"), "{told}");
+        let text = serde_json::to_string(&verification).expect("JSON");
+        assert!(!text.contains("wrong-key-of-some-length"), "{text}");
         match wrong_key {
             WrongKey::Redirect => {}
             WrongKey::Forbidden => assert!(hint(&verification).contains("A wrong key can look the same")),

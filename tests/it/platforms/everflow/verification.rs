@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_network_key_is_proven_by_a_report_and_tells_the_account() {
+async fn a_network_key_is_proven_by_a_report_and_names_the_account() {
     let regions = Regions::of(Everflow::default());
     let verification = regions.verify(Pair::EverflowAdmin, NETWORK_KEY).await;
     assert_eq!(verification.status, VerificationStatus::Ok, "{verification:?}");

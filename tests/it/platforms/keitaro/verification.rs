@@ -40,8 +40,8 @@ async fn a_wrong_key_is_rejected_and_the_hint_says_where_keys_are() {
     let verification = Road::to(PAIR, &simulator.url, "wrong-key-of-some-length").verify().await;
     assert_eq!(code(&verification), Some(FailureCode::CredentialsRejected));
     assert!(hint(&verification).contains("Maintenance → Users"), "{}", hint(&verification));
-    let told = serde_json::to_string(&verification).expect("JSON");
-    assert!(told.contains("Unauthorized") && !told.contains("wrong-key-of-some-length"), "{told}");
+    let text = serde_json::to_string(&verification).expect("JSON");
+    assert!(text.contains("Unauthorized") && !text.contains("wrong-key-of-some-length"), "{text}");
     assert_eq!(simulator.requests().len(), 1, "nothing else is asked with a refused key");
 }
 
@@ -68,7 +68,7 @@ async fn a_user_that_may_not_see_reports_is_told_from_one_that_may_see_nothing()
 }
 
 #[actix_web::test]
-async fn refusals_of_old_versions_and_of_addresses_are_told_by_their_words() {
+async fn refusals_of_old_versions_and_of_addresses_are_recognised_by_their_words() {
     let simulator = panel(|_| {});
     for (status, words, expected) in [
         (400, "Invalid API key", FailureCode::CredentialsRejected),

@@ -200,7 +200,7 @@ async fn filters_are_applied_exactly_to_what_comes() {
 }
 
 #[test]
-fn the_catalogue_tells_what_voluum_can() {
+fn the_catalogue_says_what_voluum_can() {
     let voluum = entry(Platform::Voluum).expect("an entry");
     let [admin] = voluum.connection_types.as_slice() else { panic!("Voluum has one connection type") };
     let listed = admin.dimensions.iter().map(|dimension| dimension.key);
