@@ -83,7 +83,7 @@ const ownAddresses = () => (catalogue.egress_addresses.length === 0 ? ''
   : el('p', { class: 'hint' }, `Trackers see this service come from ${catalogue.egress_addresses.join(', ')}: allow that where a firewall or a key asks for addresses.`));
 
 /** When the key runs out, where there is one. */
-function expiryField(type, value, hint = 'You are told two weeks before.') {
+function expiryField(type, value, hint = 'You are notified two weeks before.') {
   if (Object.keys(type.credentials_schema.properties).length === 0) return [];
   const control = el('input', { type: 'date', name: 'credentials_expire_at', value });
   return [field('/credentials_expire_at', 'Key expires on', control, { hint, optional: true })];

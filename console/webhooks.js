@@ -1,4 +1,4 @@
-// Webhooks: addresses that are told of events, and what came of it.
+// Webhooks: addresses that are notified of events, and what came of it.
 
 import { call } from './service.js';
 import { attempt, button, el, field, find, isComplete, named, waiting, words } from './draw.js';
@@ -19,7 +19,7 @@ export const openWebhooks = () => attempt(box, null, async () => {
   list.replaceChildren();
   await append();
   if (list.children.length === 0) {
-    box.replaceChildren(el('p', { class: 'empty' }, 'There is no webhook yet. Add an address of yours, and it is told when a connection stops working.'));
+    box.replaceChildren(el('p', { class: 'empty' }, 'There is no webhook yet. Add an address of yours, and it is notified when a connection stops working.'));
   }
 });
 
