@@ -203,7 +203,7 @@ pub(super) fn too_many(max_rows: usize) -> PlatformError {
         .hint("Ask for a shorter range, fewer dimensions or a filter.")
 }
 
-/// Tells how a stream ended, however it does.
+/// Reports how a stream ended, however it does.
 pub(super) struct End {
     form: Form,
     started: Instant,
