@@ -168,7 +168,12 @@ impl Connections {
                     if sort.is_some() && at_least > max_rows_in_memory {
                         return Err(assemble::too_many_rows(max_rows_in_memory));
                     }
-                    held.rows.append(&mut batch.rows);
+                    if held.rows.is_empty() {
+                        // Rows are large: nearly always all of them stay where they are.
+                        held.rows = std::mem::take(&mut batch.rows);
+                    } else {
+                        held.rows.append(&mut batch.rows);
+                    }
                     held.checks.append(&mut batch.checks);
                     held.warnings.append(&mut batch.warnings);
                     Ok(())
