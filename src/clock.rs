@@ -15,13 +15,11 @@ const SAME: Duration = Duration::from_millis(50);
 static AHEAD: AtomicI64 = AtomicI64::new(0);
 
 /// Microseconds since 1970, as times are stored.
-#[must_use]
 pub fn now_micros() -> i64 {
     Timestamp::now().as_microsecond().saturating_add(ahead_micros())
 }
 
 /// How far the database's clock is ahead of this machine's, where it has one of its own.
-#[must_use]
 pub fn ahead_micros() -> i64 {
     AHEAD.load(Ordering::Relaxed)
 }

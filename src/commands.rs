@@ -36,7 +36,6 @@ struct Interrupted;
 struct Unfinished;
 
 /// Runs the command of the command line.
-#[must_use]
 pub fn run() -> ExitCode {
     keep_memory_private();
     keep_files_private();

@@ -22,7 +22,6 @@ macro_rules! codes {
 
         impl InputCode {
             /// The code as it stands in JSON.
-            #[must_use]
             pub const fn key(self) -> &'static str {
                 match self { $(Self::$variant => $key),* }
             }
@@ -101,7 +100,6 @@ impl<E> Collector<E> {
     }
 
     /// What is wrong so far.
-    #[must_use]
     pub fn so_far(&self) -> &[E] {
         &self.wrong
     }

@@ -99,25 +99,21 @@ macro_rules! codes {
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// The code as it stands in JSON and in the problem's type.
-            #[must_use]
             pub const fn slug(self) -> &'static str {
                 match self { $(Self::$variant => $slug),* }
             }
 
             /// The HTTP status.
-            #[must_use]
             pub const fn status(self) -> u16 {
                 match self { $(Self::$variant => $status),* }
             }
 
             /// A fixed short title.
-            #[must_use]
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title),* }
             }
 
             /// What it means and what to do, for the page behind the problem's type.
-            #[must_use]
             pub const fn explanation(self) -> &'static str {
                 match self { $(Self::$variant => $explanation),* }
             }
@@ -202,8 +198,7 @@ codes! {
 
 impl Code {
     /// Whether it says that the tracker was asked and refused what is stored.
-    #[must_use]
-    pub fn is_trackers_refusal(self) -> bool {
+    pub(crate) fn is_trackers_refusal(self) -> bool {
         ErrorKind::REFUSALS.into_iter().any(|kind| reported(kind).0 == self)
     }
 }
@@ -325,7 +320,6 @@ impl Problem {
     }
 
     /// All wrong fields at once, or as many as a problem holds.
-    #[must_use]
     pub fn validation(mut errors: Vec<FieldProblem>) -> Self {
         let detail = match errors.as_slice() {
             [only] => only.in_words(),
@@ -344,19 +338,16 @@ impl Problem {
     }
 
     /// Nothing is there that the organisation may see.
-    #[must_use]
     pub fn no_connection() -> Self {
         Self::new(Code::NotFound, "There is no connection with this id.")
     }
 
     /// No webhook is there that the organisation may see.
-    #[must_use]
     pub fn no_webhook() -> Self {
         Self::new(Code::NotFound, "There is no webhook with this id.")
     }
 
     /// The body, for a request.
-    #[must_use]
     pub fn body(&self, instance: &str, request_id: &str) -> ProblemBody {
         ProblemBody {
             problem_type: format!("/problems/{}", self.code.slug()),

@@ -27,7 +27,6 @@ pub struct Owner(u64);
 
 impl Owner {
     /// The owner that is known by this.
-    #[must_use]
     pub fn of(known_by: impl Hash) -> Self {
         static HASH: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self(HASH.hash_one(known_by))
@@ -90,7 +89,6 @@ pub struct Share {
 
 impl Pool {
     /// So many units, of which one owner has at most so many.
-    #[must_use]
     pub fn new(size: usize, most_of_one: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
             size,
@@ -136,14 +134,12 @@ impl Pool {
     }
 
     /// How many units are held.
-    #[must_use]
     pub fn held(&self) -> usize {
         let state = self.0.lock();
         state.size - state.free
     }
 
     /// Whether an owner may take a unit and still have no more than it has while others wait.
-    #[must_use]
     pub fn is_within_share(&self, owner: Owner) -> bool {
         let state = self.0.lock();
         state.held(owner) < state.size / PART_WHILE_OTHERS_WAIT
@@ -266,12 +262,6 @@ impl State {
 }
 
 impl Share {
-    /// How many units it holds.
-    #[must_use]
-    pub fn units(&self) -> usize {
-        self.units
-    }
-
     /// Takes more units, and waits for them until the deadline.
     ///
     /// # Errors
@@ -315,7 +305,6 @@ impl Share {
     }
 
     /// What it holds, settled; it begins again with nothing.
-    #[must_use]
     pub fn detach(&mut self) -> Self {
         let mut held = std::mem::replace(self, self.pool.share_of(self.owner));
         held.settle();
@@ -445,7 +434,7 @@ mod tests {
         let other = pool.take_now(owner(2), 1).expect("room");
         let deadline = Instant::now() + Duration::from_millis(5);
         assert_eq!(share.grow(1, deadline).await, Err(Exhausted));
-        assert_eq!((share.units(), pool.held()), (1, 2));
+        assert_eq!((share.units, pool.held()), (1, 2));
         drop(other);
         share.grow(1, later()).await.expect("room");
         drop(share);
@@ -461,7 +450,7 @@ mod tests {
         assert_eq!(last.grow(1, later()).now_or_never(), Some(Err(Exhausted)));
         drop(last);
         assert_eq!(waiting.now_or_never(), Some(Ok(())));
-        assert_eq!((first.units(), pool.held()), (9, 9));
+        assert_eq!((first.units, pool.held()), (9, 9));
     }
 
     #[tokio::test]
@@ -478,7 +467,7 @@ mod tests {
         pool.take_now(owner(1), 1).expect("what does not grow waits for nobody");
         old.settle();
         assert_eq!(waiting.now_or_never(), Some(Ok(())));
-        assert_eq!((old.units(), young.units(), pool.held()), (45, 25, 70));
+        assert_eq!((old.units, young.units, pool.held()), (45, 25, 70));
     }
 
     #[tokio::test]
@@ -525,10 +514,10 @@ mod tests {
                     }
                 }
                 waiting = still;
-                let units: usize = held.iter().map(Share::units).sum();
+                let units: usize = held.iter().map(|share: &Share| share.units).sum();
                 proptest::prop_assert!(units <= pool.held() && pool.held() <= 12);
                 for number in 0..4 {
-                    let own = held.iter().filter(|share| share.owner == owner(number)).map(Share::units).sum::<usize>();
+                    let own = held.iter().filter(|share| share.owner == owner(number)).map(|share: &Share| share.units).sum::<usize>();
                     proptest::prop_assert!(own <= 6);
                 }
             }

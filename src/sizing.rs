@@ -44,7 +44,6 @@ pub struct Sizing {
 
 impl Sizing {
     /// The bounds of a process with so much memory.
-    #[must_use]
     pub const fn of(memory_mib: usize) -> Self {
         // In parts of 512, so that the default reads in mebibytes.
         const fn part(memory_mib: usize, of_512: usize) -> usize {
@@ -66,7 +65,6 @@ impl Sizing {
     }
 
     /// All of it together.
-    #[must_use]
     pub const fn sum(&self) -> usize {
         self.idle
             + self.kept_tables

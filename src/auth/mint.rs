@@ -34,7 +34,6 @@ impl Grant {
     pub const TTL_S: u64 = 86_400;
 
     /// Everything an organisation's own user may do, for a day.
-    #[must_use]
     pub fn new(organisation: OrgId, plan: Plan) -> Self {
         Self {
             organisation,

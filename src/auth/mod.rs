@@ -96,7 +96,6 @@ pub enum AuthError {
 
 impl AuthError {
     /// The next step of anyone who has such a token.
-    #[must_use]
     pub fn hint(self) -> &'static str {
         match self {
             Self::NotAJwt => {

@@ -33,7 +33,6 @@ impl Scope {
     pub const ALL: [Self; 4] = [Self::ConnectionsRead, Self::ConnectionsWrite, Self::StatsRead, Self::OrgAny];
 
     /// The name in tokens.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::ConnectionsRead => "connections:read",
@@ -67,13 +66,11 @@ pub struct Scopes(u8);
 
 impl Scopes {
     /// The rights in a `scope` claim. Names that mean something elsewhere are passed over.
-    #[must_use]
-    pub fn from_claim(claim: &str) -> Self {
+    pub(crate) fn from_claim(claim: &str) -> Self {
         claim.split_ascii_whitespace().filter_map(|name| name.parse().ok()).collect()
     }
 
     /// Whether a right is among them.
-    #[must_use]
     pub const fn has(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
     }

@@ -61,7 +61,6 @@ impl List<'_> {
 
 impl Config {
     /// Everything that is in force, variable by variable.
-    #[must_use]
     pub fn settings(&self, variables: &Variables) -> Vec<Setting> {
         // Without `..`: a new part of the configuration has to be shown.
         let Self {

@@ -77,7 +77,7 @@ impl Variables {
     ///
     /// # Errors
     /// A `.env` that cannot be read.
-    pub fn of_process() -> Result<Self, ConfigError> {
+    pub(crate) fn of_process() -> Result<Self, ConfigError> {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let process = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
         Ok(Self { process, file: read_dotenv(Path::new(".env"))? })
@@ -99,7 +99,6 @@ impl Variables {
     }
 
     /// Variables that have no effect and are called nearly as one of this service, or as nobody else's.
-    #[must_use]
     pub fn misspelt(&self) -> Vec<Misspelt> {
         let names = self.process.keys().chain(self.file.keys());
         let mut found: Vec<_> =

@@ -122,9 +122,6 @@ fn insert(db: &mut DbConnection, row: &AuditRow) -> Result<(), DbError> {
 }
 
 /// One page of an organisation's audit events, newest first.
-///
-/// # Errors
-/// A failing database.
 pub(super) fn events_of(
     db: &mut DbConnection,
     organisation: &OrgId,
@@ -184,9 +181,6 @@ impl TryFrom<AuditRow> for AuditEventView {
 /// The last of the oldest audit events made before `before`, a batch of them at most.
 ///
 /// Their ids begin with the time, so the primary key finds them.
-///
-/// # Errors
-/// A failing database.
 pub(super) fn oldest_before(db: &mut DbConnection, before: i64) -> Result<Option<String>, DbError> {
     let first_kept = first_id_at(before);
     let batch: Vec<String> = audit_events::table

@@ -22,7 +22,6 @@ struct Envelope<T> {
 }
 
 /// A short fingerprint of what a cursor belongs to.
-#[must_use]
 pub fn fingerprint(parts: &[&str]) -> String {
     let mut bytes = Vec::new();
     for part in parts {

@@ -62,7 +62,6 @@ impl EventType {
     ];
 
     /// The key in JSON and the database.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Verified => "connection.verified",

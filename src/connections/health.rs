@@ -52,7 +52,6 @@ pub struct Reason {
 
 impl Reason {
     /// What a failure is the reason of.
-    #[must_use]
     pub fn new(failure: &Failure, source: Source) -> Self {
         let Failure { code, owner, pointer, detail, hint, retryable: _ } = failure.clone();
         Self { code, owner, pointer, detail, hint, source }

@@ -154,9 +154,6 @@ impl IdempotencyKey {
 }
 
 /// When the last of the oldest idempotency keys that are over has ended, a batch of them at most.
-///
-/// # Errors
-/// A failing database.
 pub(super) fn oldest_before(db: &mut DbConnection, now: i64) -> Result<Option<i64>, DbError> {
     let batch: Vec<i64> = idempotency_keys::table
         .filter(idempotency_keys::expires_at.lt(now))

@@ -51,13 +51,11 @@ struct State {
 
 impl VersionTag {
     /// The tag of a connection as it is.
-    #[must_use]
     pub fn of(connection: &ConnectionView) -> Self {
         Self::of_version(connection.version, connection.updated_at.as_microsecond(), connection)
     }
 
     /// The tag of what is shown so, at a version that was made then, in microseconds since 1970.
-    #[must_use]
     pub fn of_version(version: i64, made_at: i64, shown: &impl Serialize) -> Self {
         let edit = fingerprint(&made_at.to_be_bytes());
         let shown = fingerprint(&serde_json::to_vec(shown).unwrap_or_default());

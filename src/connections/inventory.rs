@@ -14,9 +14,6 @@ use crate::vault::{self, Vault, VaultError};
 const BATCH: i64 = 200;
 
 /// Checks in the background that are due.
-///
-/// # Errors
-/// A failing database.
 pub async fn checks(db: &Db) -> Result<Checks, DbError> {
     let now = now_micros();
     db.read(move |db| background::count_checks(db, now)).await
@@ -45,9 +42,6 @@ pub struct Inventory {
 
 impl Inventory {
     /// Opens everything that is stored of connections. `progress` hears how many connections are done.
-    ///
-    /// # Errors
-    /// A failing database.
     pub async fn take(db: &Db, vault: &Vault, mut progress: impl FnMut(u64)) -> Result<Self, DbError> {
         let mut inventory = Self::default();
         let mut after = String::new();

@@ -85,7 +85,6 @@ pub struct SecretHint {
 
 impl SecretHint {
     /// The hint of a secret entered now.
-    #[must_use]
     pub fn of(secret: &str) -> Self {
         let length = secret.chars().count();
         let hint = (length >= 16).then(|| std::iter::once('…').chain(secret.chars().skip(length - 4)).collect());

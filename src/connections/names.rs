@@ -5,7 +5,6 @@ use unicode_security::skeleton;
 use super::pasted::is_invisible;
 
 /// The key under which a name is unique and sorted: trimmed and in lower case.
-#[must_use]
 pub fn name_key(name: &str) -> String {
     name.trim().to_lowercase()
 }

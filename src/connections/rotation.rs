@@ -40,7 +40,6 @@ pub struct Rotated {
 
 impl Rotated {
     /// Whether the keys other than the active one can go.
-    #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.left == 0 && self.unreadable == 0
     }
@@ -110,9 +109,6 @@ async fn remembered_until(db: &Db, vault: &Vault) -> Result<Option<Timestamp>, D
 }
 
 /// How many connections there are to look at.
-///
-/// # Errors
-/// A failing database.
 pub async fn count(db: &Db) -> Result<u64, DbError> {
     db.read(background::count).await
 }

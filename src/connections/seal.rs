@@ -38,7 +38,6 @@ pub struct Sealer<'a> {
 
 impl<'a> Sealer<'a> {
     /// For a connection of an organisation.
-    #[must_use]
     pub fn new(vault: &'a Vault, organisation: &'a OrgId, connection: Uuid, platform: Platform) -> Self {
         Self { vault, organisation: organisation.as_str(), connection, platform }
     }
@@ -63,7 +62,7 @@ impl<'a> Sealer<'a> {
     ///
     /// # Errors
     /// No randomness.
-    pub fn seal_profile(&self, profile: &Profile) -> Result<Vec<u8>, VaultError> {
+    pub(crate) fn seal_profile(&self, profile: &Profile) -> Result<Vec<u8>, VaultError> {
         self.seal(Purpose::Settings, profile)
     }
 
@@ -71,7 +70,7 @@ impl<'a> Sealer<'a> {
     ///
     /// # Errors
     /// An unknown key or a damaged blob.
-    pub fn open_profile(&self, blob: Option<&[u8]>) -> Result<Profile, VaultError> {
+    pub(crate) fn open_profile(&self, blob: Option<&[u8]>) -> Result<Profile, VaultError> {
         self.open(Purpose::Settings, blob.ok_or(VaultError::Damaged)?)
     }
 
@@ -79,7 +78,7 @@ impl<'a> Sealer<'a> {
     ///
     /// # Errors
     /// No randomness.
-    pub fn seal_credentials(&self, credentials: &Credentials) -> Result<Vec<u8>, VaultError> {
+    pub(crate) fn seal_credentials(&self, credentials: &Credentials) -> Result<Vec<u8>, VaultError> {
         let exposed: BTreeMap<&str, &str> =
             credentials.iter().map(|(key, secret)| (key.as_str(), secret.expose_secret())).collect();
         self.seal(Purpose::Credentials, &exposed)
@@ -89,7 +88,7 @@ impl<'a> Sealer<'a> {
     ///
     /// # Errors
     /// An unknown key or a damaged blob.
-    pub fn open_credentials(&self, blob: Option<&[u8]>) -> Result<Credentials, VaultError> {
+    pub(crate) fn open_credentials(&self, blob: Option<&[u8]>) -> Result<Credentials, VaultError> {
         self.open::<BTreeMap<String, SecretString>>(Purpose::Credentials, blob.ok_or(VaultError::Damaged)?)
     }
 
@@ -113,7 +112,7 @@ impl<'a> Sealer<'a> {
     ///
     /// # Errors
     /// No randomness.
-    pub fn seal_verification(&self, verification: &Verification) -> Result<Vec<u8>, VaultError> {
+    pub(crate) fn seal_verification(&self, verification: &Verification) -> Result<Vec<u8>, VaultError> {
         self.seal(Purpose::Verification, verification)
     }
 
@@ -121,7 +120,7 @@ impl<'a> Sealer<'a> {
     ///
     /// # Errors
     /// An unknown key or a damaged blob.
-    pub fn open_verification(&self, blob: &[u8]) -> Result<Verification, VaultError> {
+    pub(crate) fn open_verification(&self, blob: &[u8]) -> Result<Verification, VaultError> {
         self.open(Purpose::Verification, blob)
     }
 }

@@ -94,7 +94,6 @@ pub(super) struct Opened {
 
 impl Connections {
     /// Puts the service together.
-    #[must_use]
     pub fn new(db: Db, vault: Arc<Vault>, platforms: Platforms, shared: Shared, options: Options) -> Self {
         let schedule = Schedule::every(options.check_interval);
         let inner = Inner {
@@ -200,13 +199,11 @@ impl Connections {
     }
 
     /// What is shared with other replicas.
-    #[must_use]
     pub fn shared(&self) -> &Shared {
         &self.inner.shared
     }
 
     /// Room for results until their callers have read them, by organisation.
-    #[must_use]
     pub fn results(&self) -> &Pool {
         &self.inner.results
     }

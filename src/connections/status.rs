@@ -20,7 +20,6 @@ impl Status {
     pub const ALL: [Self; 3] = [Self::Active, Self::Failing, Self::Unverified];
 
     /// The key in JSON and the database.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -30,7 +29,6 @@ impl Status {
     }
 
     /// Finds a state by its key.
-    #[must_use]
     pub fn find(key: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.key() == key)
     }

@@ -110,9 +110,6 @@ impl Db {
     }
 
     /// The latest time that any connection carries; `None` if there is none.
-    ///
-    /// # Errors
-    /// The database does not answer.
     pub async fn latest_change(&self) -> Result<Option<i64>, DbError> {
         self.read(|db| Ok(connections::table.select(diesel::dsl::max(connections::updated_at)).get_result(db)?)).await
     }

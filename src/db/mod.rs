@@ -103,8 +103,7 @@ impl Db {
     }
 
     /// Whether processes on other machines may change what is in it.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         !self.is_file()
     }
 
@@ -143,7 +142,7 @@ impl Db {
     ///
     /// # Errors
     /// What the database refuses, or what `queries` returns; then nothing is changed.
-    pub async fn write_erasing<T, E, F>(&self, organisation: String, now: i64, queries: F) -> Result<T, E>
+    pub(crate) async fn write_erasing<T, E, F>(&self, organisation: String, now: i64, queries: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + From<DieselError> + Send + 'static,
@@ -205,15 +204,13 @@ impl Db {
     }
 
     /// How the connections are used right now.
-    #[must_use]
     pub fn pool(&self) -> metrics::Pool {
         let (idle, in_use) = self.pool.state();
         metrics::Pool { max: self.pool.size, idle, in_use, waiting: self.waiting.load(Ordering::Relaxed) }
     }
 
     /// The history that the database writes, where it has several: after a failover it is another.
-    #[must_use]
-    pub fn timeline(&self) -> Option<Timeline> {
+    pub(crate) fn timeline(&self) -> Option<Timeline> {
         self.pool.timeline()
     }
 

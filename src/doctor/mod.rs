@@ -33,8 +33,7 @@ impl Report {
     }
 
     /// Whether anything has to be fixed.
-    #[must_use]
-    pub fn has_failures(&self) -> bool {
+    pub(crate) fn has_failures(&self) -> bool {
         self.status == Verdict::Fail
     }
 
@@ -47,7 +46,6 @@ impl Report {
     }
 
     /// For people: a line for each check.
-    #[must_use]
     pub fn text(&self) -> String {
         let width = self.checks.iter().map(|check| check.check.len()).max().unwrap_or_default();
         let mut text = String::new();

@@ -77,7 +77,7 @@ impl MessageBody for HoldingBody {
 ///
 /// # Errors
 /// What comes after it cannot answer.
-pub async fn admit<B: MessageBody + 'static>(
+pub(crate) async fn admit<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<HoldingBody, BoxBody>>, Error> {

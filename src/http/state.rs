@@ -36,7 +36,6 @@ pub struct State {
 
 impl State {
     /// Puts the state together.
-    #[must_use]
     pub fn new(connections: Connections, webhooks: Webhooks, verifier: Verifier, config: &Config) -> Arc<Self> {
         let (limits, sizing) = (&config.rate_limits, config.sizing);
         Arc::new(Self {

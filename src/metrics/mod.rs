@@ -228,7 +228,6 @@ pub fn request(method: &str, route: &str, status: &str, time: Duration) {
 }
 
 /// The methods that are told apart: a caller that invents others must not make a series of each, nor write into the log.
-#[must_use]
 pub fn known_method(method: &str) -> &str {
     match method {
         "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE" | "OPTIONS" => method,
@@ -246,15 +245,14 @@ pub fn upstream(platform: &str) {
 }
 
 /// Counts a call to a tracker, and how often it was repeated.
-pub fn upstream_call(platform: &str, outcome: &str, retries: u32, time: Duration) {
+pub(crate) fn upstream_call(platform: &str, outcome: &str, retries: u32, time: Duration) {
     METRICS.upstream_calls.with_label_values(&[platform, outcome]).inc();
     METRICS.upstream_seconds.with_label_values(&[platform]).observe(time.as_secs_f64());
     METRICS.upstream_retries.with_label_values(&[platform]).inc_by(retries.into());
 }
 
 /// Counts a call that waits for its turn, until the guard is dropped.
-#[must_use]
-pub fn upstream_waiting() -> Waiting {
+pub(crate) fn upstream_waiting() -> Waiting {
     METRICS.upstream_waiting.inc();
     Waiting
 }
@@ -270,7 +268,6 @@ impl Drop for Waiting {
 }
 
 /// Shows how many calls at once an account of a platform takes, until the guard is dropped.
-#[must_use]
 pub fn places(platform: &str, places: usize) -> PlacesGauge {
     let mut shown = PlacesGauge {
         accounts: METRICS.upstream_accounts.with_label_values(&[platform]),
@@ -307,13 +304,13 @@ impl Drop for PlacesGauge {
 }
 
 /// Counts a tracker that is cut off from now on.
-pub fn breaker_opened() {
+pub(crate) fn breaker_opened() {
     METRICS.breaker_opens.inc();
     METRICS.breakers_open.inc();
 }
 
 /// Counts a tracker that is called again.
-pub fn breaker_closed() {
+pub(crate) fn breaker_closed() {
     METRICS.breakers_open.dec();
 }
 
@@ -372,7 +369,6 @@ pub fn webhook_delivery(outcome: &str) {
 }
 
 /// Everything in the text format.
-#[must_use]
 pub fn render(sample: &Sample) -> Vec<u8> {
     let mut families = METRICS.registry.gather();
     families.extend(sample::gather(sample));

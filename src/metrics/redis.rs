@@ -14,7 +14,6 @@ macro_rules! operations {
             pub const ALL: &[Self] = &[$(Self::$operation),+];
 
             /// Its name as a label, and in the log.
-            #[must_use]
             pub const fn key(self) -> &'static str {
                 match self {
                     $(Self::$operation => $label),+

@@ -14,7 +14,6 @@ pub struct Limits {
 impl Limits {
     /// The most calls of one account at the same time, however well the tracker bears them: a report that has to make
     /// many begins so many of them.
-    #[must_use]
     pub const fn most_at_once(self) -> usize {
         if self.account.most < self.origin.most { self.account.most } else { self.origin.most }
     }
@@ -33,7 +32,6 @@ pub struct Allowance {
 
 impl Allowance {
     /// Calls at the same time, as often as they come.
-    #[must_use]
     pub const fn of(concurrency: usize) -> Self {
         Self { concurrency, most: concurrency, pace: None }
     }
@@ -62,7 +60,6 @@ pub struct Pace {
 
 impl Pace {
     /// A pace; a zero is taken for a one.
-    #[must_use]
     pub const fn new(per_second: u32, burst: u32) -> Self {
         Self { per_second: at_least_one(per_second), burst: at_least_one(burst) }
     }

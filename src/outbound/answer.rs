@@ -17,7 +17,6 @@ pub struct Answer {
 
 impl Answer {
     /// Whether the body is a web page: what a login form, a proxy or another product answers.
-    #[must_use]
     pub fn is_html(&self) -> bool {
         self.body.trim_ascii_start().first() == Some(&b'<') && !self.body.trim_ascii_start().starts_with(b"<?xml")
     }

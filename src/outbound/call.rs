@@ -81,7 +81,7 @@ impl Call {
     /// Takes a 401 for the platform's own whatever its body: where a session has ended, what that looks like may be on no
     /// record, and the login that follows decides.
     #[must_use]
-    pub fn taking_any_401(mut self) -> Self {
+    pub(crate) fn taking_any_401(mut self) -> Self {
         self.takes_any_401 = true;
         self
     }
@@ -90,7 +90,7 @@ impl Call {
     ///
     /// # Errors
     /// A secret that cannot stand in a header is no key of any platform.
-    pub fn secret_header(mut self, name: &'static str, secret: &SecretString) -> Result<Self, PlatformError> {
+    pub(crate) fn secret_header(mut self, name: &'static str, secret: &SecretString) -> Result<Self, PlatformError> {
         let mut value = HeaderValue::from_str(secret.expose_secret().trim()).map_err(|_| {
             PlatformError::new(
                 ErrorKind::CredentialsRejected,
@@ -104,7 +104,7 @@ impl Call {
 
     /// With a query parameter that holds a secret, for platforms that take it nowhere else.
     #[must_use]
-    pub fn secret_query(mut self, name: &'static str, secret: &SecretString) -> Self {
+    pub(crate) fn secret_query(mut self, name: &'static str, secret: &SecretString) -> Self {
         self.secret_query.push((name, secret.clone()));
         self
     }
@@ -120,7 +120,7 @@ impl Call {
     /// Takes an answer in which `asks_for_rest` finds a time for a 429 with that time, for platforms that ask for it with
     /// another status.
     #[must_use]
-    pub fn rests_when(mut self, asks_for_rest: fn(&[u8]) -> Option<Duration>) -> Self {
+    pub(crate) fn rests_when(mut self, asks_for_rest: fn(&[u8]) -> Option<Duration>) -> Self {
         self.asks_for_rest = Some(asks_for_rest);
         self
     }
@@ -366,26 +366,22 @@ async fn legible(
 
 impl Upstream {
     /// A GET of `url`. Secrets do not belong in `url`; see [`Call::secret_query`].
-    #[must_use]
     pub fn get(&self, url: Url) -> Call {
         Call::new(self.clone(), Method::GET, url, None)
     }
 
     /// A POST that only reads (a report's question, a login), and so may be repeated.
-    #[must_use]
-    pub fn post_json(&self, url: Url, body: Vec<u8>) -> Call {
+    pub(crate) fn post_json(&self, url: Url, body: Vec<u8>) -> Call {
         self.post(url, body.into())
     }
 
     /// A POST whose body holds secrets; its memory is wiped once the call is over.
-    #[must_use]
-    pub fn post_secret_json(&self, url: Url, body: Zeroizing<Vec<u8>>) -> Call {
+    pub(crate) fn post_secret_json(&self, url: Url, body: Zeroizing<Vec<u8>>) -> Call {
         self.post(url, Bytes::from_owner(body))
     }
 
     /// The same with a form as its body, for platforms that take their key as a parameter.
-    #[must_use]
-    pub fn post_secret_form(&self, url: Url, body: Zeroizing<Vec<u8>>) -> Call {
+    pub(crate) fn post_secret_form(&self, url: Url, body: Zeroizing<Vec<u8>>) -> Call {
         self.post(url, Bytes::from_owner(body)).header("content-type", "application/x-www-form-urlencoded")
     }
 

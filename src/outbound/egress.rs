@@ -52,7 +52,6 @@ impl FromStr for AllowedNet {
 
 impl AllowedNet {
     /// Whether it holds more than any one operator's network does, on all ports.
-    #[must_use]
     pub fn is_wide(&self) -> bool {
         let narrowest = if self.net.addr().is_ipv4() { 8 } else { 16 };
         self.port.is_none() && self.net.prefix_len() < narrowest
@@ -71,7 +70,6 @@ impl fmt::Display for AllowedNet {
 
 impl EgressPolicy {
     /// Whether `address` may be called, over TLS or not.
-    #[must_use]
     pub fn permits(&self, address: SocketAddr, https: bool) -> bool {
         let ip = address.ip().to_canonical();
         let listed = self
@@ -83,7 +81,6 @@ impl EgressPolicy {
 }
 
 /// Whether an address is public unicast: on the open internet and one host's own.
-#[must_use]
 pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),

@@ -56,7 +56,6 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Whether the same call may work a moment later without anybody fixing anything.
-    #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
             Self::DnsFailed
@@ -83,7 +82,6 @@ impl ErrorKind {
     }
 
     /// A short stable name, for metrics and logs.
-    #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::InvalidUrl => "invalid_url",
@@ -120,7 +118,6 @@ impl ErrorKind {
     ];
 
     /// Whether it is one of [`Self::REFUSALS`].
-    #[must_use]
     pub fn is_refusal(self) -> bool {
         Self::REFUSALS.contains(&self)
     }
@@ -189,7 +186,6 @@ pub struct PlatformError {
 
 impl PlatformError {
     /// A failure of this kind.
-    #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), hint: None, retry_after: None, stage: None, owner: None, lasts: false }
     }
@@ -216,14 +212,12 @@ impl PlatformError {
     }
 
     /// The question is beyond the platform.
-    #[must_use]
     pub fn unsupported(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, detail)
     }
 
     /// The answer is not what this platform answers.
-    #[must_use]
-    pub fn bad_response(detail: impl Into<String>) -> Self {
+    pub(crate) fn bad_response(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::BadResponse, detail)
     }
 }

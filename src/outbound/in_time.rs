@@ -13,7 +13,7 @@ impl Upstream {
     ///
     /// # Errors
     /// There is no time for so many calls; the refusal names the longest range that there is time for.
-    pub fn has_time_for(&self, calls: usize, days: Option<u32>) -> Result<(), PlatformError> {
+    pub(crate) fn has_time_for(&self, calls: usize, days: Option<u32>) -> Result<(), PlatformError> {
         let now = Instant::now();
         let account = self.account();
         let Some(usual) = account.recent.usual(now).filter(|_| self.trip.scope.purpose == Purpose::Pull) else {

@@ -88,7 +88,6 @@ fn failing(host: &str, status: u16) -> PlatformError {
 
 impl Answer {
     /// The error of an answer with status 500 whose body says nothing more.
-    #[must_use]
     pub fn failing(&self, host: &str) -> PlatformError {
         failing(host, self.status.as_u16())
     }

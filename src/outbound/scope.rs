@@ -22,7 +22,6 @@ pub enum Purpose {
 
 impl Purpose {
     /// The word for it in the log.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Verify => "verify",
@@ -45,7 +44,6 @@ pub struct CallScope {
 
 impl CallScope {
     /// The bounds of a verification that begins now.
-    #[must_use]
     pub fn verification() -> Self {
         Self {
             purpose: Purpose::Verify,
@@ -55,7 +53,6 @@ impl CallScope {
     }
 
     /// The bounds of a check that begins now.
-    #[must_use]
     pub fn check() -> Self {
         Self { purpose: Purpose::Check, ..Self::verification() }
     }

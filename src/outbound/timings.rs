@@ -21,14 +21,12 @@ impl Default for Timings {
 
 impl Timings {
     /// Milliseconds spent in a stage, where they could be told from the others'.
-    #[must_use]
     pub fn millis(&self, stage: Stage) -> Option<u64> {
         self.spent.get(stage as usize).copied().flatten().map(millis)
     }
 
     /// Whether the stage was not needed.
-    #[must_use]
-    pub fn is_skipped(&self, stage: Stage) -> bool {
+    pub(crate) fn is_skipped(&self, stage: Stage) -> bool {
         self.skipped.get(stage as usize).copied().unwrap_or_default()
     }
 

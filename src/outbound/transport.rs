@@ -80,7 +80,6 @@ impl Transport {
     }
 
     /// The same transport, used for this tenant: all tenants get their turn at an origin, however much one asks.
-    #[must_use]
     pub fn on_behalf_of(&self, tenant: u64) -> Self {
         Self { state: Arc::clone(&self.state), tenant }
     }

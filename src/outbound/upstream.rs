@@ -64,8 +64,7 @@ pub(super) struct Trip {
 impl Upstream {
     /// What tells this account from others within this process. It is made of the account's secrets and says nothing
     /// of them.
-    #[must_use]
-    pub fn account_id(&self) -> &AccountId {
+    pub(crate) fn account_id(&self) -> &AccountId {
         &self.trip.account
     }
 
@@ -75,54 +74,46 @@ impl Upstream {
     }
 
     /// What has been measured so far.
-    #[must_use]
-    pub fn timings(&self) -> Timings {
+    pub(crate) fn timings(&self) -> Timings {
         self.timings_mut(|timings| timings.clone())
     }
 
     /// How many calls went out so far.
-    #[must_use]
     pub fn calls(&self) -> u32 {
         self.trip.calls.load(Ordering::Relaxed)
     }
 
     /// Whether a call never went out because others were before it: that says nothing of the platform.
-    #[must_use]
     pub fn is_held_up(&self) -> bool {
         self.trip.held_up.load(Ordering::Relaxed)
     }
 
     /// Whether a text in the good answers so far was not as their format has it.
-    #[must_use]
-    pub fn has_repaired(&self) -> bool {
+    pub(crate) fn has_repaired(&self) -> bool {
         self.trip.repaired.load(Ordering::Relaxed)
     }
 
     /// Notes that a reader had to repair a text, where the transport does not know the format.
-    pub fn note_repaired(&self) {
+    pub(crate) fn note_repaired(&self) {
         self.trip.repaired.store(true, Ordering::Relaxed);
     }
 
     /// The most calls this request may cause.
-    #[must_use]
     pub fn max_calls(&self) -> u32 {
         self.trip.scope.max_calls
     }
 
     /// When the answer must be there.
-    #[must_use]
     pub fn deadline(&self) -> Instant {
         self.trip.scope.deadline
     }
 
     /// Scheme, host and port this road leads to.
-    #[must_use]
     pub fn address(&self) -> Option<&str> {
         self.trip.address.as_deref()
     }
 
     /// The host (and port) this road leads to, for messages to the connection's own users.
-    #[must_use]
     pub fn host(&self) -> String {
         self.trip
             .address
@@ -133,7 +124,6 @@ impl Upstream {
     }
 
     /// The platform's refusal of the address that this service calls from, with the addresses that have to be let in.
-    #[must_use]
     pub fn ip_not_allowed(&self, detail: String) -> PlatformError {
         let addresses = wall::own_addresses(&self.state.config.egress.own_addresses);
         PlatformError::new(ErrorKind::IpNotAllowed, detail)
@@ -141,7 +131,7 @@ impl Upstream {
     }
 
     /// Has [`quote`](Self::quote) leave out a secret that only came up on the way, such as a session's token.
-    pub fn conceal(&self, secret: &SecretString) {
+    pub(crate) fn conceal(&self, secret: &SecretString) {
         let mut secrets = self.trip.secrets.lock();
         if !secrets.iter().any(|known| known.expose_secret() == secret.expose_secret()) {
             secrets.push(secret.clone());
@@ -150,7 +140,6 @@ impl Upstream {
 
     /// A tracker's own words, safe to show: without the account's secrets (as they are or encoded), control characters
     /// and markup, and cut short.
-    #[must_use]
     pub fn quote(&self, text: &str) -> String {
         quote::quote(text, self.trip.secrets.lock().iter())
     }

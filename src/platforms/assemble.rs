@@ -36,7 +36,6 @@ impl From<usize> for Room {
 
 /// The dimensions that a client has to read, so that rows by `group_by` can be made of its answer: days in the place of
 /// weeks and months, then what is filtered. Where that is nothing at all, `undivided` is what the platform is asked by.
-#[must_use]
 pub fn read_along(group_by: &[Dimension], filters: &Filters, undivided: &[Dimension]) -> Vec<Dimension> {
     let mut dimensions = Vec::new();
     for dimension in group_by.iter().chain(filters.keys()).map(|dimension| dimension.source()) {
@@ -114,7 +113,6 @@ impl From<Exhausted> for PlatformError {
 }
 
 /// The refusal of a table that would have to be held in memory and is too long for it.
-#[must_use]
 pub fn too_many_rows(max_rows: usize) -> PlatformError {
     PlatformError::unsupported(format!(
         "The table has more than {max_rows} rows, which is more than is held in memory at once."

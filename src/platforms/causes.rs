@@ -23,13 +23,11 @@ pub struct FailureCodeEntry {
 }
 
 /// Every cause there is.
-#[must_use]
 pub fn all() -> Vec<FailureCodeEntry> {
     FailureCode::ALL.into_iter().map(about).collect()
 }
 
 /// One cause.
-#[must_use]
 pub fn about(code: FailureCode) -> FailureCodeEntry {
     let (title, owner, hint) = match code {
         FailureCode::InvalidUrl => {

@@ -44,7 +44,6 @@ impl Checks {
     }
 
     /// What is missing, and the first fault of each member.
-    #[must_use]
     pub fn faults<'a>(&self, object: &'a Value) -> Vec<(&'a str, Fault)> {
         let required = self.fields.iter().map(|(field, _)| field).filter(|field| field.required);
         let missing = required.filter(|field| object.get(field.key).is_none()).map(|field| (field.key, Fault::Missing));

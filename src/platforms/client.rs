@@ -80,19 +80,16 @@ pub struct Client {
 
 impl Client {
     /// Which platform and type it speaks to.
-    #[must_use]
     pub fn pair(&self) -> Pair {
         self.pair
     }
 
     /// The road its calls take, with its counters.
-    #[must_use]
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
     }
 
     /// What the days of a report are.
-    #[must_use]
     pub fn terms(&self, query: &StatsQuery) -> Terms {
         let by_catalogue = || self.pair.entry().day_of_conversion;
         Terms {
@@ -188,7 +185,6 @@ pub struct Platforms {
 
 impl Platforms {
     /// What all clients share, with nothing learned yet.
-    #[must_use]
     pub fn new(transport: Transport, gateways: Gateways) -> Self {
         for platform in Platform::ALL {
             metrics::upstream(platform.key());
@@ -203,7 +199,6 @@ impl Platforms {
     }
 
     /// The same, used for one tenant: its calls take their turns beside those of all others.
-    #[must_use]
     pub fn on_behalf_of(&self, tenant: u64) -> Self {
         Self { transport: self.transport.on_behalf_of(tenant), ..self.clone() }
     }

@@ -47,7 +47,6 @@ impl SubId {
         [Self(1), Self(2), Self(3), Self(4), Self(5), Self(6), Self(7), Self(8), Self(9), Self(10)];
 
     /// That of a number from 1 to 10; the nearest to any other.
-    #[must_use]
     pub const fn nth(number: u8) -> Self {
         match number {
             0 => Self(1),
@@ -57,13 +56,11 @@ impl SubId {
     }
 
     /// From 1 to 10.
-    #[must_use]
     pub const fn number(self) -> u8 {
         self.0
     }
 
     /// What the platform calls it: the entry of `names` with its number, the first being of number 1.
-    #[must_use]
     pub(super) fn named(self, names: &'static [&'static str]) -> Option<&'static str> {
         names.get(usize::from(self.0).checked_sub(1)?).copied()
     }
@@ -126,7 +123,6 @@ impl Dimension {
     ];
 
     /// The key in URLs, columns and JSON.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Date => "date",
@@ -145,7 +141,6 @@ impl Dimension {
     }
 
     /// The column heading for people.
-    #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Date => "Date",
@@ -164,13 +159,11 @@ impl Dimension {
     }
 
     /// Whether a platform may have nothing but a name to tell the values apart by.
-    #[must_use]
-    pub const fn is_named_by_id(self) -> bool {
+    pub(crate) const fn is_named_by_id(self) -> bool {
         matches!(self, Self::AffiliateNetwork | Self::Country) || self.is_sub_id()
     }
 
     /// Whether the dimension cuts the time axis.
-    #[must_use]
     pub const fn is_time(self) -> bool {
         matches!(self, Self::Date | Self::Week | Self::Month | Self::Hour)
     }
@@ -185,7 +178,6 @@ impl Dimension {
     }
 
     /// Whether ids are what the links of affiliates carry, so that every letter of them counts.
-    #[must_use]
     pub const fn is_sub_id(self) -> bool {
         matches!(self, Self::Sub(_))
     }
@@ -297,7 +289,6 @@ impl Metric {
     ];
 
     /// The key in URLs, columns and JSON.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Impressions => "impressions",
@@ -320,7 +311,6 @@ impl Metric {
     }
 
     /// The column heading for people.
-    #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Impressions => "Impressions",
@@ -343,7 +333,6 @@ impl Metric {
     }
 
     /// How the value is written.
-    #[must_use]
     pub const fn metric_type(self) -> MetricType {
         match self {
             Self::Impressions

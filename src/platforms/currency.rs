@@ -58,7 +58,6 @@ const WITHDRAWN: [(&str, &str); 28] = [
 ];
 
 /// All of them, by code.
-#[must_use]
 pub fn all() -> &'static [CurrencyEntry] {
     static ALL: LazyLock<Vec<CurrencyEntry>> = LazyLock::new(|| {
         let listed =

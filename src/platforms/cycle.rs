@@ -21,7 +21,6 @@ pub enum Cycle {
 
 impl Cycle {
     /// The cycle of a dimension, where it is one.
-    #[must_use]
     pub const fn of(dimension: Dimension) -> Option<Self> {
         match dimension {
             Dimension::Week => Some(Self::Week),
@@ -31,7 +30,6 @@ impl Cycle {
     }
 
     /// The days of the week or month that a day lies in.
-    #[must_use]
     pub fn around(self, day: Date) -> DateRange {
         let (first, last) = match self {
             Self::Week => {
@@ -45,7 +43,6 @@ impl Cycle {
     }
 
     /// The id of the week or month that a day lies in: `2026-W47`, `2026-11`.
-    #[must_use]
     pub fn id(self, day: Date) -> CompactString {
         let mut id = CompactString::default();
         let written = match self {
@@ -60,13 +57,11 @@ impl Cycle {
     }
 
     /// The week or month that a day lies in, as a row shows it.
-    #[must_use]
     pub fn value(self, day: Date) -> DimensionValue {
         DimensionValue::plain(self.id(day))
     }
 
     /// The days of a week or month, by its id.
-    #[must_use]
     pub fn days(self, id: &str) -> Option<DateRange> {
         let day = match self {
             Self::Week => {
@@ -82,7 +77,6 @@ impl Cycle {
     }
 
     /// How many weeks or months a day lies after another.
-    #[must_use]
     pub fn between(self, from: Date, to: Date) -> i64 {
         match self {
             Self::Week => i64::from((self.around(to).from() - self.around(from).from()).get_days()) / 7,
@@ -94,7 +88,6 @@ impl Cycle {
     }
 
     /// A day in the week or month so many later.
-    #[must_use]
     pub fn later(self, day: Date, by: i64) -> Date {
         let first = self.around(day).from();
         match self {

@@ -47,13 +47,11 @@ fn of(pair: Pair) -> &'static Descriptor {
 
 impl Platform {
     /// The name for people.
-    #[must_use]
     pub fn title(self) -> &'static str {
         of_platform(self).title
     }
 
     /// Whether connections of this platform count toward the plan's limit.
-    #[must_use]
     pub fn counts_toward_limit(self) -> bool {
         of_platform(self).counts_toward_limit
     }
@@ -61,43 +59,36 @@ impl Platform {
 
 impl Pair {
     /// The pair, where connections of it can be made.
-    #[must_use]
     pub fn find(platform: Platform, connection_type: ConnectionType) -> Option<Self> {
         Self::ALL.into_iter().find(|pair| pair.platform() == platform && pair.connection_type() == connection_type)
     }
 
     /// The platform.
-    #[must_use]
     pub fn platform(self) -> Platform {
         of(self).platform
     }
 
     /// The connection type.
-    #[must_use]
     pub fn connection_type(self) -> ConnectionType {
         of(self).connection_type
     }
 
     /// Two credentials that people paste into one field: an id and its key.
-    #[must_use]
     pub fn halves(self) -> Option<(&'static str, &'static str)> {
         of(self).halves
     }
 
     /// What a verification has to know of it.
-    #[must_use]
     pub fn subject(self) -> Subject {
         of(self).subject()
     }
 
     /// The catalogue's entry.
-    #[must_use]
     pub fn entry(self) -> &'static ConnectionTypeEntry {
         of(self).entry()
     }
 
     /// What checks settings and credentials: the schemas of the catalogue's entry.
-    #[must_use]
     pub fn schemas(self) -> &'static Schemas {
         of(self).schemas()
     }
@@ -148,7 +139,6 @@ pub fn normalise(pair: Pair, settings: &mut Settings) -> Result<(), Vec<FieldErr
 }
 
 /// Scheme, host and port that the secrets of a connection go to; `None` where nothing is called.
-#[must_use]
 pub fn origin(pair: Pair, settings: &Settings, gateways: &Gateways) -> Option<String> {
     (of(pair).origin)(settings, gateways)
 }

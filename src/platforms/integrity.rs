@@ -33,7 +33,6 @@ pub struct IntegrityEntry {
 
 impl IntegrityEntry {
     /// Whether it is about this grouping.
-    #[must_use]
     pub fn fits(&self, group_by: &[Dimension]) -> bool {
         let set = |dimensions: &[Dimension]| dimensions.iter().copied().collect::<BTreeSet<_>>();
         self.group_by.as_deref().is_none_or(|own| set(own) == set(group_by))

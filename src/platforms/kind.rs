@@ -38,7 +38,6 @@ impl Platform {
         [Self::Affise, Self::Binom, Self::Cake, Self::Voluum, Self::Everflow, Self::Keitaro, Self::Tune, Self::Demo];
 
     /// The key in URLs, bodies and the database.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Affise => "affise",
@@ -82,7 +81,6 @@ impl ConnectionType {
     pub const ALL: [Self; 2] = [Self::Admin, Self::Affiliate];
 
     /// The key in bodies and the database.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Admin => "admin",

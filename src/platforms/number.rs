@@ -17,7 +17,6 @@ const MOST_PLAIN_DIGITS: usize = 18;
 ///
 /// `None` for anything that is not a number, and for numbers a 96-bit decimal cannot hold. Digits beyond the
 /// 28th place are rounded half-even: no tracker has that many that mean something.
-#[must_use]
 pub(super) fn parse_decimal(text: &str) -> Option<Decimal> {
     let text = text.trim();
     let valid = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
@@ -31,7 +30,6 @@ pub(super) fn parse_decimal(text: &str) -> Option<Decimal> {
 }
 
 /// Reads a count. A fraction of zero (`3.000000`) is a count too; any other fraction is not.
-#[must_use]
 pub(super) fn parse_count(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Ok(count) = text.parse() {
@@ -41,14 +39,12 @@ pub(super) fn parse_count(text: &str) -> Option<i64> {
 }
 
 /// A count out of a number that has no fraction but zero.
-#[must_use]
 pub(super) fn whole(number: Decimal) -> Option<i64> {
     number.fract().is_zero().then(|| number.trunc().to_i64()).flatten()
 }
 
 /// Reads a number that may be dressed up for a screen: `112.5000`, `$2.50`, `1,234.50`, `-$5.00`, and `($12.50)` for less
 /// than nothing. A comma or a blank stands between thousands or nowhere: what could be a decimal comma is refused.
-#[must_use]
 pub(super) fn parse_money(text: &str) -> Option<Decimal> {
     let text = text.trim();
     let (is_negative, text) = match (text.strip_prefix('('), text.strip_prefix('-')) {
@@ -81,7 +77,6 @@ fn without_thousands(number: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Whether a text stands where a number could stand, and says that there is none.
-#[must_use]
 pub(super) fn is_blank(text: &str) -> bool {
     let text = text.trim();
     matches!(text, "" | "-" | "\u{2013}" | "\u{2014}")

@@ -47,7 +47,6 @@ pub type Fraction = (Decimal, Decimal);
 
 /// How far `now` is from `then`, over the absolute value of `then`: to six places, rounded once at the end. `None` where
 /// `then` is zero, where either is a division by zero, and where the outcome is too long for a decimal.
-#[must_use]
 pub fn change(now: Fraction, then: Fraction) -> Option<Decimal> {
     let [a, b, c, d] = [now.0, now.1, then.0, then.1].map(|number| BigInt::from(number.mantissa()));
     let [places_a, places_b, places_c, places_d] = [now.0, now.1, then.0, then.1].map(|number| number.scale());

@@ -28,7 +28,6 @@ pub struct Currency([u8; 3]);
 
 impl Currency {
     /// The code, three upper-case letters.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -81,7 +80,6 @@ impl DimensionValue {
     pub const UNKNOWN_ID: &'static str = "unknown";
 
     /// A value with a label; a blank label falls back to the id.
-    #[must_use]
     pub fn new(id: impl Into<CompactString>, name: impl AsRef<str>) -> Self {
         let id = bounded_id(id.into());
         let name = shown(name.as_ref());
@@ -89,26 +87,22 @@ impl DimensionValue {
     }
 
     /// A value whose id is its own label.
-    #[must_use]
     pub fn plain(id: impl Into<CompactString>) -> Self {
         let id = bounded_id(id.into());
         Self { name: shown(&id), id }
     }
 
     /// An entity the platform reports traffic for without saying which one it is.
-    #[must_use]
     pub fn unknown() -> Self {
         Self { id: CompactString::const_new(Self::UNKNOWN_ID), name: CompactString::const_new("Unknown") }
     }
 
     /// A calendar day.
-    #[must_use]
     pub fn date(day: jiff::civil::Date) -> Self {
         Self::plain(compact_str::format_compact!("{day}"))
     }
 
     /// An hour of the local day, 0 to 23.
-    #[must_use]
     pub fn hour(hour: u8) -> Self {
         Self { id: compact_str::format_compact!("{hour:02}"), name: compact_str::format_compact!("{hour:02}:00") }
     }
@@ -208,7 +202,6 @@ impl Metrics {
 
     /// The sum of two rows. A sum with an unknown part is unknown, and so is one that overflows. Unique clicks do not add
     /// up: they are known only where one of the rows has none.
-    #[must_use]
     pub fn add(&self, other: &Self) -> Self {
         fn count(a: Option<i64>, b: Option<i64>) -> Option<i64> {
             a?.checked_add(b?)
@@ -239,7 +232,6 @@ impl Metrics {
     }
 
     /// The profit as `perspective` sees it.
-    #[must_use]
     pub fn profit(&self, perspective: Perspective) -> Option<Decimal> {
         let spent = match perspective {
             Perspective::Network => self.payout?,
@@ -250,7 +242,6 @@ impl Metrics {
     }
 
     /// One metric, derived ones included. `None` is "not known", or a ratio over zero.
-    #[must_use]
     pub fn get(&self, metric: Metric, perspective: Perspective) -> Option<MetricValue> {
         let count = |value: Option<i64>| value.map(MetricValue::Integer);
         let money = |value: Option<Decimal>| value.map(|amount| MetricValue::Decimal(shortest(amount)));
@@ -296,7 +287,6 @@ impl Metrics {
     }
 
     /// One metric as exactly as it is known: a ratio before it is divided, all else over one.
-    #[must_use]
     pub fn exact(&self, metric: Metric, perspective: Perspective) -> Option<Fraction> {
         self.quotient(metric).or_else(|| match self.get(metric, perspective)? {
             MetricValue::Integer(count) => Some((count.into(), Decimal::ONE)),
@@ -305,7 +295,6 @@ impl Metrics {
     }
 
     /// Zero for the metrics that `is_zero` says so of, and unknown for all others.
-    #[must_use]
     pub fn zero_where(is_zero: impl Fn(Metric) -> bool) -> Self {
         let count = |metric| is_zero(metric).then_some(0);
         let money = |metric| is_zero(metric).then_some(Decimal::ZERO);
@@ -341,7 +330,6 @@ impl Row {
     const ORDER_BYTES: usize = 80;
 
     /// About how many bytes it takes, in a table.
-    #[must_use]
     pub fn weight(&self) -> usize {
         let heap = |text: &CompactString| if text.is_heap_allocated() { text.capacity() } else { 0 };
         let texts: usize = self.key.iter().map(|value| heap(&value.id) + heap(&value.name)).sum();
@@ -369,7 +357,6 @@ pub struct StatsQuery {
 
 impl StatsQuery {
     /// Whether rows are keyed by `dimension`.
-    #[must_use]
     pub fn has(&self, dimension: Dimension) -> bool {
         self.dimensions.contains(&dimension)
     }
@@ -399,13 +386,11 @@ pub struct Batch {
 
 impl Batch {
     /// A batch of rows and nothing else.
-    #[must_use]
     pub fn of(rows: Vec<Row>) -> Self {
         Self { rows, ..Self::default() }
     }
 
     /// About how many bytes its rows take.
-    #[must_use]
     pub fn weight(&self) -> usize {
         self.rows.iter().map(Row::weight).sum()
     }

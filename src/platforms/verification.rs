@@ -119,7 +119,6 @@ impl FailureCode {
     ];
 
     /// The code as it stands in JSON.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::InvalidUrl => "invalid_url",
@@ -143,7 +142,6 @@ impl FailureCode {
     }
 
     /// Whether the tracker refused the credentials or the right to report, or they cannot even be read.
-    #[must_use]
     pub fn is_refusal(self) -> bool {
         self == Self::CredentialsUnreadable || ErrorKind::REFUSALS.into_iter().any(|kind| Self::from(kind) == self)
     }
@@ -259,7 +257,6 @@ pub struct Subject {
 }
 
 /// What an outcome means, stage by stage.
-#[must_use]
 pub fn report(
     subject: Subject,
     outcome: Result<Detected, PlatformError>,
@@ -300,7 +297,6 @@ pub fn report(
 
 impl Verification {
     /// The verification of credentials that this service itself can no longer read.
-    #[must_use]
     pub fn unreadable() -> Self {
         Self {
             status: VerificationStatus::Failed,
@@ -350,7 +346,6 @@ fn stage_of(error: &PlatformError) -> Stage {
 }
 
 /// What an error means, in a verification or a pull.
-#[must_use]
 pub fn failure(subject: Subject, error: &PlatformError) -> Failure {
     diagnose(subject, error).1
 }

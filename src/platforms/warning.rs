@@ -59,7 +59,6 @@ impl WarningCode {
     ];
 
     /// The code as it stands in JSON.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::ColumnsHidden => "columns_hidden",

@@ -35,7 +35,6 @@ enum Way {
 impl Address {
     /// Reads `redis://host:6379/0`, `rediss://…`, `redis+sentinel://host1,host2/name/0` or `rediss+sentinel://…`; `None`
     /// if it is none of these.
-    #[must_use]
     pub fn read(url: &str) -> Option<Self> {
         let hosts = Hosts::parse(url)?;
         let passwords = hosts.passwords().cloned().collect();
@@ -49,7 +48,6 @@ impl Address {
     }
 
     /// The passwords that stand in it.
-    #[must_use]
     pub fn passwords(&self) -> &[SecretString] {
         &self.passwords
     }

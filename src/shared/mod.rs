@@ -69,7 +69,6 @@ pub enum Standing {
 
 impl Standing {
     /// The word for it in readiness.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Unused => "unused",
@@ -87,19 +86,16 @@ pub struct Shared {
 
 impl Shared {
     /// Shares nothing.
-    #[must_use]
     pub fn nothing() -> Self {
         Self { inner: None }
     }
 
     /// Shares over the Redis at `address`, as soon as it is there.
-    #[must_use]
     pub fn over(address: Address, vault: Arc<Vault>) -> Self {
         Self { inner: Some(Arc::new(Inner::new(vault, Link::new(address)))) }
     }
 
     /// How it stands with Redis right now.
-    #[must_use]
     pub fn standing(&self) -> Standing {
         match &self.inner {
             None => Standing::Unused,
@@ -109,7 +105,7 @@ impl Shared {
     }
 
     /// Shares only with what stands beside the same history of the database: its versions mean the same changes.
-    pub fn stand_beside(&self, history: &str) {
+    pub(crate) fn stand_beside(&self, history: &str) {
         if let Some(inner) = &self.inner {
             inner.link.stand_beside(history);
         }

@@ -65,7 +65,6 @@ const OWN: &str = "affzero_";
 
 /// The libraries below name the hosts they call, and those are private: however loud the log is asked to be, their
 /// details stay out of it.
-#[must_use]
 pub fn is_discreet(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || metadata.target().starts_with(OWN)
 }
@@ -97,7 +96,6 @@ impl Visit for Message {
 }
 
 /// An error and, behind colons, everything that caused it.
-#[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
@@ -118,13 +116,11 @@ pub struct Trace {
 
 impl Trace {
     /// A trace that begins here.
-    #[must_use]
     pub fn begin() -> Self {
         Self { trace_id: format!("{:032x}", fastrand::u128(1..)), span_id: new_span_id(), parent_id: None }
     }
 
     /// The caller's trace, gone on with; `None` if this is no valid `traceparent`.
-    #[must_use]
     pub fn resume(traceparent: &str) -> Option<Self> {
         let mut parts = traceparent.split('-');
         let (version, trace_id, parent_id, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -145,7 +141,6 @@ impl Trace {
     }
 
     /// What every line of a request carries. Of the highest level, so that no filter takes the ids from a line.
-    #[must_use]
     pub fn request(&self, request_id: &str) -> Span {
         tracing::error_span!(
             "request",
@@ -158,7 +153,6 @@ impl Trace {
 }
 
 /// What every line of a piece of background work carries.
-#[must_use]
 pub fn background(request_id: &str) -> Span {
     let Trace { trace_id, span_id, .. } = Trace::begin();
     tracing::error_span!("background", request_id, trace_id, span_id)

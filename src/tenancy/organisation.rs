@@ -18,7 +18,6 @@ pub struct OrgId(Arc<str>);
 
 impl OrgId {
     /// The id as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -25,7 +25,6 @@ impl Plan {
     pub const ALL: [Self; 4] = [Self::Starter, Self::Pro, Self::ProPlus, Self::Business];
 
     /// The key in tokens, headers and bodies.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Starter => "starter",
@@ -72,7 +71,6 @@ impl Default for PlanLimits {
 
 impl PlanLimits {
     /// The most connections an organisation with this plan may have.
-    #[must_use]
     pub const fn limit(&self, plan: Plan) -> u32 {
         match plan {
             Plan::Starter => self.starter,

@@ -124,7 +124,6 @@ pub struct Vault {
 
 impl Vault {
     /// A vault with these keys.
-    #[must_use]
     pub fn new(keys: KeyRing) -> Self {
         Self { keys, random: SystemRandom::new() }
     }
@@ -178,13 +177,11 @@ impl Vault {
     }
 
     /// Whether a blob should be sealed anew: it is not under the active key.
-    #[must_use]
-    pub fn needs_rotation(&self, blob: &[u8]) -> bool {
+    pub(crate) fn needs_rotation(&self, blob: &[u8]) -> bool {
         key_id(blob) != Some(self.active_key_id())
     }
 
     /// The name of the key that new blobs are sealed under.
-    #[must_use]
     pub fn active_key_id(&self) -> &str {
         &self.keys.active().id
     }
@@ -196,8 +193,7 @@ impl Vault {
 
     /// A fingerprint of `data` that only this service can make, as `key id:hex`. `label` says what for: fingerprints
     /// of one kind never equal those of another.
-    #[must_use]
-    pub fn keyed_hash(&self, label: &str, data: &[u8]) -> String {
+    pub(crate) fn keyed_hash(&self, label: &str, data: &[u8]) -> String {
         let key = self.keys.active();
         let tag = hmac::sign(&key.hashing, &labelled(label, data));
         let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -206,15 +202,13 @@ impl Vault {
 
     /// Whether `stored` is the fingerprint of `data`, made under any key of the ring. Takes the same time however
     /// much of it is right.
-    #[must_use]
-    pub fn verify_keyed_hash(&self, label: &str, data: &[u8], stored: &str) -> bool {
+    pub(crate) fn verify_keyed_hash(&self, label: &str, data: &[u8], stored: &str) -> bool {
         let parts = stored.split_once(':').and_then(|(id, hex)| self.keys.find(id).zip(from_hex(hex)));
         parts.is_some_and(|(Key { hashing, .. }, tag)| hmac::verify(hashing, &labelled(label, data), &tag).is_ok())
     }
 }
 
 /// The name of the key that a blob was sealed under; `None` where it is no blob.
-#[must_use]
 pub fn key_id(blob: &[u8]) -> Option<&str> {
     Sealed::split(blob).map(|sealed| sealed.key_id)
 }

@@ -14,7 +14,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::CannotSeal`].
-    pub fn seal_passing(&self, parts: &[&[u8]], plaintext: &[u8]) -> Result<Vec<u8>, VaultError> {
+    pub(crate) fn seal_passing(&self, parts: &[&[u8]], plaintext: &[u8]) -> Result<Vec<u8>, VaultError> {
         let key = self.keys.active();
         let own = key_of_place(key, parts).ok_or(VaultError::CannotSeal)?;
         self.seal_under(&own, &key.id, &[VERSION], plaintext)
@@ -24,7 +24,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::UnknownKey`] or [`VaultError::Damaged`].
-    pub fn open_passing(&self, parts: &[&[u8]], blob: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    pub(crate) fn open_passing(&self, parts: &[&[u8]], blob: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         let sealed = Sealed::split(blob).ok_or(VaultError::Damaged)?;
         let key = self.keys.find(sealed.key_id).ok_or_else(|| VaultError::UnknownKey(sealed.key_id.to_owned()))?;
         let own = key_of_place(key, parts).ok_or(VaultError::Damaged)?;
@@ -33,14 +33,12 @@ impl Vault {
 
     /// A name for what `parts` name together. Only a service with the same active key makes the same one, and it
     /// says nothing to anybody else.
-    #[must_use]
-    pub fn pseudonym(&self, label: &str, parts: &[&[u8]]) -> String {
+    pub(crate) fn pseudonym(&self, label: &str, parts: &[&[u8]]) -> String {
         let tag = hmac::sign(&self.pseudonyms(label), &prefixed(parts));
         URL_SAFE_NO_PAD.encode(tag.as_ref().get(..16).unwrap_or_default())
     }
 
     /// A key to make pseudonyms of one kind with.
-    #[must_use]
     pub fn pseudonyms(&self, label: &str) -> hmac::Key {
         let tag = hmac::sign(&self.keys.active().hashing, &prefixed(&[b"pseudonym", label.as_bytes()]));
         hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref())

@@ -8,9 +8,6 @@ use crate::db::{Db, DbError};
 use crate::vault::Vault;
 
 /// Opens everything that is stored. `progress` hears how many rows are done.
-///
-/// # Errors
-/// A failing database.
 pub async fn take(db: &Db, vault: &Vault, mut progress: impl FnMut(u64)) -> Result<Inventory, DbError> {
     let mut inventory = Inventory::take(db, vault, &mut progress).await?;
     let mut after = String::new();

@@ -22,9 +22,6 @@ pub async fn rotate(db: &Db, vault: &Vault, progress: impl FnMut(u64)) -> Result
 }
 
 /// How many connections and webhooks there are to look at.
-///
-/// # Errors
-/// A failing database.
 pub async fn count(db: &Db) -> Result<u64, DbError> {
     let webhooks: i64 = db.read(|db| Ok::<_, DbError>(webhooks::table.count().get_result(db)?)).await?;
     Ok(rotation::count(db).await? + u64::try_from(webhooks).unwrap_or_default())

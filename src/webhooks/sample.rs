@@ -22,9 +22,6 @@ impl Webhooks {
 }
 
 /// What is still to be delivered to the webhooks of all organisations.
-///
-/// # Errors
-/// A failing database.
 pub(super) async fn undelivered(db: &Db) -> Result<Undelivered, DbError> {
     let now = now_micros();
     db.read(move |db| count(db, now)).await

@@ -59,7 +59,6 @@ pub(super) struct Inner {
 
 impl Webhooks {
     /// Puts the service together. Its work in the background ends with that of `connections`.
-    #[must_use]
     pub fn new(db: Db, vault: Arc<Vault>, transport: Transport, connections: &Connections, options: Options) -> Self {
         let inner = Inner {
             db,
@@ -76,7 +75,6 @@ impl Webhooks {
     }
 
     /// Whether the work in the background has come round lately.
-    #[must_use]
     pub fn is_working(&self) -> bool {
         !self.inner.task.is_stalled(Instant::now())
     }

@@ -20,7 +20,6 @@ pub enum PausedReason {
 
 impl PausedReason {
     /// The key in JSON and the database.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Failures => "failures",
@@ -89,7 +88,6 @@ pub struct WebhookWithSecret {
 
 impl WebhookWithSecret {
     /// A webhook, and what it is signed with.
-    #[must_use]
     pub fn new(webhook: WebhookView, secret: SecretString) -> Self {
         let WebhookView { id, url, events, active, paused_reason, description, created_at } = webhook;
         Self { id, url, events, active, paused_reason, description, created_at, secret }
@@ -139,7 +137,6 @@ impl DeliveryOutcome {
     pub const ALL: [Self; 3] = [Self::Delivered, Self::Retrying, Self::Failed];
 
     /// The key in JSON, the database and metrics.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",

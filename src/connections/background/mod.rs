@@ -50,7 +50,6 @@ impl Connections {
     }
 
     /// Whether every part of the background has come round lately.
-    #[must_use]
     pub fn is_working(&self) -> bool {
         // Sharing waits for others to change something, which may take days.
         let Tasks { upkeep, watch, deferred, sharing: _ } = &self.inner.tasks;
@@ -103,9 +102,6 @@ impl Connections {
 
     /// Deletes a small batch of what is over: audit events and events past their retention, idempotency keys, and what an
     /// earlier release leaves of deleted connections. Says how many rows went; zero means that nothing is left.
-    ///
-    /// # Errors
-    /// A failing database.
     pub async fn prune(&self) -> Result<usize, Problem> {
         let now = now_micros();
         let retention = self.inner.options.audit_retention;

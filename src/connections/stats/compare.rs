@@ -31,7 +31,6 @@ impl Comparison {
     pub const ALL: [Self; 4] = [Self::PreviousPeriod, Self::PreviousWeek, Self::PreviousMonth, Self::PreviousYear];
 
     /// The key in URLs and JSON.
-    #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::PreviousPeriod => "previous_period",
@@ -42,8 +41,7 @@ impl Comparison {
     }
 
     /// Whether rows by this dimension have something that they can be compared with.
-    #[must_use]
-    pub const fn goes_with(self, dimension: Dimension) -> bool {
+    pub(crate) const fn goes_with(self, dimension: Dimension) -> bool {
         match dimension {
             Dimension::Week => !matches!(self, Self::PreviousMonth),
             Dimension::Month => matches!(self, Self::PreviousMonth | Self::PreviousYear),
@@ -52,7 +50,6 @@ impl Comparison {
     }
 
     /// Those that go with this dimension.
-    #[must_use]
     pub fn possible(dimension: Dimension) -> Vec<&'static str> {
         Self::ALL.into_iter().filter(|comparison| comparison.goes_with(dimension)).map(Self::key).collect()
     }
@@ -122,7 +119,6 @@ pub struct Alignment {
 impl Alignment {
     /// The days to compare `range` with. One that is not over is compared up to the same day, `today`. `None` where none
     /// of its days has a counterpart.
-    #[must_use]
     pub fn of(comparison: Comparison, range: DateRange, today: Date, group_by: &[Dimension]) -> Option<Self> {
         let step = comparison.step(range, group_by.contains(&Dimension::Month));
         let last = if range.contains(today) { today } else { range.to() };
@@ -134,7 +130,7 @@ impl Alignment {
 
     /// Turns the key of a row of then into that of the row of now that it stands beside. Says whether there is one: the
     /// days of a month may have no counterpart in the next.
-    pub fn move_key(&self, group_by: &[Dimension], key: &mut Key) -> bool {
+    pub(crate) fn move_key(&self, group_by: &[Dimension], key: &mut Key) -> bool {
         let mut day = None;
         for (dimension, value) in group_by.iter().zip(key.iter_mut()).filter(|(one, _)| **one == Dimension::Date) {
             debug_assert_eq!(*dimension, Dimension::Date);
@@ -159,8 +155,7 @@ impl Alignment {
     }
 
     /// Whether a row of now has a place in then that it can be compared with: a day may have none.
-    #[must_use]
-    pub fn has_then(&self, group_by: &[Dimension], key: &Key) -> bool {
+    pub(crate) fn has_then(&self, group_by: &[Dimension], key: &Key) -> bool {
         let mut days = group_by.iter().zip(key).filter(|(dimension, _)| **dimension == Dimension::Date);
         days.all(|(_, value)| {
             let day = value.id.parse().ok().and_then(|day| self.step.back(day));
@@ -169,8 +164,7 @@ impl Alignment {
     }
 
     /// The id of then that a filter's id of now means; `None` where then has none.
-    #[must_use]
-    pub fn id_then(&self, dimension: Dimension, id: &CompactString) -> Option<CompactString> {
+    pub(crate) fn id_then(&self, dimension: Dimension, id: &CompactString) -> Option<CompactString> {
         match (dimension, Cycle::of(dimension)) {
             (Dimension::Date, _) => {
                 let day = self.step.back(id.parse().ok()?)?;

@@ -63,7 +63,6 @@ pub struct CompareEcho {
 
 impl QueryEcho {
     /// What was asked of one connection, and the terms on which it was answered.
-    #[must_use]
     pub fn of(asked: &Asked, terms: &Terms) -> Self {
         Self::of_several(asked, [terms])
     }

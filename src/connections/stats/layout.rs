@@ -77,7 +77,6 @@ pub struct Layout {
 
 impl Layout {
     /// The layout of a question.
-    #[must_use]
     pub fn of(asked: &Asked, perspective: Perspective) -> Self {
         let metrics = asked.question.metrics.clone().unwrap_or_else(|| Metric::ALL.to_vec());
         let names = metrics.iter().map(|metric| format!("\"{metric}\":")).collect();
@@ -94,7 +93,6 @@ impl Layout {
     }
 
     /// The layout of a question to several connections, by their ids.
-    #[must_use]
     pub(super) fn of_several(asked: &Asked, perspectives: BTreeMap<CompactString, Perspective>) -> Self {
         Self { perspectives: Some(perspectives), ..Self::of(asked, Perspective::Network) }
     }
@@ -263,7 +261,6 @@ impl Layout {
     }
 
     /// The header line of a CSV file.
-    #[must_use]
     pub fn csv_header(&self) -> Vec<String> {
         let dimensions = self.headings().flat_map(|(key, cycle)| {
             let partial = cycle.map(|_| format!("{key}_partial"));
@@ -278,7 +275,6 @@ impl Layout {
     }
 
     /// The fields of a row in a CSV file; what is not known is empty.
-    #[must_use]
     pub fn csv_fields(&self, row: &Row, then: Option<&Metrics>) -> Vec<String> {
         let mut fields = Vec::with_capacity(2 * row.key.len() + 3 * self.metrics.len() + 1);
         for ((_, cycle), DimensionValue { id, name }) in self.headings().zip(&row.key) {
@@ -298,13 +294,11 @@ impl Layout {
     }
 
     /// The last line of an NDJSON stream of a table that is shown as it is.
-    #[must_use]
     pub fn plain_summary(&self, query: &QueryEcho, tally: &Tally) -> Vec<u8> {
         self.summary(&Summary::of(query, tally), &self.plain_totals(tally))
     }
 
     /// The last line of an NDJSON stream, with what further members it has.
-    #[must_use]
     pub(super) fn summary(&self, summary: &Summary<'_>, totals: &Totals) -> Vec<u8> {
         #[derive(Serialize)]
         struct Line<'a> {

@@ -92,7 +92,6 @@ impl MergedFile {
 }
 
 /// The name of the file that a question to several connections gives.
-#[must_use]
 pub fn merged_name(question: Question, form: Form) -> String {
     let asked = question.at(Timestamp::now());
     name_of("", &asked, Some(&asked.question.zone), form)

@@ -281,9 +281,6 @@ impl Connections {
     }
 
     /// Answers a question about several connections, in parallel. A broken one never hides the good ones.
-    ///
-    /// # Errors
-    /// A failing database.
     pub async fn stats_of_many(
         &self,
         actor: &Actor,
@@ -309,7 +306,6 @@ impl Connections {
     }
 
     /// The longest that a statistics request may take.
-    #[must_use]
     pub fn longest_deadline(&self) -> Duration {
         self.inner.options.stats.deadline
     }

@@ -44,7 +44,6 @@ impl RowPosition {
     }
 
     /// The days the table covers.
-    #[must_use]
     pub fn days(&self) -> Option<DateRange> {
         DateRange::new(self.from.parse().ok()?, self.to.parse().ok()?)
     }
@@ -72,7 +71,6 @@ pub(super) fn sorted(rows: &[Row], sort: Option<Sort>, layout: &Layout) -> Order
 }
 
 /// The order of two rows: by the sorted column (unknown values last), then by the group key and currency.
-#[must_use]
 pub fn compare(a: &Row, b: &Row, sort: Option<Sort>, layout: &Layout) -> Ordering {
     let by_column = match sort {
         None => Ordering::Equal,

@@ -22,7 +22,6 @@ pub struct Written {
 }
 
 /// Writes the page after `after` of a table that is shown as it is.
-#[must_use]
 pub fn of_table(
     table: &Table,
     asked: &Asked,

@@ -82,7 +82,6 @@ pub struct Asked {
 
 impl Question {
     /// The question at this moment.
-    #[must_use]
     pub fn at(self, now: Timestamp) -> Asked {
         let today = self.zone.date_at(now);
         let range = match self.period {
@@ -172,7 +171,7 @@ impl Asked {
     ///
     /// # Errors
     /// Days that have nothing to be compared with.
-    pub fn alignment(&self) -> Result<Option<Alignment>, Problem> {
+    pub(crate) fn alignment(&self) -> Result<Option<Alignment>, Problem> {
         let Some(comparison) = self.question.compare else { return Ok(None) };
         let alignment = Alignment::of(comparison, self.range, self.today, &self.question.group_by);
         let nothing = || {
@@ -183,7 +182,6 @@ impl Asked {
     }
 
     /// The same question, as plainly as can be, about the days that this one is compared with.
-    #[must_use]
     pub fn then(&self, alignment: &Alignment) -> Self {
         let filters = self.question.filters.iter().map(|(dimension, ids)| {
             (*dimension, ids.iter().filter_map(|id| alignment.id_then(*dimension, id)).collect())
@@ -201,8 +199,7 @@ impl Asked {
     }
 
     /// Whether the answer shows a pulled table as it is.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.question.compare.is_none() && self.question.sift.is_open()
     }
 

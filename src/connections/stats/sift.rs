@@ -26,27 +26,23 @@ pub struct Search {
 
 impl Search {
     /// A search for this text.
-    #[must_use]
     pub fn of(text: &str) -> Self {
         Self { text: text.to_owned(), folded: text.to_lowercase() }
     }
 
     /// The text as it was asked for.
-    #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// Whether this is found in a text.
-    #[must_use]
-    pub fn is_in(&self, text: &str) -> bool {
+    pub(crate) fn is_in(&self, text: &str) -> bool {
         text.to_lowercase().contains(&self.folded)
     }
 }
 
 impl Sift {
     /// Whether every row passes.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         self.min.is_empty() && self.max.is_empty() && self.search.is_none()
     }

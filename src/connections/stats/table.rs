@@ -77,7 +77,6 @@ pub struct Memory(Mutex<Option<Share>>);
 
 impl Memory {
     /// What was taken for its rows.
-    #[must_use]
     pub fn of(share: Share) -> Self {
         Self(Mutex::new(Some(share)))
     }
@@ -128,8 +127,7 @@ impl Table {
     }
 
     /// About how many bytes the table takes.
-    #[must_use]
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         let Self { connection, rows, tally, .. } = self;
         let rows: usize = rows.iter().map(Row::weight).sum();
         size_of::<Self>() + connection.name.capacity() + tally.weight() + rows

@@ -79,7 +79,6 @@ impl Tally {
     }
 
     /// Rows so far.
-    #[must_use]
     pub fn row_count(&self) -> usize {
         self.row_count
     }

@@ -105,8 +105,7 @@ pub enum SortColumn {
 
 impl SortColumn {
     /// Whether `value`, from a cursor, can be one of this column's.
-    #[must_use]
-    pub fn can_hold(self, value: &str) -> bool {
+    pub(crate) fn can_hold(self, value: &str) -> bool {
         match self {
             Self::Name => true,
             Self::CreatedAt | Self::UpdatedAt => value.parse::<i64>().is_ok(),

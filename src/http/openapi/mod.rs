@@ -96,7 +96,6 @@ enum Part {
 const SWAGGER_ROUTE: &str = "/swagger-ui/{_:.*}";
 
 /// The document, as it is checked in and served.
-#[must_use]
 pub fn document() -> &'static str {
     &DOCUMENT
 }
