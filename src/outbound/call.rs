@@ -365,7 +365,7 @@ async fn legible(
 }
 
 impl Upstream {
-    /// A GET of `url`. Secrets do not belong in `url`; see [`Call::secret_query`].
+    /// A GET of `url`. Secrets do not belong in `url`; see `Call::secret_query`.
     pub fn get(&self, url: Url) -> Call {
         Call::new(self.clone(), Method::GET, url, None)
     }
