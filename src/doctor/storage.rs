@@ -40,7 +40,7 @@ pub(super) async fn database(config: &Config) -> Vec<Check> {
     };
     let took = started.elapsed();
     let mut checks = vec![Check::ok(DATABASE, format!("{}, answers in {} ms", condition.version, millis(took)))];
-    // Asked in the middle of the question's time.
+    // The database read its clock about half way through the call.
     let here = Timestamp::now().as_microsecond() - i64::try_from(took.as_micros() / 2).unwrap_or_default();
     checks.push(skew(condition.now - here));
     match db.pending_migrations().await {

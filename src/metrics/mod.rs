@@ -1,7 +1,7 @@
 //! Prometheus metrics. Labels are few and bounded: never an id, a host or an organisation.
 //!
-//! What happens is counted here as it happens. What merely is, such as the state of the pool, is looked at when
-//! somebody asks: see [`Sample`].
+//! What happens is counted here as it happens. A state, such as that of the pool, is looked at when somebody
+//! asks: see [`Sample`].
 
 mod process;
 mod redis;

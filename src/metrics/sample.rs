@@ -1,4 +1,4 @@
-//! What merely is, looked at when somebody asks.
+//! The state of things, looked at when somebody asks.
 
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};

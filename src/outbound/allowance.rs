@@ -54,7 +54,7 @@ impl Allowance {
 pub struct Pace {
     /// Calls a second, on average.
     pub per_second: NonZeroU32,
-    /// Calls in a row after a while of rest.
+    /// Calls in a row after a pause.
     pub burst: NonZeroU32,
 }
 

@@ -59,7 +59,7 @@ impl State {
 
     fn log_unavailable(&mut self, cause: &str) {
         if self.last_logged.replace(false) != Some(false) {
-            tracing::warn!(cause, "Redis is unavailable: this replica goes on with limits and a cache of its own");
+            tracing::warn!(cause, "Redis is unavailable: this replica continues with limits and a cache of its own");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the replicas of the service share, over Redis: pulled tables (`tables`), budgets towards trackers (`budget`)
 //! and counters (`counter`).
 //!
-//! Redis is never needed. While it is away each replica goes on with what it has itself; a request that finds it dead
+//! Redis is never needed. While it is away each replica continues with what it has itself; a request that finds it dead
 //! waits for it once, and for a moment. One [`RedisSession`] follows the other (`link`), and only the background waits
 //! for the next.
 //!
