@@ -252,6 +252,7 @@ pub(crate) fn upstream_call(platform: &str, outcome: &str, retries: u32, time: D
 }
 
 /// Counts a call that waits for its turn, until the guard is dropped.
+#[must_use]
 pub(crate) fn upstream_waiting() -> Waiting {
     METRICS.upstream_waiting.inc();
     Waiting
@@ -268,6 +269,7 @@ impl Drop for Waiting {
 }
 
 /// Shows how many calls at once an account of a platform takes, until the guard is dropped.
+#[must_use]
 pub fn places(platform: &str, places: usize) -> PlacesGauge {
     let mut shown = PlacesGauge {
         accounts: METRICS.upstream_accounts.with_label_values(&[platform]),

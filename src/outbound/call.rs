@@ -38,6 +38,7 @@ use crate::shares::Owner;
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// A call being put together.
+#[must_use = "nothing is called before it is sent"]
 pub struct Call {
     upstream: Upstream,
     method: Method,
@@ -70,7 +71,6 @@ impl Call {
     }
 
     /// With a header.
-    #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(HeaderName::from_static(name), value);
@@ -80,7 +80,6 @@ impl Call {
 
     /// Takes a 401 for the platform's own whatever its body: where a session has ended, what that looks like may be on no
     /// record, and the login that follows decides.
-    #[must_use]
     pub(crate) fn taking_any_401(mut self) -> Self {
         self.takes_any_401 = true;
         self
@@ -103,7 +102,6 @@ impl Call {
     }
 
     /// With a query parameter that holds a secret, for platforms that take it nowhere else.
-    #[must_use]
     pub(crate) fn secret_query(mut self, name: &'static str, secret: &SecretString) -> Self {
         self.secret_query.push((name, secret.clone()));
         self
@@ -111,7 +109,6 @@ impl Call {
 
     /// Returns an answer with this status instead of repeating the call: to this question it says that the question
     /// was too much, and the next one is another.
-    #[must_use]
     pub fn returns(mut self, status: u16) -> Self {
         self.returned = Some(status);
         self
@@ -119,7 +116,6 @@ impl Call {
 
     /// Takes an answer in which `asks_for_rest` finds a time for a 429 with that time, for platforms that ask for it with
     /// another status.
-    #[must_use]
     pub(crate) fn rests_when(mut self, asks_for_rest: fn(&[u8]) -> Option<Duration>) -> Self {
         self.asks_for_rest = Some(asks_for_rest);
         self

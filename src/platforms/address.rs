@@ -102,6 +102,20 @@ mod tests {
     }
 
     #[test]
+    fn names_in_other_letters_are_stored_as_they_are_looked_up() {
+        for (pasted, stored) in [
+            ("трекер.example", "https://xn--e1aaowdh.example"),
+            ("https://ТРЕКЕР.example/", "https://xn--e1aaowdh.example"),
+            ("https://xn--e1aaowdh.example", "https://xn--e1aaowdh.example"),
+            ("https://straße.example", "https://xn--strae-oqa.example"),
+            ("https://cafe\u{301}.example", "https://xn--caf-dma.example"),
+            ("https://例え.example", "https://xn--r8jz45g.example"),
+        ] {
+            assert_eq!(bare(pasted).as_deref(), Ok(stored), "{pasted}");
+        }
+    }
+
+    #[test]
     fn impossible_addresses_are_refused() {
         for pasted in [
             "",
