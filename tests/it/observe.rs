@@ -238,6 +238,31 @@ async fn labels_come_from_closed_sets_after_traffic_on_all_platforms() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lists_and_connections_that_have_not_changed_are_not_read_again_from_sqlite() {
+    const TIMES: u32 = 60;
+    let watched = Watched::start(&[]);
+    let id = watched.add(&json!({ "name": "Try", "platform": "demo", "connection_type": "admin" })).await;
+    let list = "/api/v1/connections".to_owned();
+    let reads = async |paths: Vec<String>| {
+        let count = async || watched.value("affzero_db_acquire_seconds_count").await.expect("a count");
+        let before = count().await;
+        for path in paths {
+            assert_eq!(watched.send("GET", &path, &[], None).await.0, 200, "{path}");
+        }
+        count().await - before
+    };
+    let times = usize::try_from(TIMES).expect("few");
+    // Pages that were not asked for before have to be read, which shows that reads are counted.
+    let others = reads((1..=TIMES).map(|limit| format!("{list}?limit={limit}")).collect()).await;
+    assert!(others >= f64::from(TIMES), "{others}");
+    // A few are left to the work in the background.
+    let again = reads(vec![list.clone(); times]).await;
+    assert!(again < f64::from(TIMES) / 2.0, "{again}");
+    let one = reads(vec![format!("{list}/{id}"); times]).await;
+    assert!(one < f64::from(TIMES) / 2.0, "{one}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pool_keys_streams_retries_and_process_are_measured() {
     let watched = Watched::start(&[("STATS_CACHE_TTL_S", "60")]);
     let id = watched.add_network().await;
