@@ -4,10 +4,15 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use affzero_connections::db::{DatabaseUrl, Db};
 use affzero_connections::tenancy::Plan;
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::Bool;
+use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, User};
+use crate::servers::Schema;
 use crate::support::affise::Affise;
 use crate::support::tracker::Simulator;
 
@@ -45,6 +50,38 @@ async fn named(user: &User<'_>, name: &str) -> Value {
 
 fn texts<'a>(of: &'a [Value], member: &str) -> Vec<&'a str> {
     of.iter().map(|one| one[member].as_str().unwrap_or_default()).collect()
+}
+
+#[derive(QueryableByName)]
+struct Waits {
+    #[diesel(sql_type = Bool)]
+    waits: bool,
+}
+
+#[test]
+fn migrations_and_a_writer_of_the_first_release_do_not_wait_for_each_other() {
+    // SQLite has one lock for everything.
+    let Some(schema) = Schema::make() else { return };
+    let connect = || PgConnection::establish(&schema.url).expect("PostgreSQL");
+    let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/release-0.1/affzero.sql");
+    let dump = std::fs::read_to_string(dump).expect("the release's dump");
+    connect().batch_execute(&dump).expect("the release's database");
+    // As the first release begins whatever it writes.
+    let mut writer = connect();
+    writer.batch_execute("BEGIN; UPDATE organisations SET writes = writes + 1").expect("the organisations are locked");
+
+    let url = DatabaseUrl::Postgres(schema.url.clone().into());
+    let migrations = std::thread::spawn(move || Db::open(&url, 1).expect("a database").migrate());
+    let mut observer = connect();
+    let started = Instant::now();
+    let waiting = "SELECT EXISTS (SELECT FROM pg_locks \
+                   WHERE NOT granted AND relation = 'organisations'::regclass) AS waits";
+    while !sql_query(waiting).get_result::<Waits>(&mut observer).expect("the locks").waits {
+        assert!(started.elapsed() < TIMEOUT, "the migrations wait for no writer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    writer.batch_execute("SELECT COUNT(*) FROM connections; COMMIT").expect("the writer goes on");
+    migrations.join().expect("no panic").expect("the migrations go on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

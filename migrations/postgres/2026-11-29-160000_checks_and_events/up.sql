@@ -1,3 +1,7 @@
+-- The number of the organisation's last event. Before anything of connections: whoever writes connections has locked the
+-- organisation before, and two who lock in different orders wait for each other.
+ALTER TABLE organisations ADD COLUMN event_sequence BIGINT NOT NULL DEFAULT 0;
+
 -- When the connection is checked in the background, and how many checks in a row have not ended well.
 ALTER TABLE connections ADD COLUMN check_after BIGINT;
 ALTER TABLE connections ADD COLUMN check_attempts BIGINT NOT NULL DEFAULT 0;
@@ -10,9 +14,6 @@ CREATE INDEX connections_without_check ON connections (id)
 ALTER TABLE connections ADD COLUMN credentials_expire_on BIGINT;
 ALTER TABLE connections ADD COLUMN tell_expiry_at BIGINT;
 CREATE INDEX connections_to_expire ON connections (tell_expiry_at) WHERE tell_expiry_at IS NOT NULL;
-
--- The number of the organisation's last event.
-ALTER TABLE organisations ADD COLUMN event_sequence BIGINT NOT NULL DEFAULT 0;
 
 -- What happened to the health of connections. Written in the transaction of the change, in which the organisation's row is
 -- locked: so the numbers are those of the commits, and none is missing.
