@@ -319,8 +319,8 @@ pub(crate) fn client() -> reqwest::Client {
 
 /// A client that calls from this address of the machine, or from any.
 ///
-/// It lets go of a resting connection before the service does, as `docs/operations.md` asks of whoever stands in front:
-/// a request that is sent in the moment in which the service hangs up has no answer.
+/// It closes a resting connection before the service does, as a proxy has to by `docs/operations.md`: a request that is
+/// sent in the moment in which the service closes it has no answer.
 pub(crate) fn client_from(address: Option<std::net::IpAddr>) -> reqwest::Client {
     reqwest::Client::builder()
         .local_address(address)
